@@ -1,0 +1,1 @@
+"""The engine: layers, gradients, init, statistics, theory and diagnosis. Knows no web."""

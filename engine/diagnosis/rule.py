@@ -1,0 +1,53 @@
+"""What a rule is, and the registry that holds all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engine.diagnosis.evidence import Evidence
+from engine.diagnosis.finding import Finding
+from engine.registry import Registry
+
+__all__ = ["RULES", "Check", "Rule", "rule"]
+
+Check = Callable[[Evidence], Sequence[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One way in which a network goes wrong.
+
+    ``formula`` is the condition in words and figures, ``help`` the reason for its threshold.
+    ``early``: may be asked while layers are still being computed. ``explains``: the rules whose
+    findings are consequences where this one found something.
+    """
+
+    name: str
+    formula: str
+    source: str
+    help: str
+    check: Check
+    early: bool = False
+    explains: tuple[str, ...] = ()
+
+
+RULES: Registry[Rule] = Registry("rule")
+
+
+def rule(
+    *,
+    formula: str,
+    source: str,
+    help: str,  # noqa: A002  the registry's own word
+    early: bool = False,
+    explains: tuple[str, ...] = (),
+) -> Callable[[Check], Check]:
+    """Register the decorated function as the rule of its own name; roots before symptoms."""
+
+    def register(check: Check) -> Check:
+        name: str = check.__name__
+        RULES.register(Rule(name, formula, source, help, check, early, explains))
+        return check
+
+    return register

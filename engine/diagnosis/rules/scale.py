@@ -1,0 +1,162 @@
+"""Signal and gradient that grow or shrink geometrically with depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from engine.diagnosis.evidence import Evidence, Trend
+from engine.diagnosis.finding import Finding, Severity
+from engine.diagnosis.rule import rule
+from engine.records import LayerRecord
+
+__all__ = [
+    "exploding_activation", "exploding_gradient", "vanishing_activation", "vanishing_gradient",
+]  # fmt: skip
+
+WARN_DECADES = 2.0  # a hundredfold change over the whole depth: worth a look
+ERROR_DECADES = 4.0  # ten-thousandfold: no single learning rate serves both ends
+SIGMAS = 3.0  # the slope must differ from 0 by this many of its standard errors
+
+_HELP = (
+    f"warning at 10^{WARN_DECADES:g} over the whole depth, error at 10^{ERROR_DECADES:g}: a single "
+    "learning rate no longer serves both ends of the network."
+)
+
+
+def _severity(trend: Trend | None, sign: int) -> Severity | None:
+    if trend is None or trend.slope * sign < SIGMAS * trend.error:
+        return None
+    decades = trend.span * sign
+    if decades >= ERROR_DECADES:
+        return "error"
+    return "warning" if decades >= WARN_DECADES else None
+
+
+def _trend_figures(trend: Trend | None) -> dict[str, float | None]:
+    if trend is None:
+        return {"factor_per_block": None, "slope": None, "slope_error": None, "decades": None}
+    error = trend.error if trend.error != float("inf") else None
+    return {"factor_per_block": trend.factor, "slope": trend.slope, "slope_error": error,
+            "decades": trend.span}  # fmt: skip
+
+
+def _finding(
+    evidence: Evidence,
+    name: str,
+    severity: Severity,
+    trend: Trend | None,
+    words: tuple[str, str],
+    direction: Literal["forward", "backward"],
+    where: Sequence[LayerRecord],
+) -> Finding:
+    title, explanation = words
+    return Finding(
+        rule=name, severity=severity, title=title, explanation=explanation, direction=direction,
+        layers=(where[0].info.index, where[-1].info.index),
+        blocks=(where[0].info.block, where[-1].info.block),
+        evidence={**_trend_figures(trend), "depth": evidence.experiment.depth},
+        threshold={"warning_decades": WARN_DECADES, "error_decades": ERROR_DECADES,
+                   "slope_standard_errors": SIGMAS},
+        chart="activations" if direction == "forward" else "gradients",
+    )  # fmt: skip
+
+
+@rule(
+    formula=f"fitted growth of rms over depth ≥ 10^{WARN_DECADES:g}, slope > {SIGMAS:g} s.e.",
+    source="Poole et al. 2016; PoorWeightInitialization (SageMaker) uses a variance ratio of 10",
+    help=_HELP,
+    explains=("exploding_gradient", "vanishing_gradient", "saturation", "precision_loss"),
+)
+def exploding_activation(evidence: Evidence) -> Sequence[Finding]:
+    """The signal grows geometrically with depth."""
+    trend = evidence.forward_trend
+    severity = _severity(trend, +1)
+    if severity is None or trend is None:
+        return []
+    words = (
+        f"Activations grow {10**trend.span:.2g}-fold over {evidence.experiment.depth} layers",
+        f"Each block multiplies the signal by about {trend.factor:.3g}.",
+    )
+    return [_finding(evidence, "exploding_activation", severity, trend, words, "forward",
+                     evidence.ends)]  # fmt: skip
+
+
+@rule(
+    formula=f"fitted loss of rms over depth ≥ 10^{WARN_DECADES:g}, slope < −{SIGMAS:g} s.e., "
+    "or a block whose output is all zero",
+    source="Poole et al. 2016; the notes' randn × 0.01",
+    help=_HELP,
+    explains=("vanishing_gradient", "exploding_gradient", "dead_units", "rank_collapse",
+              "precision_loss", "symmetry"),
+)  # fmt: skip
+def vanishing_activation(evidence: Evidence) -> Sequence[Finding]:
+    """The signal shrinks geometrically with depth, or has gone to exact zeros."""
+    silent = [r for r in evidence.ends if r.activation.zeros == r.activation.count > 0]
+    trend = evidence.forward_trend
+    if silent:
+        first = silent[0].info.block
+        how = f"Each block multiplies the signal by about {trend.factor:.3g}. " if trend else ""
+        words = (
+            f"Activations vanish: all zero from layer {first} on",
+            how + f"Below {evidence.experiment.dtype}'s smallest number nothing is left.",
+        )
+        return [_finding(evidence, "vanishing_activation", "error", trend, words, "forward",
+                         silent)]  # fmt: skip
+    severity = _severity(trend, -1)
+    if severity is None or trend is None:
+        return []
+    words = (
+        f"Activations vanish: {10**-trend.span:.2g} times smaller after "
+        f"{evidence.experiment.depth} layers",
+        f"Each block multiplies the signal by about {trend.factor:.3g}.",
+    )
+    return [_finding(evidence, "vanishing_activation", severity, trend, words, "forward",
+                     evidence.ends)]  # fmt: skip
+
+
+@rule(
+    formula=f"fitted growth of the gradient's rms going back ≥ 10^{WARN_DECADES:g}",
+    source="Pascanu, Mikolov & Bengio 2013; Schoenholz et al. 2017",
+    help=_HELP,
+)
+def exploding_gradient(evidence: Evidence) -> Sequence[Finding]:
+    """The gradient grows geometrically on its way back."""
+    trend = evidence.backward_trend
+    severity = _severity(trend, -1)
+    if severity is None or trend is None:
+        return []
+    words = (
+        f"Gradients grow {10**-trend.span:.2g}-fold on their way back",
+        f"Each block going back multiplies the gradient by about {1 / trend.factor:.3g}.",
+    )
+    return [_finding(evidence, "exploding_gradient", severity, trend, words, "backward",
+                     evidence.ends)]  # fmt: skip
+
+
+@rule(
+    formula=f"fitted loss of the gradient's rms going back ≥ 10^{WARN_DECADES:g}, or a layer whose "
+    "gradient is all zero",
+    source="Hochreiter 1991; Schoenholz et al. 2017",
+    help=_HELP,
+)
+def vanishing_gradient(evidence: Evidence) -> Sequence[Finding]:
+    """The gradient shrinks geometrically on its way back, or has gone to exact zeros."""
+    silent = [r for r in evidence.ends if r.gradient and r.gradient.zeros == r.gradient.count > 0]
+    trend = evidence.backward_trend
+    if silent:
+        words = (
+            f"No gradient reaches layers 1 to {silent[-1].info.block}",
+            "The gradient by these layers' outputs is exactly zero: they cannot learn.",
+        )
+        return [_finding(evidence, "vanishing_gradient", "error", trend, words, "backward",
+                         silent)]  # fmt: skip
+    severity = _severity(trend, +1)
+    if severity is None or trend is None:
+        return []
+    words = (
+        f"Gradients vanish: {10**trend.span:.2g} times smaller at the first layer than at the last",
+        f"Each block going back multiplies the gradient by about {1 / trend.factor:.3g}.",
+    )
+    return [_finding(evidence, "vanishing_gradient", severity, trend, words, "backward",
+                     evidence.ends)]  # fmt: skip

@@ -1,0 +1,106 @@
+"""Schemes whose entries depend on one another: orthogonal, sparse, constant, data-driven."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from engine.initialization.base import init_scheme
+
+__all__ = ["constant", "identity", "lsuv", "orthogonal", "sparse", "unit_variance", "zeros"]
+
+
+@init_scheme(
+    formula="Q of the QR decomposition of randn(n_in, n_out), signs fixed by R's diagonal",
+    source="Saxe, McClelland & Ganguli 2014; torch.nn.init.orthogonal_",
+    help="An isometry: all singular values are 1, so a linear network keeps every length.",
+    assumes="a linear layer or tanh near 0; multiply by √2 for ReLU",
+    variance=lambda n_in, n_out: 1.0 / max(n_in, n_out),
+    factorises=True,
+)
+def orthogonal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
+    """A matrix with orthonormal columns (or rows, the fewer of the two), (n_in, n_out)."""
+    tall = torch.randn(max(n_in, n_out), min(n_in, n_out), generator=generator)
+    q: Tensor
+    q, r = torch.linalg.qr(tall)
+    q = q * torch.where(r.diagonal() < 0, -1.0, 1.0)  # makes the distribution uniform (Haar)
+    return (q if n_in >= n_out else q.t()).contiguous()
+
+
+@init_scheme(
+    formula="0.01 · randn, with a tenth of each unit's inputs set to 0",
+    source="Martens 2010; torch.nn.init.sparse_(w, sparsity=0.1, std=0.01)",
+    help="Units that listen to different inputs; at a std of 0.01 the signal dies without scaling.",
+    assumes="units that should differ from one another from the start",
+    variance=lambda n_in, n_out: 1e-4 * (1 - math.ceil(0.1 * n_in) / n_in),
+)
+def sparse(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
+    """Normal entries with std 0.01, ⌈n_in/10⌉ of each column zero, (n_in, n_out)."""
+    weight = torch.randn(n_in, n_out, generator=generator) * 0.01
+    order = torch.rand(n_in, n_out, generator=generator).argsort(dim=0)  # a random rank per column
+    return weight.masked_fill(order < math.ceil(0.1 * n_in), 0)
+
+
+@init_scheme(
+    formula="1 on the diagonal, 0 elsewhere",
+    source="Le, Jaitly & Hinton 2015; torch.nn.init.eye_",
+    help="The layer passes its input on unchanged; nothing tells layers apart but the data.",
+    assumes="equal widths; a ReLU passes the positive part for ever",
+    variance=lambda n_in, n_out: None,
+    mean_field=False,
+)
+def identity(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:  # noqa: ARG001
+    """The identity, cut or padded with zeros to (n_in, n_out)."""
+    return torch.eye(n_in, n_out)
+
+
+@init_scheme(
+    formula="0",
+    source="the classic mistake",
+    help="Every unit computes the same and receives the same gradient: symmetry never breaks.",
+    assumes="something else breaks the symmetry (residual branches: Zhang et al. 2019, Fixup)",
+    variance=lambda n_in, n_out: 0.0,
+    mean_field=False,
+)
+def zeros(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:  # noqa: ARG001
+    """All zeros, (n_in, n_out)."""
+    return torch.zeros(n_in, n_out)
+
+
+@init_scheme(
+    formula="1/n_in",
+    source="torch.nn.init.constant_",
+    help="Every unit takes the mean of its inputs: all units are copies of one another.",
+    assumes="nothing: it cannot train",
+    variance=lambda n_in, n_out: None,
+    mean_field=False,
+)
+def constant(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:  # noqa: ARG001
+    """Every entry 1/n_in, (n_in, n_out)."""
+    return torch.full((n_in, n_out), 1 / n_in)
+
+
+def unit_variance(weight: Tensor, x: Tensor) -> Tensor:
+    """``weight`` divided by the std of ``x @ weight``; unchanged where that is 0 or not finite.
+
+    Shapes: weight (n_in, n_out), x (batch, n_in).
+    """
+    std = float((x.double() @ weight.double()).std(correction=0))
+    return weight / std if math.isfinite(std) and std > 0 else weight
+
+
+@init_scheme(
+    formula="orthogonal, then divided by the std of x @ w on this batch",
+    source="Mishkin & Matas 2015, All you need is a good init",
+    help="Layer-sequential unit variance: measured, not derived, so it holds for any activation.",
+    assumes="a representative first batch",
+    variance=lambda n_in, n_out: None,
+    mean_field=False,
+    calibrate=unit_variance,
+    factorises=True,
+)
+def lsuv(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
+    """An orthogonal matrix, (n_in, n_out); ``unit_variance`` scales it once its input is known."""
+    return orthogonal(n_in, n_out, generator=generator)

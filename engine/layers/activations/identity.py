@@ -1,0 +1,40 @@
+"""No activation at all, as an activation: what a purely linear network uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from engine.layers.activations.base import ACTIVATIONS, Activation
+
+if TYPE_CHECKING:
+    import sympy
+
+__all__ = ["Identity"]
+
+
+@ACTIVATIONS.register
+class Identity(Activation):
+    name = "linear"
+    formula = "x"
+    gradient_formula = "∂L/∂x = g"
+    source = "Saxe, McClelland & Ganguli 2014 (deep linear networks)"
+    help = "No activation: the network stays a product of matrices. Adds no layer."
+    saves = "output"
+
+    @staticmethod
+    def function(x: Tensor) -> Tensor:
+        return x
+
+    @staticmethod
+    def chain(g: Tensor, saved: Tensor) -> Tensor:
+        return g
+
+    @staticmethod
+    def reference(x: Tensor) -> Tensor:
+        return x
+
+    @staticmethod
+    def symbolic(x: sympy.Symbol) -> sympy.Expr:
+        return x

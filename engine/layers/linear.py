@@ -1,0 +1,54 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from engine.layers.base import Layer
+
+__all__ = ["Linear"]
+
+
+class Linear(Layer):
+    """y = x @ w + b, the weight stored as in the notes: (n_in, n_out).
+
+    Args:
+        weight: (n_in, n_out)
+        bias: (n_out,)
+
+    >>> layer = Linear(torch.eye(2), torch.zeros(2))
+    >>> layer.forward(torch.tensor([[1.0, 2.0]]))
+    tensor([[1., 2.]])
+    >>> layer.backward(torch.tensor([[3.0, 4.0]]))
+    tensor([[3., 4.]])
+    >>> layer.gradients["weight"]
+    tensor([[3., 4.],
+            [6., 8.]])
+    """
+
+    name = "linear"
+    formula = "y = x @ w + b"
+    gradient_formula = "∂L/∂x = g @ wᵀ,  ∂L/∂w = xᵀ @ g,  ∂L/∂b = Σ over samples of g"
+    source = "Rosenblatt 1958; the backward pass as in the fastai book, chapter 17"
+    help = "Every output is a weighted sum of every input, plus a bias."
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.parameters = {"weight": weight, "bias": bias}
+        self._x: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._x = x
+        return torch.addmm(self.parameters["bias"], x, self.parameters["weight"])  # (batch, n_out)
+
+    def backward(self, g: Tensor) -> Tensor:
+        if self._x is None:
+            raise RuntimeError("linear: backward was called before forward")
+        self.gradients["weight"] = self._x.t() @ g  # (n_in, n_out)
+        self.gradients["bias"] = g.sum(0)  # (n_out,)
+        return g @ self.parameters["weight"].t()  # (batch, n_in)
+
+    def release(self) -> None:
+        super().release()
+        self._x = None

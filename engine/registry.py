@@ -1,0 +1,71 @@
+"""A named, ordered collection of interchangeable things, each registered where it is defined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Generic, Protocol, TypeVar, runtime_checkable
+
+__all__ = ["Described", "Registry"]
+
+
+@runtime_checkable
+class Described(Protocol):
+    """What every registered thing says of itself; shown by forms, help, docs and the API."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def formula(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def help(self) -> str: ...
+
+
+D = TypeVar("D", bound=Described)
+
+
+class Registry(Mapping[str, D], Generic[D]):
+    """An insertion-ordered mapping from name to a described thing.
+
+    Args:
+        noun: what one entry is called in messages, for example ``"activation"``.
+
+    Errors:
+        ``KeyError`` naming the value and every registered name; ``ValueError`` when a name is
+        registered twice.
+    """
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+        self._entries: dict[str, D] = {}
+
+    def register(self, entry: D) -> D:
+        """Add ``entry`` under its own name; returns it, so that it serves as a decorator."""
+        if entry.name in self._entries:
+            raise ValueError(f"{self.noun} {entry.name!r} is registered twice")
+        self._entries[entry.name] = entry
+        return entry
+
+    def __getitem__(self, name: str) -> D:
+        try:
+            return self._entries[name]
+        except KeyError:
+            known = ", ".join(self._entries)
+            raise KeyError(f"unknown {self.noun} {name!r}; expected one of: {known}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def describe(self) -> list[dict[str, str]]:
+        """Name, formula, source and help of every entry, in order of registration."""
+        return [
+            {"name": e.name, "formula": e.formula, "source": e.source, "help": e.help}
+            for e in self._entries.values()
+        ]

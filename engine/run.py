@@ -1,0 +1,169 @@
+"""Running an experiment: a stream of events, each as soon as it is known."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from engine.diagnosis import Evidence, Finding, Verdict, diagnose, diagnose_early, verdict
+from engine.experiment import Experiment
+from engine.network import LayerInfo, Network
+from engine.passes import BackwardStep, ForwardStep, ShouldStop, Stopped, never, passes
+from engine.records import LayerRecord
+
+__all__ = [
+    "Backward", "Event", "FindingEvent", "Forward", "Start", "Stopped", "Summary", "result", "run",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The complete specification and the layers to come."""
+
+    event: ClassVar[str] = "start"
+    experiment: Experiment
+    layers: list[LayerInfo]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As on the wire."""
+        return {
+            "experiment": self.experiment.to_dict(),
+            "layers": [info.to_dict() for info in self.layers],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A layer's record after the forward pass; final."""
+
+    event: ClassVar[str] = "forward"
+    record: LayerRecord
+
+    def to_dict(self) -> dict[str, Any]:
+        """As on the wire."""
+        return self.record.forward_dict()
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """What the backward pass adds to a layer's record; final."""
+
+    event: ClassVar[str] = "backward"
+    record: LayerRecord
+
+    def to_dict(self) -> dict[str, Any]:
+        """As on the wire."""
+        return self.record.backward_dict()
+
+
+@dataclass(frozen=True, slots=True)
+class FindingEvent:
+    """Something found wrong, as soon as it is known; the summary repeats it in its final form."""
+
+    event: ClassVar[str] = "finding"
+    finding: Finding
+
+    def to_dict(self) -> dict[str, Any]:
+        """As on the wire."""
+        return self.finding.to_dict()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The loss, every finding and the verdict; ``timing`` in milliseconds."""
+
+    event: ClassVar[str] = "summary"
+    loss: float
+    findings: list[Finding]
+    verdict: Verdict
+    theory: dict[str, Any]
+    timing: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As on the wire; a loss that is not finite is null, its name in ``loss_text``."""
+        finite = math.isfinite(self.loss)
+        return {
+            "loss": self.loss if finite else None,
+            "loss_text": f"{self.loss:.6g}",
+            "findings": [f.to_dict() for f in self.findings],
+            "verdict": self.verdict.to_dict(),
+            "theory": self.theory,
+            "check": None,
+            "timing": self.timing,
+        }
+
+
+Event = Start | Forward | Backward | FindingEvent | Summary
+
+
+def run(experiment: Experiment, *, should_stop: ShouldStop = never) -> Iterator[Event]:
+    """Forward, backward and diagnosis of ``experiment``, layer by layer.
+
+    Errors: ``Stopped`` before the next layer once ``should_stop()`` is true.
+
+    >>> [e.event for e in run(Experiment(depth=1, width=3, batch=4))][:3]
+    ['start', 'forward', 'forward']
+    """
+    began = time.perf_counter()
+    network = Network(experiment)
+    yield Start(experiment, network.infos)
+    records: list[LayerRecord] = []
+    reported = False
+    loss = math.nan
+    forward_ms = 0.0
+    for step in passes(network, should_stop):
+        if isinstance(step, ForwardStep):
+            records.append(LayerRecord.forward(step))
+            yield Forward(records[-1])
+            failed = records[-1].activation.finite < records[-1].activation.count
+        elif isinstance(step, BackwardStep):
+            record = records[step.info.index]
+            record.backward(step)
+            yield Backward(record)
+            failed = record.gradient is not None and record.gradient.finite < record.gradient.count
+        else:
+            loss = float(step.loss)
+            forward_ms = _milliseconds_since(began)
+            failed = False
+        if failed and not reported:
+            reported = True
+            for finding in diagnose_early(Evidence(experiment, records)):
+                yield FindingEvent(finding)
+    evidence = Evidence(experiment, records)
+    findings = diagnose(evidence)
+    for finding in findings:
+        yield FindingEvent(finding)
+    timing = {"forward_ms": forward_ms, "total_ms": _milliseconds_since(began)}
+    yield Summary(loss, findings, verdict(evidence, findings), {"available": False}, timing)
+
+
+def result(
+    experiment: Experiment, *, check: bool = True, should_stop: ShouldStop = never
+) -> dict[str, Any]:
+    """The whole result of ``experiment``, as the contract has it.
+
+    ``check``: also hold every gradient against PyTorch's autograd in float64.
+    """
+    from engine.check import check_against_autograd
+
+    layers: dict[int, LayerRecord] = {}
+    summary: dict[str, Any] = {}
+    for event in run(experiment, should_stop=should_stop):
+        if isinstance(event, Forward):
+            layers[event.record.info.index] = event.record
+        elif isinstance(event, Summary):
+            summary = event.to_dict()
+    if check:
+        summary["check"] = check_against_autograd(experiment, should_stop=should_stop)
+    return {
+        "experiment": experiment.to_dict(),
+        "layers": [layers[i].to_dict() for i in sorted(layers)],
+        **summary,
+    }
+
+
+def _milliseconds_since(began: float) -> float:
+    return (time.perf_counter() - began) * 1e3

@@ -1,0 +1,149 @@
+"""What a layer's units do over a batch: which are dead, and how alike the samples have become."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.statistics.compilation import fast_kernel, kernel, pointer
+
+__all__ = ["Units", "units"]
+
+SAFE = 1e-250, 1e250
+"""Bounds of a sum of squares that has lost nothing to float64's range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """The columns (units) and rows (samples) of one activation matrix.
+
+    Args:
+        batch: number of samples.
+        width: number of units.
+        dead: units that are zero for every sample; 0 when there is no sample.
+        constant: units that have the same value for every sample, dead ones among them; NaN
+            equals nothing. With one sample that is every unit, and says nothing.
+        sample_correlation: mean cosine similarity over all pairs of distinct samples, from −1 to
+            1 (all samples on one ray); None with fewer than two samples that are finite and not
+            zero, which alone are counted.
+    """
+
+    batch: int
+    width: int
+    dead: int
+    constant: int
+    sample_correlation: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return asdict(self)
+
+
+def units(activation: Tensor) -> Units:
+    """Dead and constant units, and how similar the samples are, in one pass over (batch, width).
+
+    With x̂ the rows divided by their length, the mean of x̂_i · x̂_j over the pairs i ≠ j is
+    (‖Σ_i x̂_i‖² − n) / (n(n − 1)), which needs no pair to be formed.
+
+    Errors:
+        ``ValueError`` unless the tensor has two axes; ``TypeError`` unless it holds floats.
+
+    >>> units(torch.tensor([[3.0, 0.0, 0.0], [4.0, 0.0, 0.0]]))
+    Units(batch=2, width=3, dead=2, constant=2, sample_correlation=1.0)
+    """
+    if activation.dim() != 2:
+        raise ValueError(f"expected a (batch, width) tensor, got shape {tuple(activation.shape)}")
+    x = as_rows(activation)
+    batch, width = x.shape
+    run = _units64 if x.dtype == torch.float64 else _units32
+    dead, constant, correlation = run(x.data_ptr(), batch, width)
+    known = None if math.isnan(correlation) else correlation
+    return Units(batch, width, dead, constant, known)
+
+
+def as_rows(matrix: Tensor) -> Tensor:
+    """``matrix`` in the CPU's memory, row after row, as float32 or float64, which is exact."""
+    if not matrix.dtype.is_floating_point:
+        raise TypeError(f"expected a tensor of floats, got dtype {matrix.dtype}")
+    matrix = matrix.detach()
+    if matrix.dtype.itemsize < 4:
+        matrix = matrix.float()
+    return matrix.cpu().resolve_neg().contiguous()
+
+
+@fast_kernel
+def _squares(row: Any, scale: float) -> float:
+    total = 0.0
+    for j in range(row.size):
+        value = np.float64(row[j]) * scale
+        total += value * value
+    return total
+
+
+@kernel
+def _length(row: Any) -> tuple[float, float]:
+    """A power of two and the length of the row times it; length 0 unless finite and not zero."""
+    total = _squares(row, 1.0)
+    if SAFE[0] < total < SAFE[1]:
+        return 1.0, math.sqrt(total)
+    largest = 0.0
+    for j in range(row.size):
+        size = abs(np.float64(row[j]))
+        if not size < np.inf:
+            return 1.0, 0.0
+        largest = max(largest, size)
+    if largest == 0.0:
+        return 1.0, 0.0
+    scale = math.ldexp(1.0, min(max(-math.frexp(largest)[1], -1000), 1000))
+    return scale, math.sqrt(_squares(row, scale))
+
+
+@kernel
+def _accumulate(row: Any, first: Any, alive: Any, varied: Any) -> None:
+    for j in range(row.size):
+        alive[j] |= row[j] != 0
+    for j in range(row.size):
+        varied[j] |= row[j] != first[j]
+
+
+@kernel
+def _add_direction(row: Any, scale: float, inverse: float, directions: Any) -> None:
+    for j in range(row.size):
+        directions[j] += np.float64(row[j]) * scale * inverse
+
+
+@kernel
+def _units(x: Any) -> tuple[int, int, float]:
+    batch, width = x.shape
+    alive, varied = np.zeros(width, np.uint8), np.zeros(width, np.uint8)
+    directions, n = np.zeros(width, np.float64), 0
+    for i in range(batch):
+        _accumulate(x[i], x[0], alive, varied)
+        scale, length = _length(x[i])
+        if length > 0.0:
+            n += 1
+            _add_direction(x[i], scale, 1.0 / length, directions)
+    dead = constant = 0
+    for j in range(width if batch else 0):
+        dead += 1 - alive[j]
+        constant += 1 - varied[j]
+    if n < 2:
+        return dead, constant, np.nan
+    correlation = (_squares(directions, 1.0) - n) / (n * (n - 1.0))
+    return dead, constant, min(max(correlation, -1.0), 1.0)
+
+
+@kernel
+def _units32(address: int, batch: int, width: int) -> tuple[int, int, float]:
+    return _units(numba.carray(pointer(address), (batch, width), np.float32))
+
+
+@kernel
+def _units64(address: int, batch: int, width: int) -> tuple[int, int, float]:
+    return _units(numba.carray(pointer(address), (batch, width), np.float64))

@@ -1,0 +1,121 @@
+"""``statistics``: which memory to read, by which kernel, on how many threads."""
+
+from __future__ import annotations
+
+import math
+import struct
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from engine.statistics.activity import units
+from engine.statistics.columns import distinct_columns
+from engine.statistics.fallback import statistics_torch
+from engine.statistics.kernel import LOWEST32, LOWEST64, STATE
+from engine.statistics.reading import read
+from engine.statistics.record import Histogram, Statistics
+
+__all__ = ["statistics", "warm_up"]
+
+ANSWER = struct.Struct("8q5d")
+
+
+class _Format(NamedTuple):
+    """How the entries of one dtype are read."""
+
+    wide: bool
+    """Whether they are read as float64; everything narrower is read as float32."""
+    converted: bool
+    """Whether they must be converted first; every narrower float is exact in float32."""
+    lowest: int
+    normal: int
+    """Index of the smallest normal number's exponent, counted from ``lowest``."""
+
+
+@cache
+def _format(dtype: torch.dtype) -> _Format:
+    if not dtype.is_floating_point:
+        raise TypeError(f"statistics need a tensor of floats, got dtype {dtype}")
+    wide = dtype == torch.float64
+    lowest = LOWEST64 if wide else LOWEST32
+    smallest_normal = math.frexp(torch.finfo(dtype).smallest_normal)[1] - 1
+    return _Format(wide, dtype.itemsize < 4, lowest, smallest_normal - lowest)
+
+
+def statistics(tensor: Tensor) -> Statistics:
+    """Everything about one tensor's entries, in one pass over its memory.
+
+    Counts of zeros, subnormals, NaN and infinities; mean, unbiased std, rms, extremes in float64;
+    and a histogram over sign and power of two: see ``Statistics``.
+
+    Args:
+        tensor: floats of any width, shape and strides; gradients are not followed.
+
+    Errors:
+        ``TypeError`` for a dtype that is not floating-point, or a layout that is not dense.
+
+    >>> s = statistics(torch.tensor([0.0, -3.0, -6.0, float("nan")]))
+    >>> s.count, s.finite, s.mean, s.std, s.zeros, s.nan
+    (4, 3, -3.0, 3.0, 1, 1)
+    >>> s.histogram.to_dict()
+    {'exponents': [1, 2], 'positive': [0, 0], 'negative': [1, 1]}
+    """
+    form = _format(tensor.dtype)
+    if not tensor.is_cpu:
+        return statistics_torch(tensor)
+    source = _dense(tensor, form.converted)
+    size = source.numel()
+    record = read(source.data_ptr(), size, form.wide, form.normal)
+    finite, zeros, subnormal, nan, posinf, neginf, first, length, *numbers = ANSWER.unpack_from(
+        record
+    )
+    if not finite:
+        mean = std = rms = low = high = None
+    else:
+        mean, std, rms, low, high = numbers
+        if not std < math.inf:  # NaN for one entry, Inf when float64 cannot hold it
+            std = None
+    counts = record[STATE : STATE + 2 * length].copy()
+    first = form.lowest + first if length else 0
+    return Statistics(
+        size,
+        finite,
+        mean,
+        std,
+        rms,
+        low,
+        high,
+        zeros,
+        subnormal,
+        nan,
+        posinf,
+        neginf,
+        Histogram(first, counts[:length], counts[length:]),
+    )
+
+
+def _dense(tensor: Tensor, convert: bool) -> Tensor:
+    """A tensor of the same entries, in any order, that lie in memory one after another."""
+    if tensor.layout != torch.strided:
+        raise TypeError(f"statistics need a dense tensor, got layout {tensor.layout}")
+    if convert:
+        tensor = tensor.detach().float()
+    if tensor.is_neg():  # a view whose sign is not in its memory
+        tensor = tensor.detach().resolve_neg()
+    if tensor.is_contiguous():
+        return tensor
+    order = sorted(range(tensor.dim()), key=tensor.stride, reverse=True)
+    packed = tensor.detach().permute(order)
+    # A transposed matrix occupies its memory without a gap, and statistics know no order.
+    return packed if packed.is_contiguous() else tensor.detach().contiguous()
+
+
+def warm_up() -> None:
+    """Compile the kernels, or load them from the cache on disk, before the first measurement."""
+    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        sample = torch.tensor([[1.0, 0.0], [2.0, math.nan]], dtype=dtype)
+        statistics(sample)
+        units(sample)
+        distinct_columns(sample)

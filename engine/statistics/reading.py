@@ -1,0 +1,126 @@
+"""Runs the kernel over a tensor's memory: at once, or in chunks on several threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.statistics.kernel import (
+    CELLS32,
+    CELLS64,
+    SPAN32,
+    SPAN64,
+    STATE,
+    chunk32,
+    chunk64,
+    finish32,
+    finish64,
+)
+
+__all__ = ["read"]
+
+CHUNK = 1 << 18
+"""Entries that a thread reads at a time, when a tensor is large enough for several."""
+LARGE = 1 << 20
+"""Entries from which several threads are quicker than one."""
+MOST_CHUNKS = 64
+
+
+class _Scratch(threading.local):
+    """Memory that a thread's calls use again and again: an answer, and counters all zero."""
+
+    def __init__(self) -> None:
+        self.narrow = _scratch_memory(SPAN32, CELLS32)
+        self.wide = _scratch_memory(SPAN64, CELLS64)
+
+
+def _scratch_memory(span: int, cells: int) -> tuple[Any, Any, int, int]:
+    record = np.empty(STATE + 2 * span, np.int64)
+    counters = np.zeros(cells, np.uint32)
+    return record, counters, record.ctypes.data, counters.ctypes.data
+
+
+_scratch = _Scratch()
+
+
+def read(address: int, size: int, wide: bool, normal: int) -> Any:
+    """The answer of ``finish32`` or ``finish64`` about the floats at ``address``.
+
+    The array belongs to the calling thread, which overwrites it in its next call.
+
+    Args:
+        address: of the first entry; the caller keeps the memory alive.
+        size: number of entries.
+        wide: whether they are float64, not float32.
+        normal: index of the smallest normal number's exponent.
+    """
+    record, _, at, counters = _scratch.wide if wide else _scratch.narrow
+    rows = 1
+    if size < LARGE:
+        (chunk64 if wide else chunk32)(address, size, at, counters)
+    else:
+        records = _read_chunks(address, size, wide)
+        record, at, rows = records[0], records.ctypes.data, len(records)
+    if wide:
+        finish64(at, rows, normal, address, size)
+    else:
+        finish32(at, rows, normal)
+    return record
+
+
+def _read_chunks(address: int, size: int, wide: bool) -> Any:
+    """The records of all chunks, whose bounds depend on nothing but ``size``."""
+    length = max(CHUNK, -(-size // MOST_CHUNKS))
+    chunks = -(-size // length)
+    records = np.empty((chunks, STATE + 2 * (SPAN64 if wide else SPAN32)), np.int64)
+    left = deque(range(chunks))
+    kernel, itemsize = (chunk64, 8) if wide else (chunk32, 4)
+
+    def work() -> None:
+        counters = (_scratch.wide if wide else _scratch.narrow)[3]
+        while left:
+            try:
+                chunk = left.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            start = chunk * length
+            kernel(
+                address + start * itemsize,
+                min(length, size - start),
+                records.ctypes.data + chunk * records.strides[0],
+                counters,
+            )
+
+    helpers = min(torch.get_num_threads(), chunks) - 1
+    tasks = [_pool().submit(work) for _ in range(helpers)]
+    work()
+    for task in tasks:
+        task.result()
+    return records
+
+
+_lock = threading.Lock()
+_helpers: ThreadPoolExecutor | None = None
+
+
+def _pool() -> ThreadPoolExecutor:
+    global _helpers
+    with _lock:
+        if _helpers is None:
+            _helpers = ThreadPoolExecutor(os.cpu_count(), "statistics")
+        return _helpers
+
+
+def _forget_pool() -> None:
+    global _helpers, _lock
+    _helpers, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)  # threads do not survive a fork

@@ -1,0 +1,173 @@
+"""What is known of a tensor, and how two parts' knowledge is put together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Histogram", "Statistics"]
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Histogram:
+    """How many nonzero finite entries lie in [2^e, 2^(e+1)), for every exponent e, by sign.
+
+    Args:
+        first: the lowest exponent that occurs; 0 when none does.
+        positive: counts of positive entries by exponent, from ``first`` on without a gap.
+        negative: counts of negative entries, over the same exponents.
+
+    >>> h = Histogram(-1, np.array([2, 0, 1]), np.array([0, 0, 3]))
+    >>> h.to_dict()
+    {'exponents': [-1, 0, 1], 'positive': [2, 0, 1], 'negative': [0, 0, 3]}
+    """
+
+    first: int
+    positive: Counts
+    negative: Counts
+
+    @property
+    def exponents(self) -> range:
+        """The exponents counted, floor(log2|x|), one for each entry of the two arrays."""
+        return range(self.first, self.first + self.positive.size)
+
+    @property
+    def total(self) -> int:
+        """Number of entries counted: all that are finite and not zero."""
+        return int(self.positive.sum() + self.negative.sum())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Histogram):
+            return NotImplemented
+        return (
+            self.first == other.first
+            and np.array_equal(self.positive, other.positive)
+            and np.array_equal(self.negative, other.negative)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.first, self.positive.tobytes(), self.negative.tobytes()))
+
+    def to_dict(self) -> dict[str, list[int]]:
+        """The JSON form: lists of equal length."""
+        return {
+            "exponents": list(self.exponents),
+            "positive": self.positive.tolist(),
+            "negative": self.negative.tolist(),
+        }
+
+    @staticmethod
+    def merge(a: Histogram, b: Histogram) -> Histogram:
+        """The counts of both."""
+        if not a.positive.size or not b.positive.size:
+            return a if a.positive.size else b
+        first = min(a.first, b.first)
+        size = max(a.exponents.stop, b.exponents.stop) - first
+        counts = np.zeros((2, size), np.int64)
+        for part in (a, b):
+            window = counts[:, part.first - first : part.exponents.stop - first]
+            window += (part.positive, part.negative)
+        return Histogram(first, counts[0], counts[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Everything about one tensor, over its finite entries; what is not finite is counted.
+
+    ``mean``, ``rms``, ``min`` and ``max`` are None when no entry is finite; ``std``, the unbiased
+    standard deviation √(Σ(x − mean)²/(n − 1)), when fewer than two are, and in the one case that
+    float64 cannot hold it (entries near ±1.8e308). Negative zero is given as zero. ``histogram``,
+    ``zeros``, ``nan``, ``posinf`` and ``neginf`` add up to ``count``. ``subnormal`` counts the
+    nonzero entries below the smallest normal number of the tensor's own dtype.
+    """
+
+    count: int
+    finite: int
+    mean: float | None
+    std: float | None
+    rms: float | None
+    min: float | None
+    max: float | None
+    zeros: int
+    subnormal: int
+    nan: int
+    posinf: int
+    neginf: int
+    histogram: Histogram
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form: plain numbers, lists and None, never NaN or infinity."""
+        entries: dict[str, Any] = {name: getattr(self, name) for name in NUMBERS}
+        entries["histogram"] = self.histogram.to_dict()
+        return entries
+
+    @staticmethod
+    def merge(a: Statistics, b: Statistics) -> Statistics:
+        """The statistics of two tensors' entries taken together.
+
+        Counts and histograms add exactly; moments combine by Chan, Golub & LeVeque 1983, to
+        rounding. So ranks of a distributed training, or batches of a stream, can be measured where
+        they are and put together afterwards, in any grouping.
+
+        >>> import torch
+        >>> from engine.statistics import statistics
+        >>> x = torch.arange(10.0)
+        >>> Statistics.merge(statistics(x[:3]), statistics(x[3:])).std == statistics(x).std
+        True
+        """
+        mean, std, rms = _merge_moments(a, b)
+        counts = {name: getattr(a, name) + getattr(b, name) for name in COUNTS}
+        return Statistics(
+            **counts,
+            mean=mean,
+            std=std,
+            rms=rms,
+            min=min((s.min for s in (a, b) if s.min is not None), default=None),
+            max=max((s.max for s in (a, b) if s.max is not None), default=None),
+            histogram=Histogram.merge(a.histogram, b.histogram),
+        )
+
+
+NUMBERS = tuple(f.name for f in fields(Statistics) if f.name != "histogram")
+COUNTS = ("count", "finite", "zeros", "subnormal", "nan", "posinf", "neginf")
+
+
+def _merge_moments(a: Statistics, b: Statistics) -> tuple[float | None, float | None, float | None]:
+    if a.mean is None or a.rms is None:
+        return b.mean, b.std, b.rms
+    if b.mean is None or b.rms is None:
+        return a.mean, a.std, a.rms
+    count = a.finite + b.finite
+    # A power of two near the largest magnitude keeps the squares within float64.
+    largest = max(a.rms, b.rms)
+    exponent = math.frexp(largest)[1]
+    mean_a, mean_b = math.ldexp(a.mean, -exponent), math.ldexp(b.mean, -exponent)
+    delta = mean_b - mean_a
+    mean = mean_a + delta * (b.finite / count)
+    mean = min(max(mean, min(mean_a, mean_b)), max(mean_a, mean_b))
+    deviations = _deviations(a, exponent) + _deviations(b, exponent)
+    deviations += delta * delta * (a.finite * b.finite / count)
+    squares = sum(s.finite * math.ldexp(s.rms or 0.0, -exponent) ** 2 for s in (a, b))
+    rms = math.ldexp(min(math.sqrt(squares / count), math.ldexp(largest, -exponent)), exponent)
+    try:
+        std = math.ldexp(math.sqrt(deviations / (count - 1)), exponent)
+    except OverflowError:
+        std = None
+    return math.ldexp(mean, exponent), std, rms
+
+
+def _deviations(part: Statistics, exponent: int) -> float:
+    """Σ(x − mean)² of one part, divided by 4^exponent."""
+    if part.std is not None:
+        return math.ldexp(part.std, -exponent) ** 2 * (part.finite - 1)
+    if part.finite < 2 or part.mean is None or part.rms is None:
+        return 0.0
+    # Two or more entries without a std: it does not fit in float64, but its parts do.
+    mean, rms = math.ldexp(part.mean, -exponent), math.ldexp(part.rms, -exponent)
+    return part.finite * max(rms * rms - mean * mean, 0.0)
