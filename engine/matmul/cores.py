@@ -1,0 +1,64 @@
+"""How many cores a product may use, without touching what other threads of the process do."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np  # noqa: F401  its BLAS is loaded before the controller looks for it
+import torch  # noqa: F401  so is torch's OpenMP
+from threadpoolctl import ThreadpoolController
+
+__all__ = ["available_cores", "on_cores"]
+
+_lock = threading.Lock()
+_users = 0  # of NumPy's BLAS under a limit; the last one out restores it
+_before: dict[str, int] = {}
+
+
+def available_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _pools() -> tuple[ThreadpoolController, ThreadpoolController]:
+    everything = ThreadpoolController()
+    return everything.select(user_api="openmp"), everything.select(user_api="blas")
+
+
+@contextmanager
+def on_cores(count: int) -> Iterator[None]:
+    """Let torch and NumPy use ``count`` threads in the block, which must not yield to a caller.
+
+    torch's OpenMP keeps this number for each thread, so that ``torch.set_num_threads``, which
+    also decides for threads not yet born, is not needed. NumPy's BLAS knows one number for the
+    whole process; it comes back when no block is left.
+
+    >>> before = torch.get_num_threads()
+    >>> with on_cores(1):
+    ...     torch.get_num_threads()
+    1
+    >>> torch.get_num_threads() == before
+    True
+    """
+    global _users
+    openmp, blas = _pools()
+    with _lock:
+        if _users == 0:
+            _before.update({pool.filepath: pool.num_threads for pool in blas.lib_controllers})
+        _users += 1
+        for pool in blas.lib_controllers:
+            pool.set_num_threads(count)
+    try:
+        with openmp.limit(limits=count):
+            yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                for pool in blas.lib_controllers:
+                    pool.set_num_threads(_before[pool.filepath])

@@ -1,0 +1,48 @@
+"""How times, rates and amounts of memory read, with three significant digits and their unit."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["bytes_text", "number_text", "time_text"]
+
+TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+
+
+def number_text(number: float) -> str:
+    """Three significant digits, thousands separated: never an exponent below a million.
+
+    >>> number_text(6.4249), number_text(50623.4), number_text(0), number_text(2.5e9)
+    ('6.42', '50,600', '0', '2.5e+09')
+    """
+    if number == 0 or not 1e-4 <= abs(number) < 1e6:
+        return f"{number:.3g}"
+    digits = 2 - math.floor(math.log10(abs(number)))
+    text = f"{round(number, digits):,.{max(digits, 0)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def time_text(seconds: float) -> str:
+    """A time in seconds as a person reads it.
+
+    >>> time_text(6.42e-6), time_text(0.325), time_text(0.0), time_text(1234.5)
+    ('6.42 µs', '325 ms', '0 s', '1,230 s')
+    """
+    for scale, unit in TIMES:
+        if seconds >= scale:
+            return f"{number_text(seconds / scale)} {unit}"
+    return "0 s" if seconds == 0 else f"{number_text(seconds / 1e-9)} ns"
+
+
+def bytes_text(count: int) -> str:
+    """An amount of memory in powers of 1024.
+
+    >>> bytes_text(12), bytes_text(31_360), bytes_text(512 * 2**20)
+    ('12 B', '30.6 KiB', '512 MiB')
+    """
+    amount, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{number_text(amount)} {unit}"

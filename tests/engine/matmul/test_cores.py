@@ -1,0 +1,78 @@
+"""A limit on cores holds in its block, in its thread, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from threadpoolctl import threadpool_info
+
+from engine.matmul.cores import available_cores, on_cores
+
+
+def blas_threads() -> list[int]:
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def test_the_limit_ends_with_the_block() -> None:
+    before = torch.get_num_threads(), blas_threads()
+    with on_cores(1):
+        assert torch.get_num_threads() == 1
+        assert set(blas_threads()) == {1}
+    assert (torch.get_num_threads(), blas_threads()) == before
+
+
+def test_the_limit_ends_with_an_error() -> None:
+    before = torch.get_num_threads(), blas_threads()
+    with pytest.raises(ZeroDivisionError), on_cores(1):
+        _ = 1 / 0
+    assert (torch.get_num_threads(), blas_threads()) == before
+
+
+def test_other_threads_keep_their_cores() -> None:
+    before = torch.get_num_threads()
+    seen: list[int] = []
+    with on_cores(1):
+        thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+    assert seen == [before]
+
+
+def test_two_limits_at_once_leave_nothing_behind() -> None:
+    before = blas_threads()
+    entered, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with on_cores(1):
+            entered.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=other)
+    with on_cores(1):
+        thread.start()
+        entered.wait(10)
+    leave.set()
+    thread.join()
+    assert blas_threads() == before
+
+
+def test_one_core_does_all_the_work() -> None:
+    square = torch.randn(700, 700)
+    array = np.asarray(square)
+    with on_cores(1):
+        for product in (lambda: square @ square, lambda: array @ array):
+            product()
+            everyone, this = time.process_time(), time.thread_time()
+            for _ in range(10):
+                product()
+            spent_elsewhere = (time.process_time() - everyone) / (time.thread_time() - this)
+            # Idle BLAS threads may still spin for a while after earlier work.
+            assert spent_elsewhere < 1.8
+
+
+def test_some_core_is_available() -> None:
+    assert available_cores() >= 1
