@@ -65,7 +65,7 @@ def cost(experiment: Experiment) -> Cost:
         if info.kind == "linear":
             weights = info.n_in * n_out
             flops += 6 * batch * weights + ELEMENTWISE * weights
-            if INITS[experiment.init].factorises:
+            if INITS[experiment.init].orthogonal:
                 flops += FACTORISATION * max(info.n_in, n_out) * min(info.n_in, n_out) ** 2
             held += weights * size
             largest = max(largest, 3 * weights * max(size, 4) + 3 * entries * max(size, 4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +43,7 @@ class LayerRecord:
     """How many of a linear layer's weight columns differ from one another."""
     gradient: Statistics | None = None
     distinct_gradients: int | None = None
-    """How many of the weight gradient's columns differ from one another."""
+    """The same of the weight gradient; asked only where all weight columns are alike."""
 
     @classmethod
     def forward(cls, step: ForwardStep) -> LayerRecord:
@@ -51,11 +52,12 @@ class LayerRecord:
         record = cls(info, statistics(step.output))
         for name, value in layer.parameters.items():
             record.parameters[name] = ParameterRecord(tuple(value.shape), statistics(value))
-        if info.ends_block or info.kind in ACTIVATIONS:
+        activation = info.kind != "linear" and info.kind in ACTIVATIONS
+        if info.ends_block or activation:
             record.units = units(step.output)
-        if info.kind in ACTIVATIONS:
+        if activation:
             record.saturation = saturation(info.kind, step.x)
-        if info.kind == "linear":
+        elif info.kind == "linear":
             record.distinct_units = distinct_columns(layer.parameters["weight"])
         return record
 
@@ -64,7 +66,7 @@ class LayerRecord:
         self.gradient = statistics(step.gradient)
         for name, value in step.layer.gradients.items():
             self.parameters[name].gradient = statistics(value)
-        if self.info.kind == "linear":
+        if self.distinct_units == 1:  # only copies can stay copies
             self.distinct_gradients = distinct_columns(step.layer.gradients["weight"])
 
     def forward_dict(self) -> dict[str, Any]:
@@ -130,7 +132,9 @@ def saturation(kind: str, z: Tensor) -> float | None:
     0.25
     """
     z = z[:SATURATION_ROWS]
-    flat = ACTIVATIONS[kind].derivative(z).abs() < FLAT * _peak_slope(kind)
-    finite = torch.isfinite(z)
-    known = int(finite.sum())
-    return int((flat & finite).sum()) / known if known else None
+    slope = ACTIVATIONS[kind].derivative(z).abs()
+    if not math.isfinite(float(z.sum())):  # rarely: then entry by entry
+        slope = slope[torch.isfinite(z)]
+    if slope.numel() == 0:
+        return None
+    return int(torch.count_nonzero(slope < FLAT * _peak_slope(kind))) / slope.numel()

@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from engine.diagnosis import Evidence, Finding, Verdict, diagnose, diagnose_early, verdict
+from engine.diagnosis.fixes import Fix, verified_fix
 from engine.experiment import Experiment
 from engine.network import LayerInfo, Network
 from engine.passes import BackwardStep, ForwardStep, ShouldStop, Stopped, never, passes
+from engine.predicted import predicted
 from engine.records import LayerRecord
+from engine.theory import Prediction
 
 __all__ = [
-    "Backward", "Event", "FindingEvent", "Forward", "Start", "Stopped", "Summary", "result", "run",
+    "Backward", "Event", "FindingEvent", "FixEvent", "Forward", "Start", "Stopped", "Summary",
+    "result", "run",
 ]  # fmt: skip
 
 
@@ -79,7 +83,7 @@ class Summary:
     loss: float
     findings: list[Finding]
     verdict: Verdict
-    theory: dict[str, Any]
+    theory: Prediction
     timing: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,17 +94,34 @@ class Summary:
             "loss_text": f"{self.loss:.6g}",
             "findings": [f.to_dict() for f in self.findings],
             "verdict": self.verdict.to_dict(),
-            "theory": self.theory,
+            "theory": self.theory.to_dict(),
             "check": None,
             "timing": self.timing,
         }
 
 
-Event = Start | Forward | Backward | FindingEvent | Summary
+@dataclass(frozen=True, slots=True)
+class FixEvent:
+    """A fix that was tried and works, for the finding with this place in the summary's list."""
+
+    event: ClassVar[str] = "fix"
+    finding: int
+    fix: Fix
+
+    def to_dict(self) -> dict[str, Any]:
+        """As on the wire."""
+        return {"finding": self.finding, **self.fix.to_dict()}
 
 
-def run(experiment: Experiment, *, should_stop: ShouldStop = never) -> Iterator[Event]:
+Event = Start | Forward | Backward | FindingEvent | Summary | FixEvent
+
+
+def run(
+    experiment: Experiment, *, fixes: bool = True, should_stop: ShouldStop = never
+) -> Iterator[Event]:
     """Forward, backward and diagnosis of ``experiment``, layer by layer.
+
+    After the summary come, if ``fixes``, the fixes found by running changed specifications.
 
     Errors: ``Stopped`` before the next layer once ``should_stop()`` is true.
 
@@ -132,12 +153,18 @@ def run(experiment: Experiment, *, should_stop: ShouldStop = never) -> Iterator[
             reported = True
             for finding in diagnose_early(Evidence(experiment, records)):
                 yield FindingEvent(finding)
-    evidence = Evidence(experiment, records)
+    theory = predicted(experiment)
+    evidence = Evidence(experiment, records, theory)
     findings = diagnose(evidence)
     for finding in findings:
         yield FindingEvent(finding)
     timing = {"forward_ms": forward_ms, "total_ms": _milliseconds_since(began)}
-    yield Summary(loss, findings, verdict(evidence, findings), {"available": False}, timing)
+    yield Summary(loss, findings, verdict(evidence, findings), theory, timing)
+    if fixes:
+        for place, finding in enumerate(findings):
+            fix = verified_fix(evidence, finding, should_stop=should_stop)
+            if fix is not None:
+                yield FixEvent(place, fix)
 
 
 def result(
@@ -156,6 +183,8 @@ def result(
             layers[event.record.info.index] = event.record
         elif isinstance(event, Summary):
             summary = event.to_dict()
+        elif isinstance(event, FixEvent):
+            summary["findings"][event.finding].update(fix=event.fix.change, fix_verified=True)
     if check:
         summary["check"] = check_against_autograd(experiment, should_stop=should_stop)
     return {

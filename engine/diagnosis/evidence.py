@@ -10,6 +10,7 @@ from functools import cached_property
 from engine.experiment import Experiment
 from engine.records import LayerRecord
 from engine.statistics import Statistics
+from engine.theory import Prediction
 
 __all__ = ["Evidence", "Trend"]
 
@@ -39,6 +40,8 @@ class Evidence:
 
     experiment: Experiment
     records: Sequence[LayerRecord]
+    theory: Prediction | None = None
+    """What was to be expected; None as long as the records are still coming."""
 
     @cached_property
     def ends(self) -> list[LayerRecord]:

@@ -24,10 +24,11 @@ class Draw(Protocol):
 class InitScheme:
     """How weights are drawn.
 
-    ``variance(n_in, n_out)`` is the intended variance of one entry, or None where the scheme has
-    no such figure; ``mean_field`` says whether entries are (nearly) independent and centred, so
-    that signal propagation theory speaks of them. ``calibrate`` rescales a drawn weight once its input
-    is known: ``calibrate(weight, x) -> weight``. ``factorises``: a draw costs a QR decomposition.
+    ``variance(n_in, n_out)`` is the intended variance of one entry, None where there is no such
+    figure; ``mean_field`` says whether entries are (nearly) independent and centred, so that signal
+    propagation theory speaks of them. ``calibrate`` rescales a drawn weight once its input is
+    known: ``calibrate(weight, x) -> weight``. ``orthogonal``: columns or rows are orthonormal, for
+    which a draw costs a QR decomposition; ``gaussian``: entries are normal draws.
     """
 
     name: str
@@ -39,7 +40,8 @@ class InitScheme:
     variance: Callable[[int, int], float | None]
     mean_field: bool = True
     calibrate: Callable[[Tensor, Tensor], Tensor] | None = None
-    factorises: bool = False
+    orthogonal: bool = False
+    gaussian: bool = False
 
 
 INITS: Registry[InitScheme] = Registry("init scheme")
@@ -54,7 +56,8 @@ def init_scheme(
     variance: Callable[[int, int], float | None],
     mean_field: bool = True,
     calibrate: Callable[[Tensor, Tensor], Tensor] | None = None,
-    factorises: bool = False,
+    orthogonal: bool = False,
+    gaussian: bool = False,
 ) -> Callable[[Draw], Draw]:
     """Register the decorated drawing function under its own name."""
 
@@ -71,7 +74,8 @@ def init_scheme(
                 variance,
                 mean_field,
                 calibrate,
-                factorises,
+                orthogonal,
+                gaussian,
             )
         )
         return draw

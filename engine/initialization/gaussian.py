@@ -18,6 +18,7 @@ __all__ = ["kaiming_normal", "lecun_normal", "normal", "truncated_normal", "xavi
     help="Plain standard normal draws: multiplies the signal's std by √n_in at every layer.",
     assumes="nothing: the width is ignored",
     variance=lambda n_in, n_out: 1.0,
+    gaussian=True,
 )
 def normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """Standard normal entries, (n_in, n_out)."""
@@ -30,6 +31,7 @@ def normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     help="Keeps the forward signal's second moment through ReLU layers.",
     assumes="ReLU: half of a centred signal is zeroed, the factor 2 makes up for it",
     variance=lambda n_in, n_out: 2.0 / n_in,
+    gaussian=True,
 )
 def kaiming_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """Normal entries with std √(2/n_in), (n_in, n_out)."""
@@ -42,6 +44,7 @@ def kaiming_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tens
     help="A compromise between keeping the forward and the backward variance.",
     assumes="an activation that is close to the identity around 0, such as tanh",
     variance=lambda n_in, n_out: 2.0 / (n_in + n_out),
+    gaussian=True,
 )
 def xavier_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """Normal entries with std √(2/(n_in + n_out)), (n_in, n_out)."""
@@ -54,6 +57,7 @@ def xavier_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tenso
     help="Keeps the variance through linear layers; what SELU was derived for. The notes' × 0.1.",
     assumes="a linear layer, or SELU",
     variance=lambda n_in, n_out: 1.0 / n_in,
+    gaussian=True,
 )
 def lecun_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """Normal entries with std √(1/n_in), (n_in, n_out)."""

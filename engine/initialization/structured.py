@@ -18,7 +18,7 @@ __all__ = ["constant", "identity", "lsuv", "orthogonal", "sparse", "unit_varianc
     help="An isometry: all singular values are 1, so a linear network keeps every length.",
     assumes="a linear layer or tanh near 0; multiply by √2 for ReLU",
     variance=lambda n_in, n_out: 1.0 / max(n_in, n_out),
-    factorises=True,
+    orthogonal=True,
 )
 def orthogonal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """A matrix with orthonormal columns (or rows, the fewer of the two), (n_in, n_out)."""
@@ -99,7 +99,7 @@ def unit_variance(weight: Tensor, x: Tensor) -> Tensor:
     variance=lambda n_in, n_out: None,
     mean_field=False,
     calibrate=unit_variance,
-    factorises=True,
+    orthogonal=True,
 )
 def lsuv(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """An orthogonal matrix, (n_in, n_out); ``unit_variance`` scales it once its input is known."""

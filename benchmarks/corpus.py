@@ -1,0 +1,197 @@
+"""Makes the corpus on which the diagnosis is measured: specifications with a simulated truth.
+
+Two things are simulated, neither of which the diagnosis looks at:
+
+- does it train? 200 full-batch steps by PyTorch's autograd, with the best of three learning rates of
+  Adam and with the best of four of SGD with momentum; it learned if the loss fell below 0.6 of that
+  of the best constant output, it did not if it stayed above 0.9;
+- does its number format hold? In its own dtype every weight gradient is finite and points within 45
+  degrees of where autograd's does in float64.
+
+*Healthy*: both Adam and SGD learn and the format holds. *Faulty*: neither learns, or the format does
+not hold. In between (only one optimiser learns, or slowly) there is no truth to be held against;
+such specifications are left out, and counted. ``python -m benchmarks.corpus`` draws specifications over all
+activations, inits, depths, norms, residual, number formats and losses until it has enough of both,
+and writes ``engine/diagnosis/corpus.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.experiment import DTYPES, NORM_NAMES, Experiment
+from engine.initialization import INITS
+from engine.layers import ACTIVATIONS, NORMS
+from engine.network import LayerInfo, Network
+from engine.passes import BackwardStep, ForwardStep, passes
+
+PATH = Path(__file__).parent.parent / "engine" / "diagnosis" / "corpus.json"
+STEPS = 200  # full-batch steps: enough for a 50 layer network to leave the constant predictor
+LEARNED = 0.6  # of the constant predictor's loss: below this something was learned
+STUCK = 0.9  # of the same: above this nothing was
+AGREE = 0.7  # cosine of a weight gradient with float64's: within 45 degrees
+RATES = {"adam": (1e-3, 1e-2, 1e-4), "sgd": (0.01, 0.1, 0.001, 1.0)}
+
+
+def draw(rng: random.Random) -> Experiment:
+    """A specification: half of them ordinary choices, half of them with something changed."""
+    ordinary = rng.random() < 0.5
+    activation = rng.choice(list(ACTIVATIONS))
+    init = rng.choice(
+        ["kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "lecun_normal",
+         "orthogonal", "truncated_normal", "lsuv", "pytorch_default"]
+        if ordinary else list(INITS)
+    )  # fmt: skip
+    data = rng.choice(["digits", "digits", "gaussian"])
+    return Experiment(
+        activation=activation,
+        init=init,
+        init_scale=1.0 if ordinary else round(10 ** rng.uniform(-2, 1), 3),
+        depth=rng.choice([1, 2, 3, 4, 6, 10, 15, 20, 30, 50] if ordinary else [2, 5, 10, 20, 35, 50]),
+        width=rng.choice([32, 64, 100]),
+        batch=rng.choice([64, 128]),
+        norm=rng.choice(["none", "none", *NORM_NAMES]),
+        residual=rng.random() < 0.3,
+        bias_std=rng.choice([0.0, 0.0, 0.1, 1.0]),
+        data=data,
+        loss=rng.choice(["cross_entropy", "mse"]) if data == "digits" else "mse",
+        dtype=rng.choice(["float32"] * 6 + ["float64", "bfloat16", "float16"]),
+        seed=rng.randrange(1000),
+    )
+
+
+class Trainable:
+    """The specification's network in autograd, its parameters free to be trained."""
+
+    def __init__(self, experiment: Experiment, dtype: torch.dtype) -> None:
+        network = Network(experiment)
+        self.infos: list[LayerInfo] = network.infos
+        self.loss = network.loss
+        self.x = network.x.to(dtype)
+        target = network.target
+        self.target = target.to(dtype) if target.is_floating_point() else target
+        self.parameters: list[dict[str, Tensor]] = []
+        for step in passes(network):
+            if isinstance(step, ForwardStep):
+                self.parameters.append(
+                    {k: v.to(dtype).requires_grad_() for k, v in step.layer.parameters.items()}
+                )
+
+    def __call__(self) -> Tensor:
+        outputs: list[Tensor] = []
+        x = self.x
+        for info, own in zip(self.infos, self.parameters, strict=True):
+            if info.kind == "linear":
+                x = torch.addmm(own["bias"], x, own["weight"])
+            elif info.kind == "add":
+                x = x + (outputs[info.source] if info.source != -1 else self.x)  # type: ignore[index]
+            elif info.kind in NORMS:
+                x = NORMS[info.kind].reference(x, own)
+            else:
+                x = ACTIVATIONS[info.kind].reference(x)
+            outputs.append(x)
+        return self.loss.reference(x, self.target)
+
+    def constant_loss(self) -> float:
+        """The loss of the best output that does not depend on the input."""
+        if self.target.is_floating_point():
+            return float((self.target - self.target.mean(0)).square().mean())
+        share = torch.bincount(self.target).double() / len(self.target)
+        return float(-(share * share.clamp_min(1e-12).log()).sum())
+
+
+def learned_share(experiment: Experiment, name: str) -> float:
+    """The lowest loss that optimiser ``name`` reached, as a share of the constant predictor's."""
+    twin = experiment.model_copy(
+        update={"dtype": "float64" if experiment.dtype == "float64" else "float32"}
+    )
+    best = math.inf
+    for rate in RATES[name]:
+        model = Trainable(twin, DTYPES[twin.dtype])
+        everything = [p for own in model.parameters for p in own.values()]
+        optimiser: torch.optim.Optimizer = (
+            torch.optim.Adam(everything, rate)
+            if name == "adam"
+            else torch.optim.SGD(everything, rate, momentum=0.9)
+        )
+        baseline = model.constant_loss()
+        recent: list[float] = []
+        for _ in range(STEPS):
+            optimiser.zero_grad()
+            loss = model()
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                recent = [math.inf]
+                break
+            recent = [*recent[-4:], value]
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        share = max(recent) / baseline
+        best = min(best, share)
+        if share < LEARNED:
+            break
+    return best
+
+
+def format_agreement(experiment: Experiment) -> float:
+    """The worst cosine between a weight gradient in the own dtype and autograd's in float64."""
+    reference = Trainable(experiment, torch.float64)
+    reference().backward()  # type: ignore[no-untyped-call]
+    worst = 1.0
+    for step in passes(Network(experiment)):
+        if isinstance(step, BackwardStep) and step.info.kind == "linear":
+            ours = step.layer.gradients["weight"].double()
+            theirs = reference.parameters[step.info.index]["weight"].grad
+            if theirs is None or not bool(torch.isfinite(ours).all()):
+                return -1.0
+            ours, theirs = ours / ours.abs().max(), theirs / theirs.abs().max()
+            cosine = float((ours * theirs).sum() / (ours.norm() * theirs.norm()))
+            worst = min(worst, cosine if math.isfinite(cosine) else 0.0)
+    return worst
+
+
+def judge(experiment: Experiment) -> dict[str, Any]:
+    """The simulated truth on one specification."""
+    agreement = format_agreement(experiment)
+    shares = {name: learned_share(experiment, name) for name in RATES}
+    truth = None
+    if agreement <= AGREE or min(shares.values()) > STUCK:
+        truth = False
+    elif max(shares.values()) < LEARNED:
+        truth = True
+    return {
+        "experiment": {k: v for k, v in experiment.to_dict().items() if k in experiment.to_query()},
+        "healthy": truth,
+        **{n: round(share, 4) if math.isfinite(share) else None for n, share in shares.items()},
+        "gradient_agreement": round(agreement, 4),
+    }
+
+
+def main() -> None:
+    """Draw and judge until there are enough of both kinds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--each", type=int, default=160, help="healthy and faulty ones to find")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=PATH)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rng = random.Random(options.seed)  # noqa: S311  not a secret
+    found: dict[bool | None, list[dict[str, Any]]] = {True: [], False: [], None: []}
+    while min(len(found[True]), len(found[False])) < options.each:
+        case = judge(draw(rng))
+        found[case["healthy"]].append(case)
+        print(*(f"{len(found[t]):4} {t}" for t in found), json.dumps(case), flush=True)
+        lines = ",\n".join(json.dumps(c) for cases in found.values() for c in cases)
+        options.out.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Fixes that were tried: small changes of specification, run with the same seed and data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from engine.cost import cost
+from engine.diagnosis.diagnose import diagnose
+from engine.diagnosis.evidence import Evidence
+from engine.diagnosis.finding import SEVERITIES, Finding
+from engine.experiment import Experiment
+from engine.initialization import INITS
+from engine.layers import ACTIVATIONS
+from engine.network import Network
+from engine.passes import BackwardStep, ForwardStep, ShouldStop, never, passes
+from engine.predicted import predicted
+from engine.records import LayerRecord
+from engine.theory import NoCriticalPoint, critical_point
+
+__all__ = ["Fix", "candidates", "measure", "verified_fix"]
+
+TRIES = 8  # candidates run for one finding at most
+BUDGET_FLOPS = 40_000_000_000  # for all tries of one finding: about a second on two cores
+
+Change = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A change of specification after which the finding is gone and no worse one came.
+
+    ``tried`` counts the candidates run; ``before`` and ``after`` are the rms of each block's output
+    and of its gradient, by block, None where not finite.
+    """
+
+    rule: str
+    change: Change
+    tried: int
+    before: dict[str, list[float | None]]
+    after: dict[str, list[float | None]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the stream's ``fix`` event."""
+        return {
+            "rule": self.rule,
+            "fix": self.change,
+            "fix_verified": True,
+            "tried": self.tried,
+            "before": self.before,
+            "after": self.after,
+        }
+
+
+def measure(experiment: Experiment, should_stop: ShouldStop = never) -> Evidence:
+    """``experiment`` run and recorded, for the rules to look at."""
+    records: list[LayerRecord] = []
+    for step in passes(Network(experiment), should_stop):
+        if isinstance(step, ForwardStep):
+            records.append(LayerRecord.forward(step))
+        elif isinstance(step, BackwardStep):
+            records[step.info.index].backward(step)
+    return Evidence(experiment, records, predicted(experiment))
+
+
+def candidates(experiment: Experiment, finding: Finding) -> Iterator[Change]:
+    """Changes that may help, the smallest and most fitting first.
+
+    One parameter before two; the scale at which theory holds the signal before another scheme; what
+    alters the architecture (norm, residual) after what does not.
+    """
+    e = experiment
+    if finding.rule in ("nonfinite", "precision_loss") and e.dtype == "float16":
+        yield {"dtype": "bfloat16"}
+        yield {"dtype": "float32"}
+    if finding.rule == "precision_loss" and e.dtype == "bfloat16":
+        yield {"dtype": "float32"}
+    scale = _critical_scale(e)
+    if scale is not None and scale != e.init_scale:
+        yield {"init_scale": scale}
+    recommended = "kaiming_normal" if ACTIVATIONS[e.activation].kinks else "xavier_normal"
+    if e.activation in ("linear", "selu"):
+        recommended = "lecun_normal"
+    whole = {} if e.init_scale == 1 else {"init_scale": 1.0}
+    for init in dict.fromkeys((recommended, "kaiming_normal", "lsuv", "orthogonal")):
+        if init != e.init or whole:
+            yield {"init": init, **whole} if init != e.init else whole
+    if e.bias_std > 0:
+        yield {"bias_std": 0.0}
+    yield from _architecture(e, {"init": recommended, **whole})
+
+
+def _architecture(e: Experiment, init: Change) -> Iterator[Change]:
+    norms = [n for n in ("layer", "batch") if n != e.norm]
+    if not e.residual:
+        yield {"residual": True}
+    for norm in norms:
+        yield {"norm": norm}
+        yield {"norm": norm, "residual": True} if not e.residual else {"norm": norm, **init}
+    if e.activation in ("sigmoid", "softplus", "squared_relu"):
+        yield {"activation": "relu", **init, "init": "kaiming_normal"}
+
+
+def _critical_scale(e: Experiment) -> float | None:
+    """The init scale at which theory neither grows nor shrinks the gradient; None if unknown."""
+    scheme = INITS[e.init]
+    variance = scheme.variance(e.width, e.width) if scheme.mean_field else None
+    if not variance or e.norm != "none" or e.residual:
+        return None
+    try:
+        sigma_w2 = critical_point(e.activation, e.bias_std**2).sigma_w2
+    except NoCriticalPoint:
+        return None
+    scale = math.sqrt(sigma_w2 / (variance * e.width))
+    return float(f"{scale:.3g}") if 0 < scale <= 100 else None
+
+
+def verified_fix(
+    before: Evidence, finding: Finding, *, should_stop: ShouldStop = never
+) -> Fix | None:
+    """The first candidate that works for ``finding``, or None where none of those tried does.
+
+    Works: run with the same seed and data, no rule that found something before as a root finds it
+    again, and the worst finding left is milder than this one.
+
+    Errors: ``Stopped`` within a layer once ``should_stop()`` is true.
+    """
+    spent = 0
+    seen: list[Change] = []
+    for change in candidates(before.experiment, finding):
+        if len(seen) >= TRIES or change in seen:
+            continue
+        changed = _applied(before.experiment, change)
+        spent += cost(changed).flops if changed else 0
+        if changed is None or spent > BUDGET_FLOPS:
+            continue
+        seen.append(change)
+        after = measure(changed, should_stop)
+        if _better(finding, diagnose(after)):
+            return Fix(finding.rule, change, len(seen), _curves(before), _curves(after))
+    return None
+
+
+def _applied(experiment: Experiment, change: Change) -> Experiment | None:
+    changed = Experiment.model_validate({**experiment.to_dict(), **change})
+    return None if changed == experiment else changed
+
+
+def _better(finding: Finding, after: list[Finding]) -> bool:
+    names = {f.rule for root in after for f in (root, *root.consequences)}
+    worst = max((SEVERITIES.index(f.severity) for f in after), default=-1)
+    return finding.rule not in names and worst < SEVERITIES.index(finding.severity)
+
+
+def _curves(evidence: Evidence) -> dict[str, list[float | None]]:
+    return {
+        "activation_rms": [r.activation.rms for r in evidence.ends],
+        "gradient_rms": [r.gradient.rms if r.gradient else None for r in evidence.ends],
+    }

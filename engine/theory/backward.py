@@ -1,0 +1,195 @@
+"""The backward pass in expectation: the second moment of the gradient at every tensor.
+
+Going back, a linear layer multiplies it by n_out·v and an activation by E[φ'²] (Schoenholz et al.
+2017; residual: 1 + χ, Yang & Schoenholz 2017). Batch norm couples the samples, and its gradient
+explodes by a factor that depends on how their correlations evolve (Yang et al. 2019): none is derived
+here. What 1/width adds:
+
+- *alignment*. Given the forward pass, Wᵀδ = h·(z·δ)/|h|² + an independent part: the gradient knows
+  the weights through z·δ. With e = E[(z·δ)²]/(n q E[δ²]) − 1 one layer adds (1 + x)·e/n, where
+  1 + x = E[φ²φ'²]/(E[φ²]E[φ'²]), and e ← a²·E[φ²]/(q E[φ'²])·e + 2b, with a and b the elasticities of
+  E[φ²] and E[φ'²]. At the output e = (m + 1)·∂lnE[g²]/∂ln q, exact for mse with m outputs.
+- *response*. The gradient depends on the forward lengths, through φ' and through the loss; ``S`` and
+  ``T`` are the first and second derivative of its logarithm by ln q, carried back by the chain rule.
+
+Both are exact to first order in 1/width for one sample; a residual stream carries neither.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from engine.theory.forward import Network, Signal, Trace, mix
+from engine.theory.losses import LossGradient
+
+__all__ = ["Gradient", "GradientTrace", "backward"]
+
+
+class Gradient(NamedTuple):
+    """One tensor of the backward pass.
+
+    ``log_second``: ln of the second moment of its entries, to leading order; ``cross``:
+    E[g_α g_β]/E[g²] for two samples; ``shift``: relative correction of the mean, for the fluctuation of
+    the lengths not yet included; ``own``, ``shared``: relative variance and covariance of a sample's
+    second moment, apart from that of the forward lengths; ``align`` is e, ``response`` S, ``bend`` T.
+    ``overlap``: squared cosine of two samples' gradients (1 with one output, however their signs);
+    ``drift``: derivative of ``cross`` by the correlation of the two samples in the forward pass.
+    """
+
+    log_second: float
+    cross: float
+    shift: float
+    own: float
+    shared: float
+    align: float
+    response: float
+    bend: float
+    overlap: float
+    drift: float
+
+    def of_tensor(self, at: Signal, batch: int) -> tuple[float, float]:
+        """Relative shift of the mean, and relative variance over draws, of a batch's tensor."""
+        s, t = self.response, self.bend
+        own = self.own + s * s * at.own
+        shared = self.shared + s * s * at.shared
+        shift = self.shift + s * at.shift + 0.5 * (s * s + t - s) * at.own
+        return shift, max(0.0, mix(own, shared, batch))
+
+
+class GradientTrace(NamedTuple):
+    """Gradients by the outputs of one block's layers; ``None`` where there is no such layer."""
+
+    pre: Gradient
+    normed: Gradient | None
+    post: Gradient | None
+    added: Gradient | None
+
+
+def _through_linear(g: Gradient, t: Trace, net: Network, index: int) -> Gradient:
+    """Wᵀδ: weights drawn afresh re-draw its length too, orthogonal ones keep it."""
+    n_in, n = net.fans[index]
+    isometry = min(1.0, n_in / n) if net.orthogonal else 0.0
+    factor = net.log_sigma_w2[index] + math.log(n / n_in)
+    loose = (1 - isometry) / n_in
+    share = t.share
+    return Gradient(
+        log_second=g.log_second + factor,
+        cross=g.cross,
+        shift=g.shift + share * g.align * loose,
+        own=g.own + 2 * loose,
+        shared=g.shared + 2 * g.overlap * loose,
+        align=share * g.align,
+        response=share * g.response,
+        bend=share * share * g.bend + share * (1 - share) * g.response,
+        overlap=g.overlap + (1 - g.overlap) * loose,
+        drift=share * g.drift,
+    )
+
+
+def _through_activation(g: Gradient, t: Trace) -> Gradient:
+    """φ'(z)∘g, whose entries are Gaussian and independent of z but for the alignment."""
+    m, n = t.moments, t.n
+    y = t.pre if t.normed is None else t.normed
+    a, b, s = m.growth, m.slope_growth, g.response
+    x = m.mixed - 1 - 2 * a * b * t.isometry
+    noise = m.kurtosis - 1 - 2 * a * a * t.isometry
+    second = s * s + g.bend - s
+    sphere = m.slope_curvature + b * b - b + (m.curvature + a * a - a) * s
+    elasticity = t.kernel.elasticity
+    like = t.square_shared / (m.kurtosis - 1) if m.kurtosis > 1 + 1e-12 else 0.0
+    own = 3 * m.slope_kurtosis - 3 - 2 * b * b * t.isometry + 2 * s * x + s * s * noise
+    slopes = t.slope_shared * (1 + 2 * g.overlap) - 1 - 2 * g.overlap
+    shared = slopes + 2 * s * x * like + s * s * max(0.0, noise) * like
+    return Gradient(
+        log_second=g.log_second + m.log_slope2,
+        cross=g.cross * t.slope_cross,
+        shift=g.shift
+        + (m.mixed - 1) * g.align / n
+        + (s * x + 0.5 * second * max(0.0, noise) - sphere * t.isometry) / n,
+        own=max(0.0, g.own + own / n),
+        shared=max(0.0, g.shared + shared / n),
+        align=a * a / elasticity * g.align + 2 * b if elasticity > 1e-12 else 0.0,
+        response=b + a * s,
+        bend=m.slope_curvature + m.curvature * s + a * a * g.bend,
+        overlap=g.overlap * t.slope_cross**2,
+        drift=g.drift * elasticity * t.slope_cross**2,
+    )
+
+
+def _through_norm(g: Gradient, t: Trace, net: Network) -> Gradient:
+    """A norm divides by its scale and projects out what would only change length (and mean).
+
+    The scale is measured on n units: E[1/χ²_n] = (1 + 2/n)/n to first order. A gradient that comes
+    from another norm has nothing along z left to lose (align = −1).
+    """
+    lost = (1 + g.align + (net.norm == "layer")) / t.n
+    drawn = 2 * (1 - t.kept) / t.n
+    return g._replace(
+        log_second=g.log_second - t.log_scale,
+        shift=g.shift + drawn - lost,
+        own=g.own + drawn,
+        shared=g.shared + drawn * t.pre.overlap(),
+        align=-1.0,
+        response=-1.0,
+        bend=0.0,
+    )
+
+
+def _join(skip: Gradient, branch: Gradient, kept: float) -> Gradient:
+    """The stream's gradient: skip and branch arrive uncorrelated, their second moments add.
+
+    ``kept``: part of the sum's second moment, forward, that came along the skip.
+    """
+    top = max(skip.log_second, branch.log_second)
+    a = math.exp(max(-800.0, skip.log_second - top))
+    b = math.exp(max(-800.0, branch.log_second - top))
+    total = a + b
+    share = b / total
+    return branch._replace(
+        log_second=top + math.log(total),
+        cross=(a * skip.cross + b * branch.cross) / total,
+        overlap=(a * skip.overlap + b * branch.overlap) / total,
+        drift=(a * kept * skip.drift + b * branch.drift) / total,
+        shift=0.0,
+        own=skip.own + share * max(0.0, branch.own - skip.own),
+        shared=skip.shared + share * max(0.0, branch.shared - skip.shared),
+        align=0.0,
+        response=0.0,
+        bend=0.0,
+    )
+
+
+def backward(net: Network, traces: list[Trace], loss: LossGradient) -> list[GradientTrace]:
+    """The gradients of every block, in forward order, from the loss's gradient by the output."""
+    m = traces[-1].n
+    coherent = loss.cross**2 + loss.drift**2 * traces[-1].pre.wobble
+    g = Gradient(
+        log_second=loss.log_second, cross=loss.cross, shift=0.0, own=2 / m,
+        shared=2 * coherent / m, align=(m + 1) * loss.response, response=loss.response,
+        bend=loss.bend, overlap=1 / m + (1 - 1 / m) * coherent, drift=loss.drift,
+    )  # fmt: skip
+    found = [GradientTrace(g, None, None, None)]
+    below = _through_linear(g, traces[-1], net, len(traces) - 1)
+    for index in range(len(traces) - 2, -1, -1):
+        t, stream = traces[index], below
+        if t.added is not None:  # the branch sees the stream's gradient as it would fresh weights
+            below = stream._replace(align=0.0, response=0.0, bend=0.0)
+        post = below
+        argument = _through_activation(post, t)  # without one φ is the identity
+        pre = argument if t.normed is None else _through_norm(argument, t, net)
+        found.append(
+            GradientTrace(
+                pre,
+                argument if t.normed is not None else None,
+                post if net.activated else None,
+                stream if t.added is not None else None,
+            )
+        )
+        branch = _through_linear(pre, t, net, index)
+        below = branch
+        if t.added is not None:
+            came = traces[index - 1] if index else None
+            entered = net.log_input if came is None else came.after().log_second
+            below = _join(stream, branch, math.exp(min(0.0, entered - t.added.log_second)))
+    return found[::-1]
