@@ -2,9 +2,10 @@
 
 Two things are simulated, neither of which the diagnosis looks at:
 
-- does it train? 200 full-batch steps by PyTorch's autograd, with the best of three learning rates of
+- does it train? 150 full-batch steps by PyTorch's autograd, with the best of three learning rates of
   Adam and with the best of four of SGD with momentum; it learned if the loss fell below 0.6 of that
-  of the best constant output, it did not if it stayed above 0.9;
+  of the best constant output, it did not if it stayed above 0.9 (a rate that gained less than 3 %
+  in 50 steps is given up);
 - does its number format hold? In its own dtype every weight gradient is finite and points within 45
   degrees of where autograd's does in float64.
 
@@ -34,7 +35,8 @@ from engine.network import LayerInfo, Network
 from engine.passes import BackwardStep, ForwardStep, passes
 
 PATH = Path(__file__).parent.parent / "engine" / "diagnosis" / "corpus.json"
-STEPS = 200  # full-batch steps: enough for a 50 layer network to leave the constant predictor
+STEPS = 150  # full-batch steps: enough for a 50 layer network to leave the constant predictor
+PATIENCE = 50  # steps after which a learning rate that gained under 3 % is given up
 LEARNED = 0.6  # of the constant predictor's loss: below this something was learned
 STUCK = 0.9  # of the same: above this nothing was
 AGREE = 0.7  # cosine of a weight gradient with float64's: within 45 degrees
@@ -42,8 +44,8 @@ RATES = {"adam": (1e-3, 1e-2, 1e-4), "sgd": (0.01, 0.1, 0.001, 1.0)}
 
 
 def draw(rng: random.Random) -> Experiment:
-    """A specification: half of them ordinary choices, half of them with something changed."""
-    ordinary = rng.random() < 0.5
+    """A specification: ordinary choices, or (three in five) with anything changed."""
+    ordinary = rng.random() < 0.4
     activation = rng.choice(list(ACTIVATIONS))
     init = rng.choice(
         ["kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "lecun_normal",
@@ -56,8 +58,8 @@ def draw(rng: random.Random) -> Experiment:
         init=init,
         init_scale=1.0 if ordinary else round(10 ** rng.uniform(-2, 1), 3),
         depth=rng.choice([1, 2, 3, 4, 6, 10, 15, 20, 30, 50] if ordinary else [2, 5, 10, 20, 35, 50]),
-        width=rng.choice([32, 64, 100]),
-        batch=rng.choice([64, 128]),
+        width=rng.choice([32, 48, 64]),
+        batch=rng.choice([48, 64, 96]),
         norm=rng.choice(["none", "none", *NORM_NAMES]),
         residual=rng.random() < 0.3,
         bias_std=rng.choice([0.0, 0.0, 0.1, 1.0]),
@@ -124,7 +126,7 @@ def learned_share(experiment: Experiment, name: str) -> float:
         )
         baseline = model.constant_loss()
         recent: list[float] = []
-        for _ in range(STEPS):
+        for step in range(STEPS):
             optimiser.zero_grad()
             loss = model()
             value = float(loss.detach())
@@ -132,6 +134,8 @@ def learned_share(experiment: Experiment, name: str) -> float:
                 recent = [math.inf]
                 break
             recent = [*recent[-4:], value]
+            if step == PATIENCE and value > 0.97 * baseline:
+                break
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
         share = max(recent) / baseline

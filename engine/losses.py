@@ -55,6 +55,15 @@ class Loss(ABC):
         """One entry's term: ``x`` the output, ``t`` the target (or the other class's logit)."""
 
     @classmethod
+    def baseline(cls, target: Tensor) -> float:
+        """The loss of an output that is the same for every sample: the target's mean.
+
+        What a network must get below to have learned anything. ``target``: (batch, k).
+        """
+        wide = target.double()
+        return float(cls.function(wide.mean(0).expand_as(wide), wide))
+
+    @classmethod
     def slope(cls, x: Tensor, t: float) -> Tensor:
         """Derivative of one entry's term at every ``x`` (n,), by the hand-written backward pass."""
         return cls.gradient(x[:, None], torch.full_like(x, t)[:, None])[:, 0] * len(x)
@@ -205,6 +214,12 @@ class CrossEntropy(Loss):
         import sympy
 
         return sympy.log(1 + sympy.exp(t - x))  # two classes: x the right one's logit, t the other
+
+    @classmethod
+    def baseline(cls, target: Tensor) -> float:
+        """The entropy of the classes' shares: the loss of always answering with these."""
+        share = torch.bincount(target).double() / max(len(target), 1)
+        return float(-(share * share.clamp_min(1e-300).log()).sum())
 
     @classmethod
     def slope(cls, x: Tensor, t: float) -> Tensor:

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from engine.diagnosis import Evidence, Finding, Verdict, diagnose, diagnose_early, verdict
+from engine.diagnosis import (
+    Evidence,
+    Finding,
+    Verdict,
+    diagnose,
+    diagnose_early,
+    undecided,
+    verdict,
+)
 from engine.diagnosis.fixes import Fix, verified_fix
 from engine.experiment import Experiment
 from engine.network import LayerInfo, Network
@@ -77,11 +85,17 @@ class FindingEvent:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The loss, every finding and the verdict; ``timing`` in milliseconds."""
+    """The loss, every finding and the verdict; ``timing`` in milliseconds.
+
+    ``baseline`` is the loss of the best constant output, ``undecided`` the rules that could not be
+    asked, and why.
+    """
 
     event: ClassVar[str] = "summary"
     loss: float
+    baseline: float
     findings: list[Finding]
+    undecided: list[dict[str, str]]
     verdict: Verdict
     theory: Prediction
     timing: dict[str, float]
@@ -92,7 +106,9 @@ class Summary:
         return {
             "loss": self.loss if finite else None,
             "loss_text": f"{self.loss:.6g}",
+            "baseline": self.baseline,
             "findings": [f.to_dict() for f in self.findings],
+            "undecided": self.undecided,
             "verdict": self.verdict.to_dict(),
             "theory": self.theory.to_dict(),
             "check": None,
@@ -154,12 +170,15 @@ def run(
             for finding in diagnose_early(Evidence(experiment, records)):
                 yield FindingEvent(finding)
     theory = predicted(experiment)
-    evidence = Evidence(experiment, records, theory)
+    baseline = network.loss.baseline(network.target)
+    evidence = Evidence(experiment, records, theory, loss, baseline)
     findings = diagnose(evidence)
     for finding in findings:
         yield FindingEvent(finding)
     timing = {"forward_ms": forward_ms, "total_ms": _milliseconds_since(began)}
-    yield Summary(loss, findings, verdict(evidence, findings), theory, timing)
+    yield Summary(
+        loss, baseline, findings, undecided(experiment), verdict(evidence, findings), theory, timing
+    )
     if fixes:
         for place, finding in enumerate(findings):
             fix = verified_fix(evidence, finding, should_stop=should_stop)

@@ -4,37 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from engine.diagnosis import rules as _registered  # noqa: F401  fills the registry
 from engine.diagnosis.evidence import Evidence
 from engine.diagnosis.finding import SEVERITIES, Finding, Severity
-from engine.diagnosis.rule import RULES
+from engine.diagnosis.rule import RULES, Rule
+from engine.experiment import Experiment
 
-__all__ = ["Verdict", "diagnose", "diagnose_early", "verdict"]
+__all__ = ["Verdict", "diagnose", "diagnose_early", "undecided", "verdict"]
 
 
 def diagnose_early(evidence: Evidence) -> list[Finding]:
     """What the rules that need not wait for the end find in the records so far."""
-    return [f for r in RULES.values() if r.early for f in r.check(evidence)]
+    return [f for r in _askable(evidence.experiment) if r.early for f in r.check(evidence)]
 
 
 def diagnose(evidence: Evidence) -> list[Finding]:
-    """Every rule's findings, worst first; one that another explains stands under that other."""
-    found = [f for r in RULES.values() for f in r.check(evidence)]
-    roots: list[Finding] = []
-    for finding in found:
-        cause = next((i for i, root in enumerate(roots) if _explains(root, finding)), None)
-        if cause is None:
-            roots.append(finding)
-        else:
-            root = roots[cause]
-            roots[cause] = replace(root, consequences=[*root.consequences, finding])
-    return sorted(roots, key=lambda f: -SEVERITIES.index(f.severity))
+    """Every rule's findings, worst first; one that another explains stands under that other.
+
+    Of equally bad ones the rule that explains most comes first.
+    """
+    found = [f for r in _askable(evidence.experiment) for f in r.check(evidence)]
+    names = {f.rule for f in found}
+    roots = [f for f in found if not any(f.rule in explained_by(name) for name in names)]
+    symptoms = [f for f in found if f not in roots]
+    for finding in symptoms:
+        place = next(i for i, root in enumerate(roots) if finding.rule in explained_by(root.rule))
+        root = roots[place]
+        roots[place] = replace(
+            root,
+            consequences=[*root.consequences, finding],
+            severity=max(root.severity, finding.severity, key=SEVERITIES.index),
+        )
+    return sorted(
+        roots, key=lambda f: (-SEVERITIES.index(f.severity), -len(explained_by(f.rule)))
+    )
 
 
-def _explains(root: Finding, finding: Finding) -> bool:
-    worse = SEVERITIES.index(root.severity) >= SEVERITIES.index(finding.severity)
-    return worse and finding.rule in RULES[root.rule].explains
+@cache
+def explained_by(name: str) -> frozenset[str]:
+    """The rules whose findings are consequences, near or far, where rule ``name`` found something.
+
+    >>> "vanishing_gradient" in explained_by("symmetry")
+    True
+    """
+    found: set[str] = set()
+    ahead = list(RULES[name].explains)
+    while ahead:
+        rule = ahead.pop()
+        if rule not in found:
+            found.add(rule)
+            ahead += RULES[rule].explains
+    return frozenset(found)
+
+
+def _askable(experiment: Experiment) -> list[Rule]:
+    return [r for r in RULES.values() if r.undecided is None or not r.undecided(experiment)]
+
+
+def undecided(experiment: Experiment) -> list[dict[str, str]]:
+    """The rules that cannot be asked of ``experiment``, each with the reason.
+
+    >>> [u["rule"] for u in undecided(Experiment(batch=1, depth=9))]
+    ['rank_collapse', 'dead_units']
+    """
+    reasons = [(r.name, r.undecided(experiment)) for r in RULES.values() if r.undecided]
+    return [{"rule": name, "reason": reason} for name, reason in reasons if reason]
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,9 @@ class Evidence:
     records: Sequence[LayerRecord]
     theory: Prediction | None = None
     """What was to be expected; None as long as the records are still coming."""
+    loss: float | None = None
+    baseline: float | None = None
+    """The loss of the best constant output."""
 
     @cached_property
     def ends(self) -> list[LayerRecord]:

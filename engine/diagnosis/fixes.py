@@ -56,13 +56,18 @@ class Fix:
 
 def measure(experiment: Experiment, should_stop: ShouldStop = never) -> Evidence:
     """``experiment`` run and recorded, for the rules to look at."""
+    network = Network(experiment)
     records: list[LayerRecord] = []
-    for step in passes(Network(experiment), should_stop):
+    loss = math.nan
+    for step in passes(network, should_stop):
         if isinstance(step, ForwardStep):
             records.append(LayerRecord.forward(step))
         elif isinstance(step, BackwardStep):
             records[step.info.index].backward(step)
-    return Evidence(experiment, records, predicted(experiment))
+        else:
+            loss = float(step.loss)
+    baseline = network.loss.baseline(network.target)
+    return Evidence(experiment, records, predicted(experiment), loss, baseline)
 
 
 def candidates(experiment: Experiment, finding: Finding) -> Iterator[Change]:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from engine.diagnosis.evidence import Evidence
 from engine.diagnosis.finding import Finding
+from engine.experiment import Experiment
 from engine.registry import Registry
 
-__all__ = ["RULES", "Check", "Rule", "rule"]
+__all__ = ["RULES", "Check", "Rule", "Undecided", "rule"]
 
+Undecided = Callable[[Experiment], str | None]
 Check = Callable[[Evidence], Sequence[Finding]]
 
 
@@ -20,7 +22,8 @@ class Rule:
 
     ``formula`` is the condition in words and figures, ``help`` the reason for its threshold.
     ``early``: may be asked while layers are still being computed. ``explains``: the rules whose
-    findings are consequences where this one found something.
+    findings are consequences where this one found something. ``undecided`` says why the rule cannot
+    be asked of a specification (a batch of one, say), or None where it can.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Rule:
     check: Check
     early: bool = False
     explains: tuple[str, ...] = ()
+    undecided: Undecided | None = None
 
 
 RULES: Registry[Rule] = Registry("rule")
@@ -42,12 +46,13 @@ def rule(
     help: str,  # noqa: A002  the registry's own word
     early: bool = False,
     explains: tuple[str, ...] = (),
+    undecided: Undecided | None = None,
 ) -> Callable[[Check], Check]:
     """Register the decorated function as the rule of its own name; roots before symptoms."""
 
     def register(check: Check) -> Check:
         name: str = check.__name__
-        RULES.register(Rule(name, formula, source, help, check, early, explains))
+        RULES.register(Rule(name, formula, source, help, check, early, explains, undecided))
         return check
 
     return register

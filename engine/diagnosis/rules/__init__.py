@@ -1,6 +1,5 @@
-"""The rules, registered where they are defined; imported here in order from cause to symptom."""
+"""The rules, registered where they are defined; ``explains`` says which come from which."""
 
-from engine.diagnosis.rules import nonfinite, units  # noqa: I001  roots before symptoms
-from engine.diagnosis.rules import scale
+from engine.diagnosis.rules import collapse, nonfinite, numbers, scale, symmetry, units
 
-__all__ = ["nonfinite", "scale", "units"]
+__all__ = ["collapse", "nonfinite", "numbers", "scale", "symmetry", "units"]

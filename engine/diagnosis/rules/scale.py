@@ -8,6 +8,7 @@ from typing import Literal
 from engine.diagnosis.evidence import Evidence, Trend
 from engine.diagnosis.finding import Finding, Severity
 from engine.diagnosis.rule import rule
+from engine.experiment import Experiment
 from engine.records import LayerRecord
 
 __all__ = [
@@ -15,20 +16,29 @@ __all__ = [
 ]  # fmt: skip
 
 WARN_DECADES = 2.0  # a hundredfold change over the whole depth: worth a look
-ERROR_DECADES = 4.0  # ten-thousandfold: no single learning rate serves both ends
+GROW_DECADES = 3.0  # a thousandfold growth: an error; it diverges or needs a tiny step
+SHRINK_DECADES = 4.0  # a ten-thousandfold loss: an error; Adam makes up for less than that
+LEAST_DEPTH = 3  # blocks: through two points goes a line whatever they are
 SIGMAS = 3.0  # the slope must differ from 0 by this many of its standard errors
 
 _HELP = (
-    f"warning at 10^{WARN_DECADES:g} over the whole depth, error at 10^{ERROR_DECADES:g}: a single "
-    "learning rate no longer serves both ends of the network."
+    f"warning at a factor of 10^{WARN_DECADES:g} over the whole depth, error at "
+    f"10^{GROW_DECADES:g} of growth or 10^{SHRINK_DECADES:g} of loss: no single learning rate "
+    "serves both ends."
 )
 
 
-def _severity(trend: Trend | None, sign: int) -> Severity | None:
+def _shallow(e: Experiment) -> str | None:
+    if e.depth >= LEAST_DEPTH:
+        return None
+    return f"a trend over depth needs {LEAST_DEPTH} blocks, here are {e.depth}"
+
+
+def _severity(trend: Trend | None, sign: int, error_decades: float) -> Severity | None:
     if trend is None or trend.slope * sign < SIGMAS * trend.error:
         return None
     decades = trend.span * sign
-    if decades >= ERROR_DECADES:
+    if decades >= error_decades:
         return "error"
     return "warning" if decades >= WARN_DECADES else None
 
@@ -51,12 +61,26 @@ def _finding(
     where: Sequence[LayerRecord],
 ) -> Finding:
     title, explanation = words
+    theory = evidence.theory
+    if theory is not None and theory.chi1 is not None and theory.phase is not None:
+        explanation += (
+            f" Theory expects it: χ1 = {theory.chi1:.3g} at σw² = {theory.sigma_w2:.3g}, the "
+            f"{theory.phase} phase."
+            if theory.phase != "critical"
+            else f" Theory (χ1 = {theory.chi1:.3g}) expects it to hold: this is finite width."
+        )
     return Finding(
         rule=name, severity=severity, title=title, explanation=explanation, direction=direction,
         layers=(where[0].info.index, where[-1].info.index),
         blocks=(where[0].info.block, where[-1].info.block),
-        evidence={**_trend_figures(trend), "depth": evidence.experiment.depth},
-        threshold={"warning_decades": WARN_DECADES, "error_decades": ERROR_DECADES,
+        evidence={
+            **_trend_figures(trend),
+            "depth": evidence.experiment.depth,
+            "theory_chi1": theory.chi1 if theory else None,
+            "theory_phase": theory.phase if theory else None,
+        },
+        threshold={"warning_decades": WARN_DECADES, "error_decades_grow": GROW_DECADES,
+            "error_decades_shrink": SHRINK_DECADES,
                    "slope_standard_errors": SIGMAS},
         chart="activations" if direction == "forward" else "gradients",
     )  # fmt: skip
@@ -66,12 +90,19 @@ def _finding(
     formula=f"fitted growth of rms over depth ≥ 10^{WARN_DECADES:g}, slope > {SIGMAS:g} s.e.",
     source="Poole et al. 2016; PoorWeightInitialization (SageMaker) uses a variance ratio of 10",
     help=_HELP,
-    explains=("exploding_gradient", "vanishing_gradient", "saturation", "precision_loss"),
+    explains=(
+        "saturation",
+        "exploding_gradient",
+        "vanishing_gradient",
+        "precision_loss",
+        "output_scale",
+    ),
+    undecided=_shallow,
 )
 def exploding_activation(evidence: Evidence) -> Sequence[Finding]:
     """The signal grows geometrically with depth."""
     trend = evidence.forward_trend
-    severity = _severity(trend, +1)
+    severity = _severity(trend, +1, GROW_DECADES)
     if severity is None or trend is None:
         return []
     words = (
@@ -88,7 +119,7 @@ def exploding_activation(evidence: Evidence) -> Sequence[Finding]:
     source="Poole et al. 2016; the notes' randn × 0.01",
     help=_HELP,
     explains=("vanishing_gradient", "exploding_gradient", "dead_units", "rank_collapse",
-              "precision_loss", "symmetry"),
+              "precision_loss", "saturation", "mean_shift"),
 )  # fmt: skip
 def vanishing_activation(evidence: Evidence) -> Sequence[Finding]:
     """The signal shrinks geometrically with depth, or has gone to exact zeros."""
@@ -103,7 +134,7 @@ def vanishing_activation(evidence: Evidence) -> Sequence[Finding]:
         )
         return [_finding(evidence, "vanishing_activation", "error", trend, words, "forward",
                          silent)]  # fmt: skip
-    severity = _severity(trend, -1)
+    severity = _severity(trend, -1, SHRINK_DECADES)
     if severity is None or trend is None:
         return []
     words = (
@@ -119,11 +150,13 @@ def vanishing_activation(evidence: Evidence) -> Sequence[Finding]:
     formula=f"fitted growth of the gradient's rms going back ≥ 10^{WARN_DECADES:g}",
     source="Pascanu, Mikolov & Bengio 2013; Schoenholz et al. 2017",
     help=_HELP,
+    explains=("precision_loss",),
+    undecided=_shallow,
 )
 def exploding_gradient(evidence: Evidence) -> Sequence[Finding]:
     """The gradient grows geometrically on its way back."""
     trend = evidence.backward_trend
-    severity = _severity(trend, -1)
+    severity = _severity(trend, -1, GROW_DECADES)
     if severity is None or trend is None:
         return []
     words = (
@@ -139,6 +172,7 @@ def exploding_gradient(evidence: Evidence) -> Sequence[Finding]:
     "gradient is all zero",
     source="Hochreiter 1991; Schoenholz et al. 2017",
     help=_HELP,
+    explains=("rank_collapse", "precision_loss", "mean_shift", "dead_units"),
 )
 def vanishing_gradient(evidence: Evidence) -> Sequence[Finding]:
     """The gradient shrinks geometrically on its way back, or has gone to exact zeros."""
@@ -151,7 +185,7 @@ def vanishing_gradient(evidence: Evidence) -> Sequence[Finding]:
         )
         return [_finding(evidence, "vanishing_gradient", "error", trend, words, "backward",
                          silent)]  # fmt: skip
-    severity = _severity(trend, +1)
+    severity = _severity(trend, +1, SHRINK_DECADES)
     if severity is None or trend is None:
         return []
     words = (

@@ -1,4 +1,4 @@
-"""Units that do nothing, and units that are copies of one another."""
+"""Units that do nothing, on any sample."""
 
 from __future__ import annotations
 
@@ -7,42 +7,19 @@ from collections.abc import Sequence
 from engine.diagnosis.evidence import Evidence
 from engine.diagnosis.finding import Finding
 from engine.diagnosis.rule import rule
+from engine.experiment import Experiment
 
-__all__ = ["dead_units", "symmetry"]
+__all__ = ["dead_units"]
 
 DEAD_WARN = 0.5  # half of a layer's units silent for every sample
 DEAD_ERROR = 0.9  # nine tenths: little of the layer is left
 LEAST_BATCH = 30  # with fewer samples a live unit may be silent by chance (2⁻³⁰ for ReLU at this)
 
 
-@rule(
-    formula="units of a layer no two of which differ, in weights and in weight gradients",
-    source="Goodfellow, Bengio & Courville 2016, section 8.4",
-    help="Copies receive the same gradient and stay copies: no threshold but rounding.",
-    explains=("vanishing_activation", "vanishing_gradient", "rank_collapse", "dead_units"),
-)
-def symmetry(evidence: Evidence) -> Sequence[Finding]:
-    """Layers whose units are all alike."""
-    alike = [
-        r
-        for r in evidence.linears
-        if r.info.shape[1] > 1 and r.distinct_units == 1 and r.distinct_gradients in (None, 1)
-        and r.info.block <= evidence.experiment.depth
-    ]  # fmt: skip
-    if not alike:
-        return []
-    first, last = alike[0].info, alike[-1].info
-    return [
-        Finding(
-            rule="symmetry", severity="error",
-            title=f"All units alike in {len(alike)} of {evidence.experiment.depth} layers",
-            explanation="Every unit has the same weights and gets the same gradient: however wide, "
-            "each of these layers computes one number and will go on doing so.",
-            direction="both", layers=(first.index, last.index), blocks=(first.block, last.block),
-            evidence={"distinct_units": 1, "layers_alike": len(alike)},
-            threshold={"distinct_units": 2}, chart="magnitudes",
-        )
-    ]  # fmt: skip
+def _few_samples(e: Experiment) -> str | None:
+    if e.batch >= LEAST_BATCH:
+        return None
+    return f"{e.batch} samples cannot show that a unit is never active; {LEAST_BATCH} can"
 
 
 @rule(
@@ -51,11 +28,10 @@ def symmetry(evidence: Evidence) -> Sequence[Finding]:
     source="Lu et al. 2019, Dying ReLU and initialization",
     help="Units are counted, not zeros: ReLU's 50 % of zeros is healthy, a unit that is zero on "
     "every sample gets no gradient.",
+    undecided=_few_samples,
 )
 def dead_units(evidence: Evidence) -> Sequence[Finding]:
     """Layers in which most units are silent for the whole batch."""
-    if evidence.experiment.batch < LEAST_BATCH:
-        return []
     shares = [(r, r.units.dead / r.units.width) for r in evidence.ends if r.units and r.units.width]
     dead = [(r, share) for r, share in shares if share > DEAD_WARN]
     if not dead:

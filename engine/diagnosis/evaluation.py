@@ -1,0 +1,91 @@
+"""How well the rules diagnose: hits, misses and false alarms on the corpus.
+
+The corpus (``corpus.json``) holds specifications with a simulated truth, healthy or faulty, made
+without asking any rule. What is published (``evaluation.json``) is what ``evaluate`` finds on it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from engine.diagnosis.diagnose import diagnose
+from engine.diagnosis.finding import Finding
+from engine.diagnosis.fixes import measure
+from engine.diagnosis.rule import RULES
+from engine.experiment import Experiment
+from engine.passes import ShouldStop, never
+
+__all__ = ["corpus", "evaluate", "evaluation"]
+
+HERE = Path(__file__).parent
+
+
+@lru_cache(maxsize=1)
+def corpus() -> list[dict[str, Any]]:
+    """Every specification drawn, with its truth: healthy, faulty, or None for in between."""
+    cases: list[dict[str, Any]] = json.loads((HERE / "corpus.json").read_text(encoding="utf-8"))
+    return cases
+
+
+def evaluation() -> dict[str, Any]:
+    """The published table; a test holds it against ``evaluate``."""
+    table: dict[str, Any] = json.loads((HERE / "evaluation.json").read_text(encoding="utf-8"))
+    return table
+
+
+def evaluate(cases: Sequence[dict[str, Any]], *, should_stop: ShouldStop = never) -> dict[str, Any]:
+    """Run and diagnose every case; count.
+
+    A case counts as found faulty if any finding is an error. Per rule: ``hits``, the faulty cases
+    in which it found an error (as a cause or as a consequence); ``sole``, those in which no other
+    rule did; ``false_alarms``, the healthy cases in which it did; ``warnings``, the healthy cases
+    in which it found less.
+
+    Returns:
+        ``healthy``, ``faulty``, ``undecided`` (how many cases), ``recall``, ``false_alarm_rate``,
+        ``rules`` (a row each), ``missed`` and ``false_alarms`` (the specifications).
+    """
+    rows = {
+        name: {"rule": name, "hits": 0, "sole": 0, "false_alarms": 0, "warnings": 0}
+        for name in RULES
+    }
+    missed: list[dict[str, Any]] = []
+    alarms: list[dict[str, Any]] = []
+    for case in cases:
+        if case["healthy"] is None:
+            continue
+        findings = diagnose(measure(Experiment(**case["experiment"]), should_stop))
+        errors = _rules(findings, "error")
+        for name in errors:
+            rows[name]["false_alarms" if case["healthy"] else "hits"] += 1
+        if not case["healthy"] and len(errors) == 1:
+            rows[next(iter(errors))]["sole"] += 1
+        if case["healthy"]:
+            for name in _rules(findings, "warning"):
+                rows[name]["warnings"] += 1
+        if case["healthy"] and errors:
+            alarms.append({"experiment": case["experiment"], "rules": sorted(errors)})
+        if not case["healthy"] and not errors:
+            missed.append({k: v for k, v in case.items() if k != "healthy"})
+    truths = [case["healthy"] for case in cases]
+    healthy, faulty = truths.count(True), truths.count(False)
+    return {
+        "healthy": healthy,
+        "faulty": faulty,
+        "undecided": truths.count(None),
+        "recall": 1 - len(missed) / faulty if faulty else None,
+        "false_alarm_rate": len(alarms) / healthy if healthy else None,
+        "rules": list(rows.values()),
+        "missed": missed,
+        "false_alarms": alarms,
+    }
+
+
+def _rules(findings: Sequence[Finding], severity: str) -> set[str]:
+    return {
+        f.rule for root in findings for f in (root, *root.consequences) if f.severity == severity
+    }

@@ -1,0 +1,155 @@
+"""Signals that no longer tell samples apart: rank collapse, saturation, a dominating mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+
+from engine.diagnosis.evidence import Evidence
+from engine.diagnosis.finding import Finding, Severity
+from engine.diagnosis.rule import rule
+from engine.experiment import Experiment
+from engine.layers import ACTIVATIONS
+from engine.records import LayerRecord
+from engine.records import saturation as flat_share
+
+__all__ = ["mean_shift", "rank_collapse", "saturated_by_nature", "saturation"]
+
+VARIATION_WARN = 3e-3  # of the signal differs between samples; healthy nets of the corpus: more
+VARIATION_ERROR = 1e-4  # nothing that 150 steps of any optimiser could amplify
+SATURATED = 0.5  # share of entries flat beyond what a standard normal signal would have
+SHIFTED = 5.0  # |mean|/std: the mean is 96 % of the signal's power
+
+
+def _one_sample(e: Experiment) -> str | None:
+    return "with one sample there is nothing to tell apart" if e.batch == 1 else None
+
+
+def _variation(record: LayerRecord) -> float | None:
+    """Share of the signal's length that differs between samples: √(1 − mean cosine)."""
+    if record.units is None or record.units.sample_correlation is None:
+        return None
+    return math.sqrt(max(0.0, 1 - record.units.sample_correlation))
+
+
+@rule(
+    formula=f"√(1 − mean cosine between samples) after the last block < {VARIATION_ERROR:g} or "
+    f"half the rounding error (warning: {VARIATION_WARN:g}), and shrinking with depth",
+    source="Schoenholz et al. 2017; Dong, Cordonnier & Loukas 2021",
+    help="All inputs map to (nearly) the same output: there is no signal left to learn from. The "
+    "figures are those below which no network of the corpus trained.",
+    undecided=_one_sample,
+)
+def rank_collapse(evidence: Evidence) -> Sequence[Finding]:
+    """Every sample is mapped to the same output."""
+    known = [(r, v) for r in evidence.ends if (v := _variation(r)) is not None]
+    if not known:
+        return []
+    (first, at_first), (last, at_last) = known[0], known[-1]
+    limit = max(VARIATION_ERROR, torch.finfo(evidence.experiment.torch_dtype).eps / 2)
+    severity: Severity = "error" if at_last < limit else "warning"
+    if at_last >= max(VARIATION_WARN, limit):
+        return []
+    theory = evidence.theory
+    expected = theory.c_star if theory else None
+    word = "" if expected is None else f" Theory expects correlations to go to {expected:.3g}."
+    return [
+        Finding(
+            rule="rank_collapse", severity=severity,
+            title="All samples look the same to the last layers",
+            explanation=f"Between samples only {at_last:.1g} of the signal differs after layer "
+            f"{last.info.block}, against {at_first:.1g} after layer {first.info.block}.{word}",
+            direction="forward", layers=(first.info.index, last.info.index),
+            blocks=(first.info.block, last.info.block),
+            evidence={"variation_first": at_first, "variation_last": at_last,
+                      "theory_c_star": expected},
+            threshold={"error": limit, "warning": VARIATION_WARN}, chart="activations",
+        )
+    ]  # fmt: skip
+
+
+@lru_cache
+def saturated_by_nature(activation: str) -> float:
+    """The share of flat entries that ``activation`` has on a standard normal signal."""
+    levels = (torch.arange(2048, dtype=torch.float64) + 0.5) / 2048
+    normal = math.sqrt(2) * torch.erfinv(2 * levels - 1)
+    # 32 rows are looked at: spread the quantiles over them
+    return (
+        flat_share(activation, normal[torch.randperm(2048, generator=_fixed())].view(32, 64)) or 0
+    )
+
+
+def _fixed() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@rule(
+    formula=f"share of entries with |φ'| under 1 % of its peak exceeds that of a standard normal "
+    f"signal by more than {SATURATED:.0%}",
+    source="Glorot & Bengio 2010",
+    help="Judged from the derivative, for every activation alike; ReLU's half of zeros is its "
+    "nature, not a fault. More than half flat beyond that, and most paths carry no gradient.",
+    explains=("vanishing_gradient", "exploding_gradient", "dead_units"),
+)
+def saturation(evidence: Evidence) -> Sequence[Finding]:
+    """Layers most of whose units sit where the activation is flat."""
+    e = evidence.experiment
+    if e.activation == "linear":
+        return []
+    nature = saturated_by_nature(e.activation)
+    flat = [
+        (r, r.saturation)
+        for r in evidence.records
+        if r.info.kind in ACTIVATIONS and r.saturation is not None
+        and r.saturation - nature > SATURATED
+    ]  # fmt: skip
+    if not flat:
+        return []
+    worst, share = max(flat, key=lambda pair: pair[1])
+    return [
+        Finding(
+            rule="saturation", severity="warning",
+            title=f"{e.activation} is saturated in {len(flat)} of {e.depth} layers",
+            explanation=f"In layer {worst.info.block} {share:.0%} of the entries sit where the "
+            f"derivative is under a hundredth of its peak; {nature:.0%} would be this activation's "
+            "nature.",
+            direction="forward", layers=(flat[0][0].info.index, flat[-1][0].info.index),
+            blocks=(flat[0][0].info.block, flat[-1][0].info.block),
+            evidence={"worst_share": share, "share_by_nature": nature, "layers": len(flat)},
+            threshold={"share_beyond_nature": SATURATED}, chart="units",
+        )
+    ]  # fmt: skip
+
+
+@rule(
+    formula=f"|mean| > {SHIFTED:g} · std after a block, with no norm to remove it",
+    source="LeCun et al. 1998 (Efficient BackProp), section 4.3",
+    help="A note, never a fault by itself: most of the signal's power is the same for all units.",
+)
+def mean_shift(evidence: Evidence) -> Sequence[Finding]:
+    """The mean of the activation dominates what varies."""
+    if evidence.experiment.norm in ("layer", "batch"):
+        return []
+    shifted = [
+        (r, abs(r.activation.mean) / r.activation.std)
+        for r in evidence.ends
+        if r.activation.mean is not None and r.activation.std
+    ]
+    shifted = [(r, ratio) for r, ratio in shifted if ratio > SHIFTED]
+    if not shifted:
+        return []
+    worst, ratio = max(shifted, key=lambda pair: pair[1])
+    return [
+        Finding(
+            rule="mean_shift", severity="info",
+            title=f"The mean dominates: {ratio:.2g} times the std at layer {worst.info.block}",
+            explanation="Most of the signal is the same for all units and samples; a centred "
+            "activation or a norm would remove it.",
+            direction="forward", layers=(shifted[0][0].info.index, shifted[-1][0].info.index),
+            blocks=(shifted[0][0].info.block, shifted[-1][0].info.block),
+            evidence={"worst_ratio": ratio}, threshold={"ratio": SHIFTED}, chart="activations",
+        )
+    ]  # fmt: skip

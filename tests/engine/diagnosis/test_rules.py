@@ -1,0 +1,154 @@
+"""Each rule on a network with its fault, on healthy ones, and where it cannot tell."""
+
+import json
+import math
+
+import pytest
+
+from engine.diagnosis import RULES, diagnose, diagnose_early, undecided, verdict
+from engine.diagnosis.diagnose import explained_by
+from engine.diagnosis.evidence import Evidence
+from engine.diagnosis.fixes import measure
+from engine.experiment import Experiment
+from engine.presets import PRESETS
+
+HEALTHY = [
+    Experiment(),
+    Experiment(activation="tanh", init="xavier_normal", depth=20),
+    Experiment(activation="selu", init="lecun_normal", depth=30),
+    Experiment(norm="layer", residual=True, activation="gelu", depth=20),
+    Experiment(data="digits", loss="cross_entropy", depth=5),
+    Experiment(depth=1, width=50, inputs=100),
+    Experiment(dtype="bfloat16", depth=10),
+    Experiment(init="orthogonal", activation="linear", depth=100),
+]
+
+FAULTY = {
+    "nonfinite": Experiment(activation="linear", init="normal"),
+    "exploding_activation": Experiment(init="kaiming_normal", init_scale=1.5),
+    "vanishing_activation": Experiment(init="normal", init_scale=0.1),
+    "exploding_gradient": Experiment(activation="tanh", init="lecun_normal", init_scale=3),
+    "vanishing_gradient": Experiment(activation="sigmoid", init="xavier_normal", depth=20),
+    "symmetry": Experiment(init="zeros", depth=10),
+    "rank_collapse": Experiment(
+        activation="tanh", init="lecun_normal", init_scale=0.5, bias_std=0.5
+    ),
+    "saturation": Experiment(activation="hardtanh", init="normal", depth=5),
+    "dead_units": Experiment(activation="relu", bias_std=5, init_scale=0.01, depth=4),
+    "precision_loss": Experiment(
+        activation="linear", init="lecun_normal", dtype="float16", batch=2000, init_scale=0.7,
+        depth=8,
+    ),
+    "output_scale": Experiment(activation="linear", init="normal", depth=2),
+    "mean_shift": Experiment(activation="sigmoid", init="lsuv", init_scale=0.02, depth=1),
+}  # fmt: skip
+
+
+def names(findings):
+    return {f.rule for root in findings for f in (root, *root.consequences)}
+
+
+def test_every_rule_has_its_case():
+    assert set(FAULTY) == set(RULES)
+
+
+@pytest.mark.parametrize("rule", FAULTY)
+def test_the_rule_finds_its_fault_with_evidence_and_threshold(rule):
+    findings = diagnose(measure(FAULTY[rule]))
+    mine = [f for root in findings for f in (root, *root.consequences) if f.rule == rule]
+    assert mine, [f.title for f in findings]
+    finding = mine[0]
+    assert finding.evidence
+    assert finding.threshold
+    assert finding.explanation
+    assert finding.chart in {"activations", "gradients", "magnitudes", "units"}
+    assert 0 <= finding.layers[0] <= finding.layers[1]
+    json.dumps(finding.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("experiment", HEALTHY, ids=lambda e: str(e.to_query()))
+def test_healthy_networks_are_left_in_peace(experiment):
+    evidence = measure(experiment)
+    findings = [f for f in diagnose(evidence) if f.severity != "info"]
+    assert findings == []
+    assert verdict(evidence, findings).severity == "ok"
+
+
+def test_one_exploding_init_is_one_finding_with_consequences_under_it():
+    findings = diagnose(measure(Experiment(activation="linear", init="normal")))
+    assert [f.rule for f in findings] == ["nonfinite"]
+    assert "exploding_activation" in names(findings)
+
+
+def test_a_worse_consequence_raises_its_cause():
+    findings = diagnose(measure(Experiment(activation="hardtanh", init="normal", depth=20)))
+    for root in findings:
+        assert all(c.severity != "error" or root.severity == "error" for c in root.consequences)
+
+
+def test_the_overflow_is_named_with_its_layers():
+    evidence = measure(FAULTY["nonfinite"])
+    finding = diagnose(evidence)[0]
+    assert finding.title == "Activations overflow float32 at layer 38; NaN from 39 on"
+    assert finding.evidence["first_inf_block"] == 38
+    assert finding.evidence["first_nan_block"] == 39
+    assert 9 < finding.evidence["factor_per_block"] < 11
+
+
+def test_zeros_from_the_hundredth_are_vanishing_not_dead():
+    findings = diagnose(measure(Experiment(activation="linear", init="normal", init_scale=0.01)))
+    assert findings[0].rule == "vanishing_activation"
+    assert findings[0].title == "Activations vanish: all zero from layer 46 on"
+
+
+def test_nothing_explains_itself():
+    for name in RULES:
+        assert name not in explained_by(name)
+
+
+def test_what_is_not_finite_is_known_before_the_end():
+    evidence = measure(FAULTY["nonfinite"])
+    half = Evidence(evidence.experiment, evidence.records[:39])
+    assert [f.rule for f in diagnose_early(half)] == ["nonfinite"]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "rules"),
+    [
+        (Experiment(batch=1, depth=5), {"rank_collapse", "dead_units"}),
+        (Experiment(width=1, depth=5), {"symmetry"}),
+        (Experiment(depth=1), {"exploding_activation", "exploding_gradient"}),
+    ],
+)
+def test_a_rule_that_cannot_decide_says_so(experiment, rules):
+    reasons = undecided(experiment)
+    assert rules <= {u["rule"] for u in reasons}
+    assert all(u["reason"] for u in reasons)
+    assert not rules & names(diagnose(measure(experiment)))
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.name)
+def test_the_presets_verdicts(preset):
+    evidence = measure(preset.experiment)
+    said = verdict(evidence, diagnose(evidence))
+    expected = {
+        "randn": "overflow float32 at layer 38", "randn-0.01": "all zero from layer 46",
+        "randn-0.1": "hold", "relu-0.1": "vanish", "kaiming": "hold", "notes-model": "hold",
+        "zeros": "alike", "edge-of-chaos": "hold", "digits": "hold", "float16": "overflow float16",
+    }  # fmt: skip
+    assert expected[preset.name] in said.title
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_threshold_is_stated_with_its_reason(name):
+    rule = RULES[name]
+    assert rule.formula
+    assert len(rule.help) > 30
+    assert rule.source
+
+
+def test_evidence_holds_no_nan():
+    for preset in PRESETS:
+        for finding in diagnose(measure(preset.experiment)):
+            for value in finding.evidence.values():
+                assert not isinstance(value, float) or math.isfinite(value)
