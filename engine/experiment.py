@@ -12,7 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -153,25 +161,23 @@ class Experiment(BaseModel):
         json_schema_extra=_control("number"),
     )  # fmt: skip
 
-    @model_validator(mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _no_negative_zero(cls, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            for name, value in data.items():
-                if isinstance(value, float) and value == 0 and math.copysign(1, value) < 0:
-                    raise PydanticCustomError(
-                        "negative_zero", "negative zero", {"field": name, "value": "-0.0"}
-                    )
-        return data
+    def _no_negative_zero(cls, value: Any) -> Any:
+        if isinstance(value, float) and value == 0 and math.copysign(1, value) < 0:
+            raise PydanticCustomError("negative_zero", "negative zero", {"value": "-0.0"})
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _registered(cls, value: Any, info: ValidationInfo) -> Any:
+        options = _extra(cls.model_fields[str(info.field_name)]).get("options")
+        if options is not None and value not in options:
+            raise PydanticCustomError("unknown_option", "unknown")
+        return value
 
     @model_validator(mode="after")
-    def _known_and_consistent(self) -> Experiment:
-        for name, field in type(self).model_fields.items():
-            options = _extra(field).get("options")
-            if options is not None and getattr(self, name) not in options:
-                raise PydanticCustomError(
-                    "unknown_option", "unknown", {"field": name, "value": getattr(self, name)}
-                )
+    def _consistent(self) -> Experiment:
         dataset = DATASETS[self.data]
         if dataset.features is not None and self.inputs not in (None, dataset.features):
             raise PydanticCustomError(

@@ -18,11 +18,47 @@ from engine.theory.meanfield import (
     length_path,
 )
 from engine.theory.phase import PhaseDiagram, PhaseRow, phase_diagram, phase_rows
-from engine.theory.prediction import LayerPrediction, Prediction, Spread, predict
+from engine.theory.prediction import predict
+from engine.theory.record import LayerPrediction, Prediction
+from engine.theory.spectrum import (
+    JacobianSpectrum,
+    SpectrumEstimate,
+    correlation_through_depth,
+    estimate_spectrum,
+    jacobian_singular_values,
+    jacobian_spectrum,
+    spectrum_through_depth,
+)
+from engine.theory.spread import Spread
 
 __all__ = [
-    "FORMATS", "CriticalPoint", "FixedPoint", "Forecast", "LayerPrediction", "NoCriticalPoint",
-    "PhaseDiagram", "PhaseRow", "Prediction", "Spread", "chi", "correlation_map",
-    "correlation_path", "critical_curve", "critical_point", "critical_points", "fixed_point",
-    "length_map", "length_path", "phase_diagram", "phase_rows", "predict",
+    "FORMATS",
+    "CriticalPoint",
+    "FixedPoint",
+    "Forecast",
+    "JacobianSpectrum",
+    "LayerPrediction",
+    "NoCriticalPoint",
+    "PhaseDiagram",
+    "PhaseRow",
+    "Prediction",
+    "SpectrumEstimate",
+    "Spread",
+    "chi",
+    "correlation_map",
+    "correlation_path",
+    "correlation_through_depth",
+    "critical_curve",
+    "critical_point",
+    "critical_points",
+    "estimate_spectrum",
+    "fixed_point",
+    "jacobian_singular_values",
+    "jacobian_spectrum",
+    "length_map",
+    "length_path",
+    "phase_diagram",
+    "phase_rows",
+    "predict",
+    "spectrum_through_depth",
 ]  # fmt: skip

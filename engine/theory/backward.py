@@ -2,15 +2,15 @@
 
 Going back, a linear layer multiplies it by n_out·v and an activation by E[φ'²] (Schoenholz et al.
 2017; residual: 1 + χ, Yang & Schoenholz 2017). Batch norm couples the samples, and its gradient
-explodes by a factor that depends on how their correlations evolve (Yang et al. 2019): none is derived
-here. What 1/width adds:
+explodes by a factor that depends on how their correlations evolve (Yang et al. 2019): none is
+derived here. What 1/width adds:
 
 - *alignment*. Given the forward pass, Wᵀδ = h·(z·δ)/|h|² + an independent part: the gradient knows
   the weights through z·δ. With e = E[(z·δ)²]/(n q E[δ²]) − 1 one layer adds (1 + x)·e/n, where
-  1 + x = E[φ²φ'²]/(E[φ²]E[φ'²]), and e ← a²·E[φ²]/(q E[φ'²])·e + 2b, with a and b the elasticities of
-  E[φ²] and E[φ'²]. At the output e = (m + 1)·∂lnE[g²]/∂ln q, exact for mse with m outputs.
-- *response*. The gradient depends on the forward lengths, through φ' and through the loss; ``S`` and
-  ``T`` are the first and second derivative of its logarithm by ln q, carried back by the chain rule.
+  1 + x = E[φ²φ'²]/(E[φ²]E[φ'²]), and e ← a²·E[φ²]/(q E[φ'²])·e + 2b, with a and b the
+  elasticities of E[φ²] and E[φ'²]. At the output e = (m + 1)·∂lnE[g²]/∂ln q, exact for mse.
+- *response*. The gradient depends on the forward lengths, through φ' and through the loss; ``S``
+  and ``T``, the first and second derivative of its logarithm by ln q, follow from the chain rule.
 
 Both are exact to first order in 1/width for one sample; a residual stream carries neither.
 """
@@ -30,9 +30,10 @@ class Gradient(NamedTuple):
     """One tensor of the backward pass.
 
     ``log_second``: ln of the second moment of its entries, to leading order; ``cross``:
-    E[g_α g_β]/E[g²] for two samples; ``shift``: relative correction of the mean, for the fluctuation of
-    the lengths not yet included; ``own``, ``shared``: relative variance and covariance of a sample's
-    second moment, apart from that of the forward lengths; ``align`` is e, ``response`` S, ``bend`` T.
+    E[g_α g_β]/E[g²] for two samples; ``shift``: relative correction of the mean, for the
+    fluctuation of the lengths below not yet included; ``own``, ``shared``: relative variance and
+    covariance of a sample's second moment, apart from that of the forward lengths; ``align`` is e,
+    ``response`` S, ``bend`` T.
     ``overlap``: squared cosine of two samples' gradients (1 with one output, however their signs);
     ``drift``: derivative of ``cross`` by the correlation of the two samples in the forward pass.
     """
@@ -90,7 +91,6 @@ def _through_linear(g: Gradient, t: Trace, net: Network, index: int) -> Gradient
 def _through_activation(g: Gradient, t: Trace) -> Gradient:
     """φ'(z)∘g, whose entries are Gaussian and independent of z but for the alignment."""
     m, n = t.moments, t.n
-    y = t.pre if t.normed is None else t.normed
     a, b, s = m.growth, m.slope_growth, g.response
     x = m.mixed - 1 - 2 * a * b * t.isometry
     noise = m.kurtosis - 1 - 2 * a * a * t.isometry
@@ -165,8 +165,8 @@ def backward(net: Network, traces: list[Trace], loss: LossGradient) -> list[Grad
     m = traces[-1].n
     coherent = loss.cross**2 + loss.drift**2 * traces[-1].pre.wobble
     g = Gradient(
-        log_second=loss.log_second, cross=loss.cross, shift=0.0, own=2 / m,
-        shared=2 * coherent / m, align=(m + 1) * loss.response, response=loss.response,
+        log_second=loss.log_second, cross=loss.cross, shift=0.0, own=loss.noise / m,
+        shared=loss.noise * coherent / m, align=(m + 1) * loss.response, response=loss.response,
         bend=loss.bend, overlap=1 / m + (1 - 1 / m) * coherent, drift=loss.drift,
     )  # fmt: skip
     found = [GradientTrace(g, None, None, None)]

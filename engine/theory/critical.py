@@ -16,7 +16,9 @@ from scipy.optimize import brentq
 from engine.theory.moments import MAX_LOG_Q, Moments, MomentTable, moment_table
 from engine.theory.quadrature import Array
 
-__all__ = ["CriticalPoint", "NoCriticalPoint", "critical_curve", "critical_point", "critical_points"]
+__all__ = [
+    "CriticalPoint", "NoCriticalPoint", "critical_curve", "critical_point", "critical_points",
+]  # fmt: skip
 
 SCAN = 0.125  # step in ln q of the search for roots
 SMALLEST = math.log(1e-12)  # below, q − E[φ²]/E[φ'²] is lost to rounding
@@ -31,8 +33,8 @@ class NoCriticalPoint(ValueError):
 class CriticalPoint:
     """A point of the edge of chaos.
 
-    ``q_star`` is ``None`` where every length is kept (any q is a fixed point). ``stable``: the length
-    map comes back to q* after a small change; an unstable one is passed, not reached, by the signal.
+    ``q_star`` is ``None`` where every length is kept (any q is a fixed point). ``stable``: the
+    length map comes back to q* after a small change; an unstable point is passed, not reached.
     """
 
     sigma_w2: float
@@ -145,6 +147,18 @@ where χ1 = 1 (sigma_w2 = 2) every layer adds the bias variance and no length is
     )
 
 
+def _even(table: MomentTable, low: float, high: float, points: int) -> list[float]:
+    """Values of ln q between which the curve runs about equally far in the (σw, σb) plane."""
+    x = np.linspace(low, high, 2000)
+    curves = table.curves(x)
+    share = -np.expm1(curves[:, 0] - curves[:, 5] - x)
+    sigma_w, sigma_b = np.exp(-curves[:, 5] / 2), np.sqrt(np.maximum(0.0, share) * np.exp(x))
+    steps = np.hypot(np.diff(sigma_w), np.diff(sigma_b))
+    length = np.concatenate([[0.0], np.cumsum(steps + 1e-12)])
+    found: list[float] = np.interp(np.linspace(0, length[-1], points), length, x).tolist()
+    return found
+
+
 def critical_curve(
     activation: str, *, max_sigma_w: float = 10.0, max_sigma_b: float = 10.0, points: int = 400
 ) -> list[CriticalPoint]:
@@ -172,7 +186,7 @@ def critical_curve(
         return start
     first, last = log_q[inside][0], log_q[inside][-1]
     curve = []
-    for x in np.linspace(max(first - SCAN, SMALLEST), last + SCAN, points).tolist():
+    for x in _even(table, max(first - SCAN, SMALLEST), last + SCAN, points):
         bias = _excess(table.at(x), x) * math.exp(x)
         point = _point(table, x, max(0.0, bias))
         if bias >= 0 and bias <= max_sigma_b**2 and point.sigma_w2 <= max_sigma_w**2:

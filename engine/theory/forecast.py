@@ -41,9 +41,9 @@ class Forecast:
     """One event in one format.
 
     ``overflow``: the largest entry passes the format's largest number; ``subnormal``: half of the
-    entries are below its smallest normal; ``zero``: even the largest entry rounds to 0. ``block`` is
-    where it happens first, ``layer`` that layer's index. When ``extrapolated`` it lies outside this
-    network, ``layer`` is ``None`` and ``block`` the depth at which it would happen.
+    entries are below its smallest normal; ``zero``: even the largest entry rounds to 0. ``block``
+    is where it happens first, ``layer`` that layer's index. When ``extrapolated`` it lies outside
+    this network, ``layer`` is ``None`` and ``block`` the depth at which it would happen.
     """
 
     dtype: str

@@ -4,7 +4,7 @@ Leading order in 1/width is mean-field theory (Poole et al. 2016; residual: Yang
 2017). The next order, what a layer of n units adds to it, is carried along:
 
 - Given the layer below, the n pre-activations are independent N(0, q), so that the mean of φ² over
-  units differs from E[φ²] by a relative variance (E[φ⁴]/E[φ²]² − 1)/n: 2/n for linear, 5/n for ReLU.
+  units has the relative variance (E[φ⁴]/E[φ²]² − 1)/n about E[φ²]: 2/n for linear, 5/n for ReLU.
   A layer's map passes on the relative variance of the length times its squared elasticity. For ReLU
   at its critical point this is Var[ln q^L] = 5L/n (Hanin & Nica 2018; Hanin & Rolnick 2018).
 - Where the map is curved, that variance shifts the mean (Roberts, Yaida & Hanin 2022, chapter 4).
@@ -23,6 +23,7 @@ from engine.theory.moments import Moments, MomentTable
 __all__ = ["LOG_ZERO", "Network", "Norm", "Signal", "Trace", "forward", "given", "log_of", "mix"]
 
 Norm = Literal["none", "layer", "batch", "rms"]
+WIDEST = 100.0  # relative variance of a length: beyond, only "anything" is said of a seed
 LOG_ZERO = -1e8
 """Stands for ln 0: a length that is exactly zero, and stays apart from any that underflows."""
 
@@ -38,7 +39,7 @@ def _add(a: float, b: float) -> float:
 
 
 def mix(own: float, shared: float, batch: int) -> float:
-    """Variance of a mean over ``batch`` samples of variance ``own``, pairwise covariance ``shared``."""
+    """Variance of a mean over ``batch`` samples of variance ``own`` and covariance ``shared``."""
     return own / batch + (1 - 1 / batch) * shared
 
 
@@ -114,9 +115,6 @@ class Trace(NamedTuple):
         return self.added or self.post or self.normed or self.pre
 
 
-
-
-
 def _linear(x: Signal, log_w: float, log_b: float) -> tuple[Signal, float]:
     """Pre-activation of a linear layer, and the part of its variance that the weights make."""
     scaled = log_w + x.log_second
@@ -148,12 +146,18 @@ def _norm(z: Signal, net: Network, n: int) -> tuple[Signal, float]:
 
 
 def _activate(
-    y: Signal, m: Moments, around: tuple[float, float, float], n: int, isometry: float,
+    y: Signal,
+    m: Moments,
+    around: tuple[float, float, float],
+    n: int,
+    isometry: float,
     kept: float,
+    sphere: float,
 ) -> Signal:
     """φ of n independent N(0, q): the layer's own fluctuation joins what came from below.
 
-    ``isometry``: how far each sample's length is fixed; ``kept``: how far inner products are too.
+    ``isometry``: how far each sample's length is fixed; ``kept``: how far inner products are too;
+    ``sphere``: 1/dimension of the sphere on which a fixed length puts the values.
     """
     same, rate, shared = around
     a = m.growth
@@ -164,9 +168,9 @@ def _activate(
         log_second=m.log_second,
         mean=m.mean,
         cross=same,
-        own=a * a * y.own + max(0.0, noise) / n,
-        shared=a * a * y.shared + max(0.0, common) / n,
-        shift=a * y.shift + 0.5 * bend * (y.own - 2 * isometry / n),
+        own=min(WIDEST, a * a * y.own + max(0.0, noise) / n),
+        shared=min(WIDEST, a * a * y.shared + max(0.0, common) / n),
+        shift=a * y.shift + 0.5 * bend * (y.own - 2 * sphere),
         wobble=min(1.0, rate**2 * y.wobble + (1 - same * same) ** 2 * (1 - kept * rate**2) / n),
     )
 
@@ -243,21 +247,23 @@ def forward(net: Network) -> list[Trace]:
             normed, log_scale = _norm(pre, net, n)
             argument = normed
             isometry = 1.0 if net.norm != "batch" else 0.0
+        sphere = isometry / n
+        if net.norm == "batch" and not output:  # over the batch instead of over the units
+            sphere = 1 / (net.batch - 1)
         m, kernel = activations.at(argument.log_second)
         around = kernel.at(argument.cross)
         loose = kernel.at(math.sqrt(argument.overlap()))  # even in c: the sign is of no account
-        post = _activate(argument, m, (around[0], around[1], loose[2]), n, isometry, kept)
+        post = _activate(argument, m, (around[0], around[1], loose[2]), n, isometry, kept, sphere)
         added = None
         if net.residual and not output and n_in == n:
             added = _add_residual(x, post, m, n)
-        traces.append(
-            Trace(
-                n, share, isometry, kept, pre, normed, log_scale,
-                post if net.activated and not output else None, added, m, kernel,
-                around[1] / max(1e-300, kernel.elasticity), loose[2], loose[3],
-            )  # fmt: skip
-        )
+        shown = post if net.activated and not output else None
+        steep = kernel.elasticity > 1e-12  # else φ is constant on so short a length
+        slope_cross = around[1] / kernel.elasticity if steep else 1.0
+        trace = Trace(
+            n, share, isometry, kept, pre, normed, log_scale, shown, added, m, kernel, slope_cross,
+            loose[2], loose[3],
+        )  # fmt: skip
+        traces.append(trace)
         x = post if added is None else added
     return traces
-
-

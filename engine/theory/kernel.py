@@ -94,5 +94,3 @@ def fixed_correlation(kernel: Kernel, share: float) -> tuple[float, float]:
     if c < 1e-12:
         c = 0.0
     return c, share * kernel.at(c)[1]
-
-

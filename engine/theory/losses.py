@@ -20,36 +20,54 @@ STEP = 0.01  # in ln q, of the numerical derivative of a loss without a closed f
 class LossGradient(NamedTuple):
     """``log_second``: ln E[(∂L/∂out)²] per entry; ``response``, ``bend``: its first and second
     derivative by ln q of the output; ``cross``: E[g_α g_β]/E[g²] for two samples, and ``drift`` its
-    derivative by their outputs' correlation."""
+    derivative by their outputs' correlation; ``noise``: relative variance of a squared entry."""
 
     log_second: float
     response: float
     bend: float
     cross: float
     drift: float
+    noise: float
 
 
-def _mse(log_q: float, target: float, entries: int, batch: int, outputs: int) -> float:
+class _Output(NamedTuple):
+    """N(0, e^log_q) against targets of a given second moment."""
+
+    log_q: float
+    target: float
+    batch: int
+    outputs: int
+
+    @property
+    def entries(self) -> int:
+        return self.batch * self.outputs
+
+    @property
+    def log_difference(self) -> float:
+        """ln E[(out − y)²]."""
+        return float(np.logaddexp(self.log_q, _log(self.target)))
+
+
+def _mse(at: _Output) -> float:
     """L = mean((out − y)²): g = 2(out − y)/N."""
-    return math.log(4.0) + np.logaddexp(log_q, _log(target)) - 2 * math.log(entries)
+    return math.log(4.0) + at.log_difference - 2 * math.log(at.entries)
 
 
-def _mae(log_q: float, target: float, entries: int, batch: int, outputs: int) -> float:
+def _mae(at: _Output) -> float:
     """L = mean|out − y|: g = ±1/N."""
-    return -2 * math.log(entries)
+    return -2 * math.log(at.entries)
 
 
-def _huber(log_q: float, target: float, entries: int, batch: int, outputs: int) -> float:
+def _huber(at: _Output) -> float:
     """L = mean huber(out − y), δ = 1: g is the difference cut off at ±1, over N."""
-    difference = float(np.logaddexp(log_q, _log(target)))
-    return moment_table("hardtanh").at(difference).log_second - 2 * math.log(entries)
+    return moment_table("hardtanh").at(at.log_difference).log_second - 2 * math.log(at.entries)
 
 
-def _cross_entropy(log_q: float, target: float, entries: int, batch: int, outputs: int) -> float:
+def _cross_entropy(at: _Output) -> float:
     """L = −mean ln softmax(out)[y]: g = (p − onehot)/B, labels independent of the network."""
-    peak = _softmax_square(round(min(log_q, 12.0), 6), outputs)
-    second = max(0.0, peak * outputs - 2 / outputs + 1) / outputs
-    return _log(second) - 2 * math.log(batch)
+    peak = _softmax_square(round(min(at.log_q, 12.0), 6), at.outputs)
+    second = max(0.0, peak * at.outputs - 2 / at.outputs + 1) / at.outputs
+    return _log(second) - 2 * math.log(at.batch)
 
 
 @lru_cache(maxsize=4096)
@@ -77,7 +95,7 @@ def _log(x: float) -> float:
     return math.log(x) if x > 0 else -1e8
 
 
-LOSS_THEORY: dict[str, Callable[[float, float, int, int, int], float]] = {
+LOSS_THEORY: dict[str, Callable[[_Output], float]] = {
     "mse": _mse,
     "mae": _mae,
     "l1": _mae,
@@ -108,17 +126,21 @@ def loss_gradient(
     entries = batch * outputs
 
     def at(x: float) -> float:
-        return float(second(x, target, entries, batch, outputs))
+        return second(_Output(x, target, batch, outputs))
 
     if loss == "mse":
         here = at(log_q)
         share = math.exp(max(-800.0, log_q + math.log(4.0) - 2 * math.log(entries) - here))
-        return LossGradient(here, share, share * (1 - share), share * cross, share)
+        return LossGradient(here, share, share * (1 - share), share * cross, share, 2.0)
     below, here, above = at(log_q - STEP), at(log_q), at(log_q + STEP)
     response = (above - below) / (2 * STEP)
     bend = (above - 2 * here + below) / STEP**2
     common, drift = _cross(loss, log_q, cross, target, response)
-    return LossGradient(here, response, bend, common, drift)
+    noise = 0.0  # of mae exactly; of cross_entropy while the softmax is flat
+    if loss in ("huber", "smooth_l1"):
+        difference = _Output(log_q, target, batch, outputs).log_difference
+        noise = moment_table("hardtanh").at(difference).kurtosis - 1
+    return LossGradient(here, response, bend, common, drift, noise)
 
 
 def _cross(
@@ -129,7 +151,7 @@ def _cross(
         return response * cross, response
     total = float(np.logaddexp(log_q, _log(target)))
     share = math.exp(max(-800.0, log_q - total))
-    rho = min(0.999, max(-0.999, share * cross))  # of the differences out − y
+    rho = min(0.999, max(-0.999, share * cross))  # correlation of the differences out − y
     if loss in ("huber", "smooth_l1"):
         table = moment_table("hardtanh")
         same, rate, _, _ = Kernel(total, table.at(total), table.spectrum(total)).at(rho)

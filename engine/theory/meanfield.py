@@ -119,8 +119,9 @@ class FixedPoint:
 
     ``kind`` says what q* is: ``finite``, ``zero``, ``infinite`` (q grows without limit) or ``any``
     (every length is kept: q* is then the one started from). ``q_star`` is ``None`` when infinite.
-    ``chi_length`` is the slope of the length map at q*. ``xi_q``, ``xi_c`` are ``None`` when nothing
-    settles exponentially. ``trainable_depth`` = 6 ξc, ``None`` when unlimited.
+    ``chi_length`` is the elasticity of the length map at q*, ``chi_c`` the slope of the correlation
+    map at c*. ``xi_q``, ``xi_c`` are ``None`` when nothing settles exponentially.
+    ``trainable_depth`` = 6 ξc, ``None`` when unlimited.
     """
 
     kind: Kind
@@ -249,7 +250,7 @@ def correlation_path(
     Example:
         >>> path = correlation_path("relu", 0.0, 1.0, 2.0, 0.0, 3)
         >>> [round(c, 3) for c in path]
-        [0.0, 0.318, 0.492]
+        [0.0, 0.318, 0.494]
     """
     table, w, b = moment_table(activation), _log(sigma_w2), _log(sigma_b2)
     log_q, path = _log(q), [c]

@@ -34,9 +34,9 @@ class Moments(NamedTuple):
     """Moments of φ(u) and φ'(u) for u ~ N(0, q), at one q.
 
     ``log_second`` = ln E[φ²], with its first and second derivative by ln q; ``mean`` =
-    E[φ]/√E[φ²]; ``skew`` = E[φ³]/E[φ²]^1.5; ``kurtosis`` = E[φ⁴]/E[φ²]²; ``log_variance`` = ln Var φ;
-    ``log_slope2`` = ln E[φ'²], likewise with derivatives; ``slope_kurtosis`` = E[φ'⁴]/E[φ'²]²;
-    ``mixed`` = E[φ²φ'²]/(E[φ²]E[φ'²]); ``slope_mean`` = E[φ']/√E[φ'²].
+    E[φ]/√E[φ²]; ``skew`` = E[φ³]/E[φ²]^1.5; ``kurtosis`` = E[φ⁴]/E[φ²]²; ``log_variance`` =
+    ln Var φ; ``log_slope2`` = ln E[φ'²], likewise with derivatives; ``slope_kurtosis`` =
+    E[φ'⁴]/E[φ'²]²; ``mixed`` = E[φ²φ'²]/(E[φ²]E[φ'²]); ``slope_mean`` = E[φ']/√E[φ'²].
     """
 
     log_second: float
@@ -57,7 +57,8 @@ class Moments(NamedTuple):
 class Spectrum(NamedTuple):
     """Squared Hermite coefficients of φ, φ² and φ'², as shares of E[φ²], E[φ⁴], E[φ'⁴].
 
-    By Mehler's formula E[f(u)f(v)] = Σ_k h_k² c^k for two Gaussians of correlation c. Shape (3, ORDER).
+    By Mehler's formula E[f(u)f(v)] = Σ_k h_k² c^k for two Gaussians of correlation c; shape
+    (3, ORDER).
     """
 
     shares: Array
@@ -128,14 +129,16 @@ class MomentTable:
         powers = np.stack([phi, phi**2, slope**2])  # (3, Q, N)
         norms = np.sum(w * powers**2, axis=2)  # (3, Q)
         squares = _hermite(z, w * powers) / norms[:, :, None]
-        return np.concatenate(list(squares), axis=1)
+        found: Array = np.concatenate(list(squares), axis=1)
+        return found
 
     def _fit(self, index: int, spectra: bool) -> Array:
         """Chebyshev coefficients over ln q in [index, index + 1]; shape (nodes, columns)."""
         t = chebyshev.chebpts1(SPECTRAL if spectra else CHEBYSHEV)
         q = np.exp(index + (t + 1) / 2)
         if spectra:
-            return chebyshev.chebfit(t, self.spectrum_at(q), SPECTRAL - 1)
+            shares = chebyshev.chebfit(t, self.spectrum_at(q), SPECTRAL - 1)
+            return np.asarray(shares, dtype=np.float64)
         fit = chebyshev.chebfit(t, self.compute(q), CHEBYSHEV - 1)
         logs = fit[:, [0, 5]]  # dt/dlnq = 2
         first = np.zeros_like(logs)

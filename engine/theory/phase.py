@@ -1,4 +1,4 @@
-"""The plane of (σw, σb) for one activation: which phase, how long the lengths, how deep trainable."""
+"""The plane of (σw, σb) for one activation: phases, lengths, the edge, the trainable depth."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ class PhaseDiagram:
 def axis(low: float, high: float, points: int) -> tuple[float, ...]:
     """``points`` evenly spaced values from ``low`` to ``high``.
 
-    Errors: ``ValueError`` naming bounds out of order, negative or not finite, or a size not in 2 … 512.
+    Errors: ``ValueError`` naming bounds out of order, negative or not finite, or a size that is
+    not in 2 … 512.
 
     Example:
         >>> axis(0.0, 1.0, 3)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, cast
 
 from engine.layers.activations import ACTIVATIONS
+from engine.theory.asymptotics import asymptotics
 from engine.theory.backward import Gradient, GradientTrace, backward
 from engine.theory.forecast import Forecast, Level, forecast, formats_up_to
 from engine.theory.forward import (
@@ -21,193 +21,18 @@ from engine.theory.forward import (
     log_of,
     mix,
 )
-from engine.theory.kernel import fixed_correlation
 from engine.theory.losses import LOSS_THEORY, loss_gradient
-from engine.theory.meanfield import TRAINABLE, Phase, depth_scale, fixed_point, phase_of
 from engine.theory.moments import moment_table
+from engine.theory.record import LayerPrediction, Prediction
+from engine.theory.spread import LN10, Spread, of_gradient, of_signal
 from engine.theory.transport import Chain, Tensor, needed
 
-__all__ = ["LayerPrediction", "Prediction", "Spread", "predict"]
+__all__ = ["predict"]
 
 NORMS: tuple[Norm, ...] = ("none", "layer", "batch", "rms")
 FEWEST_UNITS = 8  # a norm over fewer units makes them too far from Gaussian
+CENTRED = 1e-3  # |mean|/rms of an activation up to which a residual stream has no direction
 FEWEST_SAMPLES = 16  # likewise a norm over fewer samples
-BAND = 1.96  # normal quantile: 95 of 100 seeds fall inside
-ROUNDING = 1e-6  # least variance of ln of a second moment: a band of 0.1 %, never a line
-MOST_SHIFT = 5.0
-"""Bound on ln of the 1/width correction of a mean: beyond, no seed that will be seen shows it."""
-LN10 = math.log(10.0)
-
-
-class Spread(NamedTuple):
-    """Prediction for one tensor; each number as log10 (``None``: exactly 0 or undefined).
-
-    ``rms`` is the root of the mean over seeds of the second moment, ``std`` the same about the
-    tensor's own mean; 95 of 100 seeds have their std between ``low`` and ``high``. Fluctuations are
-    log-normal, so that the band's middle, the typical seed, lies below the mean.
-    """
-
-    mean_share: float
-    rms: float | None
-    std: float | None
-    low: float | None
-    high: float | None
-    typical: float | None
-
-    def to_dict(self) -> dict[str, float | None]:
-        """The numbers, ``None`` where beyond float64, and their log10, which never is."""
-        rms = _number(self.rms)
-        out = {"mean": None if rms is None else self.mean_share * rms, "rms": rms}
-        for name, value in (("std", self.std), ("low", self.low), ("high", self.high)):
-            out[name] = _number(value, missing=self.rms is None)
-        out |= {
-            "log10_rms": self.rms, "log10_std": self.std, "log10_low": self.low,
-            "log10_high": self.high,
-        }  # fmt: skip
-        return out
-
-
-class LayerPrediction(NamedTuple):
-    """One layer of the network; ``chi`` of a linear layer is the factor by which the second moment
-    of the gradient changes over its whole block, going back."""
-
-    index: int
-    name: str
-    kind: str
-    block: int
-    units: int
-    activation: Spread
-    gradient: Spread | None
-    weight_gradient: float | None
-    chi: float | None
-
-    def to_dict(self) -> dict[str, object]:
-        """JSON-able."""
-        weight = None
-        if self.kind == "linear" and self.gradient is not None:
-            weight = {
-                "rms": _number(self.weight_gradient),
-                "log10_rms": self.weight_gradient,
-            }
-        return {
-            "index": self.index, "name": self.name, "kind": self.kind, "block": self.block,
-            "units": self.units, "activation": self.activation.to_dict(),
-            "gradient": self.gradient.to_dict() if self.gradient else None,
-            "weight_gradient": weight, "chi": self.chi,
-        }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Everything theory says of one specification, or why it says nothing.
-
-    ``q_kind`` tells what ``q_star`` is (see `FixedPoint`); with a norm the lengths are those behind
-    it. Scales and phases are ``None`` where the notion does not apply.
-    """
-
-    available: bool
-    reason: str | None = None
-    gradient_reason: str | None = None
-    notes: tuple[str, ...] = ()
-    sigma_w2: float | None = None
-    sigma_b2: float | None = None
-    chi1: float | None = None
-    q_star: float | None = None
-    q_kind: str | None = None
-    c_star: float | None = None
-    xi_q: float | None = None
-    xi_c: float | None = None
-    trainable_depth: float | None = None
-    phase: Phase | None = None
-    layers: tuple[LayerPrediction, ...] = ()
-    forecast: tuple[Forecast, ...] = field(default=())
-
-    def to_dict(self) -> dict[str, object]:
-        """JSON-able; no NaN and no infinity anywhere."""
-        plain = (
-            "available", "reason", "gradient_reason", "sigma_w2", "sigma_b2", "chi1", "q_star",
-            "q_kind", "c_star", "xi_q", "xi_c", "trainable_depth", "phase",
-        )  # fmt: skip
-        out: dict[str, object] = {name: getattr(self, name) for name in plain}
-        out["notes"] = list(self.notes)
-        out["layers"] = [layer.to_dict() for layer in self.layers]
-        out["forecast"] = [f.to_dict() for f in self.forecast]
-        return out
-
-
-def _number(log10: float | None, *, missing: bool = True) -> float | None:
-    """10^log10: 0 where it underflows or is exactly 0, ``None`` where float64 cannot hold it."""
-    if log10 is None:
-        return 0.0 if missing else None
-    return None if log10 > 300 else 10.0**log10
-
-
-def _spread(
-    log_second: float,
-    mean: float,
-    cross: float,
-    shift: float,
-    variance: float,
-    n: int,
-    batch: int,
-    drop: float | None = None,
-    centred: bool = False,
-) -> Spread:
-    """Numbers of a tensor of ``batch`` samples and ``n`` independent units.
-
-    The tensor's own mean is random: its expected square is the mean's, plus what n units and the
-    correlated samples leave of the variance. Taken off, and corrected for N − 1, that is the std.
-    ``drop``: by how much the mean of ln lies below ln of the mean, half the variance unless given.
-    ``centred``: a norm has taken the mean off.
-    """
-    drop = 0.5 * variance if drop is None else drop
-    if log_second < LOG_ZERO / 2:
-        return Spread(0.0, None, None, None, None, None)
-    entries = n * batch
-    log_rms = 0.5 * (log_second + shift)
-    own_mean = mean * mean + mix(1 - mean * mean, cross - mean * mean, batch) / n
-    central = 1.0 if centred else max(0.0, 1 - own_mean)
-    variance = max(variance, ROUNDING)
-    rms = log_rms / LN10
-    typical = rms - 0.5 * drop / LN10
-    if entries < 2 or central <= 0:
-        return Spread(mean, rms, None, None, None, typical)
-    std = rms + 0.5 * math.log10(central * entries / (entries - 1))
-    middle, half = std - 0.5 * drop / LN10, 0.5 * BAND * math.sqrt(variance) / LN10
-    return Spread(mean, rms, std, middle - half, middle + half, typical)
-
-
-def _of_signal(
-    s: Signal, n: int, batch: int, measured: float, law: Tensor | None, centred: bool
-) -> Spread:
-    """``measured``: relative variance of a mean over n units given their law; samples share it."""
-    redrawn = measured / n * mix(1.0, s.overlap(), batch)
-    own, shift, mean, drop = s.own, _bounded(s.shift), s.mean, None
-    shared = s.shared
-    if law is not None:
-        own, shift = law.variance, law.log_mean - s.log_second
-        shared *= own / s.own if s.own > 0 else 0.0
-        mean = math.copysign(math.sqrt(max(0.0, 1 - law.central)), mean) if mean else 0.0
-    variance = mix(own, shared, batch) + redrawn
-    if law is not None:
-        drop = law.log_mean - law.mean_log + 0.5 * (variance - own)
-    return _spread(s.log_second, mean, s.cross, shift, variance, n, batch, drop)
-
-
-def _of_gradient(g: Gradient, at: Signal, n: int, batch: int, law: Tensor | None) -> Spread:
-    if law is None:
-        shift, variance = g.of_tensor(at, batch)
-        return _spread(g.log_second, 0.0, g.cross, _bounded(shift), variance, n, batch)
-    rest = mix(g.own, g.shared, batch)
-    share = mix(1.0, at.shared / at.own if at.own > 0 else 0.0, batch)
-    variance = share * law.variance + rest
-    drop = max(0.0, law.log_mean - law.mean_log) + 0.5 * rest
-    shift = law.log_mean - g.log_second
-    return _spread(g.log_second, 0.0, g.cross, shift, variance, n, batch, drop)
-
-
-def _bounded(shift: float) -> float:
-    return max(-MOST_SHIFT, min(MOST_SHIFT, shift))
 
 
 def predict(
@@ -245,8 +70,9 @@ def predict(
             entries are not independent draws around 0 (identity, constant).
         init_scale: factor on every weight. bias_std: standard deviation of Gaussian biases.
         norm: ``none``, ``layer``, ``batch`` or ``rms``, with ``norm_eps`` added to the variance.
-        input_second_moment: mean of x² over the data; ``input_norm_variance``: relative variance of a
-            sample's mean x², 2/inputs (Gaussian data) unless given; ``input_correlation``: of two samples.
+        input_second_moment: mean of x² over the data; ``input_norm_variance``: relative variance of
+            a sample's mean x², 2/inputs (Gaussian data) unless given; ``input_correlation``: of two
+            samples.
         dtype: for the forecast. loss: registered name. target_second_moment: of the targets.
         gaussian_weights: whether entries are Gaussian; ``orthogonal``: whether columns or rows are
             orthonormal, which takes most of the fluctuation away.
@@ -259,8 +85,8 @@ def predict(
         unknown activation.
 
     Example:
-        >>> kaiming = lambda n_in, n_out: 2 / n_in
-        >>> p = predict("relu", depth=3, width=100, inputs=100, outputs=1, batch=8, variance=kaiming)
+        >>> sizes = dict(depth=3, width=100, inputs=100, outputs=1, batch=8)
+        >>> p = predict("relu", **sizes, variance=lambda n_in, n_out: 2 / n_in)
         >>> [(x.name, round(x.to_dict()["activation"]["rms"], 6)) for x in p.layers[:2]]
         [('linear1', 1.414214), ('relu1', 1.0)]
     """
@@ -284,7 +110,7 @@ def predict(
         log_sigma_w2=[log_w[fan] for fan in fans],
         log_sigma_b2=log_of(bias_std**2),
         batch=batch,
-        norm=cast(Norm, norm),
+        norm=norm,
         norm_eps=norm_eps,
         residual=residual,
         activated=activation != "linear",
@@ -295,7 +121,7 @@ def predict(
     )
     traces = forward(net)
     gradients: list[GradientTrace] | None = None
-    gradient_reason = _gradient_refusal(loss, norm)
+    gradient_reason = _gradient_refusal(loss, net, traces)
     if gradient_reason is None:
         out = traces[-1].pre
         send = loss_gradient(
@@ -312,7 +138,7 @@ def predict(
         sigma_b2=bias_std**2,
         layers=layers,
         forecast=_forecasts(layers, net, dtype),
-        **_asymptotics(activation, net, traces),  # type: ignore[arg-type]
+        **asymptotics(activation, net, traces),  # type: ignore[arg-type]
     )
 
 
@@ -342,13 +168,19 @@ def _refusal(
     return None
 
 
-def _gradient_refusal(loss: str, norm: str) -> str | None:
+def _gradient_refusal(loss: str, net: Network, traces: list[Trace]) -> str | None:
     if loss not in LOSS_THEORY:
         return f"no theory for this setting: the gradient of the loss {loss!r}"
-    if norm == "batch":
+    if net.norm == "batch":
         return (
             "no theory for this setting: batch norm couples the samples' gradients, which explode "
             "by a factor that depends on how their correlations evolve (Yang et al. 2019)"
+        )
+    biased = any(t.added and abs(t.moments.mean) > CENTRED for t in traces)
+    if biased and net.norm == "none":
+        return (
+            "no theory for this setting: an activation with a mean gives the residual stream a "
+            "direction, along which the gradient grows faster than elsewhere"
         )
     return None
 
@@ -367,35 +199,6 @@ def _notes(net: Network, traces: list[Trace], gaussian: bool) -> tuple[str, ...]
             "the middle of the band"
         )
     return tuple(notes)
-
-
-def _asymptotics(activation: str, net: Network, traces: list[Trace]) -> dict[str, object]:
-    """Fixed point and scales of a hidden layer repeated for ever."""
-    index = min(1, len(traces) - 2)
-    last = traces[-2]
-    log_w = net.log_sigma_w2[index]
-    sigma_w2 = math.exp(log_w) if log_w < 690 else None
-    out: dict[str, object] = {"sigma_w2": sigma_w2}
-    step = log_w + last.moments.log_slope2 - last.log_scale  # of the branch alone
-    if net.norm == "batch":
-        return out | {"q_star": 1.0, "q_kind": "finite"}
-    if net.residual:
-        return out | {"chi1": 1 + math.exp(min(690.0, step))}
-    if net.norm != "none":
-        chi1 = math.exp(min(690.0, step))
-        c_star, chi_c = fixed_correlation(last.kernel, last.share)
-        xi_c = depth_scale(chi_c)
-        return out | {
-            "chi1": chi1, "q_star": 1.0, "q_kind": "finite", "c_star": c_star, "xi_c": xi_c,
-            "xi_q": 0.0, "trainable_depth": None if xi_c is None else TRAINABLE * xi_c,
-            "phase": phase_of(chi1),
-        }  # fmt: skip
-    if sigma_w2 is None:
-        return out
-    start = math.exp(max(-690.0, min(690.0, traces[0].pre.log_second)))
-    point = fixed_point(activation, sigma_w2, math.exp(net.log_sigma_b2), start=start)
-    names = ("chi1", "q_star", "c_star", "xi_q", "xi_c", "trainable_depth", "phase")
-    return out | {n: getattr(point, n) for n in names} | {"q_kind": point.kind}
 
 
 class _Law(NamedTuple):
@@ -432,9 +235,10 @@ def _layers(
         k = 2 - 2 * t.isometry if t.normed is None else 2.0
         m = t.moments  # the chain's law is that of the length: the units' own noise comes on top
         fresh = max(0.0, m.kurtosis - 1 - 2 * m.growth**2 * t.isometry) if law.post else 0.0
+        loose = 2 / n if net.norm == "rms" else 0.0  # the mean it keeps takes some of the std
         kinds = [
             ("linear", t.pre, g.pre if g else None, k, law.pre, law.gradient),
-            (f"{net.norm}_norm", t.normed, g.normed if g else None, 0.0, None, None),
+            (f"{net.norm}_norm", t.normed, g.normed if g else None, loose, None, None),
             (activation, t.post, g.post if g else None, fresh, law.post, law.post_gradient),
             ("add", t.added, g.added if g else None, 0.0, None, None),
         ]
@@ -447,10 +251,10 @@ def _layers(
                 kind=kind,
                 block=block,
                 units=n,
-                activation=_of_signal(
+                activation=of_signal(
                     signal, n, batch, measured, ahead, kind in ("layer_norm", "batch_norm")
                 ),
-                gradient=None if gradient is None else _of_gradient(gradient, signal, n, batch, back),
+                gradient=of_gradient(gradient, signal, n, batch, back) if gradient else None,
                 weight_gradient=None
                 if kind != "linear" or gradient is None
                 else _weight_gradient(net, x, t.share, gradient),

@@ -85,7 +85,7 @@ def apply(f: Function, u: Array) -> Array:
     holds the cores.
     """
     flat = torch.from_numpy(np.ascontiguousarray(u).reshape(-1))
-    pieces = [f(piece) for piece in flat.split(CHUNK)]
+    pieces = [f(flat[start : start + CHUNK]) for start in range(0, max(1, len(flat)), CHUNK)]
     found: Array = torch.cat(pieces).numpy().reshape(u.shape)
     return found
 

@@ -1,10 +1,10 @@
 """The distribution of the length over seeds, carried from layer to layer.
 
-Perturbation in 1/width fails where small differences of length grow, as near GELU's unstable length:
-some seeds die out while others do not, and the mean is carried by the slow ones. Given q, the next
-length depends on nothing else: q' = σw²E[φ²]·η + σb², η of mean 1 and variance (k − 1)/n. This is a
-Markov chain in ln q; here it runs on a grid, forward for the lengths and, by the same operator,
-backward for E[δ² | q] and E[(z·δ)² | q].
+Perturbation in 1/width fails where small differences of length grow, as near GELU's unstable
+length: some seeds die out while others do not, and the mean is carried by the slow ones. Given q,
+the next length depends on nothing else: q' = σw²E[φ²]·η + σb², η of mean 1 and variance (k − 1)/n.
+This is a Markov chain in ln q; here it runs on a grid, forward for the lengths and, by the same
+operator, backward for E[δ² | q] and E[(z·δ)² | q].
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ SPACING, FINEST = 0.2, 0.03
 """Of ln q: at most the noise of one layer, which is the finest thing the chain can resolve."""
 NARROWEST = 0.7  # of the spacing: least width of a Gaussian that the grid can hold
 MOST = 1500  # grid points
+FARTHEST = 150.0  # |ln q| up to which the grid reaches
 DEEPEST = 200  # layers: beyond, the chain would take longer than what it describes
 SHIFT, SPREAD = 0.01, 0.1
 """Perturbation is left where it would move a mean, or spread the length, by more than this."""
@@ -44,6 +45,8 @@ class Tensor(NamedTuple):
 def needed(net: Network, traces: list[Trace]) -> bool:
     """Whether perturbation in 1/width is too coarse for this plain, non-homogeneous network."""
     if net.norm != "none" or net.residual or net.table.homogeneous or len(traces) > DEEPEST:
+        return False
+    if max(abs(t.pre.log_second) for t in traces) > FARTHEST:
         return False
     return any(abs(t.pre.shift) > SHIFT or t.pre.own > SPREAD for t in traces)
 
@@ -114,7 +117,7 @@ class Chain:
         return csr_array((values.ravel(), columns.ravel(), rows), shape=(len(centre), size))
 
     def _envelope(self) -> tuple[float, float]:
-        """Lengths that any seed worth its weight meets: the map's own paths from far either side."""
+        """Lengths that any seed of weight meets: the map's own paths from far on either side."""
         first = self.traces[0].pre
         reach = 8 * math.sqrt(first.own + 6 / self.width) + 0.5
         ends = [first.log_second - reach, first.log_second + reach]

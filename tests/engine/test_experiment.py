@@ -37,10 +37,10 @@ def test_a_bad_parameter_is_named_with_its_value_and_what_was_expected(name, tex
 def test_unknown_repeated_and_several_at_once():
     errors = errors_of(
         lambda: Experiment.from_strings(
-            [("depht", "5"), ("width", "3"), ("width", "4"), ("depth", "x")]
+            [("depht", "5"), ("width", "3"), ("width", "4"), ("depth", "x"), ("init", "he")]
         )
     )
-    assert {e["field"] for e in errors} == {"depht", "width", "depth"}
+    assert {e["field"] for e in errors} == {"depht", "width", "depth", "init"}
     assert "more than once" in next(e["message"] for e in errors if e["field"] == "width")
     assert "depth" in next(e["message"] for e in errors if e["field"] == "depht")
 

@@ -1,0 +1,40 @@
+"""What a hidden layer, repeated for ever, would do: fixed points, scales and phase."""
+
+from __future__ import annotations
+
+import math
+
+from engine.theory.forward import Network, Trace
+from engine.theory.kernel import fixed_correlation
+from engine.theory.meanfield import TRAINABLE, depth_scale, fixed_point, phase_of
+
+__all__ = ["asymptotics"]
+
+
+def asymptotics(activation: str, net: Network, traces: list[Trace]) -> dict[str, object]:
+    """Fields of a `Prediction` by name; what does not apply to the setting is left out."""
+    index = min(1, len(traces) - 2)
+    last = traces[-2]
+    log_w = net.log_sigma_w2[index]
+    sigma_w2 = math.exp(log_w) if log_w < 690 else None
+    out: dict[str, object] = {"sigma_w2": sigma_w2}
+    step = log_w + last.moments.log_slope2 - last.log_scale  # of the branch alone
+    if net.norm == "batch":
+        return out | {"q_star": 1.0, "q_kind": "finite"}
+    if net.residual:
+        return out | {"chi1": 1 + math.exp(min(690.0, step))}
+    if net.norm != "none":
+        chi1 = math.exp(min(690.0, step))
+        c_star, chi_c = fixed_correlation(last.kernel, last.share)
+        xi_c = depth_scale(chi_c)
+        return out | {
+            "chi1": chi1, "q_star": 1.0, "q_kind": "finite", "c_star": c_star, "xi_c": xi_c,
+            "xi_q": 0.0, "trainable_depth": None if xi_c is None else TRAINABLE * xi_c,
+            "phase": phase_of(chi1),
+        }  # fmt: skip
+    if sigma_w2 is None:
+        return out
+    start = math.exp(max(-690.0, min(690.0, traces[0].pre.log_second)))
+    point = fixed_point(activation, sigma_w2, math.exp(net.log_sigma_b2), start=start)
+    names = ("chi1", "q_star", "c_star", "xi_q", "xi_c", "trainable_depth", "phase")
+    return out | {n: getattr(point, n) for n in names} | {"q_kind": point.kind}

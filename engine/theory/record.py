@@ -1,0 +1,80 @@
+"""What a prediction holds, and its JSON form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.theory.forecast import Forecast
+from engine.theory.meanfield import Phase
+from engine.theory.spread import Spread, number
+
+__all__ = ["LayerPrediction", "Prediction"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPrediction:
+    """One layer of the network; ``chi`` of a linear layer is the factor by which the second moment
+    of the gradient changes over its whole block, going back."""
+
+    index: int
+    name: str
+    kind: str
+    block: int
+    units: int
+    activation: Spread
+    gradient: Spread | None
+    weight_gradient: float | None
+    chi: float | None
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-able."""
+        weight = None
+        if self.kind == "linear" and self.gradient is not None:
+            weight = {
+                "rms": number(self.weight_gradient),
+                "log10_rms": self.weight_gradient,
+            }
+        return {
+            "index": self.index, "name": self.name, "kind": self.kind, "block": self.block,
+            "units": self.units, "activation": self.activation.to_dict(),
+            "gradient": self.gradient.to_dict() if self.gradient else None,
+            "weight_gradient": weight, "chi": self.chi,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Everything theory says of one specification, or why it says nothing.
+
+    ``q_kind`` tells what ``q_star`` is (see `FixedPoint`); with a norm the lengths are those behind
+    it. Scales and phases are ``None`` where the notion does not apply.
+    """
+
+    available: bool
+    reason: str | None = None
+    gradient_reason: str | None = None
+    notes: tuple[str, ...] = ()
+    sigma_w2: float | None = None
+    sigma_b2: float | None = None
+    chi1: float | None = None
+    q_star: float | None = None
+    q_kind: str | None = None
+    c_star: float | None = None
+    xi_q: float | None = None
+    xi_c: float | None = None
+    trainable_depth: float | None = None
+    phase: Phase | None = None
+    layers: tuple[LayerPrediction, ...] = ()
+    forecast: tuple[Forecast, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-able; no NaN and no infinity anywhere."""
+        plain = (
+            "available", "reason", "gradient_reason", "sigma_w2", "sigma_b2", "chi1", "q_star",
+            "q_kind", "c_star", "xi_q", "xi_c", "trainable_depth", "phase",
+        )  # fmt: skip
+        out: dict[str, object] = {name: getattr(self, name) for name in plain}
+        out["notes"] = list(self.notes)
+        out["layers"] = [layer.to_dict() for layer in self.layers]
+        out["forecast"] = [f.to_dict() for f in self.forecast]
+        return out
