@@ -11,7 +11,7 @@ Two things are simulated, neither of which the diagnosis looks at:
 
 *Healthy*: both Adam and SGD learn and the format holds. *Faulty*: neither learns, or the format does
 not hold. In between (only one optimiser learns, or slowly) there is no truth to be held against;
-such specifications are left out, and counted. ``python -m benchmarks.corpus`` draws specifications over all
+such specifications are left out, and counted. ``python -m tools.make_corpus`` draws specifications over all
 activations, inits, depths, norms, residual, number formats and losses until it has enough of both,
 and writes ``engine/diagnosis/corpus.json``.
 """
@@ -57,7 +57,9 @@ def draw(rng: random.Random) -> Experiment:
         activation=activation,
         init=init,
         init_scale=1.0 if ordinary else round(10 ** rng.uniform(-2, 1), 3),
-        depth=rng.choice([1, 2, 3, 4, 6, 10, 15, 20, 30, 50] if ordinary else [2, 5, 10, 20, 35, 50]),
+        depth=rng.choice(
+            [1, 2, 3, 4, 6, 10, 15, 20, 30, 50] if ordinary else [2, 5, 10, 20, 35, 50]
+        ),
         width=rng.choice([32, 48, 64]),
         batch=rng.choice([48, 64, 96]),
         norm=rng.choice(["none", "none", *NORM_NAMES]),

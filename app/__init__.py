@@ -1,0 +1,1 @@
+"""The web application: turns HTTP into engine calls, and results into JSON, events or HTML."""

@@ -1,0 +1,20 @@
+"""The documentation of the API: Swagger UI from our own address, and what each problem means."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse
+
+from app.errors import KINDS
+from app.templating import templates
+
+__all__ = ["router"]
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/docs", name="docs", response_class=HTMLResponse)
+async def docs(request: Request) -> HTMLResponse:
+    """The API, to be read and tried."""
+    context = {"openapi_url": request.app.openapi_url, "kinds": KINDS}
+    return templates.TemplateResponse(request, "pages/docs.html", context)

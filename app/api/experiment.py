@@ -1,0 +1,179 @@
+"""The experiment: its whole result, its stream of events, and itself as a script."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app.api.parameters import (
+    Computing,
+    Configured,
+    FromBody,
+    FromQuery,
+    openapi_body,
+    openapi_parameters,
+)
+from app.api.responses import bodiless, described, problems
+from app.caching import cached, etag, unchanged
+from app.compute import while_connected
+from app.streams import EventStream, complete
+from engine.experiment import Experiment
+from engine.presets import PRESETS
+from engine.script import as_pytorch
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["experiment"])
+QUERY: dict[str, Any] = {"parameters": openapi_parameters()}
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": openapi_body(),
+                "example": {"activation": "linear", "init": "normal", "init_scale": 0.1},
+            }
+        },
+    }
+}
+EXAMPLE = {
+    "experiment": {"depth": 50, "width": 100, "activation": "relu", "init": "kaiming_normal"},
+    "loss": 1.23,
+    "layers": [{"index": 0, "name": "linear1", "kind": "linear", "block": 1, "shape": [200, 100]}],
+    "findings": [],
+    "check": {"autograd_max_relative_error": 2.9e-07},
+}
+RESULT = described(
+    "The experiment's every parameter, its layers in forward order with statistics of each "
+    "activation, gradient and parameter, findings, theory, and the check against autograd.",
+    "application/json",
+    {
+        "type": "object",
+        "required": ["experiment", "loss", "layers", "findings", "theory", "check", "timing"],
+    },
+    EXAMPLE,
+)
+EVENTS = described(
+    "`start` (the specification and the list of layers), then `forward` and `backward` events, "
+    'each `{"layers": [record, …]}` in order, `finding` events, `summary`, `check`, a `fix` for '
+    "each finding (by its place in the summary) that a changed specification cures, and last "
+    "`end`. `end` carries an id: a client that reconnects with it as `Last-Event-ID` gets 204. "
+    "Should the computation fail after the answer has begun, a `problem` event ends the stream.",
+    "text/event-stream",
+    {"type": "string"},
+    'event: start\ndata: {"experiment":{…},"layers":[…]}\nretry: 2000\n\n'
+    'event: forward\ndata: {"layers":[{"index":0,"name":"linear1",…}]}\n\n'
+    "event: end\ndata: {}\nid: 6d0f…\n\n",
+)
+
+
+@router.get(
+    "/experiment",
+    summary="Run an experiment, get the whole result",
+    openapi_extra=QUERY,
+    responses={200: RESULT, 304: {"description": "Not Modified"}, **problems(422, 503)},
+    response_class=Response,
+)
+async def get_experiment(
+    request: Request, experiment: FromQuery, settings: Configured, compute: Computing
+) -> Response:
+    """Deterministic: the same query has the same numbers, so it may be cached by its `ETag`."""
+    tag = etag("result", experiment.to_query(), settings.check_max_flops)
+    if known := unchanged(request.headers.get("if-none-match"), tag, settings.cache_seconds):
+        return known
+    headers = cached(tag, settings.cache_seconds)
+    if request.state.head:
+        return bodiless("application/json", headers)
+    work = compute.run(lambda stop: complete(experiment, settings.check_max_flops, stop))
+    body = await while_connected(request, work)
+    return Response(body, media_type="application/json", headers=headers)
+
+
+@router.post(
+    "/experiment",
+    summary="Run an experiment given as JSON",
+    openapi_extra=BODY,
+    responses={200: RESULT, **problems(413, 415, 422, 503)},
+    response_class=Response,
+)
+async def post_experiment(
+    request: Request, experiment: FromBody, settings: Configured, compute: Computing
+) -> Response:
+    """The same numbers as the `GET` with the same parameters."""
+    work = compute.run(lambda stop: complete(experiment, settings.check_max_flops, stop))
+    body = await while_connected(request, work)
+    link = f"/api/v1/experiment?{urlencode(experiment.to_query())}"
+    headers = {"Cache-Control": "no-store", "Content-Location": link}
+    return Response(body, media_type="application/json", headers=headers)
+
+
+@router.get(
+    "/experiment/stream",
+    summary="Run an experiment, follow it layer by layer",
+    openapi_extra=QUERY,
+    responses={
+        200: EVENTS,
+        204: {"description": "This client already got everything, up to `end`."},
+        **problems(422, 503),
+    },
+    response_class=Response,
+)
+async def stream_experiment(
+    request: Request, experiment: FromQuery, settings: Configured, compute: Computing
+) -> Response:
+    """Events come as they are known; closing the connection stops the computation."""
+    tag = etag("stream", experiment.to_query(), settings.check_max_flops)
+    last_id = tag.removeprefix('W/"').removesuffix('"')
+    if request.headers.get("last-event-id") == last_id:
+        return Response(status_code=204)
+    if request.state.head:
+        return bodiless("text/event-stream", {"Cache-Control": "no-store"})
+    place = await while_connected(request, compute.take())
+    limit = settings.check_max_flops
+    return EventStream(experiment, place, check_max_flops=limit, last_id=last_id)
+
+
+@router.get(
+    "/experiment/script",
+    summary="The experiment as a stand-alone PyTorch script",
+    openapi_extra=QUERY,
+    responses={
+        200: described("Python source", "text/x-python", {"type": "string"}),
+        **problems(422),
+    },
+    response_class=Response,
+)
+async def script(experiment: FromQuery, settings: Configured) -> Response:
+    """Needs nothing but torch, and reproduces the same bits."""
+    headers = {
+        **cached(etag("script", experiment.to_query()), settings.cache_seconds),
+        "Content-Disposition": 'inline; filename="layerscope_experiment.py"',
+    }
+    return Response(as_pytorch(experiment), media_type="text/x-python", headers=headers)
+
+
+@router.get(
+    "/presets",
+    summary="Experiments worth looking at",
+    responses={200: described("Presets in order", "application/json", {"type": "array"})},
+    response_class=Response,
+)
+async def presets() -> Response:
+    """Those of the notes first."""
+    return Response(
+        orjson.dumps([_preset(p.experiment, p) for p in PRESETS]), media_type="application/json"
+    )
+
+
+def _preset(experiment: Experiment, preset: Any) -> dict[str, Any]:
+    return {
+        "name": preset.name,
+        "title": preset.title,
+        "note": preset.note,
+        "experiment": experiment.to_dict(),
+        "query": urlencode(experiment.to_query()),
+    }

@@ -1,0 +1,251 @@
+"""A layer's tensors: exact as NumPy's format or JSON, or pooled to a picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+import orjson
+import torch
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+from torch import Tensor
+
+from app.api.parameters import Computing, Configured, openapi_parameters, split_query
+from app.api.responses import bodiless, described, problems
+from app.caching import cached, etag, unchanged
+from app.compute import Compute, while_connected
+from app.errors import Problem, invalid
+from engine.experiment import Experiment
+from engine.network import LayerInfo, layout
+from engine.statistics import statistics
+from engine.tensors import TENSORS, heatmap, layer_tensors
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["layer"])
+FORMATS = {
+    "heatmap": "application/json",
+    "json": "application/json",
+    "npy": "application/octet-stream",
+}
+MOST_ENTRIES = 10_000
+"""The largest tensor that is sent as JSON: 200 kB of text, more than anybody reads."""
+CHUNK_BYTES = 1 << 20
+
+LAYER = {
+    "name": "layer",
+    "in": "query",
+    "required": True,
+    "description": "The layer's index, from 0, as in the result's `layers`.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+TENSOR = {
+    "name": "tensor",
+    "in": "query",
+    "required": True,
+    "description": "Which tensor; only some layers have weights and biases.",
+    "schema": {"type": "string", "enum": list(TENSORS)},
+}
+FORMAT = {
+    "name": "format",
+    "in": "query",
+    "required": False,
+    "description": f"`npy` is exact, bfloat16 widened to float32; `json` is exact, up to "
+    f"{MOST_ENTRIES} entries; `heatmap` is pooled to at most 128×128 cells.",
+    "schema": {"type": "string", "enum": list(FORMATS), "default": "heatmap"},
+}
+DESCRIPTION = """
+`json`: `{"shape", "dtype", "values", "nonfinite"}`; `values` is nested by rows. An entry that is
+not finite is `null` there, and its place in row-major order stands in `nonfinite.nan`, `.posinf`
+or `.neginf`.
+
+`heatmap`: `{"shape", "rows", "columns", "pooling", "limit", "values", "nan", "posinf", "neginf"}`;
+a cell shows the entry of largest magnitude, the last three list `[row, column, count]`.
+
+`npy`: the header `X-Layerscope-Dtype` names the experiment's own dtype.
+"""
+
+
+@router.get(
+    "/experiment/tensor",
+    summary="One tensor of one layer",
+    description=DESCRIPTION,
+    openapi_extra={"parameters": openapi_parameters(LAYER, TENSOR, FORMAT)},
+    responses={
+        200: {
+            "description": "The tensor",
+            "content": {
+                "application/json": {"schema": {"type": "object"}},
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            },
+        },
+        304: {"description": "Not Modified"},
+        **problems(404, 422, 503),
+    },
+    response_class=Response,
+)
+async def tensor(request: Request, settings: Configured, compute: Computing) -> Response:
+    experiment, given = split_query(request, settings, ("layer", "tensor", "format"))
+    name = _one_of(given, "tensor", TENSORS)
+    form = _one_of({"format": "heatmap", **given}, "format", tuple(FORMATS))
+    info = _layer(experiment, given)
+    tag = etag("tensor", experiment.to_query(), info.index, name, form)
+    if known := unchanged(request.headers.get("if-none-match"), tag, settings.cache_seconds):
+        return known
+    headers = cached(tag, settings.cache_seconds)
+    if request.state.head:
+        return bodiless(FORMATS[form], headers)
+    found = (await _tensors(request, compute, experiment, info, (name,)))[name]
+    if found is None:
+        has = await _tensors(request, compute, experiment, info, TENSORS)
+        raise _no_such_tensor(info, name, [n for n, t in has.items() if t is not None])
+    headers["X-Layerscope-Dtype"] = experiment.dtype
+    if form == "npy":
+        filename = f"{info.name}.{name}.npy"
+        return _npy(found, {**headers, "Content-Disposition": f'attachment; filename="{filename}"'})
+    about = {"layer": info.to_dict(), "tensor": name, "dtype": experiment.dtype}
+    if form == "json" and found.numel() > MOST_ENTRIES:
+        raise _too_large(found)
+    render = heatmap if form == "heatmap" else _exact
+    body = await while_connected(
+        request, compute.run(lambda _: orjson.dumps({**about, **render(found)}))
+    )
+    return Response(body, media_type="application/json", headers=headers)
+
+
+@router.get(
+    "/experiment/layer",
+    summary="All tensors of one layer, as pictures and figures",
+    openapi_extra={"parameters": openapi_parameters(LAYER)},
+    responses={
+        200: described(
+            "The layer, and each of its tensors with statistics, heatmap and the address of its "
+            "exact entries",
+            "application/json",
+            {"type": "object", "required": ["experiment", "layer", "tensors"]},
+        ),
+        304: {"description": "Not Modified"},
+        **problems(404, 422, 503),
+    },
+    response_class=Response,
+)
+async def whole_layer(request: Request, settings: Configured, compute: Computing) -> Response:
+    """One computation for everything that an inspector shows."""
+    experiment, given = split_query(request, settings, ("layer",))
+    info = _layer(experiment, given)
+    tag = etag("layer", experiment.to_query(), info.index)
+    if known := unchanged(request.headers.get("if-none-match"), tag, settings.cache_seconds):
+        return known
+    headers = cached(tag, settings.cache_seconds)
+    if request.state.head:
+        return bodiless("application/json", headers)
+
+    def work(should_stop: Any) -> bytes:
+        tensors = layer_tensors(experiment, info.index, TENSORS, should_stop=should_stop)
+        described = {
+            name: _describe(experiment, info, name, tensor)
+            for name, tensor in tensors.items()
+            if tensor is not None
+        }
+        whole = {"experiment": experiment.to_dict(), "layer": info.to_dict(), "tensors": described}
+        return orjson.dumps(whole)
+
+    body = await while_connected(request, compute.run(work))
+    return Response(body, media_type="application/json", headers=headers)
+
+
+def _describe(experiment: Experiment, info: LayerInfo, name: str, tensor: Tensor) -> dict[str, Any]:
+    query = {**experiment.to_query(), "layer": info.index, "tensor": name, "format": "npy"}
+    return {
+        "shape": list(tensor.shape),
+        "statistics": statistics(tensor).to_dict(),
+        "heatmap": heatmap(tensor),
+        "npy": f"/api/v1/experiment/tensor?{urlencode(query)}",
+    }
+
+
+async def _tensors(
+    request: Request,
+    compute: Compute,
+    experiment: Experiment,
+    info: LayerInfo,
+    names: Sequence[str],
+) -> dict[str, Tensor | None]:
+    work = compute.run(lambda stop: layer_tensors(experiment, info.index, names, should_stop=stop))
+    return await while_connected(request, work)
+
+
+def _one_of(given: dict[str, str], field: str, options: Sequence[str]) -> str:
+    value = given.get(field)
+    if value is None or value not in options:
+        message = f"expected one of {', '.join(options)}"
+        raise invalid([{"field": field, "message": message, "value": value}])
+    return value
+
+
+def _layer(experiment: Experiment, given: dict[str, str]) -> LayerInfo:
+    layers = layout(experiment)
+    expected = f"this network's layers are 0 to {len(layers) - 1}"
+    text = given.get("layer")
+    if text is None or not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise invalid([{"field": "layer", "message": f"expected an index; {expected}",
+                        "value": text}])  # fmt: skip
+    if int(text) >= len(layers):
+        detail = f"layer {text}: {expected}"
+        raise Problem(404, detail, kind="no-such-layer", title="No such layer")
+    return layers[int(text)]
+
+
+def _no_such_tensor(info: LayerInfo, name: str, has: Sequence[str]) -> Problem:
+    detail = f"{info.name} has no {name}; it has {', '.join(has)}"
+    return Problem(404, detail, kind="no-such-tensor", title="No such tensor")
+
+
+def _too_large(tensor: Tensor) -> Problem:
+    detail = (
+        f"format: this tensor has {tensor.numel()} entries, JSON is limited to {MOST_ENTRIES}; "
+        "expected npy or heatmap"
+    )
+    error = {"field": "format", "message": detail.removeprefix("format: "), "value": "json"}
+    return Problem(422, detail, kind="too-large", title="Too large for JSON", errors=[error])
+
+
+def _exact(tensor: Tensor) -> dict[str, Any]:
+    """Every entry as a number that reads back as the same bits, or null and its place."""
+    flat = tensor.double().reshape(-1)  # exact for every dtype of an experiment
+    values = tensor.double().numpy().astype(object)
+    values[~np.isfinite(tensor.double().numpy())] = None
+    places = {
+        "nan": torch.isnan(flat),
+        "posinf": flat == float("inf"),
+        "neginf": flat == float("-inf"),
+    }
+    return {
+        "shape": list(tensor.shape),
+        "values": values.tolist(),
+        "nonfinite": {kind: mask.nonzero()[:, 0].tolist() for kind, mask in places.items()},
+    }
+
+
+def _npy(tensor: Tensor, headers: dict[str, str]) -> Response:
+    # NumPy has no bfloat16; float32 holds every one of its numbers exactly.
+    array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).contiguous().numpy()
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
+    raw = array.reshape(-1).view(np.uint8)
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield head.getvalue()
+        for start in range(0, raw.size, CHUNK_BYTES):
+            yield raw[start : start + CHUNK_BYTES].tobytes()
+
+    length = len(head.getvalue()) + raw.size
+    return StreamingResponse(
+        parts(),
+        media_type=FORMATS["npy"],
+        headers={**headers, "Content-Length": str(length)},
+    )

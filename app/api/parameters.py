@@ -1,0 +1,180 @@
+"""From a request to an experiment: query strings and JSON bodies, strictly read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+from fastapi import Depends, Request
+
+from app.compute import Compute
+from app.errors import Problem, invalid
+from app.settings import Settings
+from engine.cost import Limits, check_limits
+from engine.experiment import Experiment, InvalidExperiment
+
+__all__ = [
+    "Computing",
+    "Configured",
+    "FromBody",
+    "FromQuery",
+    "openapi_body",
+    "openapi_parameters",
+    "parse_json",
+    "split_query",
+]
+
+MOST_PARAMETERS = 100
+JSON_TYPE = re.compile(r"application/(json|[\w.-]+\+json)\s*(;.*)?", re.IGNORECASE)
+
+
+def settings_of(request: Request) -> Settings:
+    """The settings that the application was made with."""
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def compute_of(request: Request) -> Compute:
+    """Where the application computes."""
+    compute: Compute = request.app.state.compute
+    return compute
+
+
+Configured = Annotated[Settings, Depends(settings_of)]
+Computing = Annotated[Compute, Depends(compute_of)]
+
+
+def split_query(
+    request: Request, settings: Settings, extra: Iterable[str] = ()
+) -> tuple[Experiment, dict[str, str]]:
+    """The experiment of the query string, and the parameters named in ``extra``.
+
+    Errors: ``InvalidExperiment`` for a bad, unknown or repeated parameter, ``OverLimit`` before
+    anything is allocated.
+    """
+    text = request.scope["query_string"].decode("latin-1")
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+    except ValueError:
+        message = f"more than {MOST_PARAMETERS} parameters; expected each at most once"
+        raise invalid([{"field": "query", "message": message}]) from None
+    names = set(extra)
+    others: dict[str, str] = {}
+    for name, value in pairs:
+        if name in names:
+            if name in others:
+                message = "given more than once; expected it once"
+                raise invalid([{"field": name, "message": message, "value": value}])
+            others[name] = value
+    experiment = Experiment.from_strings([pair for pair in pairs if pair[0] not in names])
+    check_limits(experiment, limits(settings))
+    return experiment, others
+
+
+def limits(settings: Settings) -> Limits:
+    """The engine's limits as the operator set them."""
+    return Limits(flops=int(settings.max_flops), bytes=settings.max_bytes)
+
+
+def from_query(request: Request, settings: Configured) -> Experiment:
+    """The experiment of the query string, within the limits."""
+    return split_query(request, settings)[0]
+
+
+async def from_body(request: Request, settings: Configured) -> Experiment:
+    """The experiment of a JSON body, within the limits.
+
+    Errors: ``Problem`` 415 for another content type, 413 for a body over the limit, 422 for what
+    is not JSON; otherwise as the query string's.
+    """
+    content_type = request.headers.get("content-type", "")
+    coded = request.headers.get("content-encoding", "identity")
+    if not JSON_TYPE.fullmatch(content_type) or coded != "identity":
+        raise Problem(
+            415,
+            f"The body is {content_type or 'of no stated type'}"
+            f"{'' if coded == 'identity' else f' as {coded}'}; expected application/json.",
+            headers={"Accept-Post": "application/json"},
+        )
+    try:
+        experiment = Experiment.from_json(parse_json(await request.body()))
+    except RecursionError:
+        raise not_json("nested too deeply; expected one object of parameters") from None
+    check_limits(experiment, limits(settings))
+    return experiment
+
+
+FromQuery = Annotated[Experiment, Depends(from_query)]
+FromBody = Annotated[Experiment, Depends(from_body)]
+
+
+def parse_json(body: bytes) -> object:
+    """The value that ``body`` holds, by the letter of RFC 8259.
+
+    Errors: ``Problem`` 422 for anything else, for NaN and Infinity, which are no JSON, and
+    ``InvalidExperiment`` for a name that stands twice in one object.
+
+    >>> parse_json(b'{"depth": 3}')
+    {'depth': 3}
+    """
+    try:
+        value = json.loads(
+            body.decode("utf-8"), object_pairs_hook=_unrepeated, parse_constant=_no_constant
+        )
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeDecodeError as error:
+        raise not_json(f"byte {error.start} is not UTF-8") from None
+    except UnicodeEncodeError:  # \ud800 is an escape that stands for no character
+        raise not_json("half a surrogate pair; expected whole characters") from None
+    except json.JSONDecodeError as error:
+        raise not_json(f"{error.msg} at character {error.pos}") from None
+    except InvalidExperiment:
+        raise
+    except ValueError as error:  # a constant, or an integer of thousands of digits
+        raise not_json(str(error)) from None
+    return value
+
+
+def not_json(why: str) -> Problem:
+    """The 422 for a body that is no JSON, or no JSON of ours."""
+    return invalid([{"field": "body", "message": f"not readable as JSON: {why}"}])
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            message = "given more than once; expected it once"
+            raise InvalidExperiment([{"field": name, "message": message, "value": value}])
+        found[name] = value
+    return found
+
+
+def _no_constant(text: str) -> object:
+    raise ValueError(f"{text} is not JSON; expected a finite number")
+
+
+def openapi_parameters(*extra: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every parameter of an experiment, with its bounds, as OpenAPI's query parameters."""
+    return [*extra, *(_parameter(n, s) for n, s in openapi_body()["properties"].items())]
+
+
+def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    schema = dict(schema)
+    text = schema.pop("description", "")
+    return {"name": name, "in": "query", "required": False, "description": text, "schema": schema}
+
+
+def openapi_body() -> dict[str, Any]:
+    """The JSON schema of an experiment: names, types, bounds, defaults; no form controls."""
+    schema = Experiment.model_json_schema()
+    properties = {}
+    for name, full in schema["properties"].items():
+        kept = {k: v for k, v in full.items() if k not in ("control", "options", "slider", "unit")}
+        if full.get("unit"):
+            kept["description"] = f"{kept['description']} Unit: {full['unit']}."
+        properties[name] = kept
+    return {**schema, "properties": properties}

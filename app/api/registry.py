@@ -1,0 +1,80 @@
+"""Everything that has a name: what each parameter may be, and what the engine is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app.api.parameters import Configured, openapi_body
+from app.api.responses import described, problems
+from app.caching import cached, etag, unchanged
+from engine.diagnosis import RULES
+from engine.experiment import Experiment
+from engine.layers import ACTIVATIONS, NORMS, Add, Layer, Linear
+from engine.matmul import MATMULS
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["registry"])
+LAYERS: tuple[type[Layer], ...] = (Linear, Add, *NORMS.values(), *ACTIVATIONS.values())
+
+
+@router.get(
+    "/registry",
+    summary="Every activation, init scheme, norm, loss, data set, dtype, matmul variant and rule",
+    responses={
+        200: described(
+            "By parameter (`activation`, `init`, `norm`, `loss`, `data`, `dtype`), and `matmul`, "
+            "`rule`, `layer`: lists of name, formula, source and help. `parameters` is the JSON "
+            "schema of an experiment.",
+            "application/json",
+            {"type": "object"},
+            {"activation": [{"name": "relu", "formula": "y = max(0, x)", "source": "…",
+                             "help": "…"}]},
+        ),
+        304: {"description": "Not Modified"},
+        **problems(503),
+    },
+    response_class=Response,
+)  # fmt: skip
+async def registry(request: Request, settings: Configured) -> Response:
+    """The names are those that an experiment's parameters take."""
+    tag = etag("registry")
+    if known := unchanged(request.headers.get("if-none-match"), tag, settings.cache_seconds):
+        return known
+    return Response(
+        orjson.dumps(_everything()),
+        media_type="application/json",
+        headers=cached(tag, settings.cache_seconds),
+    )
+
+
+def _everything() -> dict[str, Any]:
+    found: dict[str, Any] = {
+        name: _named(extra["options"])
+        for name, field in Experiment.model_fields.items()
+        if isinstance(extra := field.json_schema_extra, dict) and "options" in extra
+    }
+    found["matmul"] = MATMULS.describe()
+    found["rule"] = RULES.describe()
+    found["layer"] = [
+        {
+            "name": layer.name,
+            "formula": layer.formula,
+            "gradient_formula": layer.gradient_formula,
+            "source": layer.source,
+            "help": layer.help,
+        }
+        for layer in LAYERS
+    ]
+    found["parameters"] = openapi_body()
+    return found
+
+
+def _named(options: Any) -> list[dict[str, str]]:
+    entries: Mapping[str, Mapping[str, str]] = options
+    return [{"name": name, **text} for name, text in entries.items()]

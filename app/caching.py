@@ -1,0 +1,62 @@
+"""Entity tags of deterministic answers: the same specification and version, the same tag."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from functools import cache
+from pathlib import Path
+
+import torch
+from starlette.responses import Response
+
+from app.assets import matches
+
+__all__ = ["build", "cached", "etag", "unchanged", "version"]
+
+ROOMS = ("app", "engine")
+
+
+@cache
+def version() -> str:
+    """The installed package's version; ``0`` in a checkout that was never installed."""
+    try:
+        return importlib.metadata.version("layerscope")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+@cache
+def build() -> str:
+    """A digest of everything a number depends on: the sources, their version and torch's.
+
+    Over the sources themselves, because a checkout changes without its version.
+    """
+    total = hashlib.sha256(f"{version()} {torch.__version__}".encode())
+    top = Path(__file__).resolve().parent.parent
+    for room in ROOMS:
+        for path in sorted((top / room).rglob("*.py")):
+            total.update(path.relative_to(top).as_posix().encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()
+
+
+def etag(*parts: object) -> str:
+    """A weak entity tag over ``parts``: weak because timings differ where numbers do not.
+
+    >>> etag("result", {"depth": "3"}) == etag("result", {"depth": "3"})
+    True
+    """
+    digest = hashlib.sha256(repr((build(), parts)).encode()).hexdigest()[:24]
+    return f'W/"{digest}"'
+
+
+def cached(tag: str, seconds: int) -> dict[str, str]:
+    """The headers of an answer that may be reused for ``seconds``, then asked for by its tag."""
+    return {"ETag": tag, "Cache-Control": f"public, max-age={seconds}"}
+
+
+def unchanged(if_none_match: str | None, tag: str, seconds: int) -> Response | None:
+    """The 304 for a client that already has this very answer, otherwise ``None``."""
+    if not matches(if_none_match, tag):
+        return None
+    return Response(status_code=304, headers=cached(tag, seconds))

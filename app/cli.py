@@ -1,0 +1,213 @@
+"""The command line: ``layerscope serve`` and ``layerscope run``."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Annotated, Any, Literal, NoReturn
+
+import orjson
+import structlog
+import typer
+import uvicorn
+from pydantic import ValidationError
+from rich.console import Console
+
+from app.caching import version
+from app.compute import Compute
+from app.logs import configure
+from app.settings import Settings
+from app.streams import complete
+from app.terminal import show
+from engine.cost import Limits, OverLimit, check_limits
+from engine.diagnosis import SEVERITIES
+from engine.experiment import Experiment, InvalidExperiment, expectation
+from engine.passes import never
+from engine.run import run
+
+__all__ = ["application", "main"]
+
+BAD_USAGE = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+application = typer.Typer(
+    name="layerscope",
+    help="Shows what happens inside a neural network: forward, backward, and why it goes wrong.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # brackets in a parameter's description are brackets
+)
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, but computations are stopped before it waits for their connections to end."""
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        compute: Compute = self.config.app.state.compute  # type: ignore[union-attr]
+        compute.close()
+        await super().shutdown(sockets)
+
+
+@application.callback(invoke_without_command=True)
+def _top(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if show_version:
+        typer.echo(version())
+        raise typer.Exit
+
+
+@application.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port [8000]; 0 takes a free one.")] = None,
+) -> None:
+    """Serve the pages and the API. Everything else is set by LAYERSCOPE_… variables."""
+    given = {"host": host, "port": port}
+    settings = _settings(**{k: v for k, v in given.items() if v is not None})
+    configure(settings.log_level, settings.log_format)
+    from app.main import create_app  # after the log is set up: it compiles and may warn
+
+    structlog.stdlib.get_logger("layerscope").info(
+        "starting", version=version(), data_dir=str(settings.data_dir.resolve())
+    )
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,  # our own has more in it
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+    server = Server(config)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    if not server.started:
+        raise typer.Exit(1)
+
+
+@application.command("warm-up")
+def warm_up() -> None:
+    """Compile everything into the cache now, so that the next start is quick."""
+    from app.main import run_everything_once
+
+    run_everything_once()
+
+
+def _run(
+    *, as_json: bool, fail_on: Literal["warning", "error"] | None, **parameters: str | bool | None
+) -> None:
+    """Run one experiment and print it as a table."""
+    settings = _settings()
+    experiment = _experiment(parameters, settings)
+    try:
+        findings = _print(experiment, settings, as_json=as_json)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    if fail_on is not None:
+        refused = SEVERITIES[SEVERITIES.index(fail_on) :]
+        if any(finding["severity"] in refused for finding in findings):
+            raise typer.Exit(1)
+
+
+def _print(experiment: Experiment, settings: Settings, *, as_json: bool) -> list[dict[str, Any]]:
+    """Run it, print what came of it, and return the findings."""
+    if as_json:
+        text = complete(experiment, settings.check_max_flops, never)
+        sys.stdout.buffer.write(text + b"\n")
+        sys.stdout.buffer.flush()
+        found: list[dict[str, Any]] = orjson.loads(text)["findings"]
+        return found
+    findings: list[dict[str, Any]] = show(run(experiment), Console())["findings"]
+    return findings
+
+
+def _experiment(parameters: dict[str, str | bool | None], settings: Settings) -> Experiment:
+    pairs = [
+        (name, str(value).lower() if isinstance(value, bool) else value)
+        for name, value in parameters.items()
+        if value is not None
+    ]
+    try:
+        experiment = Experiment.from_strings(pairs)
+        check_limits(experiment, Limits(int(settings.max_flops), settings.max_bytes))
+    except InvalidExperiment as error:
+        _refuse(f"{_flag(e['field'])}: {e['message']}, got {e['value']!r}" for e in error.errors)
+    except OverLimit as error:
+        _refuse([str(error)])
+    return experiment
+
+
+def _settings(**given: Any) -> Settings:
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        _refuse(
+            f"{e['loc'][0]} (LAYERSCOPE_{str(e['loc'][0]).upper()}): {e['msg']}, got {e['input']!r}"
+            for e in error.errors()
+        )
+
+
+def _refuse(lines: Any) -> NoReturn:
+    for line in lines:
+        typer.echo(line, err=True)
+    raise typer.Exit(BAD_USAGE)
+
+
+def _flag(field: str) -> str:
+    return "--" + field.replace("_", "-")
+
+
+def _options() -> list[inspect.Parameter]:
+    """One option for each parameter of an experiment: the model validates, so they are texts."""
+    options = []
+    for name, field in Experiment.model_fields.items():
+        flag = _flag(name)
+        switch = field.annotation is bool
+        expected = "" if switch else f" {expectation(name)[0].upper()}{expectation(name)[1:]}."
+        option = typer.Option(
+            f"{flag}/--no-{flag[2:]}" if switch else flag,
+            help=f"{field.description}{expected} [{_default(field.default)}]",
+            metavar=None if switch else "VALUE",
+            show_default=False,
+        )
+        kind = bool | None if switch else str | None
+        options.append(_keyword(name, Annotated[kind, option], None))
+    return options
+
+
+def _default(value: object) -> str:
+    return "absent" if value is None else str(value).lower()
+
+
+def _keyword(name: str, annotation: Any, default: object) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def _register_run() -> None:
+    fail_on = typer.Option(help="Exit with 1 if there is a finding of this severity or above.")
+    parameters = [
+        *_options(),
+        _keyword(
+            "as_json", Annotated[bool, typer.Option("--json", help="Print the result as JSON.")],
+            False,
+        ),
+        _keyword("fail_on", Annotated[Literal["warning", "error"] | None, fail_on], None),
+    ]  # fmt: skip
+    # Typer reads signature and annotations; both are made from the model's fields.
+    _run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    _run.__annotations__ = {p.name: p.annotation for p in parameters}
+    application.command("run")(_run)
+
+
+_register_run()
+
+
+def main() -> None:
+    """The ``layerscope`` program."""
+    application()

@@ -1,0 +1,205 @@
+"""Every error as ``application/problem+json`` (RFC 9457): one shape, under every route."""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+
+from engine.cost import OverLimit
+from engine.experiment import InvalidExperiment
+from engine.passes import Stopped
+
+__all__ = ["KINDS", "Problem", "ProblemResponse", "field_error", "install", "invalid", "over_limit"]
+
+KINDS = {
+    "invalid": "A parameter is unknown, repeated, out of bounds or of the wrong type; `errors` "
+    "names each with what was expected.",
+    "over-limit": "The experiment is valid but costs more than this server allows; `limit`, "
+    "`allowed` and `asked` say by how much. Nothing was computed.",
+    "no-such-layer": "The network of this experiment has no layer of this index.",
+    "no-such-tensor": "This layer has no such tensor; only some layers have weights.",
+    "too-large": "The tensor has too many entries for JSON; `npy` has no limit.",
+    "busy": "As many computations run and wait as this server takes; `Retry-After` says when to "
+    "try again.",
+    "starting": "The server is compiling its kernels; it will be ready within seconds.",
+    "host": "The request's `Host` is not one of this server's names.",
+}
+"""What a problem's ``type`` means, by its last part; the documentation page lists them."""
+
+LONGEST_VALUE = 200
+"""Characters of a refused value that an error repeats."""
+
+
+class ProblemResponse(Response):
+    """A problem document as a response."""
+
+    media_type = "application/problem+json"
+
+
+class Problem(Exception):
+    """An error with an RFC 9457 document.
+
+    Args:
+        status: the HTTP status.
+        detail: what went wrong here, naming the value and what was expected.
+        kind: the last part of the ``type`` reference, for example ``"over-limit"``; without one
+            the type is ``about:blank``, which says no more than the status does.
+        title: what all problems of this type have in common; the status's phrase by default.
+        headers: further headers of the response.
+        members: further members of the document, for example ``errors``.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        kind: str | None = None,
+        title: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        if kind is not None and kind not in KINDS:
+            raise ValueError(f"problem type {kind!r} is not documented; add it to KINDS")
+        super().__init__(detail)
+        self.status = status
+        self.headers = dict(headers or {})
+        self.document: dict[str, Any] = {
+            "type": f"/docs#problem-{kind}" if kind else "about:blank",
+            "title": title or http.HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            **members,
+        }
+
+    def response(self) -> ProblemResponse:
+        """This problem, ready to be sent."""
+        headers = {"Cache-Control": "no-store", **self.headers}
+        body = orjson.dumps(self.document, default=str)
+        return ProblemResponse(body, status_code=self.status, headers=headers)
+
+
+def field_error(field: str, message: str, value: object = None) -> dict[str, Any]:
+    """One entry of ``errors``; a long value is cut, one that JSON can't hold becomes its text.
+
+    >>> field_error("depth", "expected at most 1000", 5000)
+    {'field': 'depth', 'message': 'expected at most 1000', 'value': 5000}
+    """
+    if not (value is None or isinstance(value, bool | str)):
+        # JSON holds integers of 64 bits and finite numbers; everything else is told as text.
+        fits = isinstance(value, int) and -(2**63) <= value < 2**63
+        finite = isinstance(value, float) and abs(value) <= 1.8e308  # NaN compares false
+        value = value if fits or finite else _text(value)
+    if isinstance(value, str):
+        # Half a surrogate pair can't be written as UTF-8.
+        value = value.encode("utf-8", "replace").decode()
+        if len(value) > LONGEST_VALUE:
+            value = f"{value[:LONGEST_VALUE]}… ({len(value)} characters)"
+    return {"field": field, "message": message, "value": value}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, int):
+        return hex(value)
+    try:
+        return repr(value)
+    except RecursionError:
+        return f"a deeply nested {type(value).__name__}"
+
+
+def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
+    """The 422 for refused parameters; each error has ``field``, ``message`` and ``value``."""
+    cleaned = [field_error(e["field"], e["message"], e.get("value")) for e in errors]
+    detail = "; ".join(f"{e['field']}: {e['message']}" for e in cleaned[:5])
+    return Problem(422, detail, kind="invalid", title="Invalid parameters", errors=cleaned)
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - registered for this class only
+    return error.response()
+
+
+async def _validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
+    return invalid(
+        [
+            {
+                "field": str(e["loc"][-1]) if e.get("loc") else "request",
+                "message": e["msg"],
+                "value": e.get("input"),
+            }
+            for e in error.errors()
+        ]
+    ).response()
+
+
+async def _parameters(_: Request, error: Exception) -> Response:
+    assert isinstance(error, InvalidExperiment)  # noqa: S101 - registered for this class only
+    return invalid(error.errors).response()
+
+
+async def _over_limit(_: Request, error: Exception) -> Response:
+    assert isinstance(error, OverLimit)  # noqa: S101 - registered for this class only
+    return over_limit(error).response()
+
+
+def over_limit(error: OverLimit) -> Problem:
+    """The 422 for an experiment that would cost too much."""
+    return Problem(
+        422,
+        str(error),
+        kind="over-limit",
+        title="Over a limit",
+        limit=error.limit,
+        allowed=error.allowed,
+        asked=error.asked,
+    )
+
+
+async def _stopped(_: Request, __: Exception) -> Response:
+    # Whoever closed his connection reads nothing; everybody else is told that we stop.
+    problem = Problem(503, "The server is stopping.", kind="busy", title="Too busy")
+    return problem.response()
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    headers = dict(error.headers or {})
+    path = field_error("", "", request.url.path)["value"]
+    detail = str(error.detail)
+    if error.status_code == 404:
+        detail = f"There is nothing at {path}."
+    elif error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed(request))
+        detail = f"{request.method} is not possible at {path}; allowed: {headers['Allow']}."
+    return Problem(error.status_code, detail, headers=headers).response()
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that the request's path has, over all of its routes."""
+    methods = set()
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        scope = {**request.scope, "method": method}
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+            methods.add(method)
+    if "GET" in methods:
+        methods.add("HEAD")
+    return sorted(methods)
+
+
+def install(app: FastAPI) -> None:
+    """Give ``app`` these handlers; what none of them knows is answered by the access log."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(InvalidExperiment, _parameters)
+    app.add_exception_handler(OverLimit, _over_limit)
+    app.add_exception_handler(Stopped, _stopped)

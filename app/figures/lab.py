@@ -1,0 +1,172 @@
+"""The forms of the Lab's charts: traces without data, layouts without ranges.
+
+Sent once a page; after that, a browser gets plain arrays. Colours are names of design tokens
+(``var(--forward)``), sizes ``{"rem": …}``, resolved by ``static/js/tokens.js``, so that light,
+dark and large type need no other figure. ``static/js/lab/charts.js`` fills the traces, in order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from engine.experiment import DTYPES
+from engine.layers import ACTIVATIONS, NORMS, Add, Layer, Linear
+
+__all__ = ["lab_figures"]
+
+Form = dict[str, Any]
+HALF_PIXEL = 1  # gridlines: thinner ones vanish on ordinary screens
+
+
+def lab_figures() -> Form:
+    """Everything that charts and inspector need to know beforehand, as JSON.
+
+    ``charts`` by name, ``scales`` (colours of the magnitudes by tensor), ``formats`` (limits of
+    each dtype), ``rules`` (the gradient's formula by kind of layer).
+    """
+    return {
+        "charts": {
+            "activations": _by_layer("--forward", "--forward-faint", "std", "|mean|"),
+            "gradients": _by_layer("--backward", "--backward-faint", "std", "‖∂L/∂w‖", dash="dot"),
+            "magnitudes": _magnitudes(),
+            "silent": _silent(),
+        },
+        "scales": {
+            "activations": _scale("f"),
+            "gradients": _scale("b"),
+            "weights": _scale("n"),
+        },
+        "formats": {name: _limits(name, dtype) for name, dtype in DTYPES.items()},
+        "rules": {kind: layer.gradient_formula for kind, layer in _layers().items()},
+    }
+
+
+def _layers() -> dict[str, type[Layer]]:
+    # Last, because the identity is an activation of that name that adds no layer.
+    return {**ACTIVATIONS, **NORMS, "add": Add, "linear": Linear}
+
+
+def _limits(name: str, dtype: torch.dtype) -> Form:
+    info = torch.finfo(dtype)
+    return {
+        "name": name,
+        "max": info.max,
+        "tiny": info.tiny,  # the smallest normal number
+        "smallest": info.tiny * info.eps,  # the smallest subnormal one
+    }
+
+
+def _scale(hue: str) -> list[list[Any]]:
+    """Faint shares must show, so that the colour goes about with the share's square root."""
+    stops = (
+        (0.0, "--heat-0"),
+        (0.02, f"--heat-{hue}1"),
+        (0.3, f"--heat-{hue}2"),
+        (1.0, f"--heat-{hue}3"),
+    )
+    return [list(stop) for stop in stops]
+
+
+def _layout(y: Form) -> Form:
+    axis: Form = {
+        "fixedrange": True,
+        "gridcolor": "var(--grid)",
+        "gridwidth": HALF_PIXEL,
+        "zeroline": False,
+        "showline": False,
+        "ticks": "",
+        "autorange": False,
+        "automargin": False,
+        # Each spares Plotly a measurement of every label at every draw: a third of its time.
+        "tickangle": 0,
+        "ticklabeloverflow": "allow",
+    }
+    return {
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": {"rem": 2.75}, "r": {"rem": 0.7}, "t": {"rem": 0.35}, "b": {"rem": 1.35}},
+        "font": {"family": "var(--mono)", "size": {"rem": 0.6875}, "color": "var(--ink-2)"},
+        "showlegend": False,
+        "dragmode": False,
+        "hovermode": "x",
+        "hoverdistance": -1,
+        "bargap": 0.15,
+        "hoverlabel": {
+            "bgcolor": "var(--surface)",
+            "bordercolor": "var(--line-strong)",
+            "font": {"family": "var(--mono)", "size": {"rem": 0.6875}, "color": "var(--ink)"},
+        },
+        "xaxis": {**axis, "tick0": 0, "showgrid": False},
+        "yaxis": {**axis, **y},
+    }
+
+
+def _line(name: str, color: str, width: float, **line: Any) -> Form:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "line": {"color": f"var({color})", "width": width, **line},
+        "connectgaps": False,
+        "hovertemplate": "%{y:.3g}",
+    }
+
+
+def _by_layer(hue: str, faint: str, main: str, second: str, *, dash: str = "solid") -> Form:
+    log: Form = {"type": "log", "exponentformat": "power", "tick0": 0}
+    # Plotly enlarges the labels of a log axis by a quarter.
+    log["tickfont"] = {"size": {"rem": 0.56}}
+    return {
+        "data": [
+            {**_line("pinned", "--ghost", 1.5), "hoverinfo": "skip", "hovertemplate": None},
+            {
+                **_line("95 of 100 seeds", "--theory", 0),
+                "fill": "toself",
+                "fillcolor": "var(--theory-tint)",
+                "hoverinfo": "skip",
+                "hovertemplate": None,
+            },
+            _line("theory", "--theory", 1.5, dash="dash"),
+            _line(second, faint if dash == "solid" else hue, 1.1, dash=dash),
+            {
+                **_line(main, hue, 2),
+                "mode": "lines+markers",
+                "marker": {"size": 4, "color": f"var({hue})"},
+            },
+        ],
+        "layout": _layout(log),
+    }
+
+
+def _magnitudes() -> Form:
+    heat = {
+        "type": "heatmap",
+        "showscale": False,
+        "hoverongaps": False,
+        "hovertemplate": "2<sup>%{y}</sup>: %{z:.1%}<extra></extra>",
+    }
+    power = {"nticks": 6, "showgrid": False, "tickprefix": "2<sup>", "ticksuffix": "</sup>"}
+    return {"data": [heat], "layout": _layout(power)}
+
+
+def _silent() -> Form:
+    share = {"tickformat": ".0%", "range": [0, 1.02], "dtick": 0.25}
+    return {
+        "data": [
+            {
+                **_line("pinned", "--ghost", 1.5, shape="hvh"),
+                "hoverinfo": "skip",
+                "hovertemplate": None,
+            },
+            {
+                "type": "bar",
+                "name": "dead",
+                "marker": {"color": "var(--forward)", "line": {"width": 0}},
+                "hovertemplate": "%{y:.1%}",
+            },
+            {**_line("zero", "--ink-3", 1.25), "hovertemplate": "%{y:.1%}"},
+        ],
+        "layout": _layout(share),
+    }

@@ -1,0 +1,199 @@
+"""A phase diagram as coordinates: coloured cells, contours of depth, the edge, the point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from app.figures.axes import Axis, Tick, path, round_ticks
+from app.figures.strip import step
+from engine.phases import Phases, depth_of
+from engine.theory import FixedPoint, PhaseRow
+
+__all__ = ["CONTOURS", "Contour", "PhasePicture", "Run", "phase_picture"]
+
+WIDTH, HEIGHT = 720.0, 470.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 12.0, 34.0
+CONTOURS = (10, 20, 50, 100, 300)
+"""Trainable depths at which a line is drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Neighbouring cells of one colour."""
+
+    css: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Contour:
+    """Lines of one trainable depth, on both sides of the edge; where a label fits, if anywhere."""
+
+    depth: int
+    path: str
+    label: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PhasePicture:
+    """Everything of the drawing, in units of its view box."""
+
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    runs: tuple[Run, ...]
+    contours: tuple[Contour, ...]
+    edge: str
+    passed: str
+    """The part of the edge whose length is unstable: a signal passes it and does not settle."""
+    corner: tuple[float, float] | None
+    """The edge, where it is a single point."""
+    point: tuple[float, float] | None
+    far: tuple[float, float]
+    """The largest σw and σb of the axes."""
+    names: tuple[tuple[str, float, float], ...]
+    """Where the phases' names stand."""
+
+
+def phase_picture(found: Phases) -> PhasePicture:
+    """The picture of a phase diagram.
+
+    Colour: the gradient's rms after as many layers as the experiment has, √χ1 for each, on the
+    scale of the Lab's strip.
+    """
+    d = found.diagram
+    far_w, far_b = d.sigma_w[-1], d.rows[-1].sigma_b
+    x = Axis(0.0, far_w, LEFT, WIDTH - RIGHT)
+    y = Axis(0.0, far_b, HEIGHT - BOTTOM, TOP)
+    stable = [(math.sqrt(p.sigma_w2), math.sqrt(p.sigma_b2) if p.stable else None)
+              for p in d.critical]  # fmt: skip
+    passed = [(math.sqrt(p.sigma_w2), None if p.stable else math.sqrt(p.sigma_b2))
+              for p in d.critical]  # fmt: skip
+    corner = None
+    if len(d.critical) == 1:
+        only = d.critical[0]
+        corner = (x.place(math.sqrt(only.sigma_w2)), y.place(math.sqrt(only.sigma_b2)))
+    return PhasePicture(
+        width=WIDTH, height=HEIGHT, left=LEFT, right=WIDTH - RIGHT, top=TOP,
+        bottom=HEIGHT - BOTTOM, x_ticks=round_ticks(x, 7), y_ticks=round_ticks(y, 6),
+        runs=tuple(_runs(d.rows, d.sigma_w, x, y, found.experiment.depth)),
+        contours=tuple(_contour(level, d.rows, d.sigma_w, x, y) for level in CONTOURS),
+        edge=path(x, y, stable), passed=path(x, y, passed), corner=corner,
+        point=None if found.sigma_w is None else (x.place(found.sigma_w), y.place(found.sigma_b)),
+        far=(far_w, far_b), names=tuple(_names(d.rows, d.sigma_w, x, y)),
+    )  # fmt: skip
+
+
+def _colour(point: FixedPoint, depth: int) -> str:
+    """The class of the strip's colour for χ1^(depth/2)."""
+    if point.chi1 == 0:
+        return "q0"
+    if point.chi1 is None:
+        return "q32"
+    exponent = 0.5 * depth * math.log10(point.chi1)
+    return f"q{step(10.0 ** max(-50.0, min(50.0, exponent)))}"
+
+
+def _runs(
+    rows: Sequence[PhaseRow], sigma_w: Sequence[float], x: Axis, y: Axis, depth: int
+) -> list[Run]:
+    """Each grid point colours the cell around it; cells of one colour are one rectangle."""
+    half_w = (sigma_w[1] - sigma_w[0]) / 2
+    half_b = (rows[1].sigma_b - rows[0].sigma_b) / 2
+    found = []
+    for row in rows:
+        top = y.place(min(y.high, row.sigma_b + half_b))
+        bottom = y.place(max(0.0, row.sigma_b - half_b))
+        start = 0
+        for i in range(1, len(sigma_w) + 1):
+            colour = _colour(row.points[start], depth)
+            if i < len(sigma_w) and _colour(row.points[i], depth) == colour:
+                continue
+            left = x.place(max(0.0, sigma_w[start] - half_w))
+            right = x.place(min(x.high, sigma_w[i - 1] + half_w))
+            found.append(Run(colour, left, top, right - left, bottom - top))
+            start = i
+    return found
+
+
+def _inverse(point: FixedPoint) -> float:
+    """1/depth, negative in order and positive in chaos: it passes the edge in a straight line."""
+    depth = depth_of(point)
+    inverse = 0.0 if depth is None else min(10.0, 1 / depth) if depth > 0 else 10.0
+    return -inverse if point.phase == "ordered" else inverse
+
+
+def _contour(
+    level: int, rows: Sequence[PhaseRow], sigma_w: Sequence[float], x: Axis, y: Axis
+) -> Contour:
+    field = [[_inverse(p) for p in row.points] for row in rows]
+    parts: list[str] = []
+    spots: list[tuple[float, float]] = []
+    for value in (-1 / level, 1 / level):
+        for a, b in _segments(field, value):
+            ends = []
+            for i, j in (a, b):
+                w = i / (len(sigma_w) - 1) * x.high
+                s = j / (len(rows) - 1) * y.high
+                ends.append((x.place(w), y.place(s)))
+            parts.append("M{:g} {:g}L{:g} {:g}".format(*ends[0], *ends[1]))
+            spots.append(ends[0])
+    return Contour(level, "".join(parts), _spot(spots))
+
+
+def _spot(spots: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
+    """Half-way up the ordered side, where the lines are farthest from the edge."""
+    if not spots:
+        return None
+    middle = TOP + 0.62 * (HEIGHT - TOP - BOTTOM)
+    near = min(spots, key=lambda s: (abs(s[1] - middle) > 12, s[0]))
+    return near if near[0] < WIDTH - RIGHT - 30 else None
+
+
+Corner = tuple[float, float]
+
+
+def _segments(field: Sequence[Sequence[float]], level: float) -> list[tuple[Corner, Corner]]:
+    """Marching squares: where the field crosses ``level``, in units of the grid."""
+    found = []
+    for j in range(len(field) - 1):
+        for i in range(len(field[0]) - 1):
+            corners = (
+                (i, j, field[j][i]), (i + 1, j, field[j][i + 1]),
+                (i + 1, j + 1, field[j + 1][i + 1]), (i, j + 1, field[j + 1][i]),
+            )  # fmt: skip
+            cuts = []
+            for k in range(4):
+                (ax, ay, a), (bx, by, b) = corners[k], corners[(k + 1) % 4]
+                if (a < level) != (b < level):
+                    t = (level - a) / (b - a)
+                    cuts.append((ax + t * (bx - ax), ay + t * (by - ay)))
+            found += [(cuts[k], cuts[k + 1]) for k in range(0, len(cuts) - 1, 2)]
+    return found
+
+
+def _names(
+    rows: Sequence[PhaseRow], sigma_w: Sequence[float], x: Axis, y: Axis
+) -> list[tuple[str, float, float]]:
+    """The middle of the longest stretch of each phase, in the row at two thirds of the height."""
+    row = rows[2 * len(rows) // 3]
+    names: list[tuple[str, Callable[[FixedPoint], bool]]] = [
+        ("ordered", lambda p: p.phase == "ordered"),
+        ("chaotic", lambda p: p.phase == "chaotic"),
+    ]
+    found = []
+    for name, belongs in names:
+        at = [w for w, p in zip(sigma_w, row.points, strict=True) if belongs(p)]
+        if len(at) > 3:
+            found.append((name, x.place((at[0] + at[-1]) / 2), y.place(row.sigma_b)))
+    return found

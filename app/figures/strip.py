@@ -1,0 +1,70 @@
+"""One tensor as one cell of the strip: a colour by magnitude, or a state that no colour can say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from app.figures.text import number
+from engine.statistics import Statistics
+
+__all__ = ["STEPS", "Cell", "cell", "step"]
+
+STEPS = 33
+"""Half decades from 10⁻⁸ (step 0) over 1 (16) to 10⁸ (32): the classes of ``magnitude.css``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """CSS classes, and the same in words for those who see no colours."""
+
+    css: str
+    text: str
+
+
+def step(value: float) -> int:
+    """Which colour ``value`` > 0 has; what lies beyond 10^±8 has the last one.
+
+    >>> step(1.0), step(1e-9), step(10.0), step(1e38)
+    (16, 0, 18, 32)
+    """
+    return min(STEPS - 1, max(0, math.floor(2 * math.log10(value) + 16.5)))
+
+
+def cell(name: str, s: Statistics) -> Cell:
+    """The cell of a tensor called ``name``.
+
+    NaN before Inf before zero before colour: the worst is shown. The colour is that of the std, or
+    of the rms where all entries are alike. A notch marks a tensor most of whose nonzero entries
+    are below the smallest normal number.
+
+    >>> import torch
+    >>> from engine.statistics import statistics
+    >>> cell("relu1", statistics(torch.zeros(3))).css
+    's-zero'
+    """
+    return Cell(_css(s), f"{name}: {_words(s)}")
+
+
+def _css(s: Statistics) -> str:
+    if s.nan:
+        return "s-nan"
+    if s.posinf + s.neginf:
+        return "s-inf"
+    value = s.std or s.rms
+    if not value:
+        return "s-zero"
+    tiny = " s-tiny" if 2 * s.subnormal > s.count - s.zeros else ""
+    return f"q{step(value)}{tiny}"
+
+
+def _words(s: Statistics) -> str:
+    lost = []
+    for kind, count in (("NaN", s.nan), ("Inf", s.posinf + s.neginf)):
+        if count:
+            lost.append(f"all {kind}" if count == s.count else f"{count} {kind}")
+    if not s.finite:
+        return ", ".join(lost)
+    alike = s.zeros == s.count
+    main = "all zero" if alike else f"std {number(s.std)}, mean {number(s.mean)}"
+    return ", ".join([main, *lost])

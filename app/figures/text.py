@@ -1,0 +1,36 @@
+"""Numbers as a person reads them; ``static/js/format.js`` writes the same."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["number", "raised"]
+
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def raised(exponent: int) -> str:
+    """A whole number in superscript.
+
+    >>> raised(-12)
+    '⁻¹²'
+    """
+    return str(exponent).translate(SUPERSCRIPT)
+
+
+def number(value: float | None) -> str:
+    """Three significant digits; an en dash for a missing figure.
+
+    >>> number(0.8312), number(12.5), number(-3.2e12), number(0), number(None)
+    ('0.831', '12.5', '−3.20×10¹²', '0', '–')
+    """
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if 0.001 <= size < 100_000:
+        digits = min(5, max(0, 2 - math.floor(math.log10(size))))
+        return f"{value:.{digits}f}".replace("-", "−")
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{mantissa.replace('-', '−')}×10{raised(int(exponent))}"

@@ -1,0 +1,119 @@
+"""Puts the application together: routes, middleware, and what happens at start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI, Request
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
+from starlette.responses import Response
+
+from app import api, pages, static
+from app.api.health import Readiness
+from app.caching import version
+from app.compute import ClientGone, Compute
+from app.errors import install
+from app.logs import AccessLog
+from app.security import BodyLimit, Security
+from app.settings import Settings
+from app.streams import complete
+from engine.experiment import Experiment
+from engine.passes import never
+from engine.statistics import warm_up
+
+__all__ = ["create_app", "run_everything_once"]
+
+DESCRIPTION = """
+Shows what happens inside a neural network: forward, backward, and why it goes wrong.
+
+An **experiment** is a specification that determines every number that follows; it has the same
+names in the query string, the JSON body, the form and on the command line. The same experiment
+gives the same numbers, whether followed as a stream or asked for as a whole.
+
+JSON holds no NaN and no Infinity: such a figure is `null`, and counted beside it.
+"""
+
+log = structlog.stdlib.get_logger("layerscope")
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The whole application as an ASGI callable.
+
+    Args:
+        settings: by default those of the environment.
+    """
+    settings = settings or Settings()
+    app = FastAPI(
+        title="Layerscope",
+        summary="A deep network's signal and gradient, layer by layer",
+        description=DESCRIPTION,
+        version=version(),
+        license_info={"name": "MIT", "identifier": "MIT"},
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        redirect_slashes=False,
+        lifespan=_lifespan,
+        middleware=[
+            Middleware(AccessLog),
+            Middleware(Security, settings=settings),
+            Middleware(BodyLimit, most_bytes=settings.max_body_bytes),
+            Middleware(
+                GZipMiddleware,
+                minimum_size=1024,
+                compresslevel=4,  # half the time of 9 for a few per cent more bytes
+                # Weights and activations are close to noise: no algorithm shrinks them.
+                exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/octet-stream"),
+            ),
+        ],
+    )
+    app.state.settings = settings
+    app.state.compute = Compute(
+        settings.max_concurrent, settings.max_waiting, settings.max_wait_seconds
+    )
+    app.state.readiness = Readiness()
+    install(app)
+    app.add_exception_handler(ClientGone, _client_gone)
+    app.include_router(static.router)
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    warming = asyncio.create_task(_warm_up(app))
+    yield
+    app.state.compute.close()
+    await warming
+    await asyncio.to_thread(app.state.compute.join)
+
+
+async def _warm_up(app: FastAPI) -> None:
+    """Everything once, so that no user waits for a compiler or for autograd's first call."""
+    readiness: Readiness = app.state.readiness
+    try:
+        if app.state.settings.warm_up:
+            await asyncio.to_thread(run_everything_once)
+    except Exception:
+        readiness.state = "failed"
+        log.exception("warming up failed")
+    else:
+        readiness.state = "ready"
+        log.info("ready")
+
+
+def run_everything_once() -> None:
+    """Compile every kernel, into the cache where there is one, and run a tiny experiment."""
+    warm_up()
+    for dtype in ("float32", "float64", "float16", "bfloat16"):
+        tiny = Experiment(depth=2, width=8, batch=8, norm="layer", residual=True, dtype=dtype)
+        complete(tiny, float("inf"), never)
+
+
+async def _client_gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=499)  # for the log alone: nobody reads it

@@ -1,0 +1,127 @@
+"""The race's page: the table that fills as variants finish, its charts, the source of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse, Response
+
+from app.compute import while_connected
+from app.errors import Problem, field_error
+from app.figures.matmul import matmul_figures
+from app.foundations import Reading, Refused
+from app.foundations.live import follow, track_of
+from app.foundations.matmul import MATMUL, race_events
+from app.pages.foundations.step import Step, answered, step_page
+from engine.matmul import MATMULS, NOTES_SHAPE, NOTES_TABLE, NotesTime, RaceResult
+from engine.matmul.base import MatmulVariant
+from engine.matmul.text import bytes_text, number_text, time_text
+
+__all__ = ["STEP"]
+
+RUN = "run=true"
+"""What a browser without JavaScript adds to have the race run before the page is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One variant of the table; its results are filled in as they come."""
+
+    variant: MatmulVariant
+    extra: str
+    notes: NotesTime | None
+    notes_time: str
+    notes_speedup: str
+    result: Mapping[str, Any] | None
+    """Of a race that was run before the page was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the template draws."""
+
+    rows: Sequence[Row]
+    figures: Mapping[str, Any]
+    notes: Mapping[str, Any]
+    """By variant the notes' seconds, when the shapes are the notes'."""
+    same_shape: bool
+    flops: str
+    ran: bool
+
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/foundations/matmul", response_class=HTMLResponse)
+async def show(request: Request) -> Response:
+    """The table for the race of the query string; run only where ``run=true`` asks for it."""
+    parts = request.scope["query_string"].decode("latin-1").split("&")
+    asked = RUN in parts
+    reading = MATMUL.read("&".join(p for p in parts if p != RUN).encode("latin-1"))
+    try:
+        MATMUL.ask(reading)
+        results = await _raced(request, reading) if asked and not request.state.head else {}
+    except Refused as refused:
+        page = step_page(request, "matmul", MATMUL, reading, refused.errors)
+        return await answered(request, page, 422)
+    except Problem as busy:
+        page = step_page(request, "matmul", MATMUL, reading, [field_error("", str(busy))])
+        return await answered(request, page, busy.status)
+    page = step_page(
+        request, "matmul", MATMUL, reading, (), reading.values, _view(reading, results)
+    )
+    return await answered(request, page)
+
+
+async def _raced(request: Request, reading: Reading) -> dict[str, Mapping[str, Any]]:
+    track = track_of(request.app)
+    track.admit()
+
+    async def everything() -> dict[str, Mapping[str, Any]]:
+        running = follow(
+            request.app.state.compute, lambda stop: race_events(reading.values, stop), track
+        )
+        try:
+            return {e.variant: e.to_dict() async for e in running if isinstance(e, RaceResult)}
+        finally:
+            await running.aclose()
+
+    return await while_connected(request, everything())
+
+
+def _view(reading: Reading, results: Mapping[str, Mapping[str, Any]]) -> View:
+    m, k, n = (reading.values[name] for name in "mkn")
+    notes = {row.variant: row for row in NOTES_TABLE}
+    rows = [
+        Row(
+            variant=MATMULS[name],
+            extra=bytes_text(MATMULS[name].extra_bytes(m, k, n)),
+            notes=notes.get(name),
+            notes_time=time_text(notes[name].seconds) if name in notes else "",
+            notes_speedup=f"{number_text(NOTES_TABLE[0].seconds / notes[name].seconds)} ×"
+            if name in notes
+            else "",
+            result=results.get(name),
+        )
+        for name in reading.values["variants"]
+    ]
+    same = (m, k, n) == NOTES_SHAPE
+    return View(
+        rows=rows,
+        figures=matmul_figures(),
+        notes={name: row.to_dict() for name, row in notes.items()} if same else {},
+        same_shape=same,
+        flops=number_text(2 * m * k * n),
+        ran=bool(results),
+    )
+
+
+STEP = Step(
+    "matmul",
+    "Matmul race",
+    "One product of two matrices, from three Python loops to BLAS: what each loop less is worth.",
+    router,
+)

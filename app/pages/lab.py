@@ -1,0 +1,215 @@
+"""The Lab: one experiment, its controls, its signal, its charts; streamed as it is computed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+import anyio.to_thread
+from fastapi import APIRouter, FastAPI, Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from app.compute import Compute, Place
+from app.errors import Problem
+from app.figures import lab_figures
+from app.pages.controls import Control, controls
+from app.pages.outcome import Outcome, outcome
+from app.pages.presets import PresetLink, preset_links, sketches
+from app.pages.render import Page, render, stream
+from app.pages.running import FLUSH, Row, Running, flushed
+from app.settings import Settings
+from engine.cost import Limits, OverLimit, check_limits
+from engine.experiment import Experiment, InvalidExperiment
+
+__all__ = ["PAGE", "Chart", "LabPage", "Tabs"]
+
+TEMPLATE = "pages/lab.html"
+MOST_PARAMETERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Tabs:
+    """A choice in a chart's header: (value, text) pairs."""
+
+    name: str
+    label: str
+    options: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart's heading; its form is in ``app.figures.lab`` under the same name."""
+
+    name: str
+    title: str
+    note: str
+    tabs: Tabs | None = None
+
+
+SIDE = Tabs(
+    "side", "Which side of the activation function", (("after", "after φ"), ("before", "before φ"))
+)
+TENSOR = Tabs(
+    "tensor",
+    "Which tensors",
+    (("activations", "activations"), ("gradients", "gradients"), ("weights", "weights")),
+)
+CHARTS = (
+    Chart("activations", "Activations", "std, |mean| thin, theory dashed", SIDE),
+    Chart("gradients", "Gradients", "std of ∂L/∂y, ‖∂L/∂w‖ dotted", SIDE),
+    Chart("magnitudes", "Magnitudes", "share per power of two", TENSOR),
+    Chart("silent", "Silent units", "bars: zero for every sample; line: share of zeros"),
+)
+
+
+@dataclass(frozen=True)
+class LabPage:
+    """What the Lab's template receives."""
+
+    presets: Sequence[PresetLink]
+    controls: Sequence[Control]
+    refusal: str
+    strip: AsyncIterator[Row] | Sequence[Row]
+    outcome: Callable[[], Coroutine[Any, Any, Outcome]]
+    charts: Sequence[Chart]
+    figures: Mapping[str, Any]
+    flush: str = ""
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    # Beside the server's start, not before it: a page that comes sooner waits for its sketches.
+    if app.state.settings.warm_up:
+        warming = asyncio.create_task(asyncio.to_thread(sketches))
+        yield
+        await warming
+    else:
+        yield
+
+
+router = APIRouter(include_in_schema=False, lifespan=_lifespan)
+PAGE = Page("/", "Lab", "Lab", router)
+
+
+@router.get("/", response_class=HTMLResponse)
+async def lab(request: Request) -> Response:
+    """The Lab for the experiment in the query string, or the form with what is wrong with it."""
+    settings: Settings = request.app.state.settings
+    compute: Compute = request.app.state.compute
+    try:
+        pairs = _pairs(request)
+        experiment = Experiment.from_strings(pairs)
+        check_limits(experiment, Limits(int(settings.max_flops), settings.max_bytes))
+        place = await compute.take()
+    except InvalidExperiment as error:
+        return await _refused(request, pairs, error.errors, 422)
+    except OverLimit as error:
+        return await _refused(request, pairs, [_general(error)], 422)
+    except Problem as problem:
+        return await _refused(request, pairs, [_general(problem)], problem.status)
+    if request.state.head:
+        place.leave()
+        return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
+    return await _accepted(request, pairs, experiment, place)
+
+
+async def _accepted(
+    request: Request, pairs: Sequence[tuple[str, str]], experiment: Experiment, place: Place
+) -> StreamingResponse:
+    await anyio.to_thread.run_sync(sketches)
+    running = Running(experiment, place)
+
+    async def ended() -> Outcome:
+        found = await running.result()
+        if found is None:
+            return Outcome(
+                "error", "No result", "The computation failed; the server's log says why."
+            )
+        return await anyio.to_thread.run_sync(outcome, experiment, *found)
+
+    page = _page(pairs, experiment, {}, running.rows(), ended, FLUSH)
+    return _RunningResponse(flushed(stream(request, TEMPLATE, page)), place)
+
+
+async def _refused(
+    request: Request,
+    pairs: Sequence[tuple[str, str]],
+    errors: Sequence[Mapping[str, Any]],
+    status: int,
+) -> HTMLResponse:
+    await anyio.to_thread.run_sync(sketches)
+    words = "; ".join(_words(e["field"], e["message"]) for e in errors)
+
+    async def nothing() -> Outcome:
+        return Outcome("error", "Nothing was run", words)
+
+    page = _page(pairs, None, {e["field"]: e["message"] for e in errors}, (), nothing)
+    return await render(request, TEMPLATE, page, status)
+
+
+def _page(
+    pairs: Sequence[tuple[str, str]],
+    experiment: Experiment | None,
+    errors: Mapping[str, str],
+    strip: AsyncIterator[Row] | Sequence[Row],
+    ended: Callable[[], Coroutine[Any, Any, Outcome]],
+    flush: str = "",
+) -> LabPage:
+    elsewhere = [_words(f, m) for f, m in errors.items() if f not in Experiment.model_fields]
+    return LabPage(
+        presets=preset_links(experiment),
+        controls=controls(dict(pairs), errors),
+        refusal="; ".join(elsewhere),
+        strip=strip,
+        outcome=ended,
+        charts=CHARTS,
+        figures=_figures(),
+        flush=flush,
+    )
+
+
+def _general(error: Exception) -> dict[str, str]:
+    """An error of no one control."""
+    return {"field": "", "message": str(error)}
+
+
+def _words(field: str, message: str) -> str:
+    return f"{field}: {message}" if field else message
+
+
+@cache
+def _figures() -> dict[str, Any]:
+    return lab_figures()
+
+
+def _pairs(request: Request) -> list[tuple[str, str]]:
+    """The query's pairs; a query with far too many of them is cut, and refused for the rest."""
+    text = request.scope["query_string"].decode("latin-1")
+    parts = text.split("&")
+    pairs = parse_qsl("&".join(parts[:MOST_PARAMETERS]), keep_blank_values=True)
+    if len(parts) > MOST_PARAMETERS:
+        pairs.append(("query", f"more than {MOST_PARAMETERS} parameters"))
+    return pairs
+
+
+class _RunningResponse(StreamingResponse):
+    """A page that is written while its experiment runs; a closed connection stops both."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], place: Place) -> None:
+        headers = {"Cache-Control": "private, no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(pieces, media_type="text/html", headers=headers)
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # Whatever ended the response; a generator's own ``finally`` may come much later.
+            self._place.stop()
+            self._place.leave()

@@ -1,0 +1,66 @@
+"""The notes' experiments as links, each with a sketch of its curve, made by the engine itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
+from urllib.parse import urlencode
+
+from app.figures import Sketch, sketch
+from engine.experiment import Experiment
+from engine.presets import PRESETS
+from engine.run import Forward, run
+from engine.statistics import Statistics
+
+__all__ = ["PresetLink", "preset_links", "sketches"]
+
+
+@dataclass(frozen=True, slots=True)
+class PresetLink:
+    """One entry of the list."""
+
+    title: str
+    note: str
+    href: str
+    current: bool
+    sketch: Sketch
+
+
+_computing = Lock()
+
+
+def sketches() -> dict[str, Sketch]:
+    """The std by block of every preset; computed once, whoever asks first, the others wait."""
+    with _computing:
+        return _sketches()
+
+
+@cache
+def _sketches() -> dict[str, Sketch]:
+    return {preset.name: sketch(_curve(preset.experiment)) for preset in PRESETS}
+
+
+def _curve(experiment: Experiment) -> list[Statistics]:
+    """The activations that the blocks hand on; the forward pass only."""
+    curve = []
+    for event in run(experiment):
+        if isinstance(event, Forward) and event.record.info.ends_block:
+            curve.append(event.record.activation)
+            if event.record.info.block > experiment.depth:
+                break
+    return curve
+
+
+def preset_links(current: Experiment | None) -> list[PresetLink]:
+    """Every preset, in the notes' order; the one that is ``current`` is marked."""
+    return [
+        PresetLink(
+            preset.title,
+            preset.note,
+            f"/?{urlencode(preset.experiment.to_query())}" if preset.experiment.to_query() else "/",
+            preset.experiment == current,
+            sketches()[preset.name],
+        )
+        for preset in PRESETS
+    ]

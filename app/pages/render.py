@@ -1,0 +1,76 @@
+"""How a page is written: the shared frame around a template, and its data as one dataclass."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse
+
+from app.templating import templates
+
+__all__ = ["NAVIGATION", "Page", "context", "environment", "render", "stream"]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page in the navigation: ``section`` is the heading it stands under."""
+
+    path: str
+    title: str
+    section: str
+    router: APIRouter
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    path: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    path: str
+    section: str
+    pages: tuple[_Link, ...]
+
+
+NAVIGATION: list[Page] = []
+"""Filled by ``app.pages``, in the order of the header."""
+
+environment = templates.env.overlay(enable_async=True)
+"""The same templates, written while they wait: an async iterator in a ``for`` is followed."""
+environment.policies = {
+    **templates.env.policies,
+    "json.dumps_function": lambda value, **_: orjson.dumps(value).decode(),
+}
+
+
+def context(request: Request, page: object) -> dict[str, Any]:
+    """What every template receives: ``page`` and what the frame needs."""
+    path = request.url.path
+    section = next((p.section for p in NAVIGATION if p.path == path), "")
+    first: dict[str, str] = {}
+    for each in NAVIGATION:
+        first.setdefault(each.section, each.path)
+    inside = tuple(_Link(p.path, p.title) for p in NAVIGATION if p.section == section)
+    return {
+        "page": page,
+        "nav": [_Link(path, title) for title, path in first.items()] + [_Link("/docs", "API")],
+        "here": _Here(path, section, inside),
+        "csp_nonce": request.state.csp_nonce,
+    }
+
+
+async def render(request: Request, template: str, page: object, status: int = 200) -> HTMLResponse:
+    """The page at once, for pages that have nothing to wait for."""
+    html = await environment.get_template(template).render_async(context(request, page))
+    return HTMLResponse(html, status_code=status, headers={"Cache-Control": "private, no-cache"})
+
+
+def stream(request: Request, template: str, page: object) -> AsyncIterator[str]:
+    """The page in pieces, as its parts become known."""
+    return environment.get_template(template).generate_async(context(request, page))

@@ -1,0 +1,135 @@
+"""An experiment that runs while its page is written: cells as they come, the outcome at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from app.compute import Place
+from app.figures import Cell, cell
+from engine.experiment import Experiment
+from engine.passes import Stopped
+from engine.records import LayerRecord
+from engine.run import Backward, Event, Forward, Start, Summary, run
+
+__all__ = ["FLUSH", "Row", "Running", "flushed"]
+
+FLUSH = "\0"
+"""Where the page so far must reach the browser: a character that no page may contain."""
+FRAME_SECONDS = 0.016
+
+log = structlog.stdlib.get_logger("layerscope.pages")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the strip; ``cells`` ends with the pass. None among them: no more is ready."""
+
+    name: str
+    title: str
+    cells: AsyncIterator[Cell | None]
+
+
+class Running:
+    """Runs ``experiment`` in a thread as soon as its first row is read."""
+
+    def __init__(self, experiment: Experiment, place: Place) -> None:
+        self.experiment = experiment
+        self._place = place
+        self._loop = asyncio.get_running_loop()
+        self._events: deque[Event] = deque()
+        self._some = asyncio.Event()
+        self._finished = False
+        self._records: dict[int, LayerRecord] = {}
+        self._ends: set[int] = set()
+        self._last = 0
+        self._summary: Summary | None = None
+
+    async def rows(self) -> AsyncIterator[Row]:
+        """The activations, first to last, then the gradients, last to first."""
+        self._place.start(self._compute)
+        yield Row("activations", "activations →", self._cells(Forward, "activation"))
+        yield Row("gradients", "← gradients", self._cells(Backward, "gradient"))
+        while await self._next() is not None:
+            pass
+
+    async def result(self) -> tuple[dict[str, Any], list[LayerRecord]] | None:
+        """The whole result and its records, once every row was read; None if it was cut short."""
+        if self._summary is None:
+            return None
+        records = [self._records[i] for i in sorted(self._records)]
+        whole = {
+            "experiment": self.experiment.to_dict(),
+            "layers": [r.to_dict() for r in records],
+            **self._summary.to_dict(),
+        }
+        return whole, records
+
+    async def _cells(
+        self, kind: type[Forward] | type[Backward], tensor: str
+    ) -> AsyncIterator[Cell | None]:
+        while True:
+            if not self._events:
+                yield None
+            event = await self._next()
+            if event is None:
+                return
+            if not isinstance(event, kind):
+                continue
+            record = event.record
+            if record.info.index in self._ends:
+                yield cell(f"{record.info.block} {record.info.kind}", getattr(record, tensor))
+            if record.info.index == (0 if kind is Backward else self._last):
+                return
+
+    async def _next(self) -> Event | None:
+        while not self._events:
+            if self._finished:
+                return None
+            self._some.clear()
+            if not self._events and not self._finished:
+                await self._some.wait()
+        event = self._events.popleft()
+        if isinstance(event, Start):
+            self._last = len(event.layers) - 1
+            self._ends = {info.index for info in event.layers if info.ends_block}
+        elif isinstance(event, Forward):
+            self._records[event.record.info.index] = event.record
+        elif isinstance(event, Summary):
+            self._summary = event
+        return event
+
+    def _compute(self) -> None:
+        """Runs in the thread."""
+        try:
+            for event in run(self.experiment, should_stop=self._place.stopped):
+                self._events.append(event)
+                if not self._some.is_set():
+                    self._loop.call_soon_threadsafe(self._some.set)
+        except Stopped:
+            pass
+        except Exception:
+            log.exception("page failed", experiment=self.experiment.to_query())
+        finally:
+            self._finished = True
+            self._loop.call_soon_threadsafe(self._some.set)
+
+
+async def flushed(pieces: AsyncIterator[str]) -> AsyncIterator[bytes]:
+    """A template's pieces, sent wherever it says ``FLUSH``, but no oftener than once a frame."""
+    gathered: list[str] = []
+    loop = asyncio.get_running_loop()
+    last = 0.0
+    async for piece in pieces:
+        if piece != FLUSH:
+            gathered.append(piece)
+        elif gathered and loop.time() - last > FRAME_SECONDS:
+            last = loop.time()
+            yield "".join(gathered).encode()
+            gathered.clear()
+    yield "".join(gathered).encode()

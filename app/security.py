@@ -1,0 +1,133 @@
+"""Who may ask, how much, and what a page may load: host check, body limit, security headers."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from fastapi import HTTPException
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import Problem
+from app.settings import Settings
+
+__all__ = ["BodyLimit", "Security", "content_security_policy"]
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
+"""An address in brackets or a name, then perhaps a port."""
+
+
+def content_security_policy(nonce: str) -> str:
+    """The policy of a page: nothing from another host, no inline script, no ``eval``.
+
+    Plotly colours heatmaps through ``blob:`` and ``data:`` images, and fills the one ``<style>``
+    element that carries ``nonce``; its charts set ``style`` attributes.
+
+    >>> content_security_policy("x").split("; ")[0]
+    "default-src 'self'"
+    """
+    return "; ".join(
+        (
+            "default-src 'self'",
+            "img-src 'self' data: blob:",
+            f"style-src-elem 'self' 'nonce-{nonce}'",
+            "style-src-attr 'unsafe-inline'",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'self'",
+        )
+    )
+
+
+class Security:
+    """Refuses foreign host names, gives each request a nonce and each response its headers.
+
+    Templates read the nonce as ``request.state.csp_nonce``. A ``HEAD`` request is answered as its
+    ``GET``, without the body; ``request.state.head`` tells a route that the body is not needed.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self.settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        nonce = secrets.token_urlsafe(16)
+        head = scope["method"] == "HEAD"
+        scope.setdefault("state", {}).update(csp_nonce=nonce, head=head)
+
+        async def send_secured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                # A 304 would put a new nonce on an old page.
+                if message["status"] != 304:
+                    headers.setdefault("Content-Security-Policy", content_security_policy(nonce))
+            elif head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        # A health probe addresses a container by whatever name it has there.
+        if scope["path"] != "/healthz" and not self._trusted(scope):
+            problem = Problem(
+                400,
+                "This server does not answer to the host name of this request; "
+                "LAYERSCOPE_ALLOWED_HOSTS adds names.",
+                kind="host",
+                title="Unknown host",
+            )
+            await problem.response()(scope, receive, send_secured)
+            return
+        if head:
+            scope = {**scope, "method": "GET"}
+        await self.app(scope, receive, send_secured)
+
+    def _trusted(self, scope: Scope) -> bool:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1:
+            return False
+        parts = HOST.fullmatch(hosts[0].decode("latin-1"))
+        return parts is not None and self.settings.allows_host(parts[1])
+
+
+class BodyLimit:
+    """Refuses bodies of more than ``most_bytes``; before reading them, where a length is told."""
+
+    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
+        self.app = app
+        self.most_bytes = most_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        told = Headers(scope=scope).get("content-length", "")
+        if told.isascii() and told.isdigit() and int(told[:20]) > self.most_bytes:
+            await self._refusal(told).response()(scope, receive, send)
+            return
+        seen = 0
+
+        async def receive_counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self.most_bytes:
+                # FastAPI passes its own exceptions through where it would call others a bad body.
+                raise HTTPException(413, self._refusal("more").document["detail"])
+            return message
+
+        await self.app(scope, receive_counted, send)
+
+    def _refusal(self, told: str) -> Problem:
+        return Problem(413, f"The body has {told[:20]} bytes; expected at most {self.most_bytes}.")

@@ -1,0 +1,29 @@
+"""The one Jinja environment, and where templates and static files are found."""
+
+from __future__ import annotations
+
+import jinja2
+from starlette.templating import Jinja2Templates
+
+from app.assets import Assets, resources
+
+__all__ = ["assets", "templates"]
+
+FROZEN = resources().name == "resources"
+
+assets = Assets(resources() / "static", frozen=FROZEN)
+"""The static files; ``assets.url("js/lab.js")`` is ``asset_url(…)`` in a template."""
+
+templates = Jinja2Templates(
+    env=jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resources() / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        auto_reload=not FROZEN,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+)
+"""``templates.TemplateResponse(request, "pages/lab.html", {...})``; an unknown name is an error."""
+
+templates.env.globals["asset_url"] = assets.url

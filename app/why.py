@@ -1,0 +1,110 @@
+"""What the pages under ``/why`` and their JSON show: which computation, held to which limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any, Protocol
+
+from engine.correlations import Correlations, correlations
+from engine.cost import Limits, OverLimit, check_limits
+from engine.diagnosis import RULES
+from engine.experiment import Experiment
+from engine.passes import ShouldStop
+from engine.phases import phases
+from engine.precision.lens import Lens as Precision
+from engine.precision.lens import affordable, precision, reference
+from engine.spectra import Spectra, spectra, spectra_cost
+
+__all__ = ["LENSES", "Answer", "Lens", "Spectrum", "evaluation", "rules_table"]
+
+
+class Answer(Protocol):
+    """What a lens makes of an experiment."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the JSON API sends it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """Both pictures of the page: singular values, and the correlation of pairs of inputs."""
+
+    spectra: Spectra
+    correlation: Correlations
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {**self.spectra.to_dict(), "correlation": self.correlation.to_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """One way to look at an experiment.
+
+    ``check`` refuses with `OverLimit` what would cost too much, before anything is allocated;
+    ``run`` computes in a worker thread.
+    """
+
+    run: Callable[[Experiment, ShouldStop], Answer]
+    check: Callable[[Experiment, Limits], object]
+
+
+def _within(_: Experiment, __: Limits) -> None:
+    """A phase diagram costs the same whatever the network's size."""
+
+
+def _check_spectrum(experiment: Experiment, limits: Limits) -> None:
+    needed = spectra_cost(experiment)
+    if needed.flops > limits.flops:
+        raise OverLimit("floating point operations", limits.flops, needed.flops)
+    if needed.bytes > limits.bytes:
+        raise OverLimit("bytes of memory", limits.bytes, needed.bytes)
+
+
+def _spectrum(experiment: Experiment, should_stop: ShouldStop) -> Spectrum:
+    return Spectrum(spectra(experiment, should_stop), correlations(experiment, should_stop))
+
+
+def _precision(experiment: Experiment, should_stop: ShouldStop) -> Precision:
+    dtypes, skipped = affordable(experiment)
+    return precision(experiment, dtypes=dtypes, not_run=skipped, should_stop=should_stop)
+
+
+def _check_precision(experiment: Experiment, limits: Limits) -> None:
+    # The reference, in float64, holds twice as much; three runs come after it.
+    check_limits(reference(experiment), replace(limits, flops=limits.flops // 4))
+
+
+LENSES: Mapping[str, Lens] = {
+    "phase": Lens(phases, _within),
+    "spectrum": Lens(_spectrum, _check_spectrum),
+    "precision": Lens(_precision, _check_precision),
+}
+"""By the last part of their address."""
+
+
+def evaluation() -> dict[str, Any] | None:
+    """How often the rules hit, miss and cry wolf over the corpus; None where it was not measured."""
+    try:
+        measured = import_module("engine.diagnosis.evaluation")
+    except ModuleNotFoundError:
+        return None
+    found: dict[str, Any] | None = measured.evaluation()
+    return found
+
+
+def rules_table() -> dict[str, Any]:
+    """Every rule in its own words, and the evaluation.
+
+    >>> rules_table()["rules"][0]["name"]
+    'nonfinite'
+    """
+    rules = [
+        {"name": r.name, "formula": r.formula, "help": r.help, "source": r.source,
+         "explains": list(r.explains)}
+        for r in RULES.values()
+    ]  # fmt: skip
+    return {"rules": rules, "evaluation": evaluation()}

@@ -1,0 +1,61 @@
+/** Small helpers over the DOM; the only ones that every page shares. */
+
+/** The first element of `selector` in `root`, or an error that names it.
+ * @param {string} selector @param {ParentNode} [root] @returns {any} */
+export function find(selector, root = document) {
+  const found = root.querySelector(selector);
+  if (!found) throw new Error(`no element ${selector}`);
+  return found;
+}
+
+/** The data of `<script type="application/json" id="…">`, or null where the page has none.
+ * @param {string} id */
+export function json(id) {
+  const element = document.getElementById(id);
+  return element ? JSON.parse(element.textContent) : null;
+}
+
+/** A new element: `make("button", {class: "small", type: "button"}, "Swap", child)`.
+ * @param {string} tag @param {Record<string, any>} [attributes] @param {...(Node|string)} children
+ * @returns {any} */
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** Calls `work` at the next animation frame, once, however often it was asked to before that.
+ * @param {() => void} work @returns {() => void} */
+export function oncePerFrame(work) {
+  let asked = 0;
+  return () => {
+    asked ||= requestAnimationFrame(() => {
+      asked = 0;
+      work();
+    });
+  };
+}
+
+/** Says something briefly, aloud for screen readers. @param {string} text */
+export function toast(text) {
+  const element = find("#toast");
+  element.textContent = text;
+  element.classList.add("on");
+  clearTimeout(Number(element.dataset.timer));
+  element.dataset.timer = String(setTimeout(() => element.classList.remove("on"), 2500));
+}
+
+/** Copies `text`, and says so. @param {string} text @param {string} what */
+export async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast(`${what} copied`);
+  } catch {
+    // Clipboards need a secure context: over plain http from another machine there is none.
+    window.prompt(`Copy ${what.toLowerCase()}:`, text);
+  }
+}

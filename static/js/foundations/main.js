@@ -1,0 +1,31 @@
+/** Every page of Foundations: the address follows the form, sliders follow their boxes, cells light up together. */
+import "./sliders.js";
+import "./cells.js";
+
+/** The form's state as this page's address. @param {HTMLFormElement} form */
+function address(form) {
+  const query = new URLSearchParams();
+  for (const [name, value] of new FormData(form)) query.append(name, String(value));
+  return `${location.pathname}?${query}`;
+}
+
+/** What was chosen before a link led elsewhere; typed text is htmx's to restore. @param {HTMLFormElement} form */
+function restoreChoices(form) {
+  for (const element of form.elements) {
+    if (element instanceof HTMLInputElement && /radio|checkbox/.test(element.type)) element.checked = element.defaultChecked;
+    if (element instanceof HTMLSelectElement)
+      for (const option of element.options) option.selected = option.defaultSelected;
+  }
+}
+
+document.addEventListener("htmx:after:swap", (event) => {
+  const form = /** @type {HTMLFormElement|null} */ (document.querySelector("#step-form"));
+  if (!form) return;
+  const source = /** @type {any} */ (event).detail?.ctx?.sourceElement;
+  // No entry in the history for every keystroke: "back" leaves the page.
+  if (source instanceof HTMLAnchorElement) {
+    restoreChoices(form);
+    history.replaceState(null, "", source.dataset.href ?? source.getAttribute("href"));
+  } else if (source === form) history.replaceState(null, "", address(form));
+  document.dispatchEvent(new CustomEvent("step:changed"));
+});

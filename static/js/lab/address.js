@@ -1,0 +1,90 @@
+/** The URL: the experiment in its query (the API's own names), what only this page knows in its fragment. */
+
+/** What differs from the defaults, in the form's order: the canonical query. @param {HTMLFormElement} form */
+export function queryOf(form) {
+  const query = new URLSearchParams();
+  for (const field of fields(form)) {
+    const value = field.type === "checkbox" ? String(field.checked) : field.value.trim();
+    if (!same(value, field.dataset.default ?? "")) query.append(field.name, value);
+  }
+  return query;
+}
+
+/** Sets every control from a query; what it does not name gets its default.
+ * @param {HTMLFormElement} form @param {URLSearchParams} query */
+export function fill(form, query) {
+  for (const field of fields(form)) {
+    const value = query.get(field.name) ?? field.dataset.default ?? "";
+    if (field.type === "checkbox") field.checked = ["true", "on", "1"].includes(value);
+    else field.value = value;
+  }
+}
+
+/** @param {HTMLFormElement} form @returns {HTMLInputElement[]} */
+const fields = (form) => /** @type {any} */ ([...form.elements].filter((element) => /** @type {any} */ (element).name));
+
+/** @param {string} a @param {string} b */
+const same = (a, b) => a === b || (a !== "" && b !== "" && Number(a) === Number(b));
+
+/** The fragment's values: layer, side, tensor, pin, present. @returns {URLSearchParams} */
+export const fragment = () => new URLSearchParams(location.hash.slice(1));
+
+/** The address of this page with a query and a fragment. @param {URLSearchParams} query @param {URLSearchParams} more */
+export function address(query, more) {
+  const [q, f] = [query.toString(), more.toString()];
+  return `${location.pathname}${q && `?${q}`}${f && `#${f}`}`;
+}
+
+const EVERY_MS = 120; // browsers limit how often the address may change
+
+/** Lets the address follow: one entry in the history per gesture, replaced while it lasts, so that "back" returns to the
+ * setting before a drag and not into the middle of it. Written a moment later: it costs milliseconds, and what was asked
+ * for comes first. */
+export class History {
+  constructor() {
+    this.moving = false;
+    this.pushed = false;
+    this.timer = 0;
+    this.last = 0;
+    this.wanted = "";
+  }
+
+  /** While a gesture lasts. @param {string} url */
+  follow(url) {
+    this.wanted = url;
+    if (!this.moving) this.pushed = false;
+    this.moving = true;
+    this.timer ||= window.setTimeout(() => this.write(), Math.max(0, this.last + EVERY_MS - performance.now()));
+  }
+
+  /** The gesture has ended. */
+  settle() {
+    this.moving = false;
+  }
+
+  /** What is looked at, not what is run: no entry of its own. @param {string} url */
+  note(url) {
+    this.write();
+    if (url !== here()) history.replaceState(null, "", url);
+  }
+
+  /** Forgets a gesture: the address was changed from outside. */
+  forget() {
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.moving = false;
+    this.wanted = "";
+  }
+
+  write() {
+    clearTimeout(this.timer);
+    this.timer = 0;
+    if (!this.wanted) return;
+    this.last = performance.now();
+    if (this.wanted !== here()) history[this.pushed ? "replaceState" : "pushState"](null, "", this.wanted);
+    this.pushed = true;
+    this.wanted = "";
+  }
+}
+
+const here = () => location.pathname + location.search + location.hash;

@@ -1,0 +1,57 @@
+/** What is done at once: preset links, the header's buttons, single keys. */
+import { copy, find } from "../dom.js";
+import { onKey } from "../keys.js";
+
+/** Lets links to experiments change the controls in place of loading a page; marks the preset that is shown.
+ * @param {() => string} query the current experiment's @param {(query: URLSearchParams) => void} open
+ * @returns {() => void} marks anew */
+export function presets(query, open) {
+  document.addEventListener("click", (event) => {
+    const link = /** @type {HTMLAnchorElement|null} */ (/** @type {Element} */ (event.target).closest(".presets a, .foot a, .fixes a"));
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+    event.preventDefault();
+    open(new URLSearchParams(new URL(link.href).search));
+  });
+  return () => {
+    const shown = canonical(query());
+    for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll(".presets a"))) {
+      if (canonical(new URL(link.href).search) === shown) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+  };
+}
+
+/** The same text for queries that mean the same. @param {string} search */
+const canonical = (search) => [...new URLSearchParams(search)].map(([name, value]) => `${name}=${Number(value) || value}`).sort().join("&");
+
+/** Wires buttons with data-action, and keys.
+ * @param {{query: () => string, here: () => string, pin: () => void, swap: () => void, step: (by: number) => void, seed: () => void, side: () => void}} lab */
+export function commands(lab) {
+  const suffix = () => lab.query() && `?${lab.query()}`;
+  const actions = {
+    pin: lab.pin,
+    link: () => copy(location.origin + lab.here(), "Link"),
+    call: () => copy(`curl '${location.origin}/api/v1/experiment${suffix()}'`, "Call"),
+    script: () => showScript(`/api/v1/experiment/script${suffix()}`),
+  };
+  document.addEventListener("click", (event) => {
+    const button = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-action]"));
+    if (button) actions[/** @type {keyof typeof actions} */ (button.dataset.action)]();
+  });
+  onKey("[", () => lab.step(-1));
+  onKey("]", () => lab.step(1));
+  onKey("s", () => find("[data-for=c-init_scale]").focus());
+  onKey("k", lab.pin);
+  onKey("x", lab.swap);
+  onKey("r", lab.seed);
+  onKey("b", lab.side);
+  onKey("c", actions.link);
+}
+
+/** @param {string} url */
+async function showScript(url) {
+  const response = await fetch(url);
+  find("#script pre").textContent = response.ok ? await response.text() : (await response.json()).detail;
+  find("#script-download").href = url;
+  find("#script").showModal();
+}

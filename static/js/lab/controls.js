@@ -1,0 +1,120 @@
+/** The form: sliders and boxes that belong together, help of the chosen option, the weights' formula, messages. */
+import { find } from "../dom.js";
+
+export class Controls {
+  /** @param {HTMLFormElement} form */
+  constructor(form) {
+    this.form = form;
+    /** @type {HTMLInputElement[]} */
+    this.sliders = [...form.querySelectorAll("input[type=range]")];
+    for (const slider of this.sliders) slider.addEventListener("input", () => this.fromSlider(slider));
+    // Runs before htmx's listener on the form, which reads the boxes.
+    form.addEventListener("input", (event) => this.follow(/** @type {HTMLElement} */ (event.target)), { capture: true });
+    for (const dice of form.querySelectorAll("[data-dice]")) dice.addEventListener("click", () => this.roll(dice.dataset.dice));
+    this.show();
+  }
+
+  /** @param {string} name @returns {any} */
+  box(name) {
+    return this.form.elements.namedItem(name);
+  }
+
+  /** @param {HTMLInputElement} slider */
+  fromSlider(slider) {
+    const box = find(`#${slider.dataset.for}`);
+    box.value = slider.dataset.scale === "log" ? logValue(slider) : slider.value;
+    fillTrack(slider);
+    this.describe();
+  }
+
+  /** @param {HTMLElement} target */
+  follow(target) {
+    if (target instanceof HTMLInputElement && target.type === "range") this.fromSlider(target);
+    else this.show();
+  }
+
+  /** Sliders, notes and formula as the boxes say. */
+  show() {
+    for (const slider of this.sliders) {
+      const value = Number(find(`#${slider.dataset.for}`).value);
+      if (Number.isFinite(value)) slider.value = String(slider.dataset.scale === "log" ? logPlace(slider, value) : value);
+      fillTrack(slider);
+    }
+    for (const select of this.form.querySelectorAll("select")) {
+      const chosen = select.selectedOptions[0]?.dataset ?? {};
+      const note = find(`#${select.name}-note`);
+      note.querySelector(".formula").textContent = chosen.formula ?? "";
+      note.querySelector(".more").textContent = ` ${chosen.help ?? ""} ${chosen.source ?? ""}`;
+    }
+    this.describe();
+  }
+
+  /** The formula under the init scale: w = 1 · √(2/100) · randn(100, 100). */
+  describe() {
+    const width = this.box("width").value;
+    const formula = (this.box("init").selectedOptions[0]?.dataset.formula ?? "").replaceAll("n_in", width).replaceAll("n_out", width);
+    find("#weight-formula output").textContent = `w = ${this.box("init_scale").value} · ${formula}`;
+  }
+
+  /** Sets one control as if it had been typed. @param {string} name @param {string} value */
+  set(name, value) {
+    const box = this.box(name);
+    if (box.type === "checkbox") box.checked = value === "true";
+    else box.value = value;
+  }
+
+  /** Tells htmx and everybody else that the controls have changed, as one finished gesture. */
+  changed() {
+    this.show();
+    this.form.dispatchEvent(new Event("input", { bubbles: true }));
+    this.form.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+
+  /** @param {string|undefined} id */
+  roll(id) {
+    find(`#${id}`).value = String(Math.floor(Math.random() * 100_000));
+    this.changed();
+  }
+
+  /** Puts each message beside its control; those of no control stand below the form.
+   * @param {{field: string, message: string}[]} errors */
+  refuse(errors) {
+    const messages = new Map(errors.map(({ field, message }) => [field, message]));
+    for (const control of /** @type {NodeListOf<HTMLElement>} */ (this.form.querySelectorAll("[data-control]"))) {
+      const name = control.dataset.control ?? "";
+      const message = messages.get(name) ?? "";
+      messages.delete(name);
+      const place = find(".error", control);
+      if (place.textContent === message) continue;
+      place.textContent = message;
+      control.toggleAttribute("data-invalid", message !== "");
+      this.box(name).toggleAttribute("aria-invalid", message !== "");
+      if (message) this.box(name).setAttribute("aria-invalid", "true");
+    }
+    find("#general-error").textContent = [...messages].map(([field, message]) => (field ? `${field}: ${message}` : message)).join("; ");
+  }
+}
+
+/** @param {HTMLInputElement} slider */
+const bounds = ({ dataset, max }) => ({ low: Math.log10(Number(dataset.low)), high: Math.log10(Number(dataset.high)), steps: Number(max) });
+
+/** The value at the slider's place, three significant digits. @param {HTMLInputElement} slider */
+function logValue(slider) {
+  const { low, high, steps } = bounds(slider);
+  return String(Number((10 ** (low + ((high - low) * Number(slider.value)) / steps)).toPrecision(3)));
+}
+
+/** @param {HTMLInputElement} slider @param {number} value */
+function logPlace(slider, value) {
+  const { low, high, steps } = bounds(slider);
+  if (value <= 0) return 0;
+  return Math.round(((Math.min(high, Math.max(low, Math.log10(value))) - low) / (high - low)) * steps);
+}
+
+/** @param {HTMLInputElement} slider */
+function fillTrack(slider) {
+  const share = (Number(slider.value) - Number(slider.min)) / (Number(slider.max) - Number(slider.min));
+  const fill = `${(100 * share).toFixed(1)}%`;
+  if (slider.style.getPropertyValue("--fill") !== fill) slider.style.setProperty("--fill", fill);
+  slider.setAttribute("aria-valuetext", find(`#${slider.dataset.for}`).value);
+}

@@ -1,0 +1,138 @@
+/** The signal strip: a cell pair per block, filled as records come; also how one picks a layer. */
+import { make, oncePerFrame } from "../dom.js";
+import { css, words } from "./magnitude.js";
+
+export class Strip {
+  /** @param {HTMLElement} root @param {HTMLElement} readout @param {(block: number) => void} select */
+  constructor(root, readout, select) {
+    this.root = root;
+    this.readout = readout;
+    this.select = select;
+    /** @type {import("./profile.js").Profile|null} */
+    this.profile = null;
+    this.side = /** @type {"after"|"before"} */ ("after");
+    this.chosen = 0;
+    /** @type {HTMLElement[]} */
+    this.pairs = [];
+    /** @type {Set<number>} */
+    this.dirty = new Set();
+    this.ask = oncePerFrame(() => this.paint());
+    this.list = make("ol", {
+      class: "pairs", role: "listbox", tabindex: "0", "aria-label": "Layers: activations above, gradients below",
+      keydown: (/** @type {KeyboardEvent} */ event) => this.move(event),
+      click: (/** @type {Event} */ event) => this.pick(event),
+      pointermove: (/** @type {Event} */ event) => this.point(event),
+      pointerleave: () => this.tell(this.chosen),
+    });
+    const names = make("div", { class: "row-names", "aria-hidden": "true" }, make("span", {}, "activations →"), make("span", {}, "← gradients"));
+    root.className = "strip";
+    root.replaceChildren(names, this.list);
+  }
+
+  /** Another experiment: keeps its cells where the number of blocks is the same, so that nothing flickers.
+   * @param {import("./profile.js").Profile} profile */
+  start(profile) {
+    this.profile = profile;
+    if (this.pairs.length === profile.blocks.length) return;
+    const every = profile.blocks.length > 400 ? 50 : 10;
+    this.pairs = profile.blocks.map(({ block }) => make(
+      "li", { id: `block-${block}`, role: "option", "aria-selected": "false", "data-block": block,
+              "data-tick": block === 1 || block % every === 0 ? block : null },
+      make("i", { class: "cell s-none" }), make("i", { class: "cell s-none" })));
+    this.list.replaceChildren(...this.pairs);
+    this.list.classList.toggle("dense", this.pairs.length > 130);
+    this.choose(this.chosen);
+  }
+
+  /** Marks blocks as changed; they are painted at the next frame. @param {Iterable<number>} blocks */
+  touch(blocks) {
+    for (const block of blocks) this.dirty.add(block);
+    this.ask();
+  }
+
+  /** Everything anew, for example after the switch before/after φ. */
+  touchAll() {
+    if (this.profile) this.touch(this.profile.blocks.map(({ block }) => block));
+  }
+
+  paint() {
+    const { profile } = this;
+    if (!profile) return;
+    for (const number of this.dirty) {
+      const block = profile.blocks[number - 1];
+      const pair = this.pairs[number - 1];
+      if (!block || !pair) continue;
+      const layer = profile.layer(block, this.side);
+      const [above, below] = /** @type {HTMLCollectionOf<HTMLElement>} */ (pair.children);
+      // What is not computed yet keeps the colour of the last setting: a slider glides.
+      if (layer.activation) set(above, css(layer.activation));
+      if (layer.gradient) set(below, css(layer.gradient));
+    }
+    this.dirty.clear();
+  }
+
+  /** Says every cell's figures to assistive technology; once a result is complete. */
+  describe() {
+    for (const block of this.profile?.blocks ?? []) this.pairs[block.block - 1].setAttribute("aria-label", this.text(block.block));
+    this.tell(this.chosen);
+  }
+
+  /** @param {number} number */
+  text(number) {
+    const block = this.profile?.blocks[number - 1];
+    if (!block || !this.profile) return "";
+    const layer = this.profile.layer(block, this.side);
+    return `Layer ${number} ${layer.kind}: activation ${words(layer.activation)}; gradient ${words(layer.gradient)}`;
+  }
+
+  /** @param {number} block */
+  tell(block) {
+    this.readout.textContent = this.text(block || 1) || "\u00a0";
+  }
+
+  /** Marks the chosen block. @param {number} block */
+  choose(block) {
+    this.pairs[this.chosen - 1]?.setAttribute("aria-selected", "false");
+    this.chosen = block;
+    const pair = this.pairs[block - 1];
+    pair?.setAttribute("aria-selected", "true");
+    if (pair) this.list.setAttribute("aria-activedescendant", pair.id);
+    else this.list.removeAttribute("aria-activedescendant");
+    this.tell(block);
+  }
+
+  /** @param {Event} event */
+  blockAt(event) {
+    return Number(/** @type {Element} */ (event.target).closest("li")?.dataset.block ?? 0);
+  }
+
+  /** @param {Event} event */
+  pick(event) {
+    const block = this.blockAt(event);
+    if (block) this.select(block);
+  }
+
+  /** @param {Event} event */
+  point(event) {
+    const block = this.blockAt(event);
+    if (block) this.tell(block);
+  }
+
+  /** @param {KeyboardEvent} event */
+  move(event) {
+    const last = this.pairs.length;
+    const to = {
+      ArrowRight: this.chosen + 1, ArrowLeft: this.chosen - 1, ArrowUp: this.chosen - 1, ArrowDown: this.chosen + 1,
+      PageUp: this.chosen - 10, PageDown: this.chosen + 10, Home: 1, End: last, Enter: this.chosen || 1, " ": this.chosen || 1,
+    }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    this.select(Math.min(last, Math.max(1, to)));
+  }
+}
+
+/** @param {HTMLElement} cell @param {string} classes */
+function set(cell, classes) {
+  const wanted = `cell ${classes}`;
+  if (cell.className !== wanted) cell.className = wanted;
+}

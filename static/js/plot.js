@@ -1,0 +1,105 @@
+/** A Plotly chart whose form (traces, layout) came from Python once, and whose data changes.
+ *
+ *   const chart = new Plot(figureElement, {data, layout});      // colours as "var(--token)"
+ *   chart.show([{x, y}, …], {yaxis: {range}}, shapes, annotations);
+ *
+ * Draws only while visible, at most once per animation frame, and anew when the theme or the size changes.
+ * The figure may hold `.plot` (the chart goes there) and `.none` (words, when there is nothing to draw).
+ */
+import { resolve } from "./tokens.js";
+
+const CONFIG = { displayModeBar: false, responsive: false, showTips: false, doubleClick: false };
+
+/** Plotly, as soon as its script has run. @returns {Promise<any>} */
+export const plotly = new Promise((done) => {
+  const w = /** @type {any} */ (window);
+  if (w.Plotly) done(w.Plotly);
+  else document.querySelector("script[data-plotly]")?.addEventListener("load", () => done(w.Plotly));
+});
+
+export class Plot {
+  /** @param {HTMLElement} figure @param {{data: object[], layout: object}} form */
+  constructor(figure, form) {
+    this.figure = figure;
+    this.form = form;
+    this.box = /** @type {any} */ (figure.querySelector(".plot") ?? figure);
+    this.visible = false;
+    this.revision = 0;
+    this.stale = false;
+    this.size = [0, 0];
+    this.resolved = resolve(form);
+    /** @type {null | {traces: any[], layout: any}} */
+    this.content = null;
+    this.frame = 0;
+    this.onClick = (/** @type {number} */ _x) => {};
+    this.watch();
+  }
+
+  watch() {
+    new IntersectionObserver(([entry]) => {
+      this.visible = entry.isIntersecting;
+      if (this.visible && this.stale) this.ask();
+    }, { rootMargin: "64px" }).observe(this.figure);
+    new ResizeObserver(([entry]) => {
+      const { width, height } = entry.contentRect;
+      if (width === this.size[0] && height === this.size[1]) return;
+      this.size = [width, height];
+      this.ask();
+    }).observe(this.box);
+    document.addEventListener("look", () => {
+      this.resolved = resolve(this.form);
+      this.ask();
+    });
+  }
+
+  /** New data for each trace of the form, in its order, and what changes in the layout.
+   * @param {object[]} traces @param {any} layout */
+  show(traces, layout) {
+    this.content = { traces, layout };
+    this.stale = true;
+  }
+
+  /** Words in place of a chart, or the chart again (null). @param {string|null} words */
+  say(words) {
+    const none = this.figure.querySelector(".none");
+    if (!none) return;
+    none.textContent = words ?? "";
+    /** @type {any} */ (none).hidden = words === null;
+  }
+
+  /** Draws at the next animation frame. */
+  ask() {
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.draw();
+    });
+  }
+
+  /** Draws now, if there is something to draw and somebody to see it. */
+  draw() {
+    const Plotly = /** @type {any} */ (window).Plotly;
+    if (!this.content || !Plotly) return;
+    if (!this.visible || !this.size[0]) {
+      this.stale = true;
+      return;
+    }
+    this.stale = false;
+    const { traces, layout } = this.content;
+    const data = this.resolved.data.map((/** @type {any} */ trace, /** @type {number} */ i) => ({ ...trace, ...traces[i] }));
+    const base = this.resolved.layout;
+    const merged = { ...base, ...resolve(layout), width: this.size[0], height: this.size[1], datarevision: ++this.revision };
+    for (const axis of ["xaxis", "yaxis"]) merged[axis] = { ...base[axis], ...layout[axis] };
+    // Given again, the configuration would be compared, and the box measured, at every draw.
+    Plotly.react(this.box, data, merged, ...(this.revision === 1 ? [CONFIG] : []));
+    if (this.revision > 1) return;
+    // The size is always given: without this, Plotly measures the box at each draw, which lays the whole page out.
+    Object.assign(this.box._context, { _hasZeroHeight: true, _hasZeroWidth: true });
+    this.box.on("plotly_click", (/** @type {any} */ event) => this.onClick(event.points[0].x));
+  }
+
+  /** Frees what Plotly holds. */
+  purge() {
+    cancelAnimationFrame(this.frame);
+    /** @type {any} */ (window).Plotly?.purge(this.box);
+  }
+}

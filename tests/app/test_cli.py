@@ -1,0 +1,179 @@
+"""The command line, as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import application
+from engine.experiment import Experiment
+
+PROGRAM = [sys.executable, "-c", "from app.cli import main; main()"]
+SMALL = ["--depth", "2", "--width", "8", "--batch", "4"]
+
+
+@pytest.fixture
+def layerscope():
+    """The program within this process: loading torch anew takes seconds."""
+
+    def call(*arguments, **environment):
+        return CliRunner().invoke(application, arguments, env={"COLUMNS": "120", **environment})
+
+    return call
+
+
+def test_run_prints_a_table_and_a_verdict(layerscope):
+    done = layerscope("run", *SMALL)
+    assert done.exit_code == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == [
+        "layer",
+        "kind",
+        "std",
+        "mean",
+        "zeros",
+        "NaN",
+        "Inf",
+        "gradient",
+        "std",
+    ]
+    assert [line.split()[0] for line in lines[1:6]] == [
+        "linear1", "relu1", "linear2", "relu2", "linear3",
+    ]  # fmt: skip
+    assert all(re.search(r"\d$", line) for line in lines[1:6]), "no gradient in the last column"
+    assert re.search(r"^loss \d", done.stdout, re.MULTILINE)
+    assert re.search(r"^\s+ok  ", done.stdout, re.MULTILINE)
+
+
+def test_json_is_the_apis_result(layerscope, server):
+    done = layerscope("run", *SMALL, "--residual", "--json")
+    told = json.loads(done.stdout)
+    query = {"depth": 2, "width": 8, "batch": 4, "residual": "true"}
+    asked = server.client.get("/api/v1/experiment", params=query).json()
+    del told["timing"], asked["timing"]
+    assert told == asked
+
+
+def test_every_parameter_is_an_option(layerscope):
+    text = layerscope("run", "--help").stdout
+    for name in Experiment.model_fields:
+        assert f"--{name.replace('_', '-')}" in text
+    assert "--no-residual" in text
+    assert "linear, [norm], activation" in " ".join(text.split())
+
+
+def test_bad_parameters_are_named(layerscope):
+    done = layerscope("run", "--depth", "0", "--width", "x", "--init-scale", "nan")
+    assert done.exit_code == 2
+    assert "--depth: expected a whole number from 1 to 1000, got '0'" in done.stderr
+    assert "--width: expected a whole number from 1 to 4096, got 'x'" in done.stderr
+    assert "--init-scale: expected a number from 0 to 100, got 'nan'" in done.stderr
+    assert done.stdout == ""
+    done = layerscope("run", "--init", "randn")
+    assert done.exit_code == 2
+    assert "--init: expected one of normal, " in done.stderr
+
+
+def test_over_a_limit(layerscope):
+    done = layerscope("run", "--depth", "9", LAYERSCOPE_MAX_FLOPS="1e6")
+    assert done.exit_code == 2
+    assert "times the limit of 1e+06" in done.stderr
+
+
+def test_bad_settings_are_named(layerscope):
+    done = layerscope("serve", LAYERSCOPE_PORT="x")
+    assert done.exit_code == 2
+    assert "LAYERSCOPE_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--fail-on", "error"], 1),
+        (["--fail-on", "warning"], 1),
+        ([], 0),
+        (["--fail-on", "error", "--json"], 1),
+    ],
+)
+def test_fail_on_a_finding(layerscope, arguments, code):
+    done = layerscope("run", "--activation", "linear", "--init", "normal", *arguments)
+    assert done.exit_code == code, done.stdout + done.stderr
+    assert "nonfinite" in done.stdout or "overflow" in done.stdout
+
+
+def test_a_fix_that_was_tried_is_shown_as_options(layerscope):
+    broken = ["--activation", "linear", "--init", "normal"]
+    done = layerscope("run", *broken)
+    (options,) = re.findall(r"^\s+fix  (--.*) \(tried", done.stdout, re.MULTILINE)
+    cured = layerscope("run", *broken, *options.split(), "--fail-on", "error")
+    assert cured.exit_code == 0, cured.stdout
+
+
+def test_fail_on_nothing(layerscope):
+    assert layerscope("run", *SMALL, "--fail-on", "warning").exit_code == 0
+
+
+def test_unknown_options_and_help(layerscope):
+    assert layerscope("run", "--bogus").exit_code == 2
+    assert layerscope("--version").stdout.strip()
+    assert "serve" in layerscope("--help").stdout
+
+
+def test_serve_until_interrupted():
+    process = subprocess.Popen(
+        [*PROGRAM, "serve", "--port", "0"],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "LAYERSCOPE_LOG_FORMAT": "json", "LAYERSCOPE_WARM_UP": "false"},
+    )
+    try:
+        lines, url = [], None
+        while url is None:
+            assert select.select([process.stderr], [], [], 60)[0], lines
+            lines.append(process.stderr.readline().decode())
+            assert lines[-1], lines
+            url = re.search(r"http://127\.0\.0\.1:\d+", lines[-1])
+        # A stream that would run for seconds does not hold the server up.
+        slow = "/api/v1/experiment/stream?depth=200&width=700&batch=500"
+        with httpx.stream("GET", url[0] + slow, timeout=20) as response:
+            received = response.iter_lines()
+            assert next(received) == "event: start"
+            process.send_signal(signal.SIGINT)
+            rest = process.stderr.read().decode().splitlines()
+        assert process.wait(20) in (0, 130)
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+    records = [json.loads(line) for line in rest]
+    access = [r for r in records if r["event"] == "request"]
+    assert access[0]["path"] == "/api/v1/experiment/stream"
+    assert access[0]["status"] == 200
+    assert not any("Traceback" in line for line in rest)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_an_interrupted_run_ends_quietly(layerscope, monkeypatch, arguments):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("app.cli.run", interrupted)
+    monkeypatch.setattr("app.cli.complete", lambda *_: next(interrupted()))
+    done = layerscope("run", *SMALL, *arguments)
+    assert done.exit_code == 130
+    assert "Traceback" not in done.output
+
+
+def test_warm_up_compiles_and_says_nothing(layerscope):
+    done = layerscope("warm-up")
+    assert (done.exit_code, done.output) == (0, "")

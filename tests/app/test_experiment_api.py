@@ -1,0 +1,131 @@
+"""Caching, compression and documents of the experiment routes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from app.api.parameters import openapi_body
+from engine.experiment import Experiment
+
+URL = "/api/v1/experiment"
+
+
+def test_a_known_tag_is_answered_without_computing(server, monkeypatch):
+    first = server.client.get(URL, params={"depth": 3})
+    tag = first.headers["etag"]
+    assert first.headers["cache-control"] == "public, max-age=60"
+
+    def not_again(*_):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("app.api.experiment.complete", not_again)
+    again = server.client.get(URL, params={"depth": 3}, headers={"If-None-Match": tag})
+    assert again.status_code == 304
+    assert again.content == b""
+    assert again.headers["etag"] == tag
+
+
+def test_the_tag_follows_the_numbers_not_the_spelling(server):
+    def tag(query):
+        return server.client.head(f"{URL}?{query}").headers["etag"]
+
+    assert (
+        tag("depth=3") == tag("depth=3&width=100") == tag("width=1e2&depth=3".replace("1e2", "100"))
+    )
+    assert tag("init_scale=1") == tag("init_scale=1.0") == tag("")
+    assert tag("depth=3") != tag("depth=4")
+
+
+def test_head_computes_nothing(server, monkeypatch):
+    monkeypatch.setattr("app.api.experiment.complete", lambda *_: 1 / 0)
+    answer = server.client.head(URL, params={"depth": 3})
+    assert answer.status_code == 200
+    assert answer.content == b""
+    assert answer.headers["content-type"] == "application/json"
+    assert server.client.head(URL, params={"depth": 0}).status_code == 422
+    events = server.client.head(f"{URL}/stream", params={"depth": 3})
+    assert events.headers["content-type"].startswith("text/event-stream")
+
+
+def test_results_are_compressed(server):
+    packed = server.client.get(URL, params={"depth": 3}, headers={"Accept-Encoding": "gzip"})
+    plain = server.client.get(URL, params={"depth": 3}, headers={"Accept-Encoding": "identity"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < len(plain.content) / 3
+    assert "accept-encoding" in packed.headers["vary"].lower()
+    assert packed.json()["layers"] == plain.json()["layers"]
+
+
+def test_post_says_where_the_same_result_can_be_got(server):
+    posted = server.client.post(URL, json={"depth": 2, "init_scale": 0.5})
+    link = posted.headers["content-location"]
+    assert link == f"{URL}?init_scale=0.5&depth=2"
+    assert server.client.get(link).json()["layers"] == posted.json()["layers"]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "application/json; charset=utf-8", "application/vnd.api+json"],
+)
+def test_json_types_are_taken(server, content_type):
+    headers = {"Content-Type": content_type}
+    answer = server.client.post(URL, content=b'{"depth": 1}', headers=headers)
+    assert answer.status_code == 200
+
+
+def test_an_empty_object_is_the_default_experiment(server):
+    assert server.client.post(URL, json={}).json()["experiment"] == Experiment().to_dict()
+
+
+def test_the_script_runs_alone(server, tmp_path):
+    source = server.client.get(f"{URL}/script", params={"depth": 2, "width": 8})
+    assert source.headers["content-type"].startswith("text/x-python")
+    path = tmp_path / "experiment.py"
+    path.write_text(source.text)
+    done = subprocess.run(
+        [sys.executable, "-I", path], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_registry_names_what_parameters_take(server):
+    registry = server.client.get("/api/v1/registry").json()
+    for parameter in ("activation", "init", "norm", "loss", "data", "dtype"):
+        for entry in registry[parameter]:
+            assert {"name", "formula", "source", "help"} <= set(entry), (parameter, entry)
+            batch = {"data": "digits"} if entry["name"] == "digits" else {}
+            answer = server.client.head(URL, params={**batch, parameter: entry["name"]})
+            assert answer.status_code == 200, (parameter, entry["name"])
+    for noun in ("matmul", "rule", "layer"):
+        assert registry[noun], noun
+        for entry in registry[noun]:
+            assert {"name", "formula", "source", "help"} <= set(entry), (noun, entry)
+
+
+def test_openapi_documents_every_parameter_with_its_bounds(server):
+    api = server.client.get("/api/v1/openapi.json").json()
+    for path in ("", "/stream", "/script", "/tensor", "/layer"):
+        operation = api["paths"][URL + path]["get"]
+        documented = {p["name"]: p for p in operation["parameters"]}
+        assert set(Experiment.model_fields) <= set(documented), path
+        assert documented["depth"]["schema"]["minimum"] == 1
+        assert documented["depth"]["schema"]["maximum"] == 1000
+        assert "relu" in documented["activation"]["schema"]["enum"]
+        assert "application/problem+json" in operation["responses"]["422"]["content"]
+    stream = api["paths"][f"{URL}/stream"]["get"]["responses"]["200"]["content"]
+    assert "event: start" in stream["text/event-stream"]["example"]
+    assert openapi_body()["properties"]["depth"]["default"] == 50
+
+
+def test_the_same_bits_from_another_server(server, serve):
+    with serve() as other:
+        answers: list[httpx.Response] = [
+            each.client.get(URL, params={"depth": 4, "seed": 7}) for each in (server, other)
+        ]
+    assert answers[0].headers["etag"] == answers[1].headers["etag"]
+    assert answers[0].json()["layers"] == answers[1].json()["layers"]

@@ -1,0 +1,114 @@
+"""Forms of charts, cells, sketches and numbers: what the browser is given to draw with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.figures import cell, lab_figures, number, sketch
+from app.figures.strip import STEPS, step
+from engine.layers import ACTIVATIONS, NORMS, Linear
+from engine.statistics import Statistics, statistics
+
+CSS = Path(__file__).resolve().parents[2] / "static" / "css"
+
+
+def of(*values: float, dtype: torch.dtype = torch.float32) -> Statistics:
+    return statistics(torch.tensor(values, dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "css", "words"),
+    [
+        (of(1.0, -1.0, 1.0, -1.0), "q16", "std 1.15, mean 0"),
+        (of(3e30, -3e30), "q32", "std 4.24×10³⁰, mean 0"),
+        (of(0.0, -0.0), "s-zero", "all zero"),
+        (of(1.0, float("inf")), "s-inf", "std –, mean 1.00, 1 Inf"),
+        (of(float("-inf"), float("inf")), "s-inf", "all Inf"),
+        (of(float("nan"), float("inf"), 1.0), "s-nan", "std –, mean 1.00, 1 NaN, 1 Inf"),
+        (of(float("nan"), float("nan")), "s-nan", "all NaN"),
+        (of(2.0, 2.0), "q17", "std 0, mean 2.00"),  # all alike: the rms colours it
+        (of(1e-40, -1e-40), "q0 s-tiny", "std 1.41×10⁻⁴⁰, mean 0"),
+        (of(0.0, 0.0, 0.0, 1e-40), "q0 s-tiny", "std 5.00×10⁻⁴¹, mean 2.50×10⁻⁴¹"),
+    ],
+)
+def test_a_cell_shows_the_worst_and_says_the_rest(tensor: Statistics, css: str, words: str) -> None:
+    shown = cell("relu1", tensor)
+    assert shown.css == css
+    assert shown.text == f"relu1: {words}"
+
+
+def test_every_class_of_a_cell_has_a_rule() -> None:
+    css = (CSS / "magnitude.css").read_text()
+    for i in range(STEPS):
+        assert len(re.findall(rf"^\.q{i} {{", css, re.MULTILINE)) == 1
+    for state in ("nan", "inf", "zero", "tiny", "none"):
+        assert f".s-{state} " in css
+
+
+@given(st.floats(min_value=1e-300, max_value=1e300))
+def test_steps_are_half_decades_around_one(value: float) -> None:
+    colour = step(value)
+    assert 0 <= colour < STEPS
+    if 1e-8 < value < 1e8:
+        low, high = 10 ** ((colour - 16.5) / 2), 10 ** ((colour - 15.5) / 2)
+        assert low * (1 - 1e-12) <= value <= high * (1 + 1e-12)
+
+
+def test_a_sketch_stops_where_the_signal_does() -> None:
+    rising = [of(-(10.0**i), 10.0**i) for i in range(5)]
+    assert sketch(rising).fault is None
+    broken = sketch([*rising, of(float("inf"), 1.0)])
+    assert broken.fault == 39.0
+    assert broken.path.count("L") == 4
+    assert sketch([of(float("nan"))]).path == ""
+
+
+def test_a_vanished_signal_lies_on_the_floor() -> None:
+    assert sketch([of(0.0, 0.0)] * 2).path == "M1 16L39 16"
+
+
+def _tokens(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return set().union(*(_tokens(v) for v in value.values())) if value else set()
+    if isinstance(value, list):
+        return set().union(*(_tokens(v) for v in value)) if value else set()
+    if not isinstance(value, str):
+        return set()
+    return set(re.findall(r"--[a-z0-9-]+", value))
+
+
+def test_charts_take_their_colours_from_the_tokens() -> None:
+    figures = lab_figures()
+    css = (CSS / "tokens.css").read_text()
+    missing = {name for name in _tokens(figures) if f"{name}:" not in css}
+    assert missing == set()
+    written = orjson.dumps(figures).decode()
+    assert re.findall(r"#[0-9a-f]{3,8}\b", written) == []
+
+
+def test_figures_know_every_dtype_and_every_rule() -> None:
+    figures = lab_figures()
+    assert figures["formats"]["float16"] == {
+        "name": "float16",
+        "max": 65504.0,
+        "tiny": 2.0**-14,
+        "smallest": 2.0**-24,
+    }
+    assert set(figures["rules"]) == {"linear", "add", *NORMS, *ACTIVATIONS}
+    assert all(figures["rules"].values())
+    assert figures["rules"]["linear"] == Linear.gradient_formula
+
+
+def test_numbers_keep_three_digits_and_their_sign() -> None:
+    assert number(-0.0123456) == "−0.0123"
+    assert number(99999.4) == "99999"
+    assert number(1e-45) == "1.00×10⁻⁴⁵"
+    assert number(-12345678.0) == "−1.23×10⁷"

@@ -1,0 +1,278 @@
+"""The Lab as HTML: complete without JavaScript, strict about its query, safe against it."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from jinja2 import Environment, nodes
+
+from app.pages import PAGES
+from app.pages.controls import Control, controls
+from app.pages.lab import LabPage
+from app.pages.outcome import FindingWords, Fix, Outcome, TableRow, outcome
+from engine.experiment import Experiment
+from engine.presets import PRESETS
+from engine.run import Backward, Forward, Summary, run
+
+TOP = Path(__file__).resolve().parents[2]
+TEMPLATES = TOP / "templates"
+
+
+def fetch(server: Any, query: str = "") -> httpx.Response:
+    answer: httpx.Response = server.client.get(f"/?{query}")
+    return answer
+
+
+class Elements(HTMLParser):
+    """Every start tag with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def attributes_of(name: str, template: str, seen: set[str] | None = None) -> set[str]:
+    """Which attributes of the variable ``name`` a template and what it includes read."""
+    seen = set() if seen is None else seen
+    if template in seen:
+        return set()
+    seen.add(template)
+    tree = Environment(autoescape=True).parse((TEMPLATES / template).read_text())
+    found = {
+        node.attr
+        for node in tree.find_all(nodes.Getattr)
+        if isinstance(node.node, nodes.Name) and node.node.name == name
+    }
+    for include in tree.find_all((nodes.Include, nodes.Extends, nodes.FromImport, nodes.Import)):
+        inner = include.template  # type: ignore[attr-defined]
+        if isinstance(inner, nodes.Const):
+            found |= attributes_of(name, inner.value, seen)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("variable", "template", "context", "unread"),
+    [
+        ("page", "pages/lab.html", LabPage, set()),
+        ("outcome", "pages/lab.html", Outcome, set()),
+        ("c", "macros/controls.html", Control, set()),
+        ("finding", "partials/lab/verdict.html", FindingWords, set()),
+        ("row", "partials/lab/table.html", TableRow, set()),
+    ],
+)
+def test_a_template_reads_exactly_what_it_is_given(
+    variable: str, template: str, context: type, unread: set[str]
+) -> None:
+    given = {f.name for f in dataclasses.fields(context)}
+    given |= {n for n, v in vars(context).items() if isinstance(v, property)}
+    assert attributes_of(variable, template) == given - unread
+
+
+def test_the_page_is_complete_without_javascript(server: Any) -> None:
+    answer = fetch(server, "init=normal&activation=linear")
+    assert answer.status_code == 200
+    text = answer.text
+    rows = re.findall(r'class="row row-(\w+)">.*?<ol>(.*?)</ol>', text, re.DOTALL)
+    assert [name for name, _ in rows] == ["activations", "gradients"]
+    cells = [re.findall(r'class="cell ([\w -]+)"', row) for _, row in rows]
+    assert [len(row) for row in cells] == [51, 51]
+    assert cells[0][37:39] == ["s-inf", "s-nan"]
+    assert "overflow float32 at layer 38; NaN from 39 on" in text
+    assert text.count('<th scope="row">') == 51
+    assert "\0" not in text
+
+
+def test_the_embedded_result_is_that_of_the_api(server: Any) -> None:
+    text = fetch(server, "depth=3&width=5&norm=layer").text
+    embedded = re.search(r'id="result">(.*?)</script>', text, re.DOTALL)
+    assert embedded
+    found = httpx.Response(200, content=html.unescape(embedded[1])).json()
+    api = server.client.get("/api/v1/experiment?depth=3&width=5&norm=layer").json()
+    for name in ("experiment", "loss", "layers", "findings"):
+        assert found[name] == api[name]
+
+
+def test_nothing_inline_that_the_policy_would_block(server: Any) -> None:
+    answer = fetch(server)
+    nonce = re.search(r"'nonce-([\w-]+)'", answer.headers["content-security-policy"])
+    assert nonce
+    for tag, attributes in Elements(answer.text).tags:
+        assert not any(name.startswith("on") for name in attributes)
+        assert "style" not in attributes
+        if tag == "script":
+            assert "src" in attributes or attributes["type"] == "application/json"
+        if tag == "style":
+            assert attributes["id"] == "plotly.js-style-global"
+            assert attributes["nonce"] == nonce[1]
+        for link in ("src", "href"):
+            assert not (attributes.get(link) or "").startswith(("http", "//"))
+
+
+def test_every_parameter_has_a_labelled_control_with_its_message(server: Any) -> None:
+    tags = Elements(fetch(server).text).tags
+    labels = {a["for"] for tag, a in tags if tag == "label"}
+    ids = {a["id"] for _, a in tags if "id" in a}
+    for name in Experiment.model_fields:
+        (control,) = (a for tag, a in tags if tag in ("input", "select") and a.get("name") == name)
+        assert control["id"] in labels
+        assert set((control["aria-describedby"] or "").split()) <= ids
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "typed", "message"),
+    [
+        ("depth=5000", "depth", "5000", "expected a whole number from 1 to 1000"),
+        ("init_scale=one", "init_scale", "one", "expected a number from 0 to 100"),
+        ("init_scale=", "init_scale", "", "expected a number from 0 to 100"),
+        ("seed=-1", "seed", "-1", "expected a whole number"),
+        ("init=best", "init", "best", "expected one of"),
+        ("data=digits&inputs=10", "inputs", "10", "expected 64 or nothing"),
+        ("depth=3&depth=4", "depth", "4", "given more than once"),
+    ],
+)
+def test_a_refused_value_stays_with_its_message(
+    server: Any, query: str, field: str, typed: str, message: str
+) -> None:
+    answer = fetch(server, query)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"].startswith("text/html")
+    beside = re.search(rf'id="{field}-error">(.*?)</p>', answer.text)
+    assert beside
+    assert message in html.unescape(beside[1])
+    assert f'value="{typed}"' in answer.text
+    assert "Nothing was run" in answer.text
+
+
+@pytest.mark.parametrize(
+    "query", ["colour=red", "depth=1000&width=4096&batch=65536", "&".join(["a=1"] * 200)]
+)
+def test_what_no_control_is_to_blame_for_stands_below_the_form(server: Any, query: str) -> None:
+    answer = fetch(server, query)
+    assert answer.status_code == 422
+    general = re.search(r'id="general-error" role="alert">(.*?)</p>', answer.text)
+    assert general
+    assert general[1]
+
+
+def test_what_was_typed_is_never_markup(server: Any) -> None:
+    evil = '"><script>alert(1)</script>'
+    for name in ("depth", "init", "nonsense", evil):
+        answer = server.client.get("/", params={name: evil})
+        assert answer.status_code == 422
+        assert "<script>alert" not in answer.text
+
+
+def test_odd_bytes_in_a_query_are_refused_not_an_error(server: Any) -> None:
+    for query in ("depth=%00", "depth=%ff%fe", "init=%ed%a0%80", "=&=&", "%", "depth=1%3B2"):
+        assert fetch(server, query).status_code in (200, 422)
+
+
+def test_presets_are_ordinary_links_with_sketches(server: Any) -> None:
+    text = fetch(server).text
+    links = re.findall(r'<li><a href="([^"]+)" title.*?<path d="(M[^"]+)"', text, re.DOTALL)
+    assert len(links) == len(PRESETS)
+    assert text.count('aria-current="true"') == 1
+    for href, _ in links:
+        assert server.client.get(html.unescape(href)).status_code == 200
+
+
+def test_the_header_shows_the_pages_that_exist(server: Any) -> None:
+    text = fetch(server).text
+    nav = re.search(r'aria-label="Pages">(.*?)</nav>', text, re.DOTALL)
+    assert nav
+    links = re.findall(r'href="([^"]+)"', nav[1])
+    assert links[0] == "/"
+    assert links[-1] == "/docs"
+    for link in links:
+        assert server.client.get(link).status_code == 200
+    assert {page.section for page in PAGES} == set(re.findall(r">([^<>\n]+)</a>", nav[1])) - {"API"}
+
+
+def test_a_head_request_computes_nothing(server: Any) -> None:
+    answer = server.client.head("/")
+    assert answer.status_code == 200
+    assert answer.content == b""
+    assert server.compute.active == 0
+
+
+def test_cells_arrive_while_later_layers_are_computed(server: Any) -> None:
+    counts = []
+    with server.client.stream("GET", "/?depth=300&width=512&batch=256") as answer:
+        text = ""
+        for piece in answer.iter_text():
+            text += piece
+            counts.append(text.count('<li class="cell'))
+    assert any(0 < c < 300 for c in counts)
+    assert counts[-1] == 602
+
+
+def test_a_closed_page_stops_its_computation(server: Any, until: Callable[..., None]) -> None:
+    with server.client.stream("GET", "/?depth=1000&width=256&batch=512") as answer:
+        next(answer.iter_text())
+        assert server.compute.active == 1
+    until(lambda: server.compute.active == 0, 20)
+
+
+def test_a_busy_server_says_so_on_the_page(serve: Callable[..., Any]) -> None:
+    with (
+        serve(max_concurrent=1, max_waiting=0) as server,
+        server.client.stream("GET", "/?depth=1000&width=256&batch=512") as first,
+    ):
+        next(first.iter_text())
+        answer = server.client.get("/")
+        assert answer.status_code == 503
+        assert "1 computations are running" in answer.text
+        assert 'id="experiment"' in answer.text
+
+
+def test_a_fix_is_a_link_marked_only_when_verified() -> None:
+    experiment = Experiment(depth=1, width=3, batch=4)
+    events = list(run(experiment))
+    summary = next(e for e in events if isinstance(e, Summary)).to_dict()
+    records = [e.record for e in events if isinstance(e, Forward)]
+    assert any(isinstance(e, Backward) for e in events)
+    finding = {
+        "rule": "x", "severity": "error", "title": "t", "explanation": "e",
+        "evidence": {"slope": 0.5, "layer": 3, "none": None}, "fix": {"init_scale": 0.5},
+    }  # fmt: skip
+    for verified, label in ((True, "Try init scale 0.5 ✓"), (False, "Try init scale 0.5")):
+        whole = {**summary, "findings": [{**finding, "fix_verified": verified}]}
+        found = outcome(experiment, whole, records)
+        assert found.fix == Fix(label, "/?init_scale=0.5&depth=1&width=3&batch=4")
+        assert found.findings[0].evidence == "slope 0.500, layer 3"
+
+
+def test_a_control_is_drawn_from_its_field_alone() -> None:
+    by_name = {c.name: c for c in controls({}, {})}
+    assert list(by_name) == list(Experiment.model_fields)
+    depth = by_name["depth"]
+    assert (depth.kind, depth.label, depth.unit, depth.low, depth.high) == (
+        "range", "Depth", "blocks", "1", "1000",
+    )  # fmt: skip
+    assert by_name["init_scale"].formula == "w = 1 · √(2/100) · randn(100, 100)"
+    assert by_name["inputs"].value == ""
+    assert by_name["init"].chosen.source == "He et al. 2015, Delving deep into rectifiers"
+
+
+def test_the_dark_colours_are_the_same_by_preference_and_by_choice() -> None:
+    css = (TOP / "static" / "css" / "tokens.css").read_text()
+    blocks = re.findall(
+        r':root(?::not\(\[data-theme="light"\]\)|\[data-theme="dark"\]) {(.*?)}', css, re.DOTALL
+    )
+    first, second = (re.findall(r"--[\w-]+: [^;]+", block) for block in blocks)
+    assert first == second
+    light = re.search(r":root {(.*?)\n}", css, re.DOTALL)
+    assert light
+    assert {t.split(":")[0] for t in first} <= set(re.findall(r"--[\w-]+", light[1]))

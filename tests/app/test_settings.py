@@ -1,0 +1,51 @@
+"""Settings: from the environment, checked, and all of them documented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings, settings_table
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def test_the_document_is_generated_from_the_code():
+    assert settings_table() in DOCUMENT.read_text()
+
+
+def test_every_setting_has_a_row():
+    table = settings_table()
+    for name, field in Settings.model_fields.items():
+        assert f"`LAYERSCOPE_{name.upper()}`" in table
+        assert field.description
+
+
+def test_they_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("LAYERSCOPE_PORT", "9001")
+    monkeypatch.setenv("LAYERSCOPE_MAX_FLOPS", "1e9")
+    monkeypatch.setenv("LAYERSCOPE_ALLOWED_HOSTS", "a.example,b.example")
+    monkeypatch.setenv("LAYERSCOPE_DATA_DIR", "/somewhere")
+    found = Settings()
+    assert (found.port, found.max_flops) == (9001, 1e9)
+    assert found.allowed_hosts == ("a.example", "b.example")
+    assert found.data_dir == Path("/somewhere")
+    assert Settings(port=1).port == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "70000"), ("PORT", "x"), ("MAX_FLOPS", "0"), ("LOG_FORMAT", "xml"),
+     ("MAX_CONCURRENT", "0"), ("MAX_BYTES", "-1")],
+)  # fmt: skip
+def test_bad_ones_are_named(monkeypatch, name, value):
+    monkeypatch.setenv(f"LAYERSCOPE_{name}", value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
+
+
+def test_they_do_not_change():
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().port = 1

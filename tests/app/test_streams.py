@@ -1,0 +1,236 @@
+"""Events on the wire: order, content, when they come, and what ends them."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import httpx
+import orjson
+import pytest
+
+from engine.experiment import Experiment
+
+SLOW = {"depth": 200, "width": 700, "batch": 500, "seed": 1}
+"""Seconds of work: some 3e11 operations, within the default limit."""
+
+
+def events(lines):
+    """(name, data, id) of each event, from the lines of a stream."""
+    name, data, identity = "message", [], None
+    for line in lines:
+        if line == "":
+            if data:
+                yield name, orjson.loads("\n".join(data)), identity
+            name, data, identity = "message", [], None
+        elif not line.startswith(":"):
+            field, _, value = line.partition(": ")
+            if field == "event":
+                name = value
+            elif field == "data":
+                data.append(value)
+            elif field == "id":
+                identity = value
+
+
+def stream(server, headers=None, **parameters):
+    url = "/api/v1/experiment/stream"
+    return server.client.stream("GET", url, params=parameters, headers=headers or {})
+
+
+def collect(server, **parameters):
+    with stream(server, **parameters) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert "content-encoding" not in response.headers
+        return list(events(response.iter_lines()))
+
+
+def assemble(found):
+    """The whole result, put together from a stream's events."""
+    by_name = {name: data for name, data, _ in found}
+    layers = {}
+    for name, data, _ in found:
+        if name == "forward":
+            layers.update({layer["index"]: layer for layer in data["layers"]})
+        elif name == "backward":
+            for record in data["layers"]:
+                layer = layers[record["index"]]
+                for parameter, value in record["parameters"].items():
+                    layer["parameters"][parameter].update(value)
+                layer.update({k: v for k, v in record.items() if k != "parameters"})
+    for name, data, _ in found:
+        if name == "fix":
+            finding = by_name["summary"]["findings"][data["finding"]]
+            finding.update(fix=data["fix"], fix_verified=data["fix_verified"])
+    return {
+        "experiment": by_name["start"]["experiment"],
+        "layers": [layers[index] for index in sorted(layers)],
+        **by_name["summary"],
+        "check": by_name["check"],
+    }
+
+
+def without_timing(result):
+    return {k: v for k, v in result.items() if k != "timing"}
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"depth": 5},
+        {"depth": 4, "norm": "batch", "residual": "true", "bias_std": "0.5"},
+        {"activation": "linear", "init": "normal"},
+        {"data": "digits", "loss": "cross_entropy", "depth": 2, "dtype": "float64"},
+    ],
+)
+def test_stream_get_and_post_have_identical_numbers(server, parameters):
+    streamed = assemble(collect(server, **parameters))
+    got = server.client.get("/api/v1/experiment", params=parameters).json()
+    body = Experiment.from_strings((k, str(v)) for k, v in parameters.items()).to_dict()
+    posted = server.client.post("/api/v1/experiment", json=body).json()
+    assert without_timing(got) == without_timing(posted) == without_timing(streamed)
+
+
+def test_order_and_completeness(server):
+    found = collect(server, depth=50)
+    names = [name for name, _, _ in found]
+    assert names[0] == "start"
+    assert names[-3:] == ["summary", "check", "end"]
+    order = [n for n in names if n in ("forward", "backward")]
+    assert order == sorted(order, key=["forward", "backward"].index)
+    forward = [r["index"] for n, d, _ in found if n == "forward" for r in d["layers"]]
+    backward = [r["index"] for n, d, _ in found if n == "backward" for r in d["layers"]]
+    assert forward == list(range(101))
+    assert backward == list(reversed(range(101)))
+    assert [r["name"] for r in found[0][1]["layers"]][:2] == ["linear1", "relu1"]
+
+
+def test_layers_are_batched_but_the_first_is_sent_at_once(server):
+    found = collect(server, depth=50)
+    sizes = [len(d["layers"]) for n, d, _ in found if n == "forward"]
+    assert sizes[0] < 20
+    assert len(sizes) < 101
+
+
+def test_records_arrive_while_later_layers_are_still_computed(server):
+    started = time.perf_counter()
+    arrivals = []
+    with stream(server, depth=40, width=1000, batch=1000) as response:
+        for name, data, _ in events(response.iter_lines()):
+            if name == "forward":
+                arrivals += [(layer["index"], time.perf_counter()) for layer in data["layers"]]
+            elif name == "summary":
+                finished = time.perf_counter()
+    assert [index for index, _ in arrivals] == list(range(81))
+    assert len({at for _, at in arrivals}) > 10
+    first, last = arrivals[0][1] - started, finished - started
+    assert first < last / 4
+
+
+def test_a_client_that_comes_back_after_the_end_gets_nothing(server):
+    found = collect(server, depth=2)
+    last_id = found[-1][2]
+    assert last_id
+    assert all(identity is None for _, _, identity in found[:-1])
+    with stream(server, {"Last-Event-ID": last_id}, depth=2) as response:
+        assert response.status_code == 204
+        assert response.read() == b""
+    with stream(server, {"Last-Event-ID": last_id}, depth=3) as response:
+        assert response.status_code == 200
+
+
+def test_closing_the_connection_stops_the_computation(serve, until):
+    with serve(max_concurrent=1) as server:
+        with stream(server, **SLOW) as response:
+            received = events(response.iter_lines())  # kept: httpx closes what nobody holds
+            assert next(received)[0] == "start"
+            assert server.compute.active == 1
+            (place,) = server.compute._places
+            assert not place.stopped()
+        left = time.perf_counter()
+        until(lambda: server.compute.active == 0)
+        assert place.stopped()
+        assert time.perf_counter() - left < 1
+
+
+def test_a_result_nobody_waits_for_is_not_computed(serve, until):
+    with serve(max_concurrent=1) as server:
+        with pytest.raises(httpx.ReadTimeout):
+            server.client.get("/api/v1/experiment", params=SLOW, timeout=0.3)
+        left = time.perf_counter()
+        until(lambda: server.compute.active == 0)
+        assert time.perf_counter() - left < 1
+
+
+def test_a_stream_that_fails_says_so_and_ends(serve, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("a bug")
+        yield
+
+    with serve(warm_up=False) as server:
+        monkeypatch.setattr("app.streams.run", fails)
+        ((name, problem, _),) = collect(server, depth=1)
+    assert name == "problem"
+    assert problem["status"] == 500
+    assert "a bug" not in str(problem)
+
+
+def test_too_many_at_once_are_told_to_retry(serve, until):
+    with serve(max_concurrent=1, max_waiting=1, max_wait_seconds=0.5) as server:
+        with stream(server, **SLOW) as response:
+            received = events(response.iter_lines())
+            next(received)
+            waiting = threading.Thread(
+                target=lambda: server.client.get("/api/v1/experiment", params={"depth": 1})
+            )
+            waiting.start()
+            until(lambda: server.compute.waiting == 1)
+            refused = server.client.get("/api/v1/experiment", params={"depth": 2})
+            assert refused.status_code == 503
+            assert int(refused.headers["retry-after"]) > 0
+            assert refused.json()["type"] == "/docs#problem-busy"
+            waiting.join()
+            late = server.client.get("/api/v1/experiment", params={"depth": 3})
+            assert late.status_code == 503
+            assert "0.5 s" in late.json()["detail"]
+            # What costs nothing is still answered.
+            assert server.client.get("/healthz").json()["computing"] == 1
+        until(lambda: server.compute.active == 0)
+        assert server.client.get("/api/v1/experiment", params={"depth": 1}).status_code == 200
+
+
+def test_a_stopping_server_ends_its_streams(serve):
+    with serve(max_concurrent=1) as server:
+        context = stream(server, **SLOW)
+        response = context.__enter__()
+        received = events(response.iter_lines())
+        assert next(received)[0] == "start"
+        server.app.state.compute._loop.call_soon_threadsafe(server.app.state.compute.close)
+        names = [name for name, _, _ in received]
+        assert "end" not in names
+        context.__exit__(None, None, None)
+        refused = server.client.get("/api/v1/experiment", params={"depth": 1})
+        assert refused.status_code == 503
+
+
+def test_an_expensive_experiment_is_not_checked_and_says_why(serve):
+    with serve(check_max_flops=1e5) as server:
+        found = collect(server, depth=3)
+        check = {name: data for name, data, _ in found}["check"]
+        assert check["autograd_max_relative_error"] is None
+        assert "1e+05" in check["reason"]
+        assert server.client.get("/api/v1/experiment", params={"depth": 3}).json()["check"] == check
+
+
+def test_the_event_loop_answers_while_a_computation_runs(server):
+    with stream(server, **SLOW) as response:
+        received = events(response.iter_lines())
+        next(received)
+        times = []
+        for _ in range(20):
+            started = time.perf_counter()
+            assert server.client.get("/healthz").status_code == 200
+            times.append(time.perf_counter() - started)
+        assert server.compute.active >= 1
+    assert sorted(times)[10] < 0.1

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Request
+
+from tests.browser.serving import chromium, serving, until
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    with serving() as address:
+        yield address
+
+
+# Not for the session: an open Playwright keeps an event loop running in this thread.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    opened = browser.new_context(
+        viewport={"width": 1440, "height": 960}, permissions=["clipboard-read", "clipboard-write"]
+    )
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def blank(context: BrowserContext, url: str) -> Iterator[Page]:
+    """A page that fails its test on any console error, foreign request or request left open."""
+    opened = context.new_page()
+    wrong: list[str] = []
+    pending: set[Request] = set()
+    host = urlsplit(url).netloc
+
+    def asked(request: Request) -> None:
+        if not request.url.endswith("icon.svg"):  # Chromium never tells that its icon came
+            pending.add(request)
+        if not request.url.startswith(("data:", "blob:")) and urlsplit(request.url).netloc != host:
+            wrong.append(f"foreign request {request.url}")
+
+    opened.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("request", asked)
+    # Methods of built-in types can't be listeners of Playwright's.
+    opened.on("requestfinished", lambda request: pending.discard(request))
+    opened.on("requestfailed", lambda request: pending.discard(request))
+    opened.allowed = []  # type: ignore[attr-defined]  # texts of errors that a test provokes
+    yield opened
+    for _ in range(100):
+        if pending:
+            opened.wait_for_timeout(100)  # lets Playwright deliver its events
+    unexpected = [w for w in wrong if not any(a in w for a in opened.allowed)]  # type: ignore[attr-defined]
+    assert unexpected == []
+    assert [request.url for request in pending] == []
+
+
+@pytest.fixture
+def page(blank: Page, url: str) -> Page:
+    """The Lab, drawn."""
+    blank.goto(url)
+    drawn(blank)
+    return blank
+
+
+def drawn(page: Page) -> None:
+    """Waits until the four charts of a cold page are drawn."""
+    until(page, "document.querySelectorAll('.plot .main-svg').length >= 4")

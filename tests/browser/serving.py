@@ -1,0 +1,78 @@
+"""A server of our own and a Chromium, for tests, screenshots and benchmarks alike."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+__all__ = ["TOP", "chromium", "serving", "until"]
+
+TOP = Path(__file__).resolve().parents[2]
+CHROMIUM = os.environ.get("LAYERSCOPE_CHROMIUM", "/usr/bin/chromium")
+PATIENCE_SECONDS = 120  # the first start compiles the statistics' kernel
+
+
+@contextmanager
+def serving(**settings: str) -> Iterator[str]:
+    """The address of a server on a free port, ready to answer, with these settings."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {f"LAYERSCOPE_{name.upper()}": value for name, value in settings.items()}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "--factory", "app.main:create_app", "--port", str(port)],
+        cwd=TOP, env={**os.environ, **variables},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _await_health(server, url)
+        yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _await_health(server: subprocess.Popen[bytes], url: str) -> None:
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < give_up:
+        if server.poll() is not None:
+            raise RuntimeError(f"the server ended with status {server.returncode}")
+        try:
+            with urllib.request.urlopen(f"{url}/healthz") as answer:  # noqa: S310 - our own server
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, ConnectionError):
+            pass
+        time.sleep(0.1)
+    raise RuntimeError(f"the server was not ready within {PATIENCE_SECONDS} s")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium, without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def until(page: Page, expression: str) -> None:
+    """Wait until a JavaScript ``expression`` is true.
+
+    Playwright's own ``wait_for_function`` evaluates text in the page, which its policy forbids.
+    """
+    page.evaluate(
+        f"new Promise(done => {{ const look = () => {expression} ? done() : setTimeout(look, 20);"
+        " look(); })"
+    )

@@ -1,0 +1,171 @@
+"""The matmul race and the init schemes in real Chromium: streams that fill, stop and restart."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from engine.initialization import INITS
+from tests.browser.serving import TOP, until
+
+pytestmark = pytest.mark.browser
+
+QUICK = urlencode(
+    {"m": 4, "k": 9, "n": 3, "time_limit": 0.02, "variants": "loops,einsum,matmul",
+     "largest": 16, "point_limit": 0.01}
+)  # fmt: skip
+SLOW = urlencode(
+    {"m": 400, "k": 400, "n": 400, "time_limit": 5, "variants": "loops,elementwise,matmul",
+     "largest": 4}
+)  # fmt: skip
+PATIENCE = 30_000  # ms: the first race also measures the peak, and the machine may be busy
+IDLE = "document.querySelector('#growth-progress').hasAttribute('data-idle')"
+
+
+def axe(page: Page) -> list[object]:
+    page.evaluate((TOP / "node_modules" / "axe-core" / "axe.min.js").read_text())
+    found = page.evaluate("axe.run()")
+    return [(v["id"], [n["html"][:120] for n in v["nodes"][:3]]) for v in found["violations"]]
+
+
+def query_of(page: Page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query, keep_blank_values=True)
+
+
+def cell(page: Page, variant: str, name: str) -> str:
+    found = page.locator(f'#race-table [data-variant="{variant}"] [data-cell="{name}"]')
+    return found.text_content() or ""
+
+
+def test_the_race_fills_its_table_and_both_charts(blank: Page, url: str) -> None:
+    blank.goto(f"{url}/foundations/matmul?{QUICK}")
+    expect(blank.locator("#race-says")).to_contain_text("wins", timeout=PATIENCE)
+    for variant in ("loops", "einsum", "matmul"):
+        assert cell(blank, variant, "seconds").split()[-1] in ("ns", "µs", "ms")
+        assert cell(blank, variant, "speedup").endswith("×")
+    bars = blank.evaluate("document.querySelector('#race-chart .plot').data[0].x.length")
+    assert bars == 3
+    expect(blank.locator("#growth-says")).to_contain_text("At n = 16", timeout=PATIENCE)
+    drawn = blank.evaluate(
+        "document.querySelector('#growth-chart .plot').data.filter(t => t.visible !== false"
+        " && t.mode === 'markers').map(t => t.x.length)"
+    )
+    assert drawn == [5, 5, 5]
+    exponent = blank.locator('[data-fit="loops"] [data-cell="exponent"]').text_content()
+    assert exponent
+    assert float(exponent.split()[0]) > 1
+    assert query_of(blank)["m"] == ["4"]
+    assert axe(blank) == []
+
+
+def test_a_change_runs_another_race_and_the_link_restores_it(blank: Page, url: str) -> None:
+    blank.goto(f"{url}/foundations/matmul?{QUICK}")
+    until(blank, IDLE)
+    blank.locator("#c-k").fill("20")
+    expect(blank.locator("#race-about")).to_contain_text("4×20 @ 20×3")
+    expect(blank.locator("#race-says")).to_contain_text("wins", timeout=PATIENCE)
+    assert query_of(blank)["k"] == ["20"]
+    blank.reload()
+    expect(blank.locator("#race-about")).to_contain_text("4×20 @ 20×3")
+    expect(blank.locator("#race-says")).to_contain_text("wins", timeout=PATIENCE)
+    blank.locator("#c-variants").fill("matmul,numpy")
+    blank.wait_for_url("**variants=matmul%2Cnumpy**")
+    expect(blank.locator("#race-table tbody tr")).to_have_count(2)
+    expect(blank.locator("#race-says")).to_contain_text("wins", timeout=PATIENCE)
+
+
+def test_cancel_stops_the_race_on_the_server_too(blank: Page, url: str) -> None:
+    blank.goto(f"{url}/foundations/matmul?{SLOW}")
+    expect(blank.locator("[data-running]")).to_have_attribute("data-variant", "loops")
+    blank.get_by_role("button", name="Cancel").first.click()
+    expect(blank.locator("#race-says")).to_have_text("Cancelled after 0 of 3.")
+    expect(blank.locator("#cancel")).to_be_hidden()
+    # The track is free again at once: another race needs not wait for the five seconds' end.
+    address = f"{url}/api/v1/foundations/matmul?{QUICK}"
+    with urllib.request.urlopen(address, timeout=4) as answer:  # noqa: S310 - our own server
+        assert json.load(answer)["ranking"]
+
+
+def test_a_second_tab_waits_for_the_first(blank: Page, url: str) -> None:
+    blank.goto(f"{url}/foundations/matmul?{SLOW}")
+    expect(blank.locator("[data-running]")).to_be_visible()
+    other = blank.context.new_page()
+    other.goto(f"{url}/foundations/matmul?{QUICK}")
+    expect(other.locator("#race-says")).to_contain_text("Waiting: another race is running")
+    blank.get_by_role("button", name="Cancel").first.click()
+    expect(other.locator("#race-says")).to_contain_text("wins", timeout=PATIENCE)
+    until(other, IDLE)
+    other.close()
+
+
+def test_a_refusal_keeps_the_race_and_what_was_typed(blank: Page, url: str) -> None:
+    blank.allowed.append("422")  # type: ignore[attr-defined]
+    blank.goto(f"{url}/foundations/matmul?{QUICK}")
+    until(blank, IDLE)
+    blank.locator("#c-n").fill("many")
+    expect(blank.locator("#n-error")).to_contain_text("expected a whole number from 1 to 4096")
+    expect(blank.locator("#c-n")).to_have_value("many")
+    expect(blank.locator("#c-n")).to_be_focused()
+    assert cell(blank, "matmul", "seconds") != "–"
+    blank.locator("#c-n").fill("5")
+    expect(blank.locator("#race-about")).to_contain_text("9×5")
+    expect(blank.locator("#n-error")).to_have_text("")
+    until(blank, IDLE)
+
+
+def test_a_refused_link_works_again_when_it_is_put_right(blank: Page, url: str) -> None:
+    blank.allowed.append("422")  # type: ignore[attr-defined]
+    blank.goto(f"{url}/foundations/matmul?{QUICK}&seed=x")
+    expect(blank.locator("#seed-error")).to_contain_text("expected a whole number")
+    assert axe(blank) == []
+    blank.locator("#c-seed").fill("3")
+    expect(blank.locator("#race-says")).to_contain_text("wins", timeout=PATIENCE)
+    until(blank, IDLE)
+
+
+def test_schemes_are_replaced_one_by_one_and_the_link_restores(blank: Page, url: str) -> None:
+    blank.goto(f"{url}/foundations/schemes?depth=10&width=30&batch=40")
+    panels = blank.locator(".scheme")
+    expect(panels).to_have_count(len(INITS))
+    expect(blank.locator("#holding")).to_contain_text("hold the signal")
+    before = blank.locator("#scheme-normal .signal").get_attribute("d")
+    blank.locator("#c-init_scale").fill("0.1")
+    expect(blank.locator(".scheme.fresh")).to_have_count(len(INITS))
+    expect(blank.locator("#schemes")).not_to_have_attribute("aria-busy", "true")
+    after = blank.locator("#scheme-normal .signal").get_attribute("d")
+    assert after != before
+    expect(blank.locator("#c-init_scale")).to_be_focused()
+    assert query_of(blank)["init_scale"] == ["0.1"]
+    assert axe(blank) == []
+    said = blank.locator("#holding").text_content()
+    blank.reload()
+    expect(panels).to_have_count(len(INITS))
+    assert blank.locator("#scheme-normal .signal").get_attribute("d") == after
+    expect(blank.locator("#holding")).to_have_text(said or "")
+
+
+def test_a_slider_by_keyboard_ends_with_its_last_value(blank: Page, url: str) -> None:
+    blank.goto(f"{url}/foundations/schemes?depth=5&width=20&batch=10")
+    blank.locator("#s-depth").focus()
+    for _ in range(12):
+        blank.keyboard.press("ArrowRight")
+    expect(blank.locator("#c-depth")).to_have_value("17")
+    until(blank, "new URLSearchParams(location.search).get('depth') === '17'")
+    expect(blank.locator("#schemes")).not_to_have_attribute("aria-busy", "true")
+    expect(blank.locator("#scheme-zeros svg").nth(1).locator("text").last).to_have_text("17")
+
+
+def test_schemes_refuse_beside_the_control(blank: Page, url: str) -> None:
+    blank.allowed.append("422")  # type: ignore[attr-defined]
+    blank.goto(f"{url}/foundations/schemes?depth=3&width=10&batch=5")
+    blank.locator("#c-width").fill("wide")
+    expect(blank.locator("#width-error")).to_contain_text("expected a whole number")
+    expect(blank.locator(".scheme")).to_have_count(len(INITS))
+    blank.goto(f"{url}/foundations/schemes?width=wide")
+    assert axe(blank) == []
+    blank.locator("#c-width").fill("12")
+    expect(blank.locator(".scheme")).to_have_count(len(INITS))

@@ -1,0 +1,380 @@
+"""The Lab in real Chromium: numbers, pixels, history, keyboard, console, network."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import urllib.request
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.serving import TOP, until
+
+pytestmark = pytest.mark.browser
+
+STD = "document.querySelector('#chart-activations .plot').data[4].y"
+GRADIENT = "document.querySelector('#chart-gradients .plot').data[4].y"
+HEAT = "document.querySelector('#chart-magnitudes .plot').data[0].z"
+
+# Resolves when the experiment with this init scale is complete and drawn.
+AWAIT = """(wanted) => new Promise((done) => document.addEventListener("lab:drawn", ({detail}) =>
+  detail.complete && detail.experiment.init_scale === wanted && done()))"""
+
+
+def api(url: str, query: str = "") -> dict[str, Any]:
+    with urllib.request.urlopen(f"{url}/api/v1/experiment?{query}") as answer:  # noqa: S310
+        result: dict[str, Any] = json.load(answer)
+        return result
+
+
+def ends(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The last layer of every block."""
+    last = {layer["block"]: layer for layer in result["layers"]}
+    return [last[block] for block in sorted(last)]
+
+
+def stds(result: dict[str, Any], tensor: str = "activation") -> list[float | None]:
+    return [abs(s["std"]) if s["std"] else None for s in (e[tensor] for e in ends(result))]
+
+
+def settle(page: Page, verdict: str) -> None:
+    idle(page)
+    expect(page.locator("#verdict h2")).to_contain_text(verdict)
+
+
+def idle(page: Page) -> None:
+    """Waits until the stream that an input has started is at its end, and drawn."""
+    until(page, "document.querySelector('.bench').ariaBusy !== 'true'")
+    page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+
+
+def test_cold_page_draws_the_numbers_of_the_api(page: Page, url: str) -> None:
+    result = api(url)
+    assert page.evaluate(STD) == stds(result)
+    assert page.evaluate(GRADIENT) == stds(result, "gradient")
+    shares = np.array(page.evaluate(HEAT), float)
+    first = ends(result)[0]["activation"]
+    assert np.nansum(shares[:, 0]) == pytest.approx(1 - first["zeros"] / first["count"])
+
+
+def test_theory_is_drawn_as_the_api_has_it(page: Page, url: str) -> None:
+    result = api(url)
+    predicted = {layer["index"]: layer["activation"] for layer in result["theory"]["layers"]}
+    traces = "document.querySelector('#chart-activations .plot').data"
+    last = [layer["index"] for layer in ends(result)]
+    until(page, f"{traces}[2].y.length")
+    assert page.evaluate(f"{traces}[2].y") == [predicted[i]["std"] for i in last]
+    there_and_back = [predicted[i]["high"] for i in last] + [
+        predicted[i]["low"] for i in last[::-1]
+    ]
+    assert page.evaluate(f"{traces}[1].y") == there_and_back
+    expect(page.locator("#theory")).to_contain_text("σw² = 2.00")
+
+
+def test_streamed_cells_equal_those_that_the_page_makes(page: Page, url: str) -> None:
+    with urllib.request.urlopen(f"{url}/?init=normal&activation=linear&init_scale=0.3") as answer:  # noqa: S310
+        html = answer.read().decode()
+    page.goto(f"{url}/?init=normal&activation=linear&init_scale=0.3")
+    made = page.eval_on_selector_all(
+        "#strip li", "pairs => pairs.map(p => [...p.children].map(c => c.className))"
+    )
+    served = page.evaluate(
+        """html => [...new DOMParser().parseFromString(html, "text/html")
+             .querySelectorAll(".strip-static ol")]
+             .map(row => [...row.children].map(c => c.className.trim()))""",
+        re.sub("<style.*?</style>|<script.*?</script>|<link.*?>", "", html, flags=re.DOTALL),
+    )
+    assert [pair[0] for pair in made] == served[0]
+    assert [pair[1] for pair in made] == served[1][::-1]  # gradients come last to first
+
+
+def test_a_fast_drag_ends_on_the_last_setting(page: Page, url: str) -> None:
+    slider = page.locator("[data-for=c-init_scale]")
+    box = slider.bounding_box()
+    assert box
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.75, y)
+    page.mouse.down()
+    for i in range(40):
+        page.mouse.move(box["x"] + box["width"] * (0.75 - 0.005 * i), y)
+    page.mouse.up()
+    scale = page.locator("#c-init_scale").input_value()
+    idle(page)
+    assert page.evaluate(STD) == stds(api(url, f"init_scale={scale}"))
+    assert parse_qs(urlsplit(page.url).query)["init_scale"] == [scale]
+
+
+def test_back_returns_to_the_setting_before_a_drag(page: Page, url: str) -> None:
+    before = page.evaluate("history.length")
+    slider = page.locator("[data-for=c-init_scale]")
+    slider.focus()
+    done = page.evaluate_handle(f"() => ({{drawn: ({AWAIT})(0.977)}})")
+    page.keyboard.press("ArrowLeft")
+    page.evaluate("handle => handle.drawn", done)
+    page.wait_for_url("**/?init_scale=0.977")
+    assert page.evaluate("history.length") == before + 1
+    done = page.evaluate_handle(f"() => ({{drawn: ({AWAIT})(1)}})")
+    page.go_back()
+    page.evaluate("handle => handle.drawn", done)
+    assert page.evaluate(STD) == stds(api(url))
+    assert page.locator("#c-init_scale").input_value() == "1"
+    page.go_forward()
+    expect(page.locator("#c-init_scale")).to_have_value("0.977")
+
+
+def test_a_reload_restores_everything(page: Page) -> None:
+    page.locator(".presets a", has_text="randn × 0.1: holds").click()
+    settle(page, "hold")
+    page.locator("[data-action=pin]").click()
+    page.locator("#c-depth").fill("20")
+    page.locator("#c-depth").press("Tab")
+    page.locator("#chart-activations").get_by_role("button", name="before φ").click()
+    page.locator("#chart-magnitudes").get_by_role("button", name="weights").click()
+    page.locator("#block-7").click()
+    expect(page.locator("#inspector h2")).to_have_text("Layer 7")
+    page.wait_for_url("**depth=20**layer=7**")
+    page.reload()
+    expect(page.locator("#inspector h2")).to_have_text("Layer 7")
+    expect(page.locator("#c-depth")).to_have_value("20")
+    expect(page.locator("#compare")).to_contain_text("depth5020")
+    for name in ("before φ", "weights"):
+        pressed = page.get_by_role("button", name=name).first
+        expect(pressed).to_have_attribute("aria-pressed", "true")
+    assert len(page.evaluate("document.querySelector('#chart-activations .plot').data[0].y")) == 51
+
+
+@pytest.mark.parametrize(
+    ("preset", "verdict", "cell", "classes"),
+    [
+        ("randn × 1: NaN", "overflow float32 at layer 38", 39, "s-nan"),
+        ("randn × 0.01: zeros", "", 47, "s-zero"),
+        ("randn × 0.1: holds", "hold", 50, "q1"),
+        ("float16 overflow", "overflow float16", 17, "s-"),
+    ],
+)
+def test_presets(page: Page, preset: str, verdict: str, cell: int, classes: str) -> None:
+    link = page.locator(".presets a", has_text=preset)
+    link.click()
+    expect(link).to_have_attribute("aria-current", "true")
+    settle(page, verdict)
+    expect(page.locator(f"#block-{cell} .cell").first).to_have_class(re.compile(rf"cell {classes}"))
+
+
+def test_what_is_not_finite_is_said(page: Page) -> None:
+    page.locator(".presets a", has_text="randn × 1: NaN").click()
+    settle(page, "overflow")
+    notes = page.evaluate(
+        "document.querySelector('#chart-activations .plot').layout.annotations.map(a => a.text)"
+    )
+    assert "Inf 38 · NaN 39" in notes
+    assert any("float32 max" in note for note in notes)
+    expect(page.locator("#chart-gradients .none")).to_contain_text("no finite, nonzero gradient")
+    page.locator("#block-12").click()
+    expect(page.locator("#inspector .all").first).to_have_text("all NaN")
+
+
+def test_inspector_follows_clicks_and_keys(page: Page, url: str) -> None:
+    page.locator("#block-3").click()
+    expect(page.locator("#inspector h2")).to_have_text("Layer 3")
+    page.locator("#strip ol").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#inspector h2")).to_have_text("Layer 4")
+    page.keyboard.press("]")
+    expect(page.locator("#inspector h2")).to_have_text("Layer 5")
+    entry = next(e for e in ends(api(url)) if e["block"] == 5)
+    shown = page.locator("#inspector .figures tbody tr").first.locator("td").all_inner_texts()
+    assert shown[0] == "20\u2009000"
+    assert float(shown[3]) == pytest.approx(entry["activation"]["std"], rel=5e-3)
+    expect(page.locator("#inspector canvas")).to_have_count(4)
+    expect(page.locator("#inspector .rules")).to_contain_text("g · [y > 0]")
+    with page.expect_download() as download:
+        page.locator("#inspector .npy").first.click()
+    array = np.load(io.BytesIO(download.value.path().read_bytes()))
+    assert array.shape == (200, 100)
+    assert float(array.std(ddof=1)) == pytest.approx(entry["activation"]["std"], rel=1e-5)
+
+
+def test_clicking_a_chart_chooses_the_layer(page: Page) -> None:
+    plot = page.locator("#chart-activations .nsewdrag").bounding_box()
+    assert plot
+    page.mouse.move(plot["x"] + plot["width"] / 2, plot["y"] + plot["height"] / 2)
+    page.mouse.click(plot["x"] + plot["width"] / 2, plot["y"] + plot["height"] / 2)
+    expect(page.locator("#inspector h2")).to_have_text("Layer 26")
+    expect(page.locator("#block-26")).to_have_attribute("aria-selected", "true")
+
+
+def test_pin_compares_and_swaps(page: Page, url: str) -> None:
+    page.keyboard.press("k")
+    expect(page.locator("#compare")).to_contain_text("same setting")
+    page.locator("#c-init").select_option("xavier_normal")
+    settle(page, "")
+    expect(page.locator("#compare tbody tr").first).to_contain_text("kaiming_normalxavier_normal")
+    ghost = "document.querySelector('#chart-activations .plot').data[0].y"
+    until(page, f"{ghost}.length === 51")
+    assert page.evaluate(ghost) == stds(api(url))
+    page.keyboard.press("x")
+    expect(page.locator("#c-init")).to_have_value("kaiming_normal")
+    expect(page.locator("#compare tbody tr").first).to_contain_text("xavier_normalkaiming_normal")
+    page.keyboard.press("k")
+    expect(page.locator("#compare")).to_be_hidden()
+
+
+def test_a_bad_value_is_answered_beside_its_control(page: Page, url: str) -> None:
+    page.allowed.append("422")  # type: ignore[attr-defined]
+    box = page.locator("#c-depth")
+    box.fill("5000")
+    message = page.locator("#depth-error")
+    expect(message).to_contain_text("expected a whole number from 1 to 1000")
+    expect(box).to_have_attribute("aria-invalid", "true")
+    assert page.evaluate(STD) == stds(api(url))  # the last good result stays
+    box.fill("3")
+    expect(message).to_have_text("")
+    until(page, f"{STD}.length === 4")
+
+
+def test_a_cold_link_with_bad_values_keeps_them(page: Page, url: str) -> None:
+    page.allowed.append("422")  # type: ignore[attr-defined]
+    answer = page.goto(f"{url}/?depth=many&init=best&width=7")
+    assert answer
+    assert answer.status == 422
+    expect(page.locator("#c-depth")).to_have_value("many")
+    expect(page.locator("#depth-error")).to_contain_text("expected a whole number")
+    expect(page.locator("#c-init")).to_have_value("best")
+    expect(page.locator("#init-error")).to_contain_text("expected one of")
+    expect(page.locator("#c-width")).to_have_value("7")
+    page.locator("#c-depth").fill("4")
+    page.locator("#c-init").select_option("zeros")
+    expect(page.locator("#strip li")).to_have_count(5)
+    page.goto(f"{url}/?colour=red")
+    expect(page.locator("#general-error")).to_contain_text("colour: unknown parameter")
+
+
+def test_dark_by_preference_and_by_choice(page: Page, url: str) -> None:
+    paper = "getComputedStyle(document.body).backgroundColor"
+    line = "document.querySelector('#chart-activations .plot')._fullData[4].line.color"
+    light, blue = page.evaluate(paper), page.evaluate(line)
+    page.emulate_media(color_scheme="dark")
+    until(page, f"{line} !== '{blue}'")
+    dark = page.evaluate(paper)
+    assert dark != light
+    page.locator("[data-theme-toggle]").click()
+    assert page.evaluate(paper) == light
+    page.reload()
+    assert page.evaluate(paper) == light
+
+
+def test_present_mode_is_a_link_too(page: Page) -> None:
+    size = "parseFloat(getComputedStyle(document.documentElement).fontSize)"
+    page.keyboard.press("p")
+    assert page.evaluate(size) == 22
+    assert "present=1" in page.url
+    page.reload()
+    until(page, f"{size} === 22")
+    page.keyboard.press("Escape")
+    assert page.evaluate(size) == 16
+
+
+def test_keys_and_dialogs(page: Page) -> None:
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("?")
+    expect(page.locator("#shortcuts")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#shortcuts")).to_be_hidden()
+    page.get_by_role("button", name="As PyTorch").click()
+    expect(page.locator("#script pre")).to_contain_text("import torch")
+    page.keyboard.press("Escape")
+    page.keyboard.press("c")
+    expect(page.locator("#toast")).to_have_text("Link copied")
+    page.get_by_role("button", name="Copy call").click()
+    expect(page.locator("#toast")).to_have_text("Call copied")
+    assert page.evaluate("navigator.clipboard.readText()").startswith("curl 'http://127.0.0.1")
+    seed = page.locator("#c-seed").input_value()
+    page.keyboard.press("r")
+    expect(page.locator("#c-seed")).not_to_have_value(seed)
+
+
+def test_every_chart_has_pixels(page: Page) -> None:
+    page.locator("#block-3").click()
+    expect(page.locator("#inspector canvas")).to_have_count(4)
+    charts = [
+        f"#chart-{name} .plot" for name in ("activations", "gradients", "magnitudes", "silent")
+    ]
+    for selector in (*charts, "#strip", "#inspector .picture >> nth=0"):
+        shot = page.locator(selector).screenshot()
+        assert coloured(page, shot) > 0.01, selector
+
+
+def coloured(page: Page, png: bytes) -> float:
+    """Share of the pixels that are no shade of grey."""
+    share: float = page.evaluate(
+        """async (bytes) => {
+          const blob = new Blob([new Uint8Array(bytes)], {type: "image/png"});
+          const bitmap = await createImageBitmap(blob);
+          const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+          context.drawImage(bitmap, 0, 0);
+          const {data} = context.getImageData(0, 0, bitmap.width, bitmap.height);
+          let found = 0;
+          for (let i = 0; i < data.length; i += 4) {
+            const pixel = data.subarray(i, i + 3);
+            if (Math.max(...pixel) - Math.min(...pixel) > 24) found++;
+          }
+          return found / (data.length / 4);
+        }""",
+        list(png),
+    )
+    return share
+
+
+@pytest.mark.parametrize("query", ["", "?init=normal&activation=linear&depth=200#layer=12"])
+def test_nothing_is_wider_than_a_phone(page: Page, url: str, query: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{url}/{query}")
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_thousand_layers_stay_usable(page: Page, url: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{url}/?depth=1000&width=10&batch=10&init=orthogonal&activation=linear")
+    expect(page.locator("#strip li")).to_have_count(1001)
+    page.locator("#strip ol").focus()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#inspector h2")).to_have_text("Layer 1000")
+    assert page.locator("#block-1000").bounding_box()["width"] >= 4  # type: ignore[index]
+
+
+def test_without_javascript_the_result_is_there(browser: Any, url: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{url}/?init=normal&activation=linear")
+    expect(page.locator("#verdict h2")).to_contain_text("overflow float32 at layer 38")
+    expect(page.locator(".row-activations .cell")).to_have_count(51)
+    expect(page.locator(".row-activations .cell").nth(38)).to_have_class("cell s-nan")
+    page.locator(".layers summary").click()
+    expect(page.locator("#layers tbody tr")).to_have_count(51)
+    page.locator("#c-depth").fill("4")
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator(".row-activations .cell")).to_have_count(5)
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("query", ["", "?init=normal&activation=linear#layer=12&pin="])
+def test_axe_finds_nothing(page: Page, url: str, scheme: str, query: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto("about:blank")
+    page.goto(f"{url}/{query}")
+    page.wait_for_load_state("networkidle")
+    page.evaluate((TOP / "node_modules" / "axe-core" / "axe.min.js").read_text())
+    found = page.evaluate("axe.run()")
+    assert [
+        (v["id"], [n["html"][:120] for n in v["nodes"][:3]], v["nodes"][0]["failureSummary"])
+        for v in found["violations"]
+    ] == []

@@ -1,0 +1,98 @@
+"""What several tests share: a real server in a thread, with whatever settings a test needs."""
+
+from __future__ import annotations
+
+import os
+
+# Several test processes share the cores: torch's threads would only wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from hypothesis import settings as hypothesis_settings
+
+from app.cli import Server
+from app.compute import Compute
+from app.logs import configure
+from app.main import create_app
+from app.settings import Settings
+
+configure("error", "text")
+# No deadline: a shared machine stalls for longer than any example takes.
+hypothesis_settings.register_profile("shared", deadline=None)
+hypothesis_settings.load_profile("shared")
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server that listens on ``url``, and the application it runs."""
+
+    url: str
+    app: FastAPI
+    client: httpx.Client
+
+    @property
+    def compute(self) -> Compute:
+        return self.app.state.compute
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Return as soon as ``condition()`` holds; fail when it does not within ``seconds``."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition did not come true in time"
+        threading.Event().wait(0.002)
+
+
+@contextmanager
+def running_server(**settings: Any) -> Iterator[RunningServer]:
+    """A server on a free port of 127.0.0.1, warmed up."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    app = create_app(Settings(port=port, **settings))
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5
+    )
+    server = Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    url = f"http://127.0.0.1:{port}"
+    try:
+        with httpx.Client(base_url=url, timeout=60) as client:
+            wait_until(lambda: server.started)
+            wait_until(lambda: client.get("/healthz").status_code == 200, 240)
+            yield RunningServer(url, app, client)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[RunningServer]:
+    """One server for all tests that do not change it."""
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[..., Any]:
+    """``with serve(max_concurrent=1) as server:`` for tests that need their own."""
+    return running_server
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., None]:
+    """``until(condition)`` waits for a condition instead of for a time."""
+    return wait_until
