@@ -26,7 +26,7 @@ def never() -> bool:
     return False
 
 
-class Stopped(Exception):  # noqa: N818  not an error: somebody asked for it
+class Stopped(Exception):
     """The computation was asked to stop before it was done."""
 
 

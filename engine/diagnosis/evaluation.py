@@ -49,7 +49,7 @@ def evaluate(cases: Sequence[dict[str, Any]], *, should_stop: ShouldStop = never
         ``healthy``, ``faulty``, ``undecided`` (how many cases), ``recall``, ``false_alarm_rate``,
         ``rules`` (a row each), ``missed`` and ``false_alarms`` (the specifications).
     """
-    rows = {
+    rows: dict[str, dict[str, Any]] = {
         name: {"rule": name, "hits": 0, "sole": 0, "false_alarms": 0, "warnings": 0}
         for name in RULES
     }

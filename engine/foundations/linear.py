@@ -168,8 +168,13 @@ def random_linear_layer(
     for name, shape in zip("xwb", shapes, strict=True):
         check_cells(name, shape, MAX_CELLS)
     check_cells("y", (batch_size, n_neurons), MAX_CELLS)
-    x, w, b = (torch.randn(shape, generator=generator).mul(10).round().div(10) for shape in shapes)
+    x, w, b = (_tenths(shape, generator) for shape in shapes)
     return linear_layer(x, w, b)
+
+
+def _tenths(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Normal numbers to a tenth; adding zero turns a rounded −0 into 0."""
+    return torch.randn(shape, generator=generator).mul(10).round().div(10).add(0.0)
 
 
 def _check_shapes(x: tuple[int, ...], w: tuple[int, ...], b: tuple[int, ...]) -> None:

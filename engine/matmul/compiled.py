@@ -59,7 +59,7 @@ def _contiguous(matrix: Tensor) -> Matrix:
     growth="m·k·n multiply-adds, one after the other; slower where b outgrows the cache",
     tile="rows",
     memory="none, for operands contiguous in memory",
-    extra_bytes=lambda m, k, n: 0,  # noqa: ARG005
+    extra_bytes=lambda m, k, n: 0,
     kernel=loops_kernel,
 )
 def numba_loops(a: Tensor, b: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def numba_loops(a: Tensor, b: Tensor) -> Tensor:
     tile="rows",
     row_block=BLOCK,
     memory="none, for operands contiguous in memory",
-    extra_bytes=lambda m, k, n: 0,  # noqa: ARG005
+    extra_bytes=lambda m, k, n: 0,
     kernel=blocked_kernel,
 )
 def numba_blocked(a: Tensor, b: Tensor) -> Tensor:

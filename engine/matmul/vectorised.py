@@ -37,7 +37,7 @@ def broadcast(a: Tensor, b: Tensor) -> Tensor:
     growth="m·k·n multiply-adds in BLAS, after a fixed cost for reading the equation",
     tile="whole",
     memory="none: the operands are only viewed differently",
-    extra_bytes=lambda m, k, n: 0,  # noqa: ARG005
+    extra_bytes=lambda m, k, n: 0,
 )
 def einsum(a: Tensor, b: Tensor) -> Tensor:
     """The notation itself."""
@@ -53,7 +53,7 @@ def einsum(a: Tensor, b: Tensor) -> Tensor:
     growth="m·k·n multiply-adds in BLAS",
     tile="whole",
     memory="none: NumPy looks at the tensors' own memory",
-    extra_bytes=lambda m, k, n: 0,  # noqa: ARG005
+    extra_bytes=lambda m, k, n: 0,
 )
 def numpy(a: Tensor, b: Tensor) -> Tensor:
     """Without a copy there and back."""
@@ -69,7 +69,7 @@ def numpy(a: Tensor, b: Tensor) -> Tensor:
     growth="m·k·n multiply-adds in BLAS",
     tile="whole",
     memory="none of its own; BLAS packs blocks into small buffers it keeps",
-    extra_bytes=lambda m, k, n: 0,  # noqa: ARG005
+    extra_bytes=lambda m, k, n: 0,
 )
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """The operator."""

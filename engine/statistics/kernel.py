@@ -39,6 +39,8 @@ __all__ = [
     "chunk64",
     "finish32",
     "finish64",
+    "whole32",
+    "whole64",
 ]
 
 BLOCK = 4096
@@ -430,3 +432,17 @@ def finish64(records: int, rows: int, normal: int, address: int, size: int) -> N
         moments = _moments(x, bits, MAGNITUDE64, INFINITY64, scale)
     _conclude(state[0], moments, scale, values)
     _trim(state, histogram, normal)
+
+
+@kernel
+def whole32(address: int, size: int, record: int, counters: int, normal: int) -> None:
+    """``chunk32`` and ``finish32`` of a tensor that is one chunk, entered once."""
+    chunk32(address, size, record, counters)
+    finish32(record, 1, normal)
+
+
+@kernel
+def whole64(address: int, size: int, record: int, counters: int, normal: int) -> None:
+    """``chunk64`` and ``finish64`` likewise."""
+    chunk64(address, size, record, counters)
+    finish64(record, 1, normal, address, size)

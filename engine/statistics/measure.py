@@ -14,7 +14,7 @@ from engine.statistics.activity import units
 from engine.statistics.columns import distinct_columns
 from engine.statistics.fallback import statistics_torch
 from engine.statistics.kernel import LOWEST32, LOWEST64, STATE
-from engine.statistics.reading import read
+from engine.statistics.reading import LARGE, read
 from engine.statistics.record import Histogram, Statistics
 
 __all__ = ["statistics", "warm_up"]
@@ -119,3 +119,5 @@ def warm_up() -> None:
         statistics(sample)
         units(sample)
         distinct_columns(sample)
+    for dtype in (torch.float32, torch.float64):
+        statistics(torch.zeros(LARGE, dtype=dtype))

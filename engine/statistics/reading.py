@@ -21,9 +21,11 @@ from engine.statistics.kernel import (
     chunk64,
     finish32,
     finish64,
+    whole32,
+    whole64,
 )
 
-__all__ = ["read"]
+__all__ = ["LARGE", "read"]
 
 CHUNK = 1 << 18
 """Entries that a thread reads at a time, when a tensor is large enough for several."""
@@ -52,7 +54,7 @@ _scratch = _Scratch()
 def read(address: int, size: int, wide: bool, normal: int) -> Any:
     """The answer of ``finish32`` or ``finish64`` about the floats at ``address``.
 
-    The array belongs to the calling thread, which overwrites it in its next call.
+    The array may belong to the calling thread, which overwrites it in its next call.
 
     Args:
         address: of the first entry; the caller keeps the memory alive.
@@ -61,17 +63,15 @@ def read(address: int, size: int, wide: bool, normal: int) -> Any:
         normal: index of the smallest normal number's exponent.
     """
     record, _, at, counters = _scratch.wide if wide else _scratch.narrow
-    rows = 1
     if size < LARGE:
-        (chunk64 if wide else chunk32)(address, size, at, counters)
-    else:
-        records = _read_chunks(address, size, wide)
-        record, at, rows = records[0], records.ctypes.data, len(records)
+        (whole64 if wide else whole32)(address, size, at, counters, normal)
+        return record
+    records = _read_chunks(address, size, wide)
     if wide:
-        finish64(at, rows, normal, address, size)
+        finish64(records.ctypes.data, len(records), normal, address, size)
     else:
-        finish32(at, rows, normal)
-    return record
+        finish32(records.ctypes.data, len(records), normal)
+    return records[0]
 
 
 def _read_chunks(address: int, size: int, wide: bool) -> Any:

@@ -87,7 +87,7 @@ def _fixed() -> torch.Generator:
 
 
 @rule(
-    formula=f"share of entries with |φ'| under 1 % of its peak exceeds that of a standard normal "
+    formula=f"share of entries with φ' under 1 % of its peak exceeds that of a standard normal "
     f"signal by more than {SATURATED:.0%}",
     source="Glorot & Bengio 2010",
     help="Judged from the derivative, for every activation alike; ReLU's half of zeros is its "
@@ -125,7 +125,7 @@ def saturation(evidence: Evidence) -> Sequence[Finding]:
 
 
 @rule(
-    formula=f"|mean| > {SHIFTED:g} · std after a block, with no norm to remove it",
+    formula=f"size of the mean > {SHIFTED:g} · std after a block, with no norm to remove it",
     source="LeCun et al. 1998 (Efficient BackProp), section 4.3",
     help="A note, never a fault by itself: most of the signal's power is the same for all units.",
 )
