@@ -30,7 +30,7 @@ class Stopped(Exception):
     """The computation was asked to stop before it was done."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ForwardStep:
     """A layer's input and output have been computed; ``x`` is its input."""
 
@@ -47,7 +47,7 @@ class LossStep:
     loss: Tensor
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BackwardStep:
     """The gradient by a layer's output, and in ``layer.gradients`` those by its parameters."""
 

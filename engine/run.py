@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from engine.agreement import gradient_agreement
 from engine.diagnosis import (
     Evidence,
     Finding,
@@ -171,7 +172,8 @@ def run(
                 yield FindingEvent(finding)
     theory = predicted(experiment)
     baseline = network.loss.baseline(network.target)
-    evidence = Evidence(experiment, records, theory, loss, baseline)
+    agreement = gradient_agreement(experiment, should_stop=should_stop)
+    evidence = Evidence(experiment, records, theory, loss, baseline, agreement)
     findings = diagnose(evidence)
     for finding in findings:
         yield FindingEvent(finding)

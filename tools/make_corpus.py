@@ -2,10 +2,10 @@
 
 Two things are simulated, neither of which the diagnosis looks at:
 
-- does it train? 150 full-batch steps by PyTorch's autograd, with the best of three learning rates of
+- does it train? 300 full-batch steps by PyTorch's autograd, with the best of three learning rates of
   Adam and with the best of four of SGD with momentum; it learned if the loss fell below 0.6 of that
   of the best constant output, it did not if it stayed above 0.9 (a rate that gained less than 3 %
-  in 50 steps is given up);
+  in 150 steps is given up);
 - does its number format hold? In its own dtype every weight gradient is finite and points within 45
   degrees of where autograd's does in float64.
 
@@ -35,8 +35,8 @@ from engine.network import LayerInfo, Network
 from engine.passes import BackwardStep, ForwardStep, passes
 
 PATH = Path(__file__).parent.parent / "engine" / "diagnosis" / "corpus.json"
-STEPS = 150  # full-batch steps: enough for a 50 layer network to leave the constant predictor
-PATIENCE = 50  # steps after which a learning rate that gained under 3 % is given up
+STEPS = 300  # full-batch steps: enough for a 50 layer network to leave the constant predictor
+PATIENCE = 150  # steps after which a learning rate that gained under 3 % is given up
 LEARNED = 0.6  # of the constant predictor's loss: below this something was learned
 STUCK = 0.9  # of the same: above this nothing was
 AGREE = 0.7  # cosine of a weight gradient with float64's: within 45 degrees

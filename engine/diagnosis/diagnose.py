@@ -37,9 +37,7 @@ def diagnose(evidence: Evidence) -> list[Finding]:
             consequences=[*root.consequences, finding],
             severity=max(root.severity, finding.severity, key=SEVERITIES.index),
         )
-    return sorted(
-        roots, key=lambda f: (-SEVERITIES.index(f.severity), -len(explained_by(f.rule)))
-    )
+    return sorted(roots, key=lambda f: (-SEVERITIES.index(f.severity), -len(explained_by(f.rule))))
 
 
 @cache

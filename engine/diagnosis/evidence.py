@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -45,6 +45,8 @@ class Evidence:
     loss: float | None = None
     baseline: float | None = None
     """The loss of the best constant output."""
+    agreement: Mapping[int, float] | None = None
+    """Cosine of each linear layer's weight gradient with float32's; narrow formats only."""
 
     @cached_property
     def ends(self) -> list[LayerRecord]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from engine.agreement import gradient_agreement
 from engine.cost import cost
 from engine.diagnosis.diagnose import diagnose
 from engine.diagnosis.evidence import Evidence
@@ -67,7 +68,8 @@ def measure(experiment: Experiment, should_stop: ShouldStop = never) -> Evidence
         else:
             loss = float(step.loss)
     baseline = network.loss.baseline(network.target)
-    return Evidence(experiment, records, predicted(experiment), loss, baseline)
+    agreement = gradient_agreement(experiment, should_stop=should_stop)
+    return Evidence(experiment, records, predicted(experiment), loss, baseline, agreement)
 
 
 def candidates(experiment: Experiment, finding: Finding) -> Iterator[Change]:

@@ -14,7 +14,7 @@ __all__ = ["Histogram", "Statistics"]
 Counts = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen: that would double the cost of making one
 class Histogram:
     """How many nonzero finite entries lie in [2^e, 2^(e+1)), for every exponent e, by sign.
 
@@ -51,9 +51,6 @@ class Histogram:
             and np.array_equal(self.negative, other.negative)
         )
 
-    def __hash__(self) -> int:
-        return hash((self.first, self.positive.tobytes(), self.negative.tobytes()))
-
     def to_dict(self) -> dict[str, list[int]]:
         """The JSON form: lists of equal length."""
         return {
@@ -76,7 +73,7 @@ class Histogram:
         return Histogram(first, counts[0], counts[1])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would double the cost of making one, hundreds a run
 class Statistics:
     """Everything about one tensor, over its finite entries; what is not finite is counted.
 

@@ -19,7 +19,7 @@ from engine.records import saturation as flat_share
 __all__ = ["mean_shift", "rank_collapse", "saturated_by_nature", "saturation"]
 
 VARIATION_WARN = 3e-3  # of the signal differs between samples; healthy nets of the corpus: more
-VARIATION_ERROR = 1e-4  # nothing that 150 steps of any optimiser could amplify
+VARIATION_ERROR = 1e-4  # nothing that 300 steps of any optimiser could amplify
 SATURATED = 0.5  # share of entries flat beyond what a standard normal signal would have
 SHIFTED = 5.0  # |mean|/std: the mean is 96 % of the signal's power
 
@@ -76,7 +76,7 @@ def saturated_by_nature(activation: str) -> float:
     """The share of flat entries that ``activation`` has on a standard normal signal."""
     levels = (torch.arange(2048, dtype=torch.float64) + 0.5) / 2048
     normal = math.sqrt(2) * torch.erfinv(2 * levels - 1)
-    # 32 rows are looked at: spread the quantiles over them
+    # a few rows are looked at: the quantiles are spread over all
     return (
         flat_share(activation, normal[torch.randperm(2048, generator=_fixed())].view(32, 64)) or 0
     )

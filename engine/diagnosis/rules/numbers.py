@@ -15,8 +15,9 @@ from engine.statistics import Statistics
 __all__ = ["output_scale", "precision_loss"]
 
 LAST_BITS = 2  # bits left of a number under four times the smallest
-LOST_WARN = 0.05  # one gradient entry in twenty with no more than those
-LOST_ERROR = 0.5  # half of them
+LOST = 0.5  # half of a gradient's entries with no more than those
+AGREE_WARN = 0.9  # cosine: 26 degrees away from float32's gradient
+AGREE_ERROR = 0.7  # cosine: 45 degrees; a step gains less than it strays
 RATIO_WARN = 100.0  # times the loss of the best constant output, before the first step
 RATIO_ERROR = 1000.0  # healthy networks of the corpus start at 520 times or less
 
@@ -33,33 +34,60 @@ def _lost(s: Statistics, smallest: int) -> float:
 
 
 @rule(
-    formula=f"share of a block's gradient entries below {2**LAST_BITS} times the smallest number "
-    f"> {LOST_ERROR:.0%} (warning: {LOST_WARN:.0%})",
+    formula=f"cosine of a weight gradient with float32's < {AGREE_ERROR:g} (warning: "
+    f"{AGREE_WARN:g}); in float32 and float64: more than {LOST:.0%} of a block's gradient entries "
+    f"below {2**LAST_BITS} times the smallest number",
     source="Micikevicius et al. 2018, Mixed precision training",
-    help="There numbers have two bits left, or are zero. With half the entries there the gradient "
-    "points elsewhere than it should; counted from the histogram of exponents.",
+    help="Narrow formats are run in float32 beside, from the same weights: what counts is where the "
+    "gradient points. The wide formats are judged by their exponents: near the smallest number "
+    "two bits are left, below it nothing.",
 )
 def precision_loss(evidence: Evidence) -> Sequence[Finding]:
-    """Gradients too small for the number format."""
+    """Gradients that the number format turns away or loses."""
     e = evidence.experiment
     smallest = math.frexp(torch.finfo(e.torch_dtype).smallest_normal)[1] - 1
     smallest -= round(-math.log2(torch.finfo(e.torch_dtype).eps))
-    shares = [(r, _lost(r.gradient, smallest)) for r in evidence.ends if r.gradient is not None]
-    lost = [(r, share) for r, share in shares if share > LOST_WARN]
-    if not lost:
-        return []
-    worst, share = max(lost, key=lambda pair: pair[1])
-    severity: Severity = "error" if share > LOST_ERROR else "warning"
+    shares = {r.info.index: _lost(r.gradient, smallest) for r in evidence.ends if r.gradient}
+    worst_share = max(shares.values(), default=0.0)
+    if evidence.agreement is not None:
+        turned = {i: c for i, c in evidence.agreement.items() if c < AGREE_WARN}
+        if not turned:
+            return []
+        index = min(turned, key=lambda i: turned[i])
+        severity: Severity = "error" if turned[index] < AGREE_ERROR else "warning"
+        title = f"{e.dtype} turns the gradient of layer {evidence.records[index].info.block} away"
+        text = (
+            f"The cosine between this layer's weight gradient in {e.dtype} and in float32, from "
+            f"the same weights, is {turned[index]:.2g}. {worst_share:.0%} of the gradient's "
+            f"entries in the worst layer are near or below {e.dtype}'s smallest number, 2^{smallest}."
+        )
+        concerned = sorted(turned)
+    else:
+        concerned = [i for i, share in shares.items() if share > LOST]
+        if not concerned:
+            return []
+        severity = "error"
+        index = max(concerned, key=lambda i: shares[i])
+        block = evidence.records[index].info.block
+        title = f"{shares[index]:.0%} of layer {block}'s gradient is lost in {e.dtype}"
+        text = (
+            f"{e.dtype}'s smallest number is 2^{smallest}; near it two bits are left, below it "
+            "nothing. A wider format or a larger loss keeps them."
+        )
+    first, last = evidence.records[concerned[0]].info, evidence.records[concerned[-1]].info
     return [
         Finding(
-            rule="precision_loss", severity=severity,
-            title=f"{share:.0%} of layer {worst.info.block}'s gradient is lost in {e.dtype}",
-            explanation=f"{e.dtype}'s smallest number is 2^{smallest}; near it two bits are left, "
-            "below it nothing. A larger loss scale or a wider format keeps it.",
-            direction="backward", layers=(lost[0][0].info.index, lost[-1][0].info.index),
-            blocks=(lost[0][0].info.block, lost[-1][0].info.block),
-            evidence={"worst_share": share, "layers": len(lost), "smallest_exponent": smallest},
-            threshold={"warning_share": LOST_WARN, "error_share": LOST_ERROR}, chart="magnitudes",
+            rule="precision_loss", severity=severity, title=title, explanation=text,
+            direction="backward", layers=(first.index, last.index),
+            blocks=(first.block, last.block),
+            evidence={
+                "worst_share_lost": worst_share,
+                "worst_cosine": min(evidence.agreement.values()) if evidence.agreement else None,
+                "smallest_exponent": smallest,
+            },
+            threshold={"cosine_error": AGREE_ERROR, "cosine_warning": AGREE_WARN,
+                       "share_lost": LOST},
+            chart="magnitudes",
         )
     ]  # fmt: skip
 

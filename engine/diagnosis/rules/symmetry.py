@@ -32,7 +32,7 @@ def symmetry(evidence: Evidence) -> Sequence[Finding]:
     alike = [
         r.info
         for r in evidence.linears
-        if r.info.block <= depth and r.distinct_units == 1 and r.distinct_gradients in (None, 1)
+        if r.info.block <= depth and r.units_alike and r.gradients_alike is not False
     ]
     if not alike:
         return []

@@ -36,8 +36,8 @@ FAULTY = {
     "saturation": Experiment(activation="hardtanh", init="normal", depth=5),
     "dead_units": Experiment(activation="relu", bias_std=5, init_scale=0.01, depth=4),
     "precision_loss": Experiment(
-        activation="linear", init="lecun_normal", dtype="float16", batch=2000, init_scale=0.7,
-        depth=8,
+        activation="gelu", init="kaiming_uniform", init_scale=0.037, norm="rms", width=64,
+        data="digits", dtype="bfloat16", batch=48, seed=539,
     ),
     "output_scale": Experiment(activation="linear", init="normal", depth=2),
     "mean_shift": Experiment(activation="sigmoid", init="lsuv", init_scale=0.02, depth=1),
