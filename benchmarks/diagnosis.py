@@ -30,6 +30,11 @@ def main() -> None:
         f"{table['faulty']} faulty: recall {table['recall']:.3f}; {table['healthy']} healthy: "
         f"false alarms {table['false_alarm_rate']:.3f}; {table['undecided']} in between, left out"
     )
+    held = table["held_out"]
+    print(
+        f"drawn after the thresholds were set: {held['missed']} of {held['faulty']} faulty "
+        f"missed, {held['false_alarms']} of {held['healthy']} healthy alarmed"
+    )
     for case in table["missed"]:
         print("missed", json.dumps(case))
     for case in table["false_alarms"]:

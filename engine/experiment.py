@@ -222,6 +222,10 @@ class Experiment(BaseModel):
             return cls.model_validate(dict(body), strict=True)
         except ValidationError as error:
             raise InvalidExperiment(_translate(error)) from None
+        except UnicodeEncodeError as error:  # half a surrogate pair, which JSON may hold
+            raise InvalidExperiment(
+                [_error("body", "expected text that UTF-8 can hold", error.object)]
+            ) from None
 
     @classmethod
     def from_strings(cls, pairs: Iterable[tuple[str, str]]) -> Experiment:

@@ -1,19 +1,19 @@
-"""Makes the corpus on which the diagnosis is measured: specifications with a simulated truth.
+"""Makes the corpus on which the diagnosis is measured: specifications and their simulated truth.
 
 Two things are simulated, neither of which the diagnosis looks at:
 
-- does it train? 300 full-batch steps by PyTorch's autograd, with the best of three learning rates of
-  Adam and with the best of four of SGD with momentum; it learned if the loss fell below 0.6 of that
-  of the best constant output, it did not if it stayed above 0.9 (a rate that gained less than 3 %
-  in 150 steps is given up);
-- does its number format hold? In its own dtype every weight gradient is finite and points within 45
-  degrees of where autograd's does in float64.
+- does it train? 300 full-batch steps by PyTorch's autograd, with the best of three learning rates
+  of Adam and with the best of four of SGD with momentum; it learned if the loss fell below 0.6 of
+  that of the best constant output, it did not if it stayed above 0.9 (a rate that gained less than
+  3 % in 150 steps is given up);
+- does its number format hold? In its own dtype every weight gradient is finite and points within
+  45 degrees of where autograd's does in float64.
 
-*Healthy*: both Adam and SGD learn and the format holds. *Faulty*: neither learns, or the format does
-not hold. In between (only one optimiser learns, or slowly) there is no truth to be held against;
-such specifications are left out, and counted. ``python -m tools.make_corpus`` draws specifications over all
-activations, inits, depths, norms, residual, number formats and losses until it has enough of both,
-and writes ``engine/diagnosis/corpus.json``.
+*Healthy*: both Adam and SGD learn and the format holds. *Faulty*: neither learns, or the format
+does not hold. In between (only one optimiser learns, or slowly) there is no truth to be held
+against; such specifications are left out, and counted. ``python -m tools.make_corpus`` draws
+specifications over all activations, inits, depths, norms, residual sums, number formats and losses
+until it has enough of both, and writes ``engine/diagnosis/corpus.json``.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def evaluate(cases: Sequence[dict[str, Any]], *, should_stop: ShouldStop = never
     A case counts as found faulty if any finding is an error. Per rule: ``hits``, the faulty cases
     in which it found an error (as a cause or as a consequence); ``sole``, those in which no other
     rule did; ``false_alarms``, the healthy cases in which it did; ``warnings``, the healthy cases
-    in which it found less.
+    in which it found less. ``held_out`` counts apart the cases drawn after the thresholds were set.
 
     Returns:
         ``healthy``, ``faulty``, ``undecided`` (how many cases), ``recall``, ``false_alarm_rate``,
@@ -53,6 +53,7 @@ def evaluate(cases: Sequence[dict[str, Any]], *, should_stop: ShouldStop = never
         name: {"rule": name, "hits": 0, "sole": 0, "false_alarms": 0, "warnings": 0}
         for name in RULES
     }
+    held_out = {"healthy": 0, "faulty": 0, "missed": 0, "false_alarms": 0}
     missed: list[dict[str, Any]] = []
     alarms: list[dict[str, Any]] = []
     for case in cases:
@@ -67,6 +68,10 @@ def evaluate(cases: Sequence[dict[str, Any]], *, should_stop: ShouldStop = never
         if case["healthy"]:
             for name in _rules(findings, "warning"):
                 rows[name]["warnings"] += 1
+        if case.get("held_out"):
+            held_out["healthy" if case["healthy"] else "faulty"] += 1
+            held_out["missed"] += not case["healthy"] and not errors
+            held_out["false_alarms"] += case["healthy"] and bool(errors)
         if case["healthy"] and errors:
             alarms.append({"experiment": case["experiment"], "rules": sorted(errors)})
         if not case["healthy"] and not errors:
@@ -79,6 +84,7 @@ def evaluate(cases: Sequence[dict[str, Any]], *, should_stop: ShouldStop = never
         "undecided": truths.count(None),
         "recall": 1 - len(missed) / faulty if faulty else None,
         "false_alarm_rate": len(alarms) / healthy if healthy else None,
+        "held_out": held_out,
         "rules": list(rows.values()),
         "missed": missed,
         "false_alarms": alarms,

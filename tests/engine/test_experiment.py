@@ -65,6 +65,11 @@ def test_json_wants_an_object(body):
     assert errors_of(lambda: Experiment.from_json(body))[0]["field"] == "body"
 
 
+def test_half_a_surrogate_pair_is_refused():
+    assert errors_of(lambda: Experiment.from_json({"activation": "\ud800"}))
+    assert errors_of(lambda: Experiment.from_json({"\ud800": 1}))
+
+
 def test_digits_have_64_features_and_1797_samples():
     assert Experiment(data="digits", inputs=64).n_inputs == 64
     assert Experiment(data="digits", width=30).n_inputs == 64

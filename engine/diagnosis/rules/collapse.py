@@ -19,6 +19,7 @@ from engine.records import saturation as flat_share
 __all__ = ["mean_shift", "rank_collapse", "saturated_by_nature", "saturation"]
 
 VARIATION_WARN = 3e-3  # of the signal differs between samples; healthy nets of the corpus: more
+ORDERED_DECADES = 2.0  # that the gradient loses on its way back: the ordered phase, both ways
 VARIATION_ERROR = 1e-4  # nothing that 300 steps of any optimiser could amplify
 SATURATED = 0.5  # share of entries flat beyond what a standard normal signal would have
 SHIFTED = 5.0  # |mean|/std: the mean is 96 % of the signal's power
@@ -37,7 +38,8 @@ def _variation(record: LayerRecord) -> float | None:
 
 @rule(
     formula=f"√(1 − mean cosine between samples) after the last block < {VARIATION_ERROR:g} or "
-    f"half the rounding error (warning: {VARIATION_WARN:g}), and shrinking with depth",
+    f"half the rounding error; where the gradient vanishes too < {VARIATION_WARN:g}, elsewhere a "
+    f"warning",
     source="Schoenholz et al. 2017; Dong, Cordonnier & Loukas 2021",
     help="All inputs map to (nearly) the same output: there is no signal left to learn from. The "
     "figures are those below which no network of the corpus trained.",
@@ -50,6 +52,9 @@ def rank_collapse(evidence: Evidence) -> Sequence[Finding]:
         return []
     (first, at_first), (last, at_last) = known[0], known[-1]
     limit = max(VARIATION_ERROR, torch.finfo(evidence.experiment.torch_dtype).eps / 2)
+    back = evidence.backward_trend
+    if back is not None and back.span >= ORDERED_DECADES and back.slope > 3 * back.error:
+        limit = max(limit, VARIATION_WARN)  # nothing comes back to undo it
     severity: Severity = "error" if at_last < limit else "warning"
     if at_last >= max(VARIATION_WARN, limit):
         return []

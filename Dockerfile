@@ -1,0 +1,50 @@
+# Layerscope in a container: docker build -t layerscope . && docker run --rm -p 8000:8000 layerscope
+#
+# CPU-only torch: --build-arg TORCH_INDEX_URL=<a package index with CPU wheels>
+
+# The browser's libraries, compressed.
+FROM node:20-slim AS assets
+WORKDIR /src
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts --omit=dev --no-audit --no-fund
+COPY tools/vendor.mjs tools/
+RUN npm run assets
+
+# The wheel, and everything it needs, in one prefix.
+FROM python:3.11-slim AS build
+ARG TORCH_INDEX_URL=""
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /src
+RUN python -m venv /opt/layerscope
+COPY constraints.txt ./
+# torch first and alone: it is most of the image, and changes least often
+RUN /opt/layerscope/bin/pip install --constraint constraints.txt \
+    ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} torch
+COPY LICENSE README.md hatch_build.py pyproject.toml ./
+COPY engine engine
+COPY app app
+COPY templates templates
+COPY static static
+COPY --from=assets /src/static/vendor static/vendor
+RUN /opt/layerscope/bin/pip wheel --no-deps --wheel-dir /wheels . \
+    && /opt/layerscope/bin/pip install --constraint constraints.txt \
+       ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} /wheels/*.whl
+
+FROM python:3.11-slim AS runtime
+RUN useradd --system --create-home --uid 10001 layerscope \
+    && install --directory --owner=layerscope /data /var/cache/layerscope
+COPY --from=build /opt/layerscope /opt/layerscope
+ENV PATH=/opt/layerscope/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    NUMBA_CACHE_DIR=/var/cache/layerscope \
+    LAYERSCOPE_DATA_DIR=/data \
+    LAYERSCOPE_LOG_FORMAT=json
+USER layerscope
+WORKDIR /data
+# Compiles the kernels into the cache; a machine with another processor compiles them again at start.
+RUN layerscope warm-up
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
+    CMD ["python", "-m", "app.probe"]
+CMD ["layerscope", "serve", "--host", "0.0.0.0"]

@@ -1,0 +1,112 @@
+# `make serve` sets up whatever is missing and starts; `make` lists the rest.
+#
+# PYTHON            the interpreter to make .venv with (3.11 or newer)
+# TORCH_INDEX_URL   a further package index, for example one with CPU-only torch
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_VERSION := 26.3
+# The one version chosen by hand: gigabytes, and not every index has every build of it.
+TORCH_VERSION := 2.13.0
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TORCH_INDEX_URL ?=
+INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
+JOBS ?= 2
+export LAYERSCOPE_CHROMIUM ?= $(shell command -v chromium)
+
+FIND_PYTHON = for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
+	if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
+	then break; fi; python=; done; \
+	if [ -z "$$python" ]; then \
+	echo "Python 3.11, 3.12 or 3.13 was not found; install one or set PYTHON=/path/to/python." >&2; \
+	exit 1; fi
+
+.PHONY: help setup serve test test-fast test-browser check bench shots lock assets clean
+
+help: ## List what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: .make/python .make/assets ## Install everything but the browser
+
+serve: setup ## Serve on http://127.0.0.1:8000
+	exec $(BIN)/layerscope serve
+
+test: test-fast test-browser ## All tests
+
+test-fast: setup ## All tests but those in a browser
+	$(BIN)/pytest -q -n $(JOBS) -m "not browser"
+
+test-browser: setup .make/chromium ## Tests in Chromium
+	$(BIN)/pytest -q -m browser
+
+check: setup ## Lint, format, types, imports, scripts, Dockerfile
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	for file in $$(find static/js tools -name '*.js' -o -name '*.mjs'); do node --check "$$file"; done
+	# the linter's grammar of HEALTHCHECK ends at the hyphen of --start-period
+	sed 's/--start-period=[0-9]*s //' Dockerfile | node_modules/.bin/dockerfilelint
+
+bench: setup .make/chromium ## All benchmarks, each as ratios
+	for file in benchmarks/*.py; do \
+		name=$$(basename "$$file" .py); \
+		if [ "$$name" != __init__ ]; then echo "== $$name"; $(BIN)/python -m "benchmarks.$$name"; fi; \
+	done
+
+shots: setup .make/chromium ## Screenshots of every page into shots/
+	$(BIN)/python -m tests.browser.shots
+
+assets: .make/assets ## The browser's libraries into static/vendor
+
+lock: ## Resolve every dependency anew into constraints.txt and package-lock.json
+	rm -rf .make/lock
+	mkdir -p .make
+	$(FIND_PYTHON); "$$python" -m venv .make/lock
+	.make/lock/bin/python -m pip install --quiet "pip==$(PIP_VERSION)"
+	.make/lock/bin/python -m pip install --quiet $(INDEX) "torch==$(TORCH_VERSION)" --group dev .
+	(echo "# Every package, direct or not, at the version the tests run with. Written by \`make lock\`."; \
+	.make/lock/bin/python -m pip freeze --exclude layerscope | sed -E 's/\+[a-z0-9.]+$$//' | \
+	grep -vE '^(cuda|nvidia|triton)') > .make/constraints.txt
+	mv .make/constraints.txt constraints.txt
+	rm -rf .make/lock
+	npm install --package-lock-only --ignore-scripts --no-audit --no-fund
+
+clean: ## Remove whatever was made here, but not data/
+	rm -rf $(VENV) node_modules static/vendor .make build dist shots .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.make/venv:
+	mkdir -p .make
+	if [ ! -x $(BIN)/python ]; then $(FIND_PYTHON); "$$python" -m venv $(VENV); fi
+	$(PIP) install --quiet "pip==$(PIP_VERSION)"
+	touch $@
+
+.make/python: .make/venv pyproject.toml constraints.txt
+	$(PIP) install --quiet $(INDEX) --constraint constraints.txt --group dev --editable .
+	touch $@
+
+.make/node: package.json package-lock.json
+	mkdir -p .make
+	command -v npm >/dev/null || { echo "npm was not found; install Node.js 20 or newer." >&2; exit 1; }
+	npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+.make/assets: .make/node tools/vendor.mjs
+	npm run --silent assets
+	touch $@
+
+.make/chromium:
+	mkdir -p .make
+	if ! command -v chromium >/dev/null; then \
+		if ! command -v apt-get >/dev/null; then \
+			echo "Chromium was not found; install it as \`chromium\` on the PATH." >&2; exit 1; fi; \
+		sudo=; if [ "$$(id -u)" != 0 ]; then sudo="sudo -n"; fi; \
+		$$sudo apt-get update -qq; $$sudo apt-get install -y -qq chromium || { \
+			echo "Chromium could not be installed; run: sudo apt-get install chromium" >&2; exit 1; }; \
+	fi
+	touch $@

@@ -1,0 +1,200 @@
+"""The wheel: carries everything, and runs far away from the checkout."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from pathlib import Path
+
+import httpx
+import pytest
+
+TOP = Path(__file__).resolve().parents[1]
+SOURCES = ("LICENSE", "README.md", "app", "engine", "hatch_build.py", "package-lock.json",
+           "package.json", "pyproject.toml", "static", "templates", "tools")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """The sources, without anything that was made in the checkout."""
+    target = tmp_path_factory.mktemp("checkout")
+    for name in SOURCES:
+        source = TOP / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, target / name, ignore=ignored)
+        else:
+            shutil.copy(source, target / name)
+    return target
+
+
+def build(checkout, target, path=os.environ["PATH"]):
+    command = [
+        "-m",
+        "pip",
+        "wheel",
+        ".",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        target,
+    ]
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": path, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+    )
+
+
+@pytest.fixture(scope="module")
+def wheel(copy, tmp_path_factory):
+    target = tmp_path_factory.mktemp("wheel")
+    done = build(copy, target)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = target.glob("*.whl")
+    return found
+
+
+def test_it_carries_templates_and_assets(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    for folder in ("templates", "static"):
+        for file in (TOP / folder).rglob("*"):
+            if file.is_file():
+                assert f"app/resources/{file.relative_to(TOP).as_posix()}" in names
+    assert "app/resources/static/vendor/plotly-cartesian.min.js.br" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert not [n for n in names if n.startswith(("tests/", "benchmarks/", "tools/"))]
+
+
+def test_it_serves_from_another_directory(wheel, tmp_path):
+    installed, elsewhere = tmp_path / "installed", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            installed,
+            wheel,
+        ],
+        check=True,
+        capture_output=True,
+    )
+    ours = os.pathsep.join((str(installed), sysconfig.get_path("purelib")))
+    process = subprocess.Popen(
+        [sys.executable, installed / "bin" / "layerscope", "serve", "--port", "0"],
+        cwd=elsewhere,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": ours, "LAYERSCOPE_WARM_UP": "false",
+             "NUMBA_CACHE_DIR": str(tmp_path / "numba")},
+    )  # fmt: skip
+    try:
+        url, lines = None, []
+        while url is None:
+            assert select.select([process.stderr], [], [], 120)[0], lines
+            lines.append(process.stderr.readline().decode())
+            assert lines[-1], lines
+            url = re.search(r"http://127\.0\.0\.1:\d+", lines[-1])
+        with httpx.Client(base_url=url[0], timeout=200) as client:
+            assert client.get("/healthz").json()["version"] == project()["version"]
+            page = client.get("/")
+            assert page.status_code == 200
+            assets = re.findall(r'"(/static/[0-9a-f]{12}/[^"]+)"', page.text)
+            assert any(asset.endswith("plotly-cartesian.min.js") for asset in assets)
+            for asset in assets:
+                answer = client.get(asset)
+                assert answer.status_code == 200, asset
+                assert "immutable" in answer.headers["cache-control"], asset
+            assert client.get("/docs").status_code == 200
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stderr.close()
+    assert list(elsewhere.iterdir()) == [], "nothing is written where it was started"
+
+
+def test_without_vendor_files_and_without_npm_the_build_says_what_to_do(copy, tmp_path):
+    shutil.copytree(copy, tmp_path / "bare", ignore=shutil.ignore_patterns("vendor"))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = build(tmp_path / "bare", tmp_path / "wheels", path=str(empty))
+    assert done.returncode != 0
+    assert "npm was not found" in done.stdout + done.stderr
+
+
+def test_without_vendor_files_npm_is_asked(copy, tmp_path):
+    shutil.copytree(copy, tmp_path / "bare", ignore=shutil.ignore_patterns("vendor"))
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    npm = tools / "npm"
+    npm.write_text(
+        "#!/bin/sh\n"
+        'echo "$@" >> npm-calls\n'
+        "mkdir -p static/vendor && echo made > static/vendor/plotly-cartesian.min.js\n"
+    )
+    npm.chmod(0o755)
+    done = build(tmp_path / "bare", tmp_path / "wheels", path=f"{tools}:/usr/bin:/bin")
+    assert done.returncode == 0, done.stdout + done.stderr
+    calls = (tmp_path / "bare" / "npm-calls").read_text().splitlines()
+    assert calls == ["ci --ignore-scripts --no-audit --no-fund", "run assets"]
+    (wheel,) = (tmp_path / "wheels").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read("app/resources/static/vendor/plotly-cartesian.min.js") == b"made\n"
+
+
+def project():
+    return tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+
+
+def requirements():
+    groups = tomllib.loads((TOP / "pyproject.toml").read_text())["dependency-groups"]
+    return [*project()["dependencies"], *groups["dev"]]
+
+
+def test_every_requirement_is_locked():
+    locked = {
+        re.sub(r"[-_.]+", "-", line.split("==")[0]).lower()
+        for line in (TOP / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    for requirement in requirements():
+        name = re.match(r"[A-Za-z0-9._-]+", requirement)[0]
+        assert re.sub(r"[-_.]+", "-", name).lower() in locked, requirement
+    assert "+cpu" not in (TOP / "constraints.txt").read_text()
+
+
+def test_everything_imported_is_required():
+    """An import of the app that no requirement brings by its own name would break one day."""
+    providers = importlib.metadata.packages_distributions()
+    required = {
+        re.sub(r"[-_.]+", "-", re.match(r"[A-Za-z0-9._-]+", r)[0]).lower()
+        for r in project()["dependencies"]
+    }
+    brought = {"starlette": "fastapi", "anyio": "fastapi", "pydantic_core": "pydantic",
+               "click": "typer", "markupsafe": "jinja2", "llvmlite": "numba",
+               "typing_extensions": "pydantic"}  # fmt: skip
+    for file in [*(TOP / "app").rglob("*.py"), *(TOP / "engine").rglob("*.py")]:
+        for name in re.findall(r"^\s*(?:from|import) (\w+)", file.read_text(), re.MULTILINE):
+            if name in ("app", "engine") or name in sys.stdlib_module_names:
+                continue
+            if importlib.util.find_spec(name) is None:
+                continue  # a sentence in a docstring that begins like an import
+            name = brought.get(name, name)
+            names = {re.sub(r"[-_.]+", "-", d).lower() for d in providers.get(name, [name])}
+            assert names & required, f"{file.name} imports {name}"
