@@ -72,8 +72,8 @@ def check_against_autograd(
     Returns:
         ``autograd_max_relative_error`` (None if nothing was comparable, with a ``reason``),
         ``worst`` (which tensor), ``compared`` and ``skipped`` (how many tensors), and
-        ``kinks_crossed``: how many entries rounding put on the other side of a kink (0 of ReLU, say)
-        than float64 does; autograd is asked about our side there.
+        ``kinks_crossed``: how many entries rounding put on the other side of a kink than float64
+        does; autograd is asked about our side there.
 
     >>> check_against_autograd(Experiment(depth=2, dtype="float64"))["worst"] is not None
     True

@@ -156,11 +156,14 @@ def saturation(kind: str, z: Tensor) -> float | None:
     """
     wide = z.float() if z.dtype in NARROW else z
     values = wide.numpy()[:SATURATION_ROWS]  # NumPy counts a few entries quicker than torch
-    known = int(np.count_nonzero(values == values))
-    if not known:
+    if values.size and math.isnan(values.min()):  # rare, and NaN is the least of all
+        values = values[~np.isnan(values)]
+    if not values.size:
         return None
     flat = 0
     for low, high in _flat_intervals(kind):
-        above = values >= low if low > -math.inf else values == values
-        flat += int(np.count_nonzero(above & (values <= high) if high < math.inf else above))
-    return flat / known
+        inside = values <= high
+        if low > -math.inf:
+            inside &= values >= low
+        flat += int(np.count_nonzero(inside))
+    return flat / values.size

@@ -105,9 +105,7 @@ def _length(row: Any) -> tuple[float, float]:
 
 
 @kernel
-def _accumulate(row: Any, first: Any, alive: Any, varied: Any) -> None:
-    for j in range(row.size):
-        alive[j] |= row[j] != 0
+def _mark_varied(row: Any, first: Any, varied: Any) -> None:
     for j in range(row.size):
         varied[j] |= row[j] != first[j]
 
@@ -121,18 +119,19 @@ def _add_direction(row: Any, scale: float, inverse: float, directions: Any) -> N
 @kernel
 def _units(x: Any) -> tuple[int, int, float]:
     batch, width = x.shape
-    alive, varied = np.zeros(width, np.uint8), np.zeros(width, np.uint8)
+    varied = np.zeros(width, np.uint8)
     directions, n = np.zeros(width, np.float64), 0
     for i in range(batch):
-        _accumulate(x[i], x[0], alive, varied)
+        _mark_varied(x[i], x[0], varied)
         scale, length = _length(x[i])
         if length > 0.0:
             n += 1
             _add_direction(x[i], scale, 1.0 / length, directions)
     dead = constant = 0
     for j in range(width if batch else 0):
-        dead += 1 - alive[j]
-        constant += 1 - varied[j]
+        same = 1 - varied[j]
+        constant += same
+        dead += same if x[0, j] == 0 else 0  # a dead unit is a constant one whose constant is 0
     if n < 2:
         return dead, constant, np.nan
     correlation = (_squares(directions, 1.0) - n) / (n * (n - 1.0))

@@ -19,6 +19,8 @@ CANCELLING = {(init, norm) for init in ("constant", "identity") for norm in ("ba
 
 
 CANCELLING = set(itertools.product(("constant", "identity"), ("batch", "layer")))
+
+
 def networks(activation: str, norm: str, residual: bool, dtype: str):
     for init, loss in itertools.product(INITS, LOSSES):
         yield Experiment(

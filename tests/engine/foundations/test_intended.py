@@ -36,10 +36,7 @@ def test_the_density_and_the_atoms_add_up_to_one_and_have_the_variance(name, sha
     # Breaks at multiples of the std: an adaptive rule would overlook a narrow peak or a bound.
     points = [k * std for k in np.arange(-8, 9, 0.25)]
     mass = sum(integrate.quad(f, a, b)[0] for a, b in pairwise(points))
-    second = sum(
-        integrate.quad(lambda w: w * w * f(w), a, b)[0]
-        for a, b in pairwise(points)
-    )
+    second = sum(integrate.quad(lambda w: w * w * f(w), a, b)[0] for a, b in pairwise(points))
     assert mass + sum(a.share for a in found.atoms) == pytest.approx(1, abs=2e-3)
     assert second == pytest.approx(std**2, rel=5e-3)
 

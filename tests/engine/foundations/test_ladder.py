@@ -39,9 +39,7 @@ def test_every_rung_equals_autograd_in_float64(name, shape):
         assert set(found) == set(GRADIENTS)
         for gradient in GRADIENTS:
             assert found[gradient].shape == gradients[gradient].shape
-            torch.testing.assert_close(
-                found[gradient], gradients[gradient], rtol=1e-12, atol=1e-14
-            )
+            torch.testing.assert_close(found[gradient], gradients[gradient], rtol=1e-12, atol=1e-14)
 
 
 def test_all_rungs_agree_to_float64_rounding_on_the_notes_network():
