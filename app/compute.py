@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from app.errors import Problem
+from engine.matmul.cores import keep_to_cores
 
 __all__ = ["ClientGone", "Compute", "Place", "while_connected"]
 
@@ -66,20 +67,31 @@ class Compute:
         concurrent: how many run at once.
         waiting: how many requests may wait for one of them to end.
         wait_seconds: how long one waits at most.
+        torch_threads: how many threads torch uses for each; one, so that those that run at once
+            do not wait for one another's cores.
 
     Errors:
         ``Problem`` 503 with ``Retry-After`` from ``take`` when no place can be had.
     """
 
-    def __init__(self, concurrent: int, waiting: int, wait_seconds: float) -> None:
+    def __init__(
+        self, concurrent: int, waiting: int, wait_seconds: float, torch_threads: int = 1
+    ) -> None:
         self.concurrent = concurrent
         self.max_waiting = waiting
         self.wait_seconds = wait_seconds
         self._places: set[Place] = set()
         self._queue: deque[asyncio.Future[Place]] = deque()
-        self._threads = ThreadPoolExecutor(concurrent, thread_name_prefix="compute")
+        self._threads = ThreadPoolExecutor(
+            concurrent, "compute", initializer=keep_to_cores, initargs=(torch_threads,)
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server is stopping."""
+        return self._closed
 
     @property
     def active(self) -> int:
@@ -136,7 +148,11 @@ class Compute:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self.release, place)
 
-        future = self._threads.submit(work)
+        try:
+            future = self._threads.submit(work)
+        except RuntimeError:  # no thread to be had: the server is stopping
+            self.release(place)
+            raise
         future.add_done_callback(give_back)
         return future
 

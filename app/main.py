@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 from fastapi import FastAPI, Request
@@ -22,10 +24,14 @@ from app.security import BodyLimit, Security
 from app.settings import Settings
 from app.streams import complete
 from engine.experiment import Experiment
-from engine.passes import never
+from engine.foundations.calculus import derivative_of, differentiable
+from engine.foundations.ladder import ladder
+from engine.passes import ShouldStop, never
+from engine.phases import phases
+from engine.predicted import predicted
 from engine.statistics import warm_up
 
-__all__ = ["create_app", "run_everything_once"]
+__all__ = ["create_app", "import_everything", "run_everything_once"]
 
 DESCRIPTION = """
 Shows what happens inside a neural network: forward, backward, and why it goes wrong.
@@ -37,6 +43,7 @@ gives the same numbers, whether followed as a stream or asked for as a whole.
 JSON holds no NaN and no Infinity: such a figure is `null`, and counted beside it.
 """
 
+VANISHING = Experiment(depth=12, width=16, batch=16, activation="linear", init_scale=0.1)
 log = structlog.stdlib.get_logger("layerscope")
 
 
@@ -73,7 +80,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.compute = Compute(
-        settings.max_concurrent, settings.max_waiting, settings.max_wait_seconds
+        settings.max_concurrent,
+        settings.max_waiting,
+        settings.max_wait_seconds,
+        settings.torch_threads,
     )
     app.state.readiness = Readiness()
     install(app)
@@ -86,6 +96,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    import os
+
+    sys.setswitchinterval(float(os.environ.get("SW", "0.005")))
     warming = asyncio.create_task(_warm_up(app))
     yield
     app.state.compute.close()
@@ -94,7 +107,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _warm_up(app: FastAPI) -> None:
-    """Everything once, so that no user waits for a compiler or for autograd's first call."""
+    """Everything once, so that no user waits for a compiler or for autograd's first call.
+
+    What only some pages need comes after the server is ready.
+    """
     readiness: Readiness = app.state.readiness
     try:
         if app.state.settings.warm_up:
@@ -102,9 +118,14 @@ async def _warm_up(app: FastAPI) -> None:
     except Exception:
         readiness.state = "failed"
         log.exception("warming up failed")
-    else:
-        readiness.state = "ready"
-        log.info("ready")
+        return
+    readiness.state = "ready"
+    log.info("ready")
+    try:
+        if app.state.settings.warm_up:
+            await asyncio.to_thread(import_everything, lambda: app.state.compute.closed)
+    except Exception:
+        log.exception("what some pages need could not be prepared")
 
 
 def run_everything_once() -> None:
@@ -113,6 +134,23 @@ def run_everything_once() -> None:
     for dtype in ("float32", "float64", "float16", "bfloat16"):
         tiny = Experiment(depth=2, width=8, batch=8, norm="layer", residual=True, dtype=dtype)
         complete(tiny, float("inf"), never)
+    complete(VANISHING, float("inf"), never)  # has a finding, so that fixes are tried
+
+
+def import_everything(should_stop: ShouldStop) -> None:
+    """What imports or derives for a second when first asked: data sets, SymPy, torch's modules."""
+    tiny = Experiment(depth=1, width=4, batch=4)
+    first: list[Callable[[], object]] = [
+        lambda: predicted(Experiment()),
+        lambda: predicted(Experiment(data="digits", loss="cross_entropy")),
+        lambda: phases(tiny),
+        lambda: ladder(2, 2, 2),
+        *(partial(derivative_of, name) for name in differentiable()),
+    ]
+    for each in first:
+        if should_stop():
+            return
+        each()
 
 
 async def _client_gone(_: Request, __: Exception) -> Response:

@@ -54,6 +54,13 @@ class Settings(BaseSettings):
         le=1024,
         description="Computations running at once; default: the number of cores, at least 2.",
     )
+    torch_threads: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Threads that torch uses for one computation. More than one pays off only for "
+        "networks of thousands of units on a machine with nothing else to do.",
+    )
     max_waiting: int = Field(
         16, ge=0, description="Requests that may wait for a computation to end; then 503."
     )

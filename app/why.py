@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any, Protocol
 
 from engine.correlations import Correlations, correlations
 from engine.cost import Limits, OverLimit, check_limits
 from engine.diagnosis import RULES
+from engine.diagnosis.evaluation import evaluation as published
 from engine.experiment import Experiment
 from engine.passes import ShouldStop
 from engine.phases import phases
@@ -87,20 +87,18 @@ LENSES: Mapping[str, Lens] = {
 
 
 def evaluation() -> dict[str, Any] | None:
-    """How often the rules hit, miss and cry wolf over the corpus; None where it was not measured."""
+    """How often the rules hit, miss and cry wolf over the corpus; None before it was measured."""
     try:
-        measured = import_module("engine.diagnosis.evaluation")
-    except ModuleNotFoundError:
+        return published()
+    except FileNotFoundError:
         return None
-    found: dict[str, Any] | None = measured.evaluation()
-    return found
 
 
 def rules_table() -> dict[str, Any]:
     """Every rule in its own words, and the evaluation.
 
-    >>> rules_table()["rules"][0]["name"]
-    'nonfinite'
+    >>> "nonfinite" in {rule["name"] for rule in rules_table()["rules"]}
+    True
     """
     rules = [
         {"name": r.name, "formula": r.formula, "help": r.help, "source": r.source,

@@ -93,7 +93,7 @@ class Experiment(BaseModel):
     """A fully connected network at initialisation, its data and its number format.
 
     >>> Experiment(activation="linear", init="normal", init_scale=0.01).to_query()
-    {'activation': 'linear', 'init': 'normal', 'init_scale': '0.01'}
+    {'init_scale': '0.01', 'activation': 'linear', 'init': 'normal'}
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.api import docs, experiment, foundations, health, layer, registry
+from app.api import docs, experiment, foundations, health, layer, registry, why
 
 __all__ = ["router"]
 
@@ -13,5 +13,6 @@ router.include_router(experiment.router, prefix="/api/v1")
 router.include_router(layer.router, prefix="/api/v1")
 router.include_router(registry.router, prefix="/api/v1")
 router.include_router(foundations.router, prefix="/api/v1")
+router.include_router(why.router, prefix="/api/v1")
 router.include_router(health.router)
 router.include_router(docs.router)

@@ -31,13 +31,14 @@ MOST_PARAMETERS = 100
 JSON_TYPE = re.compile(r"application/(json|[\w.-]+\+json)\s*(;.*)?", re.IGNORECASE)
 
 
-def settings_of(request: Request) -> Settings:
+# FastAPI would run a plain function in a thread of its own; these are done before one starts.
+async def settings_of(request: Request) -> Settings:
     """The settings that the application was made with."""
     settings: Settings = request.app.state.settings
     return settings
 
 
-def compute_of(request: Request) -> Compute:
+async def compute_of(request: Request) -> Compute:
     """Where the application computes."""
     compute: Compute = request.app.state.compute
     return compute
@@ -79,7 +80,7 @@ def limits(settings: Settings) -> Limits:
     return Limits(flops=int(settings.max_flops), bytes=settings.max_bytes)
 
 
-def from_query(request: Request, settings: Configured) -> Experiment:
+async def from_query(request: Request, settings: Configured) -> Experiment:
     """The experiment of the query string, within the limits."""
     return split_query(request, settings)[0]
 

@@ -20,7 +20,6 @@ from engine.experiment import Experiment
 from engine.passes import ShouldStop
 from engine.spectra import SpectraUndefined
 
-
 __all__ = ["router"]
 
 router = APIRouter(prefix="/why", tags=["why"])
@@ -38,22 +37,22 @@ class _Twin:
 TWINS = {
     "phase": _Twin(
         "The phase diagram around an experiment",
-        "The plane of σw and σb of its activation: χ1, fixed points and trainable depth by row, the "
-        "edge of chaos as a computed curve, and the experiment as a point of it.",
+        "The plane of σw and σb of its activation: χ1, fixed points and trainable depth by row, "
+        "the edge of chaos as a computed curve, and the experiment as a point of it.",
         {"point": {"sigma_w": 1.414, "sigma_b": 0.0, "phase": "critical"}, "critical": []},
     ),
     "spectrum": _Twin(
         "Singular values and correlations through depth",
-        "The end-to-end Jacobian's singular values with Gaussian and with orthogonal weights of the "
-        "same variance, exact or estimated as `exact` says, and the correlation of pairs of inputs "
-        "beside the c-map's prediction.",
+        "The end-to-end Jacobian's singular values with Gaussian and with orthogonal weights of "
+        "the same variance, exact or estimated as `exact` says, and the correlation of pairs "
+        "of inputs beside the c-map's prediction.",
         {"exact": True, "depths": [6, 12], "correlation": {"paths": []}},
     ),
     "precision": _Twin(
         "What every number format would lose",
         "From a float64 run's histograms: each tensor's share lost to overflow and underflow, and "
-        "left subnormal, in five formats; the loss scales that save the gradients; and real runs in "
-        "the formats that the processor can run.",
+        "left subnormal, in five formats; the loss scales that save the gradients; and real runs "
+        "in the formats that the processor can run.",
         {"reference": "float64", "loss_scales": {"float16": {"scale": 1.0}}},
     ),
 }

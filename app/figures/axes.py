@@ -57,8 +57,8 @@ def round_ticks(axis: Axis, about: int = 5, *, whole: bool = False) -> tuple[Tic
 def decades(axis: Axis, about: int = 5, base: int = 10) -> tuple[Tick, ...]:
     """Powers of ``base`` along an axis whose data are exponents.
 
-    >>> [(t.text, t.power) for t in decades(Axis(-4, 0, 0, 100), 3)]
-    [('10', '−4'), ('10', '−2'), ('1', '')]
+    >>> [(t.text, t.power) for t in decades(Axis(-10, 0, 0, 100), 2)]
+    [('10', '−10'), ('10', '−5'), ('1', '')]
     """
     out = []
     for v in _round(axis, about, whole=True):

@@ -13,6 +13,7 @@ import torch
 
 from engine.experiment import DTYPES
 from engine.layers import ACTIVATIONS, NORMS, Add, Layer, Linear
+from engine.theory.forecast import formats_up_to
 
 __all__ = ["lab_figures"]
 
@@ -24,7 +25,8 @@ def lab_figures() -> Form:
     """Everything that charts and inspector need to know beforehand, as JSON.
 
     ``charts`` by name, ``scales`` (colours of the magnitudes by tensor), ``formats`` (limits of
-    each dtype), ``rules`` (the gradient's formula by kind of layer).
+    each dtype), ``forecast`` (the formats that a forecast is made for, by dtype), ``rules`` (the
+    gradient's formula by kind of layer).
     """
     return {
         "charts": {
@@ -39,6 +41,7 @@ def lab_figures() -> Form:
             "weights": _scale("n"),
         },
         "formats": {name: _limits(name, dtype) for name, dtype in DTYPES.items()},
+        "forecast": {name: formats_up_to(name) for name in DTYPES},
         "rules": {kind: layer.gradient_formula for kind, layer in _layers().items()},
     }
 

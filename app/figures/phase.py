@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from app.figures.axes import Axis, Tick, path, round_ticks
 from app.figures.strip import step
 from engine.phases import Phases, depth_of
@@ -15,6 +17,7 @@ __all__ = ["CONTOURS", "Contour", "PhasePicture", "Run", "phase_picture"]
 
 WIDTH, HEIGHT = 720.0, 470.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 12.0, 34.0
+FINER = 3  # cells between two points of the grid, each way
 CONTOURS = (10, 20, 50, 100, 300)
 """Trainable depths at which a line is drawn."""
 
@@ -86,7 +89,7 @@ def phase_picture(found: Phases) -> PhasePicture:
     return PhasePicture(
         width=WIDTH, height=HEIGHT, left=LEFT, right=WIDTH - RIGHT, top=TOP,
         bottom=HEIGHT - BOTTOM, x_ticks=round_ticks(x, 7), y_ticks=round_ticks(y, 6),
-        runs=tuple(_runs(d.rows, d.sigma_w, x, y, found.experiment.depth)),
+        runs=tuple(_runs(d.rows, x, y, found.experiment.depth)),
         contours=tuple(_contour(level, d.rows, d.sigma_w, x, y) for level in CONTOURS),
         edge=path(x, y, stable), passed=path(x, y, passed), corner=corner,
         point=None if found.sigma_w is None else (x.place(found.sigma_w), y.place(found.sigma_b)),
@@ -94,35 +97,36 @@ def phase_picture(found: Phases) -> PhasePicture:
     )  # fmt: skip
 
 
-def _colour(point: FixedPoint, depth: int) -> str:
-    """The class of the strip's colour for χ1^(depth/2)."""
-    if point.chi1 == 0:
-        return "q0"
+def _exponent(point: FixedPoint, depth: int) -> float:
+    """log10 of χ1^(depth/2), as far as the scale and a little more goes."""
     if point.chi1 is None:
-        return "q32"
-    exponent = 0.5 * depth * math.log10(point.chi1)
-    return f"q{step(10.0 ** max(-50.0, min(50.0, exponent)))}"
+        return 50.0
+    return max(-50.0, min(50.0, 0.5 * depth * math.log10(max(point.chi1, 1e-300))))
 
 
-def _runs(
-    rows: Sequence[PhaseRow], sigma_w: Sequence[float], x: Axis, y: Axis, depth: int
-) -> list[Run]:
-    """Each grid point colours the cell around it; cells of one colour are one rectangle."""
-    half_w = (sigma_w[1] - sigma_w[0]) / 2
-    half_b = (rows[1].sigma_b - rows[0].sigma_b) / 2
+def _runs(rows: Sequence[PhaseRow], x: Axis, y: Axis, depth: int) -> list[Run]:
+    """Cells between the grid's points, bilinear; neighbours of one colour are one rectangle."""
+    field = np.array([[_exponent(p, depth) for p in row.points] for row in rows])
+    down, across = (FINER * (n - 1) for n in field.shape)
+    at_b = (np.arange(down) + 0.5) / FINER
+    at_w = (np.arange(across) + 0.5) / FINER
+    j, i = at_b.astype(int), at_w.astype(int)
+    t, u = (at_b - j)[:, None], at_w - i
+    lower = field[j][:, i] * (1 - u) + field[j][:, i + 1] * u
+    upper = field[j + 1][:, i] * (1 - u) + field[j + 1][:, i + 1] * u
+    fine = lower * (1 - t) + upper * t
+    height, width = y.high / down, x.high / across
     found = []
-    for row in rows:
-        top = y.place(min(y.high, row.sigma_b + half_b))
-        bottom = y.place(max(0.0, row.sigma_b - half_b))
+    for row in range(down):
+        colours = [step(10.0**v) for v in fine[row].tolist()]
+        top, bottom = y.place((row + 1) * height), y.place(row * height)
         start = 0
-        for i in range(1, len(sigma_w) + 1):
-            colour = _colour(row.points[start], depth)
-            if i < len(sigma_w) and _colour(row.points[i], depth) == colour:
+        for end in range(1, across + 1):
+            if end < across and colours[end] == colours[start]:
                 continue
-            left = x.place(max(0.0, sigma_w[start] - half_w))
-            right = x.place(min(x.high, sigma_w[i - 1] + half_w))
-            found.append(Run(colour, left, top, right - left, bottom - top))
-            start = i
+            left, right = x.place(start * width), x.place(end * width)
+            found.append(Run(f"q{colours[start]}", left, top, right - left, bottom - top))
+            start = end
     return found
 
 
@@ -148,15 +152,15 @@ def _contour(
                 ends.append((x.place(w), y.place(s)))
             parts.append("M{:g} {:g}L{:g} {:g}".format(*ends[0], *ends[1]))
             spots.append(ends[0])
-    return Contour(level, "".join(parts), _spot(spots))
+    return Contour(level, "".join(parts), _spot(spots, CONTOURS.index(level)))
 
 
-def _spot(spots: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
-    """Half-way up the ordered side, where the lines are farthest from the edge."""
+def _spot(spots: Sequence[tuple[float, float]], row: int) -> tuple[float, float] | None:
+    """On the ordered side, each line's label lower than the last one's: lines lie close."""
     if not spots:
         return None
-    middle = TOP + 0.62 * (HEIGHT - TOP - BOTTOM)
-    near = min(spots, key=lambda s: (abs(s[1] - middle) > 12, s[0]))
+    wanted = TOP + (0.46 + 0.09 * row) * (HEIGHT - TOP - BOTTOM)
+    near = min(spots, key=lambda s: (abs(s[1] - wanted) > 8, s[0]))
     return near if near[0] < WIDTH - RIGHT - 30 else None
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from app.foundations.query import Field, Question, whole
 from engine.foundations.ladder import LIMITS, Ladder, ladder
+from engine.passes import ShouldStop
 
 __all__ = ["LADDER"]
 
 
-def _answer(batch: int, inputs: int, hidden: int, seed: int) -> Ladder:
-    return ladder(batch, inputs, hidden, seed)
+def _answer(batch: int, inputs: int, hidden: int, seed: int, should_stop: ShouldStop) -> Ladder:
+    return ladder(batch, inputs, hidden, seed, should_stop=should_stop)
 
 
 LADDER = Question(
@@ -34,5 +35,6 @@ LADDER = Question(
         Field("seed", "Seed", "0", whole(0, LIMITS.seed), "Of batch, targets and weights."),
     ),
     answer=_answer,
+    stoppable=True,
     example={"batch": 200, "n_in": 100, "n_hidden": 50, "seed": 0, "agree": True},
 )  # fmt: skip

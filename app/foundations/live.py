@@ -174,12 +174,14 @@ class Live(EventSourceResponse):
         name = ""
         running = follow(self._compute, self._work, self._track)
         try:
-            async for item in _with_keepalive(running):
-                if item is None:
-                    yield KEEPALIVE_COMMENT
-                    continue
-                name, data = item
-                yield _wire(name, data)
+            # Closed first of all: it may be waiting for the next event of ``running``.
+            async with contextlib.aclosing(_with_keepalive(running)) as events:
+                async for item in events:
+                    if item is None:
+                        yield KEEPALIVE_COMMENT
+                        continue
+                    name, data = item
+                    yield _wire(name, data)
         except Problem as problem:
             yield _wire("problem", _json(problem.document))
             return
@@ -194,7 +196,7 @@ class Live(EventSourceResponse):
             yield _wire("end", "{}")
 
 
-async def _with_keepalive(running: AsyncIterator[T]) -> AsyncIterator[T | None]:
+async def _with_keepalive(running: AsyncIterator[T]) -> AsyncGenerator[T | None, None]:
     """What comes, and None after every quarter of a minute without anything."""
     following = asyncio.ensure_future(anext(running))
     try:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from app.errors import field_error
+from engine.passes import ShouldStop, never
 
 __all__ = [
     "Field", "FieldError", "Question", "Reading", "Refused", "choice", "number", "numbers",
@@ -93,6 +94,8 @@ class Question:
     answer: Callable[..., Any]
     example: Mapping[str, Any] = field(default_factory=dict)
     """The beginning of an answer, for the API's documentation."""
+    stoppable: bool = False
+    """Whether ``answer`` takes long, and therefore ``should_stop``."""
 
     def read(self, query_string: bytes) -> Reading:
         """The query's values, and an error for each that is unknown, repeated or unreadable.
@@ -122,14 +125,17 @@ class Question:
                 errors.append(field_error(f.name, str(error), typed[f.name]))
         return Reading(self.fields, typed, values, tuple(errors))
 
-    def ask(self, reading: Reading) -> Any:
+    def ask(self, reading: Reading, should_stop: ShouldStop = never) -> Any:
         """The answer to a query.
 
-        Errors: `Refused` with everything that is wrong with it.
+        Errors: `Refused` with everything that is wrong with it; `Stopped` from one that is
+        ``stoppable``, soon after ``should_stop()`` turns true.
         """
         if reading.errors:
             raise Refused(reading.errors)
         try:
+            if self.stoppable:
+                return self.answer(**reading.values, should_stop=should_stop)
             return self.answer(**reading.values)
         except FieldError as error:
             text = reading.typed.get(error.field)

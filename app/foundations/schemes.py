@@ -11,6 +11,7 @@ from engine.cost import Limits, OverLimit
 from engine.experiment import DTYPES, MAX_SEED, Experiment
 from engine.foundations.schemes import SchemeEvent, schemes, schemes_cost
 from engine.layers import ACTIVATIONS
+from engine.passes import ShouldStop
 
 __all__ = ["LIMITS", "SCHEMES", "SchemesAnswer", "experiment_of"]
 
@@ -47,8 +48,8 @@ def experiment_of(values: Mapping[str, Any]) -> Experiment:
     return experiment
 
 
-def _answer(**values: Any) -> SchemesAnswer:
-    return SchemesAnswer(tuple(schemes(experiment_of(values))))
+def _answer(*, should_stop: ShouldStop, **values: Any) -> SchemesAnswer:
+    return SchemesAnswer(tuple(schemes(experiment_of(values), should_stop=should_stop)))
 
 
 SCHEMES = Question(
@@ -77,5 +78,6 @@ SCHEMES = Question(
         Field("seed", "Seed", "0", whole(0, MAX_SEED), "Of data and weights."),
     ),
     answer=_answer,
+    stoppable=True,
     example={"holding": ["kaiming_normal", "lsuv", "kaiming_uniform"]},
 )  # fmt: skip

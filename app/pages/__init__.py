@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.pages import foundations, lab
+from app.pages import foundations, lab, why
 from app.pages.render import NAVIGATION
 
 __all__ = ["PAGES", "router"]
@@ -15,6 +15,7 @@ __all__ = ["PAGES", "router"]
 PAGES = (
     lab.PAGE,
     *foundations.PAGES,
+    *why.PAGES,
 )
 
 NAVIGATION[:] = PAGES

@@ -15,12 +15,14 @@ from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from app.compute import Compute, Place
+from app.compute import Compute, Place, while_connected
 from app.errors import Problem
 from app.figures import lab_figures
 from app.pages.controls import Control, controls
+from app.pages.lenses import LensLink, lenses, rules_page
 from app.pages.outcome import Outcome, outcome
 from app.pages.presets import PresetLink, preset_links, sketches
+from app.pages.remedies import Remedies, fix_link
 from app.pages.render import Page, render, stream
 from app.pages.running import FLUSH, Row, Running, flushed
 from app.settings import Settings
@@ -50,6 +52,8 @@ class Chart:
     title: str
     note: str
     tabs: Tabs | None = None
+    forecast: bool = False
+    """Whether theory's forecast for each number format is told under it."""
 
 
 SIDE = Tabs(
@@ -61,8 +65,8 @@ TENSOR = Tabs(
     (("activations", "activations"), ("gradients", "gradients"), ("weights", "weights")),
 )
 CHARTS = (
-    Chart("activations", "Activations", "std, |mean| thin, theory dashed", SIDE),
-    Chart("gradients", "Gradients", "std of ∂L/∂y, ‖∂L/∂w‖ dotted", SIDE),
+    Chart("activations", "Activations", "std, |mean| thin, theory dashed", SIDE, forecast=True),
+    Chart("gradients", "Gradients", "std of ∂L/∂y, ‖∂L/∂w‖ dotted", SIDE, forecast=True),
     Chart("magnitudes", "Magnitudes", "share per power of two", TENSOR),
     Chart("silent", "Silent units", "bars: zero for every sample; line: share of zeros"),
 )
@@ -77,6 +81,11 @@ class LabPage:
     refusal: str
     strip: AsyncIterator[Row] | Sequence[Row]
     outcome: Callable[[], Coroutine[Any, Any, Outcome]]
+    remedies: Callable[[], Coroutine[Any, Any, Remedies]]
+    result: Callable[[], Mapping[str, Any] | None]
+    lenses: Sequence[LensLink]
+    rules: str
+    """Where the rules of the diagnosis are explained; empty without such a page."""
     charts: Sequence[Chart]
     figures: Mapping[str, Any]
     flush: str = ""
@@ -106,24 +115,36 @@ async def lab(request: Request) -> Response:
         pairs = _pairs(request)
         experiment = Experiment.from_strings(pairs)
         check_limits(experiment, Limits(int(settings.max_flops), settings.max_bytes))
-        place = await compute.take()
+        if request.state.head:
+            return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
+        await anyio.to_thread.run_sync(sketches)  # before a place is taken, not while others wait
+        place = await while_connected(request, compute.take())
     except InvalidExperiment as error:
         return await _refused(request, pairs, error.errors, 422)
     except OverLimit as error:
         return await _refused(request, pairs, [_general(error)], 422)
     except Problem as problem:
         return await _refused(request, pairs, [_general(problem)], problem.status)
-    if request.state.head:
+    try:
+        return _accepted(request, pairs, experiment, place)
+    except BaseException:  # the page could not be begun: nothing else would give the place back
         place.leave()
-        return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
-    return await _accepted(request, pairs, experiment, place)
+        raise
 
 
-async def _accepted(
+Ends = tuple[
+    Callable[[], Coroutine[Any, Any, Outcome]],
+    Callable[[], Coroutine[Any, Any, Remedies]],
+    Callable[[], Mapping[str, Any] | None],
+]
+"""What a page asks for when the strip is through, in this order."""
+
+
+def _accepted(
     request: Request, pairs: Sequence[tuple[str, str]], experiment: Experiment, place: Place
 ) -> StreamingResponse:
-    await anyio.to_thread.run_sync(sketches)
     running = Running(experiment, place)
+    known: dict[str, Any] = {}
 
     async def ended() -> Outcome:
         found = await running.result()
@@ -131,9 +152,25 @@ async def _accepted(
             return Outcome(
                 "error", "No result", "The computation failed; the server's log says why."
             )
-        return await anyio.to_thread.run_sync(outcome, experiment, *found)
+        known.update(found[0])
+        return await anyio.to_thread.run_sync(outcome, *found)
 
-    page = _page(pairs, experiment, {}, running.rows(), ended, FLUSH)
+    async def remedies() -> Remedies:
+        if not known:
+            return Remedies({}, none_helps=False)
+        fixes = await running.fixes()
+        for fix in fixes:
+            known["findings"][fix["finding"]].update(
+                fix=fix["fix"], fix_verified=fix["fix_verified"]
+            )
+        known["fixes"] = fixes
+        links = {fix["finding"]: fix_link(experiment, fix) for fix in fixes}
+        faulty = known["verdict"]["severity"] in ("warning", "error")
+        return Remedies(links, faulty and not links and running.finished)
+
+    page = _page(
+        pairs, experiment, {}, running.rows(), (ended, remedies, lambda: known or None), FLUSH
+    )
     return _RunningResponse(flushed(stream(request, TEMPLATE, page)), place)
 
 
@@ -149,7 +186,11 @@ async def _refused(
     async def nothing() -> Outcome:
         return Outcome("error", "Nothing was run", words)
 
-    page = _page(pairs, None, {e["field"]: e["message"] for e in errors}, (), nothing)
+    async def no_remedy() -> Remedies:
+        return Remedies({}, none_helps=False)
+
+    messages = {e["field"]: e["message"] for e in errors}
+    page = _page(pairs, None, messages, (), (nothing, no_remedy, lambda: None))
     return await render(request, TEMPLATE, page, status)
 
 
@@ -158,9 +199,10 @@ def _page(
     experiment: Experiment | None,
     errors: Mapping[str, str],
     strip: AsyncIterator[Row] | Sequence[Row],
-    ended: Callable[[], Coroutine[Any, Any, Outcome]],
+    ends: Ends,
     flush: str = "",
 ) -> LabPage:
+    ended, remedies, result = ends
     elsewhere = [_words(f, m) for f, m in errors.items() if f not in Experiment.model_fields]
     return LabPage(
         presets=preset_links(experiment),
@@ -168,6 +210,10 @@ def _page(
         refusal="; ".join(elsewhere),
         strip=strip,
         outcome=ended,
+        remedies=remedies,
+        result=result,
+        lenses=lenses(experiment),
+        rules=rules_page(),
         charts=CHARTS,
         figures=_figures(),
         flush=flush,

@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from app.figures import number
-from engine.experiment import Experiment, InvalidExperiment
+from app.pages.findings import FindingWords, finding_words
 from engine.records import LayerRecord
 from engine.statistics import Statistics
 
-__all__ = ["FindingWords", "Fix", "Outcome", "TableRow", "outcome"]
-
-
-@dataclass(frozen=True, slots=True)
-class Fix:
-    """A change of specification as a link; ✓ only where it was run and helped."""
-
-    label: str
-    href: str
-
-
-@dataclass(frozen=True, slots=True)
-class FindingWords:
-    """One finding, its evidence as ``name value`` pairs."""
-
-    severity: str
-    title: str
-    explanation: str
-    evidence: str
+__all__ = ["Outcome", "TableRow", "outcome"]
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
     """One layer of the table."""
 
+    index: int
     block: int
     name: str
     figures: tuple[str, ...]
@@ -44,59 +26,39 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What stands on the page once an experiment has run, or why it did not."""
+    """What stands on the page once an experiment has run, or why it did not.
+
+    ``undecided`` are the rules that could not be asked, each with the reason.
+    """
 
     severity: str
     title: str
     text: str
-    fix: Fix | None = None
     findings: Sequence[FindingWords] = ()
+    undecided: Sequence[tuple[str, str]] = ()
     rows: Sequence[TableRow] = ()
-    result: dict[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def count(self) -> int:
+        """How many findings, consequences included."""
+        return sum(map(_with_consequences, self.findings))
 
 
-def outcome(
-    experiment: Experiment, whole: dict[str, Any], records: Sequence[LayerRecord]
-) -> Outcome:
+def outcome(whole: dict[str, Any], records: Sequence[LayerRecord]) -> Outcome:
     """The outcome of a complete result."""
-    findings = whole["findings"]
     verdict = whole["verdict"]
     return Outcome(
         severity=verdict["severity"],
         title=verdict["title"],
         text=verdict["text"],
-        fix=next((_fix(experiment, f) for f in findings if f["fix"]), None),
-        findings=[_words(f) for f in findings],
+        findings=[finding_words(f) for f in whole["findings"]],
+        undecided=[(u["rule"], u["reason"]) for u in whole["undecided"]],
         rows=[_row(r) for r in records],
-        result=whole,
     )
 
 
-def _fix(experiment: Experiment, finding: Mapping[str, Any]) -> Fix | None:
-    """``Try init kaiming_normal ✓``, as a link to the experiment with that change."""
-    try:
-        changed = Experiment.from_json({**experiment.to_dict(), **finding["fix"]})
-    except InvalidExperiment:
-        return None
-    what = ", ".join(
-        f"{(Experiment.model_fields[name].title or name).lower()} {value}"
-        for name, value in finding["fix"].items()
-    )
-    mark = " ✓" if finding["fix_verified"] else ""
-    return Fix(f"Try {what}{mark}", f"/?{urlencode(changed.to_query())}")
-
-
-def _words(finding: Mapping[str, Any]) -> FindingWords:
-    evidence = ", ".join(
-        f"{name.replace('_', ' ')} {_figure(value)}"
-        for name, value in finding["evidence"].items()
-        if isinstance(value, int | float | str)
-    )
-    return FindingWords(finding["severity"], finding["title"], finding["explanation"], evidence)
-
-
-def _figure(value: float | str) -> str:
-    return number(value) if isinstance(value, float) else str(value)
+def _with_consequences(finding: FindingWords) -> int:
+    return 1 + sum(map(_with_consequences, finding.consequences))
 
 
 def _row(record: LayerRecord) -> TableRow:
@@ -112,7 +74,7 @@ def _row(record: LayerRecord) -> TableRow:
         number(g.std if g else None),
         number(norm) if weight else "",
     )
-    return TableRow(record.info.block, record.info.name, figures)
+    return TableRow(record.info.index, record.info.block, record.info.name, figures)
 
 
 def _norm(s: Statistics | None) -> float | None:

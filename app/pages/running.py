@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,13 +16,15 @@ from app.figures import Cell, cell
 from engine.experiment import Experiment
 from engine.passes import Stopped
 from engine.records import LayerRecord
-from engine.run import Backward, Event, Forward, Start, Summary, run
+from engine.run import Backward, Event, FixEvent, Forward, Start, Summary, run
 
 __all__ = ["FLUSH", "Row", "Running", "flushed"]
 
 FLUSH = "\0"
 """Where the page so far must reach the browser: a character that no page may contain."""
 FRAME_SECONDS = 0.016
+PATIENCE_SECONDS = 1.0
+"""How long a page waits for fixes once its verdict is known; a script asks for the rest."""
 
 log = structlog.stdlib.get_logger("layerscope.pages")
 
@@ -49,13 +52,14 @@ class Running:
         self._ends: set[int] = set()
         self._last = 0
         self._summary: Summary | None = None
+        self._fixes: list[FixEvent] = []
 
     async def rows(self) -> AsyncIterator[Row]:
         """The activations, first to last, then the gradients, last to first."""
         self._place.start(self._compute)
         yield Row("activations", "activations →", self._cells(Forward, "activation"))
         yield Row("gradients", "← gradients", self._cells(Backward, "gradient"))
-        while await self._next() is not None:
+        while self._summary is None and await self._next() is not None:
             pass
 
     async def result(self) -> tuple[dict[str, Any], list[LayerRecord]] | None:
@@ -69,6 +73,19 @@ class Running:
             **self._summary.to_dict(),
         }
         return whole, records
+
+    async def fixes(self) -> list[dict[str, Any]]:
+        """The ``fix`` events, as far as they are known in time, once the result is there."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while await self._next() is not None:
+                    pass
+        return [fix.to_dict() for fix in self._fixes]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more comes."""
+        return self._finished and not self._events
 
     async def _cells(
         self, kind: type[Forward] | type[Backward], tensor: str
@@ -102,6 +119,8 @@ class Running:
             self._records[event.record.info.index] = event.record
         elif isinstance(event, Summary):
             self._summary = event
+        elif isinstance(event, FixEvent):
+            self._fixes.append(event)
         return event
 
     def _compute(self) -> None:

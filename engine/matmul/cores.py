@@ -12,7 +12,7 @@ import numpy as np  # noqa: F401  its BLAS is loaded before the controller looks
 import torch  # noqa: F401  so is torch's OpenMP
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["available_cores", "on_cores"]
+__all__ = ["available_cores", "keep_to_cores", "on_cores"]
 
 _lock = threading.Lock()
 _users = 0  # of NumPy's BLAS under a limit; the last one out restores it
@@ -28,6 +28,16 @@ def available_cores() -> int:
 def _pools() -> tuple[ThreadpoolController, ThreadpoolController]:
     everything = ThreadpoolController()
     return everything.select(user_api="openmp"), everything.select(user_api="blas")
+
+
+def keep_to_cores(count: int) -> None:
+    """Let torch use ``count`` threads for whatever the calling thread computes from now on.
+
+    Through OpenMP, and not by ``torch.set_num_threads``: that would also hold for threads not yet
+    born, and would fix MKL's number so that `on_cores` could not raise it.
+    """
+    for pool in _pools()[0].lib_controllers:
+        pool.set_num_threads(count)
 
 
 @contextmanager

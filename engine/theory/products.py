@@ -35,6 +35,9 @@ class Product:
     def apply(self, matrix: Array) -> None:
         """Self ← matrix · self."""
         b = matrix @ self.q  # (n_out, r)
+        if b.shape[1] == 0:  # the product is zero already, and stays zero
+            self.q = b
+            return
         norms = np.linalg.norm(b, axis=0)
         with np.errstate(divide="ignore"):
             order = np.argsort(-(np.log(norms) + self.d), kind="stable")

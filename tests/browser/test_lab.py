@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import urllib.request
 from typing import Any
@@ -13,44 +12,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.lab import AWAIT, GRADIENT, HEAT, STD, api, ends, idle, settle, stds
 from tests.browser.serving import TOP, until
 
 pytestmark = pytest.mark.browser
-
-STD = "document.querySelector('#chart-activations .plot').data[4].y"
-GRADIENT = "document.querySelector('#chart-gradients .plot').data[4].y"
-HEAT = "document.querySelector('#chart-magnitudes .plot').data[0].z"
-
-# Resolves when the experiment with this init scale is complete and drawn.
-AWAIT = """(wanted) => new Promise((done) => document.addEventListener("lab:drawn", ({detail}) =>
-  detail.complete && detail.experiment.init_scale === wanted && done()))"""
-
-
-def api(url: str, query: str = "") -> dict[str, Any]:
-    with urllib.request.urlopen(f"{url}/api/v1/experiment?{query}") as answer:  # noqa: S310
-        result: dict[str, Any] = json.load(answer)
-        return result
-
-
-def ends(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """The last layer of every block."""
-    last = {layer["block"]: layer for layer in result["layers"]}
-    return [last[block] for block in sorted(last)]
-
-
-def stds(result: dict[str, Any], tensor: str = "activation") -> list[float | None]:
-    return [abs(s["std"]) if s["std"] else None for s in (e[tensor] for e in ends(result))]
-
-
-def settle(page: Page, verdict: str) -> None:
-    idle(page)
-    expect(page.locator("#verdict h2")).to_contain_text(verdict)
-
-
-def idle(page: Page) -> None:
-    """Waits until the stream that an input has started is at its end, and drawn."""
-    until(page, "document.querySelector('.bench').ariaBusy !== 'true'")
-    page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
 
 
 def test_cold_page_draws_the_numbers_of_the_api(page: Page, url: str) -> None:

@@ -52,7 +52,7 @@ def _add(router: APIRouter, question: Question) -> None:
             return known
         headers = cached(tag, settings.cache_seconds)
         try:
-            work = compute.run(lambda _: orjson.dumps(question.ask(reading).to_dict()))
+            work = compute.run(lambda stop: orjson.dumps(question.ask(reading, stop).to_dict()))
             body = await while_connected(request, work)
         except Refused as refused:
             raise invalid(refused.errors) from None

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from app.compute import while_connected
 from app.errors import Problem, field_error, invalid
 from app.figures.schemes import Panel, panel
 from app.foundations import Reading, Refused
@@ -23,7 +24,7 @@ from app.templating import templates
 from engine.experiment import Experiment
 from engine.foundations.schemes import SchemeResult, schemes
 from engine.initialization import INITS
-from engine.passes import ShouldStop
+from engine.passes import ShouldStop, Stopped
 
 __all__ = ["STEP"]
 
@@ -83,14 +84,18 @@ async def show(request: Request) -> Response:
         return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
     work = follow(request.app.state.compute, lambda stop: _results(experiment, stop))
     try:
-        first = await anext(work)
+        first = await while_connected(request, _next(work))
     except Problem as busy:
         page = step_page(request, "schemes", SCHEMES, reading, [field_error("", str(busy))])
         return await answered(request, page, busy.status)
-    holding: list[str] = []
-    view = View(_panels(holding, first, work, experiment), holding)
-    page = step_page(request, "schemes", SCHEMES, reading, (), experiment, view)
-    return _Growing(request, page, work)
+    try:
+        holding: list[str] = []
+        view = View(_panels(holding, first, work, experiment), holding)
+        page = step_page(request, "schemes", SCHEMES, reading, (), experiment, view)
+        return _Growing(request, page, work)
+    except BaseException:  # the page could not be begun: nothing else would stop the work
+        await work.aclose()
+        raise
 
 
 @router.get("/foundations/schemes/stream", response_class=Response)
@@ -119,6 +124,13 @@ def _results(experiment: Experiment, should_stop: ShouldStop) -> Iterator[Scheme
     for event in schemes(experiment, should_stop=should_stop):
         if isinstance(event, SchemeResult):
             yield event
+
+
+async def _next(work: AsyncIterator[SchemeResult]) -> SchemeResult:
+    try:
+        return await anext(work)
+    except StopAsyncIteration:
+        raise Stopped from None
 
 
 async def _panels(

@@ -14,6 +14,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
+from app.compute import while_connected
 from app.errors import Problem
 from app.figures import number
 from app.foundations import Field, Question, Reading, Refused
@@ -154,9 +155,10 @@ def step_router(
         answer, drawn, status = None, None, 200
         errors: tuple[Mapping[str, Any], ...] = ()
         try:
-            answer, drawn = await request.app.state.compute.run(
-                lambda _: (found := question.ask(reading), picture(reading, found))
+            work = request.app.state.compute.run(
+                lambda stop: (found := question.ask(reading, stop), picture(reading, found))
             )
+            answer, drawn = await while_connected(request, work)
         except Refused as refused:
             errors, status = refused.errors, 422
         except Problem as busy:

@@ -1,10 +1,11 @@
 /** The URL: the experiment in its query (the API's own names), what only this page knows in its fragment. */
 
-/** What differs from the defaults, in the form's order: the canonical query. @param {HTMLFormElement} form */
-export function queryOf(form) {
+/** What differs from the defaults, in the form's order: the canonical query.
+ * @param {HTMLFormElement} form @param {Record<string, any>} [change] values in place of the form's */
+export function queryOf(form, change = {}) {
   const query = new URLSearchParams();
   for (const field of fields(form)) {
-    const value = field.type === "checkbox" ? String(field.checked) : field.value.trim();
+    const value = String(change[field.name] ?? (field.type === "checkbox" ? field.checked : field.value.trim()));
     if (!same(value, field.dataset.default ?? "")) query.append(field.name, value);
   }
   return query;

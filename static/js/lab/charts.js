@@ -2,11 +2,13 @@
 import { number, percent } from "../format.js";
 import { Plot } from "../plot.js";
 import { token } from "../tokens.js";
+import { forecastWords } from "./forecast.js";
 import { chosenLine, faults, logRange } from "./marks.js";
 
 /** @typedef {import("./profile.js").Profile} Profile */
 /** @typedef {{profile: Profile, pinned: Profile|null, side: "after"|"before", tensor: "activations"|"gradients"|"weights", chosen: number}} View */
 
+const POINTED_MS = 1600;
 const GONE = { visible: false, x: [], y: [] };
 const curve = (/** @type {number[]} */ x, /** @type {(number|null)[]} */ y) => ({ x, y, visible: true });
 /** With a dot a block, as long as there is room for dots. */
@@ -19,6 +21,8 @@ export class Charts {
   constructor(root, forms, select) {
     this.formats = forms.formats;
     this.scales = forms.scales;
+    this.judged = forms.forecast;
+    this.silentDrawn = "";
     /** @type {Record<string, Plot>} */
     this.plots = {};
     for (const figure of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-chart]"))) {
@@ -41,9 +45,13 @@ export class Charts {
     for (const [name, part] of Object.entries(parts)) {
       if (!names.has(name)) continue;
       const { traces, layout, words } = part.call(this, view, x);
-      const shapes = [...(layout.shapes ?? []), ...chosenLine(view.chosen)];
+      const content = [traces, { ...layout, shapes: [...(layout.shapes ?? []), ...chosenLine(view.chosen)], xaxis }];
+      // Often the same for every init scale: a comparison costs a hundredth of a draw.
+      const written = name === "silent" ? JSON.stringify(content) : null;
+      if (written && written === this.silentDrawn && !this.plots[name].stale) continue;
+      if (written) this.silentDrawn = written;
       this.plots[name].say(words);
-      this.plots[name].show(traces, { ...layout, shapes, xaxis });
+      this.plots[name].show(content[0], content[1]);
       this.plots[name].draw();
     }
   }
@@ -137,6 +145,29 @@ export class Charts {
       const caption = plot.figure.querySelector("figcaption");
       if (caption) caption.textContent = texts[/** @type {keyof typeof texts} */ (name)];
     }
+  }
+
+  /** Theory's forecast under the charts that have room for it. @param {Profile} profile */
+  forecast({ experiment, summary }) {
+    for (const [name, direction] of /** @type {["activations"|"gradients", "forward"|"backward"][]} */ ([["activations", "forward"], ["gradients", "backward"]])) {
+      const place = /** @type {HTMLElement|null} */ (this.plots[name].figure.querySelector(".forecast"));
+      const { theory } = summary;
+      if (!place) continue;
+      const missing = theory.reason ?? (direction === "backward" ? theory.gradient_reason : null);
+      const all = this.judged[experiment.dtype];
+      const main = all.filter((/** @type {string} */ format) => !format.startsWith("float8"));
+      place.textContent = missing ?? `theory: ${forecastWords(theory.forecast, main, direction)}`;
+      place.title = missing ?? `theory: ${forecastWords(theory.forecast, all, direction)}`;
+    }
+  }
+
+  /** Brings a chart into view and lets it glow for a moment. @param {string} name */
+  point(name) {
+    const figure = this.plots[name]?.figure;
+    if (!figure) return;
+    figure.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    figure.classList.add("pointed");
+    setTimeout(() => figure.classList.remove("pointed"), POINTED_MS);
   }
 
   /** Words in place of every chart. @param {string} words */

@@ -7,19 +7,39 @@ import { onKey } from "../keys.js";
  * @returns {() => void} marks anew */
 export function presets(query, open) {
   document.addEventListener("click", (event) => {
-    const link = /** @type {HTMLAnchorElement|null} */ (/** @type {Element} */ (event.target).closest(".presets a, .foot a, .fixes a"));
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+    const link = /** @type {HTMLAnchorElement|null} */ (/** @type {Element} */ (event.target).closest(".presets a, .foot a"));
+    if (!link || elsewhere(event)) return;
     event.preventDefault();
-    open(new URLSearchParams(new URL(link.href).search));
+    open(queryIn(link));
   });
   return () => {
-    const shown = canonical(query());
+    const current = query();
+    for (const lens of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("[data-lens]"))) lens.search = current;
+    const shown = canonical(current);
     for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll(".presets a"))) {
       if (canonical(new URL(link.href).search) === shown) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
     }
   };
 }
+
+/** Lets the verdict's links act in place: a fix is tried, a layer is chosen and the chart that shows it is pointed at.
+ * @param {(query: URLSearchParams) => void} tryFix @param {(block: number, chart: string) => void} show */
+export function remedies(tryFix, show) {
+  find("#verdict").addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    const link = /** @type {HTMLAnchorElement|null} */ (/** @type {Element} */ (event.target).closest("[data-fix], [data-layer]"));
+    if (!link || elsewhere(event)) return;
+    event.preventDefault();
+    if ("fix" in link.dataset) tryFix(queryIn(link));
+    else show(Number(link.dataset.layer), link.dataset.shows ?? "");
+  });
+}
+
+/** Whether a click asks for another tab or window. @param {MouseEvent} event */
+const elsewhere = (event) => event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0;
+
+/** @param {HTMLAnchorElement} link */
+const queryIn = (link) => new URLSearchParams(new URL(link.href).search);
 
 /** The same text for queries that mean the same. @param {string} search */
 const canonical = (search) => [...new URLSearchParams(search)].map(([name, value]) => `${name}=${Number(value) || value}`).sort().join("&");

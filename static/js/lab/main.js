@@ -5,14 +5,17 @@ import { present } from "../shell.js";
 import { tabs } from "../tabs.js";
 import { History, address, fill, fragment, queryOf } from "./address.js";
 import { Charts } from "./charts.js";
-import { commands, presets } from "./commands.js";
+import { commands, presets, remedies } from "./commands.js";
 import { Controls } from "./controls.js";
+import { showFixes, staleFixes } from "./fixes.js";
+import { showFindings } from "./findings.js";
 import { Inspector } from "./inspector.js";
 import { compare } from "./pin.js";
 import { Profile } from "./profile.js";
 import { listen } from "./stream.js";
 import { Strip } from "./strip.js";
-import { sayVerdict, showCheck, showVerdict } from "./verdict.js";
+import { Table } from "./table.js";
+import { sayVerdict, showCheck, showTheory, showVerdict } from "./verdict.js";
 
 const form = /** @type {HTMLFormElement} */ (find("#experiment"));
 const figures = json("figures");
@@ -23,6 +26,7 @@ const state = { profile: null, pinned: null, pin: null, side: "after", tensor: "
 
 const strip = new Strip(find("#strip"), find("#readout"), select);
 const charts = new Charts(find("#charts"), figures, select);
+const table = new Table(/** @type {any} */ (find(".layers")));
 const inspector = new Inspector(find("#inspector"), figures.rules, select);
 const showSide = tabs("side", (side) => look({ side }));
 const showTensor = tabs("tensor", (tensor) => look({ tensor }));
@@ -49,18 +53,22 @@ const inspect = () => state.profile && (state.chosen ? inspector.show(state.prof
 /** Everything that may wait until a result is complete and painted. */
 function complete() {
   if (!state.profile) return;
-  showVerdict(state.profile.summary, (fix) => {
-    for (const [name, value] of Object.entries(fix)) controls.set(name, String(value));
-    controls.changed();
-  });
+  const { summary } = state.profile;
+  showVerdict(summary);
+  showFixes(form, summary, false);
+  showTheory(summary.theory);
+  charts.forecast(state.profile);
   comparePinned();
   // All that the summary brings to the charts is theory.
-  draw(state.profile.summary.theory?.available ? ["activations", "gradients"] : []);
+  draw(summary.theory?.available ? ["activations", "gradients"] : []);
 }
 
 function describe() {
   strip.describe();
-  if (state.profile) charts.describe(/** @type {any} */ (state));
+  if (state.profile) {
+    charts.describe(/** @type {any} */ (state));
+    table.show(state.profile);
+  }
   inspect();
 }
 
@@ -74,22 +82,31 @@ listen(form, {
     state.chosen = Math.min(state.chosen, profile.blocks.length);
     strip.choose(state.chosen);
     showCheck(null);
+    staleFixes();
   },
   records(blocks, ready) {
     strip.touch(blocks);
     if (ready) draw();
   },
-  finding({ severity, title, explanation }) {
-    if (!state.profile?.summary) sayVerdict(severity, title, explanation);
+  findings(found) {
+    if (state.profile?.summary) return;
+    sayVerdict(found[0].severity, found[0].title, found[0].explanation);
+    showFindings(found, []);
   },
   summary: complete,
+  fix: () => state.profile && showFixes(form, state.profile.summary, false),
   check: showCheck,
-  end: describe,
+  end() {
+    describe();
+    if (state.profile?.summary) showFixes(form, state.profile.summary, true);
+  },
   refused(problem) {
     controls.refuse(problem.errors ?? [{ field: "", message: problem.detail }]);
   },
   failed(words) {
     sayVerdict("error", "No result", words);
+    showFindings([], []);
+    showTheory(null);
   },
 });
 
@@ -209,6 +226,19 @@ async function loadPin(query) {
   draw();
 }
 
+/* Fixes and findings */
+
+/** Runs the changed experiment over the curves of the present one. @param {URLSearchParams} query */
+function tryFix(query) {
+  if (state.profile?.summary) [state.pin, state.pinned] = [queryOf(form).toString(), state.profile];
+  open(query);
+}
+
+remedies(tryFix, (block, chart) => {
+  select(Math.min(block, state.profile?.blocks.length ?? 0));
+  charts.point(chart);
+});
+
 /* Presets, buttons, keys */
 
 const markPreset = presets(() => queryOf(form).toString(), open);
@@ -232,11 +262,15 @@ const result = json("result");
 if (result) {
   state.profile = Profile.of(result);
   strip.start(state.profile);
-  complete();
+  // Verdict, findings and fixes are already there.
+  showTheory(result.theory);
+  charts.forecast(state.profile);
+  comparePinned();
 } else {
   charts.say("nothing was run");
 }
 restore();
+document.addEventListener("look", () => draw()); // marks and heatmaps have their colours from the tokens too
 plotly.then(() => {
   draw();
   requestAnimationFrame(() => setTimeout(settle));
@@ -248,5 +282,11 @@ async function settle() {
   if (!state.profile) return;
   const at = state.profile;
   const response = await fetch(`/api/v1/experiment?${queryOf(form)}`);
-  if (response.ok && state.profile === at) showCheck((await response.json()).check);
+  if (!response.ok || state.profile !== at) return;
+  const whole = await response.json();
+  showCheck(whole.check);
+  if (at.summary.fixes.length) return;
+  // The page did not wait for fixes that take long.
+  at.summary.fixes = whole.findings.flatMap((/** @type {any} */ f, /** @type {number} */ i) => (f.fix ? [{ finding: i, fix: f.fix, fix_verified: f.fix_verified }] : []));
+  showFixes(form, at.summary, true);
 }

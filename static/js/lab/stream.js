@@ -5,8 +5,8 @@ import { Profile } from "./profile.js";
 const SLOW_MS = 150; // a computation that takes longer is drawn while it runs; a shorter one once, when done
 const REDRAW_MS = 250;
 
-/** @typedef {{start: (profile: Profile) => void, records: (blocks: Set<number>, ready: boolean) => void, finding: (finding: any) => void, summary: () => void,
- *   check: (check: any) => void, end: () => void, refused: (problem: any) => void, failed: (words: string) => void}} Listener */
+/** @typedef {{start: (profile: Profile) => void, records: (blocks: Set<number>, ready: boolean) => void, findings: (findings: any[]) => void, summary: () => void,
+ *   fix: () => void, check: (check: any) => void, end: () => void, refused: (problem: any) => void, failed: (words: string) => void}} Listener */
 
 /** @param {HTMLFormElement} form @param {Listener} listener */
 export function listen(form, listener) {
@@ -19,6 +19,9 @@ export function listen(form, listener) {
   let began = 0;
   let drawn = 0;
   let retry = 0;
+  let telling = 0;
+  /** @type {Map<string, any>} */
+  const found = new Map();
 
   const on = (/** @type {string} */ name, /** @type {(detail: any) => void} */ act) =>
     form.addEventListener(name, (event) => act(/** @type {CustomEvent} */ (event).detail));
@@ -46,6 +49,9 @@ export function listen(form, listener) {
   });
 
   on("start", (detail) => {
+    clearTimeout(telling);
+    telling = 0;
+    found.clear();
     profile = new Profile(data(detail));
     began = performance.now();
     drawn = began;
@@ -63,11 +69,26 @@ export function listen(form, listener) {
     });
   on("summary", (detail) => {
     if (!profile) return;
+    clearTimeout(telling);
     profile.summary = data(detail);
     listener.summary();
   });
-  // A computation that lasts says what it has found before it is through.
-  on("finding", (detail) => performance.now() - began > SLOW_MS && listener.finding(data(detail)));
+  // A computation that lasts says what it has found before it is through; by rule, because a finding grows.
+  on("finding", (detail) => {
+    const finding = data(detail);
+    found.set(finding.rule, finding);
+    telling ||= window.setTimeout(() => {
+      telling = 0;
+      listener.findings([...found.values()]);
+    }, Math.max(0, began + SLOW_MS - performance.now()));
+  });
+  on("fix", (detail) => {
+    if (!profile?.summary) return;
+    const fix = data(detail);
+    (profile.summary.fixes ??= []).push(fix);
+    Object.assign(profile.summary.findings[fix.finding], { fix: fix.fix, fix_verified: fix.fix_verified });
+    listener.fix();
+  });
   on("check", (detail) => listener.check(data(detail)));
   on("end", () => listener.end());
   on("problem", (detail) => listener.failed(data(detail).detail));

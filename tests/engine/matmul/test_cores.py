@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 
@@ -10,7 +11,10 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from engine.matmul.cores import available_cores, on_cores
+from engine.experiment import Experiment
+from engine.matmul.cores import available_cores, keep_to_cores, on_cores
+from engine.network import Network
+from engine.passes import BackwardStep, ForwardStep, passes
 
 
 def blas_threads() -> list[int]:
@@ -72,6 +76,62 @@ def test_one_core_does_all_the_work() -> None:
             spent_elsewhere = (time.process_time() - everyone) / (time.thread_time() - this)
             # Idle BLAS threads may still spin for a while after earlier work.
             assert spent_elsewhere < 1.8
+
+
+def test_a_thread_keeps_to_its_cores_and_only_that_thread() -> None:
+    before = torch.get_num_threads()
+    seen: list[int] = []
+
+    def other(count: int) -> None:
+        keep_to_cores(count)
+        seen.append(torch.get_num_threads())
+        with on_cores(2):
+            seen.append(torch.get_num_threads())
+        seen.append(torch.get_num_threads())
+
+    for count in (3, 1):
+        thread = threading.Thread(target=other, args=(count,))
+        thread.start()
+        thread.join()
+    assert seen == [3, 2, 3, 1, 2, 1]
+    assert torch.get_num_threads() == before
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    digests: list[str] = []
+
+    def work(count: int) -> None:
+        keep_to_cores(count)
+        digests.append(" ".join(gradients_digest(e) for e in EXPERIMENTS))
+
+    for count in (1, 2):
+        thread = threading.Thread(target=work, args=(count,))
+        thread.start()
+        thread.join()
+    assert len(digests) == 2
+    assert digests[0] == digests[1]
+
+
+EXPERIMENTS = (
+    Experiment(),
+    Experiment(depth=3, width=1000),
+    Experiment(depth=3, width=777, batch=333, activation="gelu", norm="batch", residual=True),
+)
+
+
+def gradients_digest(experiment: Experiment) -> str:
+    """Of every activation, gradient and the loss, bit by bit."""
+    total = hashlib.sha256()
+    for step in passes(Network(experiment)):
+        if isinstance(step, ForwardStep):
+            tensors = [step.output]
+        elif isinstance(step, BackwardStep):
+            tensors = [step.gradient, *step.layer.gradients.values()]
+        else:
+            tensors = [step.loss]
+        for tensor in tensors:
+            total.update(tensor.contiguous().numpy().tobytes())
+    return total.hexdigest()
 
 
 def test_some_core_is_available() -> None:

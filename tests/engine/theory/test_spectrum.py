@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.theory import correlation_path
+from engine.theory.products import Product
 from engine.theory.spectrum import (
     correlation_through_depth,
     estimate_spectrum,
@@ -169,3 +170,11 @@ def test_correlation_of_what_has_none() -> None:
     assert correlation_through_depth([lambda x: x / 0], torch.ones(2, 2)) == [1.0, None]
     with pytest.raises(ValueError, match="batch ≥ 2"):
         correlation_through_depth([], torch.ones(1, 3))
+
+
+def test_a_product_that_is_zero_stays_zero() -> None:
+    product = Product(3)
+    product.apply(np.zeros((4, 3)))
+    product.apply(np.ones((2, 4)))
+    assert product.log_singular_values().size == 0
+    assert product.q.shape == (2, 0)

@@ -1,0 +1,216 @@
+"""Singular values and correlations as coordinates: histogram, condition through depth, c-map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.figures.axes import Axis, Tick, decades, path, round_ticks, steps
+from engine.correlations import Correlations
+from engine.spectra import Spectra
+from engine.theory.spectrum import JacobianSpectrum, SpectrumEstimate
+
+__all__ = [
+    "Band", "CorrelationPicture", "Curve", "DepthPicture", "Frame", "HistogramPicture",
+    "correlation_picture", "depth_picture", "histogram_picture",
+]  # fmt: skip
+
+BINS = 48
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 12.0, 34.0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Box and grid of a drawing, in units of its view box."""
+
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A line, by the name that its legend gives; ``css`` says which hue."""
+
+    name: str
+    css: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramPicture:
+    """How many singular values lie where, after the last layer."""
+
+    frame: Frame
+    curves: tuple[Curve, ...]
+    theory: float | None
+    """Where √(mean σ²) should be."""
+    depth: int
+    floor: str
+    """What lies below the axis, in words; empty if nothing does."""
+
+
+@dataclass(frozen=True, slots=True)
+class DepthPicture:
+    """Condition number through depth; of an estimate, largest value and root mean square."""
+
+    frame: Frame
+    curves: tuple[Curve, ...]
+    points: tuple[tuple[str, float, float], ...]
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """From the lowest to the highest pair; the mean; the theory."""
+
+    start: float
+    area: str
+    mean: str
+    theory: str
+    label: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class CorrelationPicture:
+    """Correlation of two inputs by layer."""
+
+    frame: Frame
+    bands: tuple[Band, ...]
+
+
+def _frame(x: Axis, y: Axis, x_ticks: tuple[Tick, ...], y_ticks: tuple[Tick, ...]) -> Frame:
+    return Frame(x.end + RIGHT, y.start + BOTTOM, x.start, x.end, y.end, y.start, x_ticks, y_ticks)
+
+
+def _axes(x: tuple[float, float], y: tuple[float, float], width: float) -> tuple[Axis, Axis]:
+    return Axis(*x, LEFT, width - RIGHT), Axis(*y, 300.0 - BOTTOM, TOP)
+
+
+def histogram_picture(found: Spectra) -> HistogramPicture | None:
+    """The histogram of log10 σ after the last layer, both schemes over the same bins.
+
+    Values more than 40 decades below the largest are counted in words, not drawn. None where the
+    values are only estimated.
+    """
+    last: dict[str, JacobianSpectrum] = {}
+    for name, spectra in found.schemes.items():
+        spectrum = spectra[-1]
+        if isinstance(spectrum, SpectrumEstimate):
+            return None
+        last[name] = spectrum
+    values = [v for s in last.values() for v in s.log10_values]
+    theory = found.theory[-1]
+    if not values:
+        values = [0.0]
+    high = max([*values, theory if theory is not None else -math.inf]) + 0.2
+    low = max(min([*values, theory if theory is not None else math.inf]) - 0.2, high - 40)
+    edges = np.linspace(low, high, BINS + 1)
+    counts = {n: np.histogram(np.asarray(s.log10_values), edges)[0] for n, s in last.items()}
+    top = max(1, *(int(c.max()) for c in counts.values()))
+    x, y = _axes((low, high), (0.0, 1.05 * top), 560.0)
+    outside = [
+        f"{name}: {missing}"
+        for name, s in last.items()
+        if (missing := s.zeros + sum(v < low for v in s.log10_values))
+    ]
+    return HistogramPicture(
+        frame=_frame(x, y, decades(x, 6), round_ticks(y, 4, whole=True)),
+        curves=tuple(
+            Curve(name, name, steps(x, y, edges.tolist(), c.tolist())) for name, c in counts.items()
+        ),
+        theory=None if theory is None or not x.inside(theory) else x.place(theory),
+        depth=found.depths[-1],
+        floor=", ".join(outside),
+    )
+
+
+def depth_picture(found: Spectra) -> DepthPicture:
+    """log10 of the condition number (of the directions that are not lost) at every depth taken."""
+    lines: list[tuple[str, str, list[float | None]]] = []
+    for name, spectra in found.schemes.items():
+        if found.exact:
+            lines.append((name, name, [_condition(s) for s in spectra]))
+        else:
+            estimates = [s for s in spectra if isinstance(s, SpectrumEstimate)]
+            lines.append((f"{name}, largest", name, [s.log10_largest for s in estimates]))
+            rms = [None if s.log10_mean_square is None else s.log10_mean_square / 2
+                   for s in estimates]  # fmt: skip
+            lines.append((f"{name}, rms", f"{name} thin", rms))
+    if not found.exact and any(t is not None for t in found.theory):
+        lines.append(("rms, theory", "theory", list(found.theory)))
+    known = [v for _, _, ys in lines for v in ys if v is not None]
+    low, high = min([0.0, *known]), max([1.0, *known])
+    x, y = _axes((0.0, float(found.depths[-1])), (low - 0.04 * (high - low), high * 1.06), 560.0)
+    points = [
+        (css, x.place(d), y.place(v))
+        for _, css, ys in lines
+        if css != "theory"
+        for d, v in zip(found.depths, ys, strict=True)
+        if v is not None
+    ]
+    return DepthPicture(
+        frame=_frame(x, y, round_ticks(x, 6, whole=True), decades(y, 5)),
+        curves=tuple(
+            Curve(name, css, path(x, y, zip(found.depths, ys, strict=True)))
+            for name, css, ys in lines
+        ),
+        points=tuple(points),
+        label="largest over smallest σ" if found.exact else "largest σ and root mean square",
+    )
+
+
+def _condition(s: JacobianSpectrum | SpectrumEstimate) -> float | None:
+    if isinstance(s, SpectrumEstimate) or not s.log10_values:
+        return None
+    return s.log10_values[0] - s.log10_values[-1]
+
+
+def correlation_picture(found: Correlations, depth: int) -> CorrelationPicture | None:
+    """The correlations of pairs of inputs by layer; None where none was measured."""
+    if not found.paths:
+        return None
+    known = [v for p in found.paths for v in (*p.low, *p.theory) if v is not None]
+    low = min([0.0, *known])
+    x, y = _axes((1.0, float(max(2, depth))), (low - 0.03, 1.03), 1120.0)
+    bands = []
+    for p in found.paths:
+        layers = range(1, len(p.mean) + 1)
+        first = p.mean[0] if p.mean[0] is not None else p.start
+        bands.append(
+            Band(
+                p.start,
+                _area(x, y, layers, p.low, p.high),
+                path(x, y, zip(layers, p.mean, strict=True)),
+                path(x, y, zip(range(1, len(p.theory) + 1), p.theory, strict=True)),
+                (x.start + 6, y.place(first) - 5),
+            )
+        )
+    return CorrelationPicture(
+        _frame(x, y, round_ticks(x, 10, whole=True), round_ticks(y, 5)), tuple(bands)
+    )
+
+
+def _area(
+    x: Axis,
+    y: Axis,
+    layers: Iterable[int],
+    low: Sequence[float | None],
+    high: Sequence[float | None],
+) -> str:
+    """Closed, as far as both are known."""
+    ends = [(layer, a, b) for layer, a, b in zip(layers, low, high, strict=True)
+            if a is not None and b is not None]  # fmt: skip
+    if len(ends) < 2:
+        return ""
+    there = path(x, y, [(layer, b) for layer, _, b in ends])
+    back = path(x, y, [(layer, a) for layer, a, _ in reversed(ends)])
+    return f"{there}L{back[1:]}Z"

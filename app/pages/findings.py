@@ -1,0 +1,109 @@
+"""Findings in words, with their evidence; ``static/js/lab/findings.js`` writes the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.figures import number
+
+__all__ = ["CHARTS", "FindingWords", "Measured", "evidence_rows", "finding_words"]
+
+CHARTS = {"units": "silent"}
+"""The Lab's name of the chart that shows a finding, where it is not the finding's own."""
+WHOLE = 1e5
+"""From here on a whole number is written with an exponent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A figure, and the limits that it was held against; either may be missing."""
+
+    name: str
+    value: str
+    limits: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindingWords:
+    """One finding. ``block`` and ``row`` are where it begins, in the direction of its signal."""
+
+    severity: str
+    title: str
+    explanation: str
+    rule: str
+    layers: str
+    block: int
+    row: int
+    chart: str
+    evidence: Sequence[Measured]
+    consequences: Sequence[FindingWords]
+
+
+def finding_words(finding: Mapping[str, Any]) -> FindingWords:
+    """The words of a finding of the API, its consequences under it."""
+    first, last = finding["blocks"]
+    begins = 1 if finding["direction"] == "backward" else 0
+    return FindingWords(
+        severity=finding["severity"],
+        title=finding["title"],
+        explanation=finding["explanation"],
+        rule=finding["rule"],
+        layers=f"layer {first}" if first == last else f"layers {first} to {last}",
+        block=finding["blocks"][begins],
+        row=finding["layers"][begins],
+        chart=CHARTS.get(finding["chart"], finding["chart"]),
+        evidence=evidence_rows(finding["evidence"], finding["threshold"]),
+        consequences=[finding_words(c) for c in finding["consequences"]],
+    )
+
+
+def evidence_rows(evidence: Mapping[str, Any], threshold: Mapping[str, Any]) -> list[Measured]:
+    """Every figure beside its limits; limits of no one figure come last.
+
+    A limit is a figure's by its name: ``warning_share`` and ``error_share`` limit ``worst_share``.
+
+    >>> evidence_rows({"worst_share": 0.5, "layers": 3}, {"warning_share": 0.05, "least_batch": 8})
+    ... # doctest: +NORMALIZE_WHITESPACE
+    [Measured(name='worst share', value='0.500', limits='warning 0.0500'),
+     Measured(name='layers', value='3', limits=''),
+     Measured(name='least batch', value='', limits='8')]
+    """
+    rows = []
+    left = dict(threshold)
+    for name, value in evidence.items():
+        if not isinstance(value, int | float | str):
+            continue
+        held = {key: left.pop(key) for key in list(left) if _limits(key, name)}
+        limits = ", ".join(f"{_qualifier(key)}{_figure(v)}" for key, v in held.items())
+        rows.append(Measured(_spaced(name), _figure(value), limits))
+    rows += [Measured(_spaced(key), "", _figure(value)) for key, value in left.items()]
+    return rows
+
+
+def _base(key: str) -> str:
+    return re.sub(r"^(warning|error)_|_(grow|shrink)$", "", key)
+
+
+def _limits(key: str, name: str) -> bool:
+    return name == _base(key) or name.endswith(f"_{_base(key)}")
+
+
+def _qualifier(key: str) -> str:
+    """``warning`` of warning_share, ``error grow`` of error_decades_grow, nothing of ratio."""
+    rest = _spaced(key.replace(_base(key), "", 1)).split()
+    return " ".join([*rest, ""])
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _figure(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    if value == int(value) and abs(value) < WHOLE:
+        return str(int(value)).replace("-", "−")
+    return number(value)

@@ -1,0 +1,174 @@
+"""The precision lens: what each number format would lose, and what real runs lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.figures import number
+from app.figures.axes import percent
+from app.figures.precision import ExponentPicture, exponent_picture
+from app.figures.text import raised
+from app.pages.why.frame import View
+from engine.precision import FORMATS, TOLERATED, Fit, LossScale
+from engine.precision.lens import KINDS, Kind, Lens, RealRun, compared
+
+__all__ = ["VIEW", "Cell", "FormatRow", "PrecisionView", "RunRow", "ScaleRow"]
+
+MOST = f"{100 * TOLERATED:g} %"
+TITLES: dict[Kind, str] = {
+    "activation": "Activations", "gradient": "Gradients",
+    "weight": "Weights", "weight_gradient": "Weight gradients",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One kind of tensor in one format: shares as a bar (per cent of its width) and in words."""
+
+    over: float
+    under: float
+    subnormal: float
+    text: str
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormatRow:
+    """A format and its cells, in the order of the kinds."""
+
+    name: str
+    range: str
+    own: bool
+    """Whether it is the experiment's own format."""
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleRow:
+    """The loss scale of a format."""
+
+    name: str
+    least: str
+    most: str
+    advice: str
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A real run: what the lens says against what came out."""
+
+    dtype: str
+    loss: str
+    broken: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionView:
+    """What the template draws."""
+
+    verdict: str
+    titles: tuple[str, ...]
+    pictures: tuple[ExponentPicture, ...]
+    formats: tuple[FormatRow, ...]
+    scales: tuple[ScaleRow, ...]
+    runs: tuple[RunRow, ...]
+    not_run: tuple[tuple[str, str], ...]
+    tolerated: str
+    loss: str
+
+
+def _view(found: Lens) -> PrecisionView:
+    return PrecisionView(
+        verdict=_verdict(found),
+        titles=tuple(TITLES.values()),
+        pictures=tuple(exponent_picture(kind, TITLES[kind], found.of(kind)) for kind in KINDS),
+        formats=tuple(_format(found, name) for name in FORMATS),
+        scales=tuple(_scale(s) for s in found.scales.values()),
+        runs=tuple(_run(found, r) for r in found.runs),
+        not_run=tuple(found.not_run.items()),
+        tolerated=MOST,
+        loss=number(found.loss),
+    )
+
+
+def _verdict(found: Lens) -> str:
+    lossless: list[str] = []
+    lossy: list[str] = []
+    for name in FORMATS:
+        worst = max((_lost(found.total(kind, name)) for kind in KINDS), default=0.0)
+        (lossy if worst > TOLERATED else lossless).append(name)
+    if not lossy:
+        return f"Everything fits: no format loses more than {MOST} of any kind of tensor."
+    if not lossless:
+        return f"No format holds it: each loses more than {MOST} of some kind of tensor."
+    holds = f"{', '.join(lossless)} hold{'s' if len(lossless) == 1 else ''} it"
+    return f"{holds}; {', '.join(lossy)} would lose more than {MOST}."
+
+
+def _lost(fit: Fit) -> float:
+    return fit.share(fit.lost) or 0.0
+
+
+def _format(found: Lens, name: str) -> FormatRow:
+    f = FORMATS[name]
+    span = f"2{raised(f.least_exponent)} … 2{raised(f.max_exponent + 1)}"
+    cells = tuple(_cell(found.total(kind, name)) for kind in KINDS)
+    return FormatRow(name, span, name == found.experiment.dtype, cells)
+
+
+def _cell(fit: Fit) -> Cell:
+    shares = [fit.share(n) or 0.0 for n in (fit.overflow, fit.underflow, fit.subnormal)]
+    names = ("over", "under", "sub")
+    words = [f"{percent(s)} {n}" for s, n in zip(shares, names, strict=True) if s]
+    text = " · ".join(words) or ("fits" if fit.counted else "no number left")
+    severity = "error" if _lost(fit) > TOLERATED else "warning" if any(shares) else "ok"
+    over, under, subnormal = (round(100 * s, 2) for s in shares)
+    return Cell(over, under, subnormal, text, severity if fit.counted else "error")
+
+
+def _scale(s: LossScale) -> ScaleRow:
+    def power(exponent: int | None) -> str:
+        return "–" if exponent is None else f"2{raised(exponent)}"
+
+    if s.advised is not None:
+        advice = "none needed" if s.advised == 0 else f"× {power(s.advised)}"
+        severity = "ok" if s.advised == 0 else "warning"
+    elif s.most is None:
+        advice, severity = "nothing to scale: not finite, or all zero", "error"
+    else:
+        advice, severity = "no one scale: the gradients span more than the format", "error"
+    return ScaleRow(s.format, power(s.least), power(s.most), advice, severity)
+
+
+def _run(found: Lens, run: RealRun) -> RunRow:
+    against = compared(found.tensors, run)
+    broken = "stays finite"
+    if run.broken:
+        what = TITLES[run.broken.kind].lower()
+        broken = f"not finite from {run.broken.name} ({what})"
+    cells = []
+    for kind in KINDS:
+        a = against[kind]
+        parts = [
+            f"{word} {percent(a[lens])} → {percent(a[real])}"
+            for word, lens, real in (
+                ("over", "overflow_lens", "nonfinite_run"),
+                ("under", "underflow_lens", "zeros_run"),
+            )
+            if a[lens] or a[real]
+        ]
+        cells.append(" · ".join(parts) or "nothing lost")
+    loss = number(run.loss) if abs(run.loss) < float("inf") else str(run.loss)
+    return RunRow(run.dtype, loss, broken, tuple(cells))
+
+
+VIEW = View(
+    "precision",
+    "Precision",
+    "Where every tensor's numbers lie on the scale of powers of two, and what each number format "
+    "would lose of them.",
+    ("dtype", "init_scale", "activation", "init", "depth", "width", "norm", "residual"),
+    _view,
+)

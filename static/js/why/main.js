@@ -1,0 +1,31 @@
+/** Pages under /why: the form's sliders and messages, the address and every link that carries the experiment. */
+import { find, json } from "../dom.js";
+import { queryOf } from "../lab/address.js";
+import { Controls } from "../lab/controls.js";
+
+const form = /** @type {HTMLFormElement} */ (find("#experiment"));
+export const controls = new Controls(form);
+
+/** The experiment as the form has it now, in its shortest form. */
+export const query = () => queryOf(form).toString();
+
+/** @param {string} path */
+const linked = (path) => (query() ? `${path}?${query()}` : path);
+
+function follow() {
+  history.replaceState(null, "", linked(location.pathname));
+  find("[data-lab]").setAttribute("href", linked("/"));
+  find("[data-twin]").setAttribute("href", linked(`/api/v1${location.pathname}`));
+  // The other pages of the section look at the same experiment.
+  for (const link of document.querySelectorAll(".subnav a")) {
+    const path = new URL(/** @type {HTMLAnchorElement} */ (link).href).pathname;
+    if (path !== "/why/diagnosis") link.setAttribute("href", linked(path));
+  }
+}
+
+document.addEventListener("htmx:after:swap", () => {
+  controls.refuse(json("errors") ?? []);
+  follow();
+});
+form.addEventListener("input", follow);
+follow();

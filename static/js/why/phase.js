@@ -1,0 +1,127 @@
+/** The point in the phase diagram: dragged by mouse or finger, moved by arrow keys; letting go runs it in the Lab. */
+import { find, json } from "../dom.js";
+import { number } from "../format.js";
+import { controls, query } from "./main.js";
+
+const STEPS = 100; // arrow presses across the whole plane
+
+/** What one drags over: read anew at every gesture, since htmx replaces the drawing. */
+function plane() {
+  const data = json("phase");
+  const [left, top, right, bottom] = data.box;
+  const [farW, farB] = data.far;
+  return {
+    data, farW, farB,
+    /** @param {number} w @param {number} b */
+    place: (w, b) => [left + (w / farW) * (right - left), bottom - (b / farB) * (bottom - top)],
+    /** σw and σb under a pointer. @param {PointerEvent} event */
+    read(event) {
+      const svg = find("#plane");
+      const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+      return [((at.x - left) / (right - left)) * farW, ((bottom - at.y) / (bottom - top)) * farB];
+    },
+  };
+}
+
+/** @type {null | {w: number, b: number}} */
+let held = null;
+
+/** Three significant digits are all that a hand can set. @param {number} value @param {number} far */
+const rounded = (value, far) => Number(Math.min(far, Math.max(0, value)).toPrecision(3));
+
+/** Moves the point, and says what is known there. @param {number} wantedW @param {number} wantedB */
+function move(wantedW, wantedB) {
+  const { data, farW, farB, place } = plane();
+  const [w, b] = [rounded(wantedW, farW), rounded(wantedB, farB)];
+  const handle = find("#handle");
+  const [x, y] = place(w, b);
+  handle.setAttribute("transform", `translate(${x} ${y})`);
+  handle.setAttribute("aria-valuenow", String(w));
+  const row = Math.round((b / farB) * (data.chi1.length - 1));
+  const column = Math.round((w / farW) * (data.chi1[0].length - 1));
+  const depth = data.depth[row][column];
+  const words = `σw ${number(w)}, σb ${number(b)}: ${data.phase[row][column]}, χ₁ ≈ ${number(data.chi1[row][column])}, trainable to ${depth === null ? "any depth" : `≈ ${number(depth)} layers`}`;
+  handle.setAttribute("aria-valuetext", words);
+  find("#plane-readout").textContent = words;
+  return { w, b };
+}
+
+/** The form follows the point: weights of variance σw²/n, whatever the scheme was. @param {{w: number, b: number}} at */
+function fill({ w, b }) {
+  controls.set("init", "lecun_normal");
+  controls.set("init_scale", String(w));
+  controls.set("bias_std", String(b));
+  controls.show();
+}
+
+function runInLab() {
+  location.assign(`/?${query()}`);
+}
+
+/** Where the handle stands, as σw and σb. */
+function here() {
+  const { data, farW, farB } = plane();
+  const [left, top, right, bottom] = data.box;
+  const found = /translate\(([-\d.e]+)[ ,]([-\d.e]+)\)/.exec(find("#handle").getAttribute("transform")) ?? [];
+  return { w: ((Number(found[1]) - left) / (right - left)) * farW, b: ((bottom - Number(found[2])) / (bottom - top)) * farB };
+}
+
+document.addEventListener("pointerdown", (event) => {
+  const target = /** @type {Element} */ (event.target);
+  if (event.button !== 0 || !target.closest("#plane") || !document.getElementById("handle")) return;
+  // On a finger's way through the page the plane is passed: only the point itself takes hold of it.
+  if (event.pointerType !== "mouse" && !target.closest("#handle")) return;
+  event.preventDefault();
+  find("#handle").focus();
+  find("#plane").setPointerCapture(event.pointerId);
+  const [w, b] = plane().read(event);
+  held = move(w, b);
+});
+// A finger on the point means the point, not the page.
+document.addEventListener("touchstart", (event) => {
+  if (/** @type {Element} */ (event.target).closest("#handle")) event.preventDefault();
+}, { passive: false });
+document.addEventListener("pointermove", (event) => {
+  if (!held) return;
+  const [w, b] = plane().read(event);
+  held = move(w, b);
+});
+document.addEventListener("pointerup", () => {
+  if (!held) return;
+  fill(held);
+  held = null;
+  runInLab();
+});
+document.addEventListener("pointercancel", () => {
+  if (!held) return;
+  held = null;
+  controls.changed(); // draws the experiment's own place again
+});
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+
+document.addEventListener("keydown", (event) => {
+  const target = /** @type {Element} */ (event.target);
+  if (target.id !== "handle" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Enter") {
+    runInLab();
+    return;
+  }
+  const way = ARROWS[/** @type {keyof typeof ARROWS} */ (event.key)];
+  if (!way) return;
+  event.preventDefault();
+  const { farW, farB } = plane();
+  const far = event.shiftKey ? 10 : 1;
+  const at = here();
+  fill(move(at.w + (way[0] * far * farW) / STEPS, at.b + (way[1] * far * farB) / STEPS));
+  controls.changed();
+});
+
+// The drawing that htmx brings holds a new handle: the keys stay on it.
+let focused = false;
+document.addEventListener("htmx:before:swap", () => {
+  focused = document.activeElement?.id === "handle";
+});
+document.addEventListener("htmx:after:swap", () => {
+  if (focused) document.getElementById("handle")?.focus();
+});
