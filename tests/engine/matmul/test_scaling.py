@@ -15,7 +15,7 @@ from engine.passes import Stopped
 
 
 def test_the_fit_is_the_regression_of_the_logarithms() -> None:
-    noise = random.Random(4)  # noqa: S311  nothing here is secret
+    noise = random.Random(4)
     points = [(n, 3e-9 * n**2.7 * math.exp(noise.gauss(0, 0.2))) for n in (8, 16, 32, 64, 128, 256)]
     ours = fit_power_law(points)
     assert ours is not None
