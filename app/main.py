@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -96,9 +95,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    import os
-
-    sys.setswitchinterval(float(os.environ.get("SW", "0.005")))
     warming = asyncio.create_task(_warm_up(app))
     yield
     app.state.compute.close()

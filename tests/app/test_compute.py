@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 import pytest
+import torch
 
 from app.compute import ClientGone, Compute, while_connected
 from app.errors import Problem
@@ -133,6 +134,28 @@ def test_who_stops_waiting_takes_no_place():
         assert compute.active == 0
 
     asyncio.run(scenario())
+
+
+def test_a_place_that_gets_no_thread_is_free_again():
+    async def scenario():
+        compute = Compute(1, 0, 1)
+        place = await compute.take()
+        compute.join()
+        with pytest.raises(RuntimeError, match="shutdown"):
+            place.start(lambda: None)
+        place.leave()
+        assert compute.active == 0
+
+    asyncio.run(scenario())
+
+
+def test_torch_uses_as_many_threads_as_set_and_only_there():
+    async def scenario(count):
+        return await Compute(2, 0, 1, torch_threads=count).run(lambda _: torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    assert [asyncio.run(scenario(count)) for count in (1, 3)] == [1, 3]
+    assert torch.get_num_threads() == before
 
 
 def test_errors_of_the_work_reach_the_caller_and_free_the_place():

@@ -9,10 +9,12 @@ import { chosenLine, faults, logRange } from "./marks.js";
 /** @typedef {{profile: Profile, pinned: Profile|null, side: "after"|"before", tensor: "activations"|"gradients"|"weights", chosen: number}} View */
 
 const POINTED_MS = 1600;
+const MOST_DOTS = 40;
 const GONE = { visible: false, x: [], y: [] };
 const curve = (/** @type {number[]} */ x, /** @type {(number|null)[]} */ y) => ({ x, y, visible: true });
-/** With a dot a block, as long as there is room for dots. */
-const dotted = (/** @type {number[]} */ x, /** @type {(number|null)[]} */ y) => ({ ...curve(x, y), mode: x.length > 120 ? "lines" : "lines+markers" });
+/** With a dot a block where they are few: each dot costs as much time as a whole line.
+ * @param {number[]} x @param {(number|null)[]} y */
+const dotted = (x, y) => ({ ...curve(x, y), mode: y.filter((v) => v !== null).length > MOST_DOTS ? "lines" : "lines+markers" });
 const positive = (/** @type {number|null|undefined} */ value) => (value ? Math.abs(value) : null);
 const norm = (/** @type {import("./profile.js").Statistics|null|undefined} */ s) => (s?.rms ? s.rms * Math.sqrt(s.finite) : null);
 

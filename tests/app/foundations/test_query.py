@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.foundations import Field, FieldError, Question, Refused
+from app.foundations.ladder import LADDER
 from app.foundations.query import choice, number, numbers, switch, whole
+from app.foundations.schemes import SCHEMES
+from engine.passes import Stopped
 
 
 def ask(text: str) -> object:
@@ -90,3 +93,9 @@ def test_any_text_is_a_value_or_a_refusal(text: str) -> None:
     if len(text) > 10:
         assert reading.errors
     assert all(e["field"] == "word" for e in reading.errors)
+
+
+def test_an_answer_that_takes_long_can_be_stopped():
+    for question in (LADDER, SCHEMES):
+        with pytest.raises(Stopped):
+            question.ask(question.read(b""), lambda: True)
