@@ -19,6 +19,7 @@ from engine.initialization import INITS
 from engine.layers import ACTIVATIONS, NORMS, normalization
 from engine.losses import LOSSES
 from engine.network import seeds
+from engine.source import source_text
 
 __all__ = ["as_pytorch"]
 
@@ -238,10 +239,10 @@ def _source(function: Callable[..., Any], name: str, given: set[str]) -> Iterato
             yield f"{used} = {value!r}"
         elif dataclasses.is_dataclass(value):
             given.add(used)
-            yield inspect.getsource(value).strip()  # type: ignore[arg-type]
+            yield source_text(value).strip()  # type: ignore[arg-type]
         elif callable(value) and getattr(value, "__module__", "").startswith("engine."):
             given.add(used)
             yield from _source(value, used, given)
-    text = textwrap.dedent(inspect.getsource(plain))
+    text = textwrap.dedent(source_text(plain))
     text = text[re.search(r"^def ", text, flags=re.MULTILINE).start() :]  # type: ignore[union-attr]
     yield re.sub(r"^def \w+", f"def {name}", text, count=1).strip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import textwrap
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +11,7 @@ from app.foundations.query import Field, Question, choice
 from engine.foundations.calculus import Derivative, derivative_of, differentiable
 from engine.layers import ACTIVATIONS
 from engine.losses import LOSSES
+from engine.source import source_text
 
 __all__ = ["DERIVATIVES", "Derivatives", "Detail"]
 
@@ -54,8 +54,8 @@ class Derivatives:
 @cache
 def _detail(name: str) -> Detail:
     entry: Any = ACTIVATIONS[name] if name in ACTIVATIONS else LOSSES[name]
-    reference = textwrap.dedent(inspect.getsource(entry.reference))
-    return Detail(derivative_of(name), inspect.getsource(entry).rstrip(), reference.rstrip())
+    reference = textwrap.dedent(source_text(entry.reference))
+    return Detail(derivative_of(name), source_text(entry).rstrip(), reference.rstrip())
 
 
 def _answer(name: str) -> Derivatives:

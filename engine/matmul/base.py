@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from engine.foundations.cells import ShapeError
 from engine.registry import Registry
+from engine.source import source_text
 
 __all__ = ["MATMULS", "MatmulVariant", "check_operands", "matmul_variant"]
 
@@ -85,10 +85,10 @@ class MatmulVariant:
     @property
     def code(self) -> str:
         """The source text of what is timed, from the engine itself."""
-        text = inspect.getsource(self.function)
+        text = source_text(self.function)
         code = text[text.index("def ") :]  # without the decorator that registers it
         if self.kernel is not None:
-            code = f"{inspect.getsource(self.kernel.py_func).rstrip()}\n\n\n{code}"
+            code = f"{source_text(self.kernel.py_func).rstrip()}\n\n\n{code}"
         return re.sub(r"  # (type: ignore|noqa).*", "", code)
 
     def to_dict(self) -> dict[str, str]:

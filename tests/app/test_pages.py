@@ -226,7 +226,8 @@ def test_cells_arrive_while_later_layers_are_computed(server: Any) -> None:
 
 def test_a_closed_page_stops_its_computation(server: Any, until: Callable[..., None]) -> None:
     with server.client.stream("GET", "/?depth=1000&width=256&batch=512") as answer:
-        next(answer.iter_text())
+        received = answer.iter_text()  # kept: httpx closes what nobody holds
+        next(received)
         assert server.compute.active == 1
     until(lambda: server.compute.active == 0, 20)
 
@@ -236,7 +237,8 @@ def test_a_busy_server_says_so_on_the_page(serve: Callable[..., Any]) -> None:
         serve(max_concurrent=1, max_waiting=0) as server,
         server.client.stream("GET", "/?depth=1000&width=256&batch=512") as first,
     ):
-        next(first.iter_text())
+        received = first.iter_text()  # kept: httpx closes what nobody holds
+        next(received)
         answer = server.client.get("/")
         assert answer.status_code == 503
         assert "1 computations are running" in answer.text

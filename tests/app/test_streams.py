@@ -107,7 +107,7 @@ def test_order_and_completeness(server):
 
 
 def test_layers_are_batched_but_the_first_is_sent_at_once(server):
-    found = collect(server, depth=50)
+    found = collect(server, depth=50, width=500, batch=500)  # a few milliseconds a layer
     sizes = [len(d["layers"]) for n, d, _ in found if n == "forward"]
     assert sizes[0] < 20
     assert len(sizes) < 101

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 import textwrap
@@ -12,6 +11,8 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from engine.source import source_lines
 
 __all__ = [
     "GRADIENTS", "Attempt", "Node", "Problem", "Rung", "Source", "problem",
@@ -118,7 +119,7 @@ class Rung:
 
 def source_of(shown: Callable[..., Any]) -> Source:
     """The source of one function or class, from its file."""
-    lines, line = inspect.getsourcelines(shown)
+    lines, line = source_lines(shown)
     code = re.sub(r"  # (type: ignore|noqa).*", "", "".join(lines))  # not part of the lesson
     file = f"{shown.__module__.replace('.', '/')}.py"
     return Source(shown.__name__, file, line, textwrap.dedent(code).rstrip())

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fastapi.sse import KEEPALIVE_COMMENT
 
 from app.compute import Compute
 from app.errors import Problem
-from app.foundations.live import Track, follow
+from app.foundations.live import Live, Track, follow
 from engine.passes import ShouldStop, Stopped
 
 
@@ -70,6 +71,26 @@ def test_closing_stops_the_thread_and_frees_place_and_track() -> None:
             assert [n async for n in follow(compute, counting(2), track)] == [0, 1]
         assert ended.is_set()
         assert compute.active <= 1
+
+    asyncio.run(run())
+
+
+def test_leaving_while_nothing_comes_stops_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.foundations.live.KEEPALIVE_SECONDS", 0.01)
+    ended = threading.Event()
+
+    def silent(should_stop: ShouldStop) -> Iterator[tuple[str, str]]:
+        while not should_stop():
+            threading.Event().wait(0.001)
+        ended.set()
+        yield from ()
+
+    async def run() -> None:
+        compute = Compute(1, 1, 5.0)
+        sent = Live(compute, silent)._events
+        assert await anext(sent) == KEEPALIVE_COMMENT
+        await sent.aclose()
+        assert await asyncio.to_thread(ended.wait, 5)
 
     asyncio.run(run())
 
