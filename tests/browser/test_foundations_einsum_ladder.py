@@ -29,6 +29,7 @@ def test_an_equation_typed_is_explained_and_its_link_restores_it(blank: Page, ur
     blank.goto(f"{url}/foundations/einsum")
     blank.locator("#c-shapes").fill("(3, 2, 5), (3, 5, 4)")
     blank.locator("#c-equation").fill("bij,bjk->bik")
+    expect(blank.locator(".ein-axis")).to_have_count(9)  # the example before has six
     expect(blank.locator("#result")).to_contain_text("x0 @ x1")
     roles = blank.eval_on_selector_all(
         ".ein-axis", "els => els.map(e => e.querySelector('b').textContent + ' ' + e.classList[2])"
