@@ -20,7 +20,8 @@ COPY constraints.txt ./
 # torch first and alone: it is most of the image, and changes least often
 RUN /opt/layerscope/bin/pip install --constraint constraints.txt \
     ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} torch
-COPY LICENSE README.md hatch_build.py pyproject.toml ./
+COPY LICENSE README.md pyproject.toml setup.py ./
+COPY layerscope layerscope
 COPY engine engine
 COPY app app
 COPY templates templates
@@ -46,5 +47,5 @@ RUN layerscope warm-up
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
-    CMD ["python", "-m", "app.probe"]
+    CMD ["python", "-m", "layerscope.app.healthcheck"]
 CMD ["layerscope", "serve", "--host", "0.0.0.0"]

@@ -47,7 +47,7 @@ check: setup ## Lint, format, types, imports, scripts, Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	cd .make/names && ../../$(BIN)/lint-imports --config ../../pyproject.toml
 	for file in $$(find static/js tools -name '*.js' -o -name '*.mjs'); do node --check "$$file"; done
 	# the linter's grammar of HEALTHCHECK ends at the hyphen of --start-period
 	sed 's/--start-period=[0-9]*s //' Dockerfile | node_modules/.bin/dockerfilelint
@@ -86,9 +86,15 @@ clean: ## Remove whatever was made here, but not data/
 	$(PIP) install --quiet "pip==$(PIP_VERSION)"
 	touch $@
 
-.make/python: .make/venv pyproject.toml constraints.txt
+.make/python: .make/venv .make/names pyproject.toml setup.py constraints.txt
 	$(PIP) install --quiet $(INDEX) --constraint constraints.txt --group dev --editable .
 	touch $@
+
+# The one name as a tree of links, for tools that read files instead of importing modules.
+.make/names:
+	mkdir -p .make/names/layerscope
+	for file in layerscope/*.py layerscope/py.typed; do ln -sfn "../../../$$file" .make/names/layerscope/; done
+	for room in engine app templates static; do ln -sfn "../../../$$room" .make/names/layerscope/; done
 
 .make/node: package.json package-lock.json
 	mkdir -p .make

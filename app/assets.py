@@ -29,9 +29,7 @@ SUFFIXES = {"br": ".br", "gzip": ".gz"}
 
 def resources() -> Path:
     """The folder that holds ``templates/`` and ``static/``: in a wheel or in a checkout."""
-    here = Path(__file__).resolve().parent
-    packaged = here / "resources"
-    return packaged if packaged.is_dir() else here.parent
+    return Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)

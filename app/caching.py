@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from starlette.responses import Response
 
-from app.assets import matches
+from layerscope.app.assets import matches
 
 __all__ = ["build", "cached", "etag", "unchanged", "version"]
 

@@ -13,17 +13,17 @@ import uvicorn
 from pydantic import ValidationError
 from rich.console import Console
 
-from app.caching import version
-from app.compute import Compute
-from app.logs import configure
-from app.settings import Settings
-from app.streams import complete
-from app.terminal import show
-from engine.cost import Limits, OverLimit, check_limits
-from engine.diagnosis import SEVERITIES
-from engine.experiment import Experiment, InvalidExperiment, expectation
-from engine.passes import never
-from engine.run import run
+from layerscope.app.caching import version
+from layerscope.app.compute import Compute
+from layerscope.app.logs import configure
+from layerscope.app.settings import Settings
+from layerscope.app.streams import complete
+from layerscope.app.terminal import show
+from layerscope.engine.basis.cancellation import never
+from layerscope.engine.diagnosis import SEVERITIES
+from layerscope.engine.diagnosis.run import run
+from layerscope.engine.execution.cost import Limits, OverLimit, check_limits
+from layerscope.engine.experiment.specification import Experiment, InvalidExperiment, expectation
 
 __all__ = ["application", "main"]
 
@@ -67,7 +67,7 @@ def serve(
     given = {"host": host, "port": port}
     settings = _settings(**{k: v for k, v in given.items() if v is not None})
     configure(settings.log_level, settings.log_format)
-    from app.main import create_app  # after the log is set up: it compiles and may warn
+    from layerscope.app.main import create_app  # after the log is set up: it compiles and may warn
 
     structlog.stdlib.get_logger("layerscope").info(
         "starting", version=version(), data_dir=str(settings.data_dir.resolve())
@@ -93,7 +93,7 @@ def serve(
 @application.command("warm-up")
 def warm_up() -> None:
     """Compile everything into the cache now, so that the next start is quick."""
-    from app.main import run_everything_once
+    from layerscope.app.main import run_everything_once
 
     run_everything_once()
 

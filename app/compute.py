@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
-from app.errors import Problem
-from engine.matmul.cores import keep_to_cores
+from layerscope.app.errors import Problem
+from layerscope.engine.foundations.matmul.cores import keep_to_cores
 
 __all__ = ["ClientGone", "Compute", "Place", "while_connected"]
 

@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from engine.cost import OverLimit
-from engine.experiment import InvalidExperiment
-from engine.passes import Stopped
+from layerscope.engine.basis.cancellation import Stopped
+from layerscope.engine.execution.cost import OverLimit
+from layerscope.engine.experiment.specification import InvalidExperiment
 
 __all__ = ["KINDS", "Problem", "ProblemResponse", "field_error", "install", "invalid", "over_limit"]
 

@@ -13,22 +13,22 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.responses import Response
 
-from app import api, pages, static
-from app.api.health import Readiness
-from app.caching import version
-from app.compute import ClientGone, Compute
-from app.errors import install
-from app.logs import AccessLog
-from app.security import BodyLimit, Security
-from app.settings import Settings
-from app.streams import complete
-from engine.experiment import Experiment
-from engine.foundations.calculus import derivative_of, differentiable
-from engine.foundations.ladder import ladder
-from engine.passes import ShouldStop, never
-from engine.phases import phases
-from engine.predicted import predicted
-from engine.statistics import warm_up
+from layerscope.app import api, pages, static
+from layerscope.app.api.health import Readiness
+from layerscope.app.caching import version
+from layerscope.app.compute import ClientGone, Compute
+from layerscope.app.errors import install
+from layerscope.app.logs import AccessLog
+from layerscope.app.security import BodyLimit, Security
+from layerscope.app.settings import Settings
+from layerscope.app.streams import complete
+from layerscope.engine.analyses.phase_diagram import phases
+from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.foundations.calculus import derivative_of, differentiable
+from layerscope.engine.foundations.ladder import ladder
+from layerscope.engine.statistics import warm_up
+from layerscope.engine.theory.experiments import predicted
 
 __all__ = ["create_app", "import_everything", "run_everything_once"]
 

@@ -9,8 +9,8 @@ from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import Problem
-from app.settings import Settings
+from layerscope.app.errors import Problem
+from layerscope.app.settings import Settings
 
 __all__ = ["BodyLimit", "Security", "content_security_policy"]
 

@@ -1,4 +1,4 @@
-"""The route of static files; ``app.assets`` says what they are."""
+"""The route of static files; ``layerscope.app.assets`` says what they are."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.assets import DIGEST, accepted_encoding, matches
-from app.templating import assets
+from layerscope.app.assets import DIGEST, accepted_encoding, matches
+from layerscope.app.templating import assets
 
 __all__ = ["router"]
 

@@ -18,13 +18,13 @@ import structlog
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.types import Receive, Scope, Send
 
-from app.compute import Place
-from app.errors import Problem
-from engine.check import check_against_autograd
-from engine.cost import cost
-from engine.experiment import Experiment
-from engine.passes import Stopped
-from engine.run import Summary, result, run
+from layerscope.app.compute import Place
+from layerscope.app.errors import Problem
+from layerscope.engine.analyses.autograd_check import check_against_autograd
+from layerscope.engine.basis.cancellation import Stopped
+from layerscope.engine.diagnosis.run import Summary, result, run
+from layerscope.engine.execution.cost import cost
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["EventStream", "complete", "live_check"]
 

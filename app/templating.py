@@ -5,7 +5,7 @@ from __future__ import annotations
 import jinja2
 from starlette.templating import Jinja2Templates
 
-from app.assets import Assets, resources
+from layerscope.app.assets import Assets, resources
 
 __all__ = ["assets", "templates"]
 

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from engine.run import Backward, Event, FixEvent, Forward, Start, Summary
+from layerscope.engine.diagnosis.run import Backward, Event, FixEvent, Forward, Start, Summary
 
 __all__ = ["ExperimentTable", "show"]
 

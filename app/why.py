@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from engine.correlations import Correlations, correlations
-from engine.cost import Limits, OverLimit, check_limits
-from engine.diagnosis import RULES
-from engine.diagnosis.evaluation import evaluation as published
-from engine.experiment import Experiment
-from engine.passes import ShouldStop
-from engine.phases import phases
-from engine.precision.lens import Lens as Precision
-from engine.precision.lens import affordable, precision, reference
-from engine.spectra import Spectra, spectra, spectra_cost
+from layerscope.engine.analyses.correlations import Correlations, correlations
+from layerscope.engine.analyses.jacobian_spectrum import Spectra, spectra, spectra_cost
+from layerscope.engine.analyses.phase_diagram import phases
+from layerscope.engine.analyses.precision.lens import Lens as Precision
+from layerscope.engine.analyses.precision.lens import affordable, precision, reference
+from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.diagnosis import RULES
+from layerscope.engine.diagnosis.evaluation import evaluation as published
+from layerscope.engine.execution.cost import Limits, OverLimit, check_limits
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["LENSES", "Answer", "Lens", "Spectrum", "evaluation", "rules_table"]
 

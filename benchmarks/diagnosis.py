@@ -10,7 +10,7 @@ import json
 
 import torch
 
-from engine.diagnosis.evaluation import HERE, corpus, evaluate
+from layerscope.engine.diagnosis.evaluation import HERE, corpus, evaluate
 
 
 def main() -> None:

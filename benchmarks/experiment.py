@@ -13,14 +13,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from engine.experiment import Experiment
-from engine.layers import ACTIVATIONS, Layer, Linear
-from engine.network import LayerInfo, Network
-from engine.passes import BackwardStep, ForwardStep, passes
-from engine.predicted import predicted
-from engine.records import LayerRecord
-from engine.run import run
-from engine.statistics import warm_up
+from layerscope.engine.diagnosis.run import run
+from layerscope.engine.execution.network import LayerInfo, Network
+from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
+from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.layers import ACTIVATIONS, Layer, Linear
+from layerscope.engine.statistics import warm_up
+from layerscope.engine.theory.experiments import predicted
 
 
 class Drawn(Network):

@@ -80,8 +80,8 @@ def cold(browser: Browser, url: str) -> float:
 
 def engine(repeats: int) -> float:
     """Median milliseconds of the experiment itself, no server, no browser."""
-    from engine.experiment import Experiment
-    from engine.run import run
+    from layerscope.engine.diagnosis.run import run
+    from layerscope.engine.experiment.specification import Experiment
 
     times = []
     for i in range(repeats):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.statistics import distinct_columns, statistics, units, warm_up
+from layerscope.engine.statistics import distinct_columns, statistics, units, warm_up
 
 __all__ = ["SIZES", "compare", "main"]
 

@@ -24,9 +24,9 @@ import numpy as np
 import torch
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)  # beside us lies a statistics.py
-from engine.experiment import Experiment  # noqa: E402
-from engine.run import Forward, Summary, run  # noqa: E402
-from engine.statistics import warm_up  # noqa: E402
+from layerscope.engine.diagnosis.run import Forward, Summary, run  # noqa: E402
+from layerscope.engine.experiment.specification import Experiment  # noqa: E402
+from layerscope.engine.statistics import warm_up  # noqa: E402
 from tests.browser.serving import serving  # noqa: E402
 
 UNCOUNTED = 20  # meanwhile the server prepares what only some pages need

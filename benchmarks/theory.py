@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from engine.theory import phase_diagram, predict
+from layerscope.engine.theory import phase_diagram, predict
 
 REPEATS = 20
 

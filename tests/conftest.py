@@ -21,11 +21,11 @@ import uvicorn
 from fastapi import FastAPI
 from hypothesis import settings as hypothesis_settings
 
-from app.cli import Server
-from app.compute import Compute
-from app.logs import configure
-from app.main import create_app
-from app.settings import Settings
+from layerscope.app.cli import Server
+from layerscope.app.compute import Compute
+from layerscope.app.logs import configure
+from layerscope.app.main import create_app
+from layerscope.app.settings import Settings
 
 configure("error", "text")
 # No deadline: a shared machine stalls for longer than any example takes.

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-import app
-import engine
+import layerscope.app
+import layerscope.engine
 
 
 def modules(package):
@@ -16,10 +16,10 @@ def modules(package):
 
 
 def test_the_engine_loads_no_web():
-    names = list(modules(engine))
+    names = list(modules(layerscope.engine))
     code = (
         f"import importlib, sys\nfor n in {names!r}: importlib.import_module(n)\n"
-        "web = {'fastapi', 'starlette', 'uvicorn', 'jinja2', 'plotly', 'typer', 'app'}\n"
+        "web = {'fastapi', 'starlette', 'uvicorn', 'jinja2', 'plotly', 'typer', 'layerscope.app'}\n"
         "print(sorted(web & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -27,7 +27,7 @@ def test_the_engine_loads_no_web():
     assert out.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", [*modules(engine), *modules(app)])
+@pytest.mark.parametrize("name", [*modules(layerscope.engine), *modules(layerscope.app)])
 def test_exports_are_complete(name):
     if name.endswith("__main__"):
         pytest.skip("a script, not a module to import from")

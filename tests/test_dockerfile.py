@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shlex
 import tomllib
 from fnmatch import fnmatch
@@ -106,8 +107,8 @@ def test_the_context_has_no_more_than_is_copied():
 
 def test_the_wheel_gets_all_that_it_is_built_from():
     project = tomllib.loads((TOP / "pyproject.toml").read_text())
-    build = project["tool"]["hatch"]["build"]["targets"]["wheel"]
-    needed = {*build["packages"], *build["force-include"], build["hooks"]["custom"]["path"]}
+    setup = runpy.run_path(str(TOP / "setup.py"), run_name="setup")
+    needed = {"setup.py", "pyproject.toml", "layerscope", *setup["ROOMS"], *setup["RESOURCES"]}
     needed |= {project["project"]["readme"], *project["project"]["license-files"]}
     copied = {s for index, o, sources, _ in copies() if not o and index == 1 for s in sources}
     assert needed <= copied
@@ -121,8 +122,8 @@ def test_it_does_not_run_as_root_and_knows_its_health():
     created = next(a for n, a in body if n == "RUN" and "useradd" in a)
     assert user in created
     assert order.index("USER") < order.index("CMD")
-    assert "app.probe" in dict(body)["HEALTHCHECK"]
-    assert (TOP / "app" / "probe.py").exists()
+    assert "layerscope.app.healthcheck" in dict(body)["HEALTHCHECK"]
+    assert (TOP / "app" / "healthcheck.py").exists()
 
 
 def test_the_command_is_the_projects_program():
@@ -134,7 +135,7 @@ def test_the_command_is_the_projects_program():
 
 
 def test_settings_in_it_exist():
-    from app.settings import Settings
+    from layerscope.app.settings import Settings
 
     for name in re.findall(r"LAYERSCOPE_(\w+)", TEXT):
         assert name.lower() in Settings.model_fields

@@ -19,8 +19,9 @@ import httpx
 import pytest
 
 TOP = Path(__file__).resolve().parents[1]
-SOURCES = ("LICENSE", "README.md", "app", "engine", "hatch_build.py", "package-lock.json",
-           "package.json", "pyproject.toml", "static", "templates", "tools")  # fmt: skip
+SOURCES = ("LICENSE", "README.md", "app", "engine", "layerscope", "package-lock.json",
+           "package.json", "pyproject.toml", "setup.py", "static",
+           "templates", "tools")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -72,30 +73,56 @@ def test_it_carries_templates_and_assets(wheel):
     for folder in ("templates", "static"):
         for file in (TOP / folder).rglob("*"):
             if file.is_file():
-                assert f"app/resources/{file.relative_to(TOP).as_posix()}" in names
-    assert "app/resources/static/vendor/plotly-cartesian.min.js.br" in names
+                assert f"layerscope/{file.relative_to(TOP).as_posix()}" in names
+    assert "layerscope/static/vendor/plotly-cartesian.min.js.br" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [n for n in names if n.startswith(("tests/", "benchmarks/", "tools/"))]
 
 
-def test_it_serves_from_another_directory(wheel, tmp_path):
-    installed, elsewhere = tmp_path / "installed", tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--target",
-            installed,
-            wheel,
-        ],
-        check=True,
-        capture_output=True,
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The wheel unpacked, as ``pip install`` leaves it."""
+    target = tmp_path_factory.mktemp("installed")
+    command = ["-m", "pip", "install", "--quiet", "--no-deps", "--target", target, wheel]
+    subprocess.run([sys.executable, *command], check=True, capture_output=True)
+    return target
+
+
+def test_one_name_goes_into_site_packages(installed):
+    names = {p.name for p in installed.iterdir() if not p.name.endswith(".dist-info")}
+    assert names == {"layerscope", "bin"}
+
+
+HOSTILE = ("engine", "app", "statistics", "static", "templates", "registry", "layers", "data")
+
+
+def test_a_users_own_engine_beside_the_script_harms_nobody(installed, tmp_path):
+    for name in HOSTILE:
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('ran {name}.py')")
+    (tmp_path / "train.py").write_text(
+        "import layerscope, torch\n"
+        "import layerscope.app.main\n"
+        "print(layerscope.__file__)\n"
+        "print(layerscope.statistics(torch.tensor([1.0, 3.0])).mean)\n"
+        "events = [e.event for e in layerscope.run(layerscope.Experiment(depth=1, width=3))]\n"
+        "print(events[0], 'summary' in events)\n"
     )
+    done = subprocess.run(
+        [sys.executable, "train.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+    )
+    assert done.returncode == 0, done.stderr
+    where, mean, events = done.stdout.splitlines()
+    assert where.startswith(str(installed))
+    assert (mean, events) == ("2.0", "start True")
+
+
+def test_it_serves_from_another_directory(installed, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
     ours = os.pathsep.join((str(installed), sysconfig.get_path("purelib")))
     process = subprocess.Popen(
         [sys.executable, installed / "bin" / "layerscope", "serve", "--port", "0"],
@@ -155,7 +182,7 @@ def test_without_vendor_files_npm_is_asked(copy, tmp_path):
     assert calls == ["ci --ignore-scripts --no-audit --no-fund", "run assets"]
     (wheel,) = (tmp_path / "wheels").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        assert archive.read("app/resources/static/vendor/plotly-cartesian.min.js") == b"made\n"
+        assert archive.read("layerscope/static/vendor/plotly-cartesian.min.js") == b"made\n"
 
 
 def project():
@@ -191,7 +218,7 @@ def test_everything_imported_is_required():
                "typing_extensions": "pydantic"}  # fmt: skip
     for file in [*(TOP / "app").rglob("*.py"), *(TOP / "engine").rglob("*.py")]:
         for name in re.findall(r"^\s*(?:from|import) (\w+)", file.read_text(), re.MULTILINE):
-            if name in ("app", "engine") or name in sys.stdlib_module_names:
+            if name == "layerscope" or name in sys.stdlib_module_names:
                 continue
             if importlib.util.find_spec(name) is None:
                 continue  # a sentence in a docstring that begins like an import

@@ -28,11 +28,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.experiment import DTYPES, NORM_NAMES, Experiment
-from engine.initialization import INITS
-from engine.layers import ACTIVATIONS, NORMS
-from engine.network import LayerInfo, Network
-from engine.passes import BackwardStep, ForwardStep, passes
+from layerscope.engine.execution.network import LayerInfo, Network
+from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
+from layerscope.engine.experiment.specification import DTYPES, NORM_NAMES, Experiment
+from layerscope.engine.initialization import INITS
+from layerscope.engine.layers import ACTIVATIONS, NORMS
 
 PATH = Path(__file__).parent.parent / "engine" / "diagnosis" / "corpus.json"
 STEPS = 300  # full-batch steps: enough for a 50 layer network to leave the constant predictor

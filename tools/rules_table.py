@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from engine.diagnosis import RULES
+from layerscope.engine.diagnosis import RULES
 
 PATH = Path(__file__).parent.parent / "docs" / "diagnosis.md"
 BLOCK = re.compile(r"(<!-- rules: .*? -->\n).*?(<!-- /rules -->)", re.DOTALL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.api import docs, experiment, foundations, health, layer, registry, why
+from layerscope.app.api import docs, experiment, foundations, health, layer, registry, why
 
 __all__ = ["router"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
-from app.errors import KINDS
-from app.templating import templates
+from layerscope.app.errors import KINDS
+from layerscope.app.templating import templates
 
 __all__ = ["router"]
 

@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.api.parameters import (
+from layerscope.app.api.parameters import (
     Computing,
     Configured,
     FromBody,
@@ -17,13 +17,13 @@ from app.api.parameters import (
     openapi_body,
     openapi_parameters,
 )
-from app.api.responses import bodiless, described, problems
-from app.caching import cached, etag, unchanged
-from app.compute import while_connected
-from app.streams import EventStream, complete
-from engine.experiment import Experiment
-from engine.presets import PRESETS
-from engine.script import as_pytorch
+from layerscope.app.api.responses import bodiless, described, problems
+from layerscope.app.caching import cached, etag, unchanged
+from layerscope.app.compute import while_connected
+from layerscope.app.streams import EventStream, complete
+from layerscope.engine.execution.script import as_pytorch
+from layerscope.engine.experiment.presets import PRESETS
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["router"]
 

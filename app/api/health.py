@@ -9,10 +9,10 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.api.parameters import Computing
-from app.api.responses import described, problems
-from app.caching import version
-from app.errors import Problem
+from layerscope.app.api.parameters import Computing
+from layerscope.app.api.responses import described, problems
+from layerscope.app.caching import version
+from layerscope.app.errors import Problem
 
 __all__ = ["Readiness", "router"]
 

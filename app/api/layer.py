@@ -14,15 +14,16 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 from torch import Tensor
 
-from app.api.parameters import Computing, Configured, openapi_parameters, split_query
-from app.api.responses import bodiless, described, problems
-from app.caching import cached, etag, unchanged
-from app.compute import Compute, while_connected
-from app.errors import Problem, invalid
-from engine.experiment import Experiment
-from engine.network import LayerInfo, layout
-from engine.statistics import statistics
-from engine.tensors import TENSORS, heatmap, layer_tensors
+from layerscope.app.api.parameters import Computing, Configured, openapi_parameters, split_query
+from layerscope.app.api.responses import bodiless, described, problems
+from layerscope.app.caching import cached, etag, unchanged
+from layerscope.app.compute import Compute, while_connected
+from layerscope.app.errors import Problem, invalid
+from layerscope.engine.basis.heatmap import heatmap
+from layerscope.engine.execution.layer_tensors import TENSORS, layer_tensors
+from layerscope.engine.execution.network import LayerInfo, layout
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.statistics import statistics
 
 __all__ = ["router"]
 

@@ -10,11 +10,11 @@ from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
 
-from app.compute import Compute
-from app.errors import Problem, invalid
-from app.settings import Settings
-from engine.cost import Limits, check_limits
-from engine.experiment import Experiment, InvalidExperiment
+from layerscope.app.compute import Compute
+from layerscope.app.errors import Problem, invalid
+from layerscope.app.settings import Settings
+from layerscope.engine.execution.cost import Limits, check_limits
+from layerscope.engine.experiment.specification import Experiment, InvalidExperiment
 
 __all__ = [
     "Computing",

@@ -9,13 +9,13 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.api.parameters import Configured, openapi_body
-from app.api.responses import described, problems
-from app.caching import cached, etag, unchanged
-from engine.diagnosis import RULES
-from engine.experiment import Experiment
-from engine.layers import ACTIVATIONS, NORMS, Add, Layer, Linear
-from engine.matmul import MATMULS
+from layerscope.app.api.parameters import Configured, openapi_body
+from layerscope.app.api.responses import described, problems
+from layerscope.app.caching import cached, etag, unchanged
+from layerscope.engine.diagnosis import RULES
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.foundations.matmul import MATMULS
+from layerscope.engine.layers import ACTIVATIONS, NORMS, Add, Layer, Linear
 
 __all__ = ["router"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from app.errors import KINDS
+from layerscope.app.errors import KINDS
 
 __all__ = ["bodiless", "described", "problems"]
 

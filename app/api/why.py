@@ -10,15 +10,21 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.api.parameters import Computing, Configured, FromQuery, limits, openapi_parameters
-from app.api.responses import bodiless, described, problems
-from app.caching import cached, etag, unchanged
-from app.compute import while_connected
-from app.errors import invalid
-from app.why import LENSES, Lens, rules_table
-from engine.experiment import Experiment
-from engine.passes import ShouldStop
-from engine.spectra import SpectraUndefined
+from layerscope.app.api.parameters import (
+    Computing,
+    Configured,
+    FromQuery,
+    limits,
+    openapi_parameters,
+)
+from layerscope.app.api.responses import bodiless, described, problems
+from layerscope.app.caching import cached, etag, unchanged
+from layerscope.app.compute import while_connected
+from layerscope.app.errors import invalid
+from layerscope.app.why import LENSES, Lens, rules_table
+from layerscope.engine.analyses.jacobian_spectrum import SpectraUndefined
+from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["router"]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from app.figures.text import number
+from layerscope.app.figures.text import number
 
 __all__ = ["Axis", "Tick", "decades", "path", "percent", "round_ticks", "steps"]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from engine.experiment import DTYPES
-from engine.layers import ACTIVATIONS, NORMS, Add, Layer, Linear
-from engine.theory.forecast import formats_up_to
+from layerscope.engine.experiment.specification import DTYPES
+from layerscope.engine.layers import ACTIVATIONS, NORMS, Add, Layer, Linear
+from layerscope.engine.theory.forecast import formats_up_to
 
 __all__ = ["lab_figures"]
 

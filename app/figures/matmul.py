@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.matmul import MATMULS, SIZES
+from layerscope.engine.foundations.matmul import MATMULS, SIZES
 
 __all__ = ["matmul_figures"]
 

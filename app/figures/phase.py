@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.figures.axes import Axis, Tick, path, round_ticks
-from app.figures.strip import step
-from engine.phases import Phases, depth_of
-from engine.theory import FixedPoint, PhaseRow
+from layerscope.app.figures.axes import Axis, Tick, path, round_ticks
+from layerscope.app.figures.strip import step
+from layerscope.engine.analyses.phase_diagram import Phases, depth_of
+from layerscope.engine.theory import FixedPoint, PhaseRow
 
 __all__ = ["CONTOURS", "Contour", "PhasePicture", "Run", "phase_picture"]
 

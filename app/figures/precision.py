@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.figures.axes import Axis, Tick, decades, round_ticks
-from app.figures.text import raised
-from engine.precision import FORMATS
-from engine.precision.lens import Kind, Seen
+from layerscope.app.figures.axes import Axis, Tick, decades, round_ticks
+from layerscope.app.figures.text import raised
+from layerscope.engine.analyses.precision import FORMATS
+from layerscope.engine.analyses.precision.lens import Kind, Seen
 
 __all__ = ["ExponentPicture", "Limit", "Ruler", "Violin", "exponent_picture"]
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.figures.text import number, raised
-from engine.foundations.schemes import AXIS, BINS, SchemeResult, Signal
+from layerscope.app.figures.text import number, raised
+from layerscope.engine.foundations.schemes import AXIS, BINS, SchemeResult, Signal
 
 __all__ = ["HEIGHT", "WIDTH", "Mark", "Panel", "Tick", "panel"]
 

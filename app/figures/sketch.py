@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.statistics import Statistics
+from layerscope.engine.statistics import Statistics
 
 __all__ = ["HEIGHT", "WIDTH", "Sketch", "line", "sketch"]
 
@@ -28,7 +28,7 @@ def sketch(tensors: Sequence[Statistics]) -> Sketch:
     """log₁₀ std from the first tensor (left) to the last (right); see ``line``.
 
     >>> import torch
-    >>> from engine.statistics import statistics
+    >>> from layerscope.engine.statistics import statistics
     >>> sketch([statistics(torch.tensor([1.0, -1.0]))] * 2).path
     'M1 8.89L39 8.89'
     """

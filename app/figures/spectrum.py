@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.figures.axes import Axis, Tick, decades, path, round_ticks, steps
-from engine.correlations import Correlations
-from engine.spectra import Spectra
-from engine.theory.spectrum import JacobianSpectrum, SpectrumEstimate
+from layerscope.app.figures.axes import Axis, Tick, decades, path, round_ticks, steps
+from layerscope.engine.analyses.correlations import Correlations
+from layerscope.engine.analyses.jacobian_spectrum import Spectra
+from layerscope.engine.theory.spectrum import JacobianSpectrum, SpectrumEstimate
 
 __all__ = [
     "Band", "CorrelationPicture", "Curve", "DepthPicture", "Frame", "HistogramPicture",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from app.figures.text import number
-from engine.statistics import Statistics
+from layerscope.app.figures.text import number
+from layerscope.engine.statistics import Statistics
 
 __all__ = ["STEPS", "Cell", "cell", "step"]
 
@@ -39,7 +39,7 @@ def cell(name: str, s: Statistics) -> Cell:
     are below the smallest normal number.
 
     >>> import torch
-    >>> from engine.statistics import statistics
+    >>> from layerscope.engine.statistics import statistics
     >>> cell("relu1", statistics(torch.zeros(3))).css
     's-zero'
     """

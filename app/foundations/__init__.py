@@ -5,6 +5,6 @@ One `Question` serves a page's form and its JSON twin alike; neither knows of th
 
 from __future__ import annotations
 
-from app.foundations.query import Field, FieldError, Question, Reading, Refused
+from layerscope.app.foundations.query import Field, FieldError, Question, Reading, Refused
 
 __all__ = ["Field", "FieldError", "Question", "Reading", "Refused"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from app.foundations.query import Field, FieldError, Question
-from engine.foundations.broadcasting import Broadcast, Operand, broadcast
-from engine.foundations.cells import ShapeError
-from engine.foundations.indexing import Index, parse_index
-from engine.foundations.literals import parse_shape
+from layerscope.app.foundations.query import Field, FieldError, Question
+from layerscope.engine.foundations.broadcasting import Broadcast, Operand, broadcast
+from layerscope.engine.foundations.indexing import Index, parse_index
+from layerscope.engine.foundations.literals import parse_shape
+from layerscope.engine.foundations.tensor_view import ShapeError
 
 __all__ = ["BROADCASTING", "NAMES"]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from app.foundations.query import Field, Question, choice
-from engine.foundations.calculus import Derivative, derivative_of, differentiable
-from engine.layers import ACTIVATIONS
-from engine.losses import LOSSES
-from engine.source import source_text
+from layerscope.app.foundations.query import Field, Question, choice
+from layerscope.engine.basis.source import source_text
+from layerscope.engine.foundations.calculus import Derivative, derivative_of, differentiable
+from layerscope.engine.layers import ACTIVATIONS
+from layerscope.engine.losses import LOSSES
 
 __all__ = ["DERIVATIVES", "Derivatives", "Detail"]
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.foundations.query import Field, FieldError, Question, whole
-from engine.foundations.cells import shape_text
-from engine.foundations.einsum import (
+from layerscope.app.foundations.query import Field, FieldError, Question, whole
+from layerscope.engine.foundations.einsum.explanation import (
     EXAMPLES,
     EinsumError,
     EinsumExplanation,
@@ -16,8 +15,9 @@ from engine.foundations.einsum import (
     explain,
     run,
 )
-from engine.foundations.einsum_grammar import MAX_LENGTH
-from engine.foundations.literals import LiteralError, parse_shape
+from layerscope.engine.foundations.einsum.grammar import MAX_LENGTH
+from layerscope.engine.foundations.literals import LiteralError, parse_shape
+from layerscope.engine.foundations.tensor_view import shape_text
 
 __all__ = ["EINSUM", "EinsumAnswer", "Refusal", "shapes", "shapes_text"]
 

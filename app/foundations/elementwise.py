@@ -7,9 +7,14 @@ from typing import Any
 
 from torch import Tensor
 
-from app.foundations.query import Field, FieldError, Question, choice
-from app.foundations.tensors import LONGEST, MOST_SHOWN, index_of, place_of, tensor
-from engine.foundations.elementwise import OPERATORS, Elementwise, ElementwiseCell, elementwise
+from layerscope.app.foundations.query import Field, FieldError, Question, choice
+from layerscope.app.foundations.tensors import LONGEST, MOST_SHOWN, index_of, place_of, tensor
+from layerscope.engine.foundations.elementwise import (
+    OPERATORS,
+    Elementwise,
+    ElementwiseCell,
+    elementwise,
+)
 
 __all__ = ["ELEMENTWISE", "ExplainedElementwise"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from app.foundations.query import Field, Question, whole
-from engine.foundations.ladder import LIMITS, Ladder, ladder
-from engine.passes import ShouldStop
+from layerscope.app.foundations.query import Field, Question, whole
+from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.foundations.ladder import LIMITS, Ladder, ladder
 
 __all__ = ["LADDER"]
 

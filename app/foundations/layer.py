@@ -8,10 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from app.foundations.query import Field, FieldError, Question, whole
-from app.foundations.tensors import MOST_SHOWN, index_of, optional_tensor
-from engine.foundations.cells import ShapeError
-from engine.foundations.linear import LinearCell, LinearLayer, linear_layer, random_linear_layer
+from layerscope.app.foundations.query import Field, FieldError, Question, whole
+from layerscope.app.foundations.tensors import MOST_SHOWN, index_of, optional_tensor
+from layerscope.engine.foundations.linear import (
+    LinearCell,
+    LinearLayer,
+    linear_layer,
+    random_linear_layer,
+)
+from layerscope.engine.foundations.tensor_view import ShapeError
 
 __all__ = ["LAYER", "ExplainedLayer"]
 

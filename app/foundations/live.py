@@ -15,9 +15,9 @@ from fastapi import FastAPI
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.types import Receive, Scope, Send
 
-from app.compute import Compute, Place
-from app.errors import Problem
-from engine.passes import ShouldStop, Stopped
+from layerscope.app.compute import Compute, Place
+from layerscope.app.errors import Problem
+from layerscope.engine.basis.cancellation import ShouldStop, Stopped
 
 __all__ = ["Live", "Track", "follow", "track_of"]
 

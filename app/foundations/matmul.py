@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.foundations.query import Field, Question, number, whole
-from engine.matmul import LIMITS, MATMULS, NOTES_SHAPE, SIZES, RaceEvent, ScalingEvent
-from engine.matmul.cores import available_cores
-from engine.matmul.race import race
-from engine.matmul.scaling import scaling
-from engine.passes import ShouldStop
+from layerscope.app.foundations.query import Field, Question, number, whole
+from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.foundations.matmul import (
+    LIMITS,
+    MATMULS,
+    NOTES_SHAPE,
+    SIZES,
+    RaceEvent,
+    ScalingEvent,
+)
+from layerscope.engine.foundations.matmul.cores import available_cores
+from layerscope.engine.foundations.matmul.race import race
+from layerscope.engine.foundations.matmul.scaling import scaling
 
 __all__ = ["MATMUL", "check", "race_events", "scaling_events"]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from app.foundations.query import Field, FieldError, Question, choice, number, numbers
-from engine.foundations.cells import ShapeError
-from engine.foundations.neuron import MAX_INPUTS, Neuron, neuron
-from engine.layers import ACTIVATIONS
+from layerscope.app.foundations.query import Field, FieldError, Question, choice, number, numbers
+from layerscope.engine.foundations.neuron import MAX_INPUTS, Neuron, neuron
+from layerscope.engine.foundations.tensor_view import ShapeError
+from layerscope.engine.layers import ACTIVATIONS
 
 __all__ = ["NEURON"]
 

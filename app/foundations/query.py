@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from app.errors import field_error
-from engine.passes import ShouldStop, never
+from layerscope.app.errors import field_error
+from layerscope.engine.basis.cancellation import ShouldStop, never
 
 __all__ = [
     "Field", "FieldError", "Question", "Reading", "Refused", "choice", "number", "numbers",
@@ -100,7 +100,7 @@ class Question:
     def read(self, query_string: bytes) -> Reading:
         """The query's values, and an error for each that is unknown, repeated or unreadable.
 
-        >>> from app.foundations.neuron import NEURON
+        >>> from layerscope.app.foundations.neuron import NEURON
         >>> NEURON.read(b"bias=two").errors[0]["message"]
         'expected a number, such as 0.5'
         """

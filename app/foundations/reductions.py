@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from app.foundations.query import Field, FieldError, Question, choice, switch
-from app.foundations.tensors import LONGEST, MOST_SHOWN, index_of, place_of, tensor
-from engine.foundations.literals import parse_axes
-from engine.foundations.reductions import (
+from layerscope.app.foundations.query import Field, FieldError, Question, choice, switch
+from layerscope.app.foundations.tensors import LONGEST, MOST_SHOWN, index_of, place_of, tensor
+from layerscope.engine.foundations.literals import parse_axes
+from layerscope.engine.foundations.reductions import (
     REDUCTIONS,
     FoldedCell,
     ReductionError,

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.foundations.query import Field, FieldError, Question, choice, number, whole
-from engine.cost import Limits, OverLimit
-from engine.experiment import DTYPES, MAX_SEED, Experiment
-from engine.foundations.schemes import SchemeEvent, schemes, schemes_cost
-from engine.layers import ACTIVATIONS
-from engine.passes import ShouldStop
+from layerscope.app.foundations.query import Field, FieldError, Question, choice, number, whole
+from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.execution.cost import Limits, OverLimit
+from layerscope.engine.experiment.specification import DTYPES, MAX_SEED, Experiment
+from layerscope.engine.foundations.schemes import SchemeEvent, schemes, schemes_cost
+from layerscope.engine.layers import ACTIVATIONS
 
 __all__ = ["LIMITS", "SCHEMES", "SchemesAnswer", "experiment_of"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.pages import foundations, lab, why
-from app.pages.render import NAVIGATION
+from layerscope.app.pages import foundations, lab, why
+from layerscope.app.pages.render import NAVIGATION
 
 __all__ = ["PAGES", "router"]
 

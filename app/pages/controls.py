@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.experiment import Experiment
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["Control", "Option", "controls"]
 

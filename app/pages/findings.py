@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.figures import number
+from layerscope.app.figures import number
 
 __all__ = ["CHARTS", "FindingWords", "Measured", "evidence_rows", "finding_words"]
 

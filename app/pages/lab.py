@@ -15,19 +15,19 @@ from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from app.compute import Compute, Place, while_connected
-from app.errors import Problem
-from app.figures import lab_figures
-from app.pages.controls import Control, controls
-from app.pages.lenses import LensLink, lenses, rules_page
-from app.pages.outcome import Outcome, outcome
-from app.pages.presets import PresetLink, preset_links, sketches
-from app.pages.remedies import Remedies, fix_link
-from app.pages.render import Page, render, stream
-from app.pages.running import FLUSH, Row, Running, flushed
-from app.settings import Settings
-from engine.cost import Limits, OverLimit, check_limits
-from engine.experiment import Experiment, InvalidExperiment
+from layerscope.app.compute import Compute, Place, while_connected
+from layerscope.app.errors import Problem
+from layerscope.app.figures import lab_figures
+from layerscope.app.pages.controls import Control, controls
+from layerscope.app.pages.lenses import LensLink, lenses, rules_page
+from layerscope.app.pages.outcome import Outcome, outcome
+from layerscope.app.pages.presets import PresetLink, preset_links, sketches
+from layerscope.app.pages.remedies import Remedies, fix_link
+from layerscope.app.pages.render import Page, render, stream
+from layerscope.app.pages.running import FLUSH, Row, Running, flushed
+from layerscope.app.settings import Settings
+from layerscope.engine.execution.cost import Limits, OverLimit, check_limits
+from layerscope.engine.experiment.specification import Experiment, InvalidExperiment
 
 __all__ = ["PAGE", "Chart", "LabPage", "Tabs"]
 
@@ -46,7 +46,7 @@ class Tabs:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart's heading; its form is in ``app.figures.lab`` under the same name."""
+    """A chart's heading; its form is in ``layerscope.app.figures.lab`` under the same name."""
 
     name: str
     title: str

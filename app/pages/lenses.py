@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from app.pages.render import NAVIGATION
-from engine.experiment import Experiment
+from layerscope.app.pages.render import NAVIGATION
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["LensLink", "lenses", "rules_page"]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.figures import number
-from app.pages.findings import FindingWords, finding_words
-from engine.records import LayerRecord
-from engine.statistics import Statistics
+from layerscope.app.figures import number
+from layerscope.app.pages.findings import FindingWords, finding_words
+from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.statistics import Statistics
 
 __all__ = ["Outcome", "TableRow", "outcome"]
 

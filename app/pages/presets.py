@@ -7,11 +7,11 @@ from functools import cache
 from threading import Lock
 from urllib.parse import urlencode
 
-from app.figures import Sketch, sketch
-from engine.experiment import Experiment
-from engine.presets import PRESETS
-from engine.run import Forward, run
-from engine.statistics import Statistics
+from layerscope.app.figures import Sketch, sketch
+from layerscope.engine.diagnosis.run import Forward, run
+from layerscope.engine.experiment.presets import PRESETS
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.statistics import Statistics
 
 __all__ = ["PresetLink", "preset_links", "sketches"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from app.figures import Sketch, line
-from engine.experiment import Experiment
+from layerscope.app.figures import Sketch, line
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["Curves", "FixLink", "Remedies", "fix_link", "words"]
 

@@ -10,7 +10,7 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
-from app.templating import templates
+from layerscope.app.templating import templates
 
 __all__ = ["NAVIGATION", "Page", "context", "environment", "render", "stream"]
 
@@ -39,7 +39,7 @@ class _Here:
 
 
 NAVIGATION: list[Page] = []
-"""Filled by ``app.pages``, in the order of the header."""
+"""Filled by ``layerscope.app.pages``, in the order of the header."""
 
 environment = templates.env.overlay(enable_async=True)
 """The same templates, written while they wait: an async iterator in a ``for`` is followed."""

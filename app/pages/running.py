@@ -11,12 +11,12 @@ from typing import Any
 
 import structlog
 
-from app.compute import Place
-from app.figures import Cell, cell
-from engine.experiment import Experiment
-from engine.passes import Stopped
-from engine.records import LayerRecord
-from engine.run import Backward, Event, FixEvent, Forward, Start, Summary, run
+from layerscope.app.compute import Place
+from layerscope.app.figures import Cell, cell
+from layerscope.engine.basis.cancellation import Stopped
+from layerscope.engine.diagnosis.run import Backward, Event, FixEvent, Forward, Start, Summary, run
+from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["FLUSH", "Row", "Running", "flushed"]
 

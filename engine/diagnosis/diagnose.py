@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from engine.diagnosis import rules as _registered  # noqa: F401  fills the registry
-from engine.diagnosis.evidence import Evidence
-from engine.diagnosis.finding import SEVERITIES, Finding, Severity
-from engine.diagnosis.rule import RULES, Rule
-from engine.experiment import Experiment
+from layerscope.engine.diagnosis import rules as _registered  # noqa: F401  fills the registry
+from layerscope.engine.diagnosis.evidence import Evidence
+from layerscope.engine.diagnosis.finding import SEVERITIES, Finding, Severity
+from layerscope.engine.diagnosis.rule import RULES, Rule
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["Verdict", "diagnose", "diagnose_early", "undecided", "verdict"]
 

@@ -12,12 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from engine.diagnosis.diagnose import diagnose
-from engine.diagnosis.finding import Finding
-from engine.diagnosis.fixes import measure
-from engine.diagnosis.rule import RULES
-from engine.experiment import Experiment
-from engine.passes import ShouldStop, never
+from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.diagnosis.diagnose import diagnose
+from layerscope.engine.diagnosis.finding import Finding
+from layerscope.engine.diagnosis.fixes import measure
+from layerscope.engine.diagnosis.rule import RULES
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["corpus", "evaluate", "evaluation"]
 

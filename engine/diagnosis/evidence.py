@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from engine.experiment import Experiment
-from engine.records import LayerRecord
-from engine.statistics import Statistics
-from engine.theory import Prediction
+from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.statistics import Statistics
+from layerscope.engine.theory import Prediction
 
 __all__ = ["Evidence", "Trend"]
 

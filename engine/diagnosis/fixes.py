@@ -7,19 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from engine.agreement import gradient_agreement
-from engine.cost import cost
-from engine.diagnosis.diagnose import diagnose
-from engine.diagnosis.evidence import Evidence
-from engine.diagnosis.finding import SEVERITIES, Finding
-from engine.experiment import Experiment
-from engine.initialization import INITS
-from engine.layers import ACTIVATIONS
-from engine.network import Network
-from engine.passes import BackwardStep, ForwardStep, ShouldStop, never, passes
-from engine.predicted import predicted
-from engine.records import LayerRecord
-from engine.theory import NoCriticalPoint, critical_point
+from layerscope.engine.analyses.float32_comparison import gradient_agreement
+from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.diagnosis.diagnose import diagnose
+from layerscope.engine.diagnosis.evidence import Evidence
+from layerscope.engine.diagnosis.finding import SEVERITIES, Finding
+from layerscope.engine.execution.cost import cost
+from layerscope.engine.execution.network import Network
+from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
+from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.initialization import INITS
+from layerscope.engine.layers import ACTIVATIONS
+from layerscope.engine.theory import NoCriticalPoint, critical_point
+from layerscope.engine.theory.experiments import predicted
 
 __all__ = ["Fix", "candidates", "measure", "verified_fix"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from engine.diagnosis.evidence import Evidence
-from engine.diagnosis.finding import Finding
-from engine.experiment import Experiment
-from engine.registry import Registry
+from layerscope.engine.basis.registry import Registry
+from layerscope.engine.diagnosis.evidence import Evidence
+from layerscope.engine.diagnosis.finding import Finding
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["RULES", "Check", "Rule", "Undecided", "rule"]
 

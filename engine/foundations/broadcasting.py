@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.foundations.cells import LimitError, Record, shape_text
-from engine.foundations.indexing import Index, IndexStep, parse_index
-from engine.foundations.literals import MAX_AXES
+from layerscope.engine.foundations.indexing import Index, IndexStep, parse_index
+from layerscope.engine.foundations.literals import MAX_AXES
+from layerscope.engine.foundations.tensor_view import LimitError, Record, shape_text
 
 __all__ = [
     "MAX_ELEMENTS", "Axis", "AxisSize", "Broadcast", "BroadcastOperand", "Operand", "broadcast",

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.foundations.cells import Record
-from engine.layers.activations import ACTIVATIONS, Activation
-from engine.losses import LOSSES, Loss
+from layerscope.engine.foundations.tensor_view import Record
+from layerscope.engine.layers.activations import ACTIVATIONS, Activation
+from layerscope.engine.losses import LOSSES, Loss
 
 __all__ = ["GRID", "TARGET", "Derivative", "Kink", "derivative_of", "differentiable"]
 
@@ -273,7 +273,7 @@ def _conditions(
     slopes: list[Any], boundaries: list[Any], kinks: tuple[Kink, ...]
 ) -> list[tuple[Any, str]]:
     """Each slope with the interval where it holds; a kink that jumps belongs to neither side."""
-    from engine.foundations.mathml import text
+    from layerscope.engine.foundations.mathml import text
 
     if not boundaries:
         return [(slopes[0], "")]
@@ -288,7 +288,7 @@ def _conditions(
 
 def _notation(subject: _Subject, branches: list[tuple[Any, str]]) -> dict[str, str]:
     """Definition and derivative as plain text and as MathML."""
-    from engine.foundations.mathml import equation, text
+    from layerscope.engine.foundations.mathml import equation, text
 
     arguments = "(x, t)" if subject.kind == "loss" else "(x)"
     slope_name = f"∂{subject.symbol}/∂x" if subject.kind == "loss" else f"{subject.symbol}′(x)"

@@ -14,8 +14,9 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from engine.foundations.broadcasting import Broadcast, broadcast
-from engine.foundations.cells import (
+from layerscope.engine.basis.registry import Registry
+from layerscope.engine.foundations.broadcasting import Broadcast, broadcast
+from layerscope.engine.foundations.tensor_view import (
     MAX_CELLS,
     Record,
     TensorView,
@@ -23,7 +24,6 @@ from engine.foundations.cells import (
     check_cells,
     view,
 )
-from engine.registry import Registry
 
 __all__ = [
     "OPERATORS", "Elementwise", "ElementwiseCell", "ElementwiseOperator", "elementwise",
@@ -104,7 +104,7 @@ def elementwise(name: str, a: Tensor, b: Tensor, *, max_cells: int = MAX_CELLS) 
     Errors:
         ``KeyError`` for an unknown operator; `LimitError` beyond ``max_cells`` in one tensor.
 
-    >>> from engine.foundations.literals import parse_tensor
+    >>> from layerscope.engine.foundations.literals import parse_tensor
     >>> done = elementwise("+", parse_tensor("[10., 6, 4]"), parse_tensor("[2., 8, 7]"))
     >>> [cell.text for cell in done.cells]
     ['10 + 2 = 12', '6 + 8 = 14', '4 + 7 = 11']

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.foundations.cells import Record, ShapeError, shape_text
-from engine.foundations.literals import MAX_AXES, LiteralError, Scanner
+from layerscope.engine.foundations.literals import MAX_AXES, LiteralError, Scanner
+from layerscope.engine.foundations.tensor_view import Record, ShapeError, shape_text
 
 __all__ = ["Index", "IndexStep", "Subscript", "Unsqueeze", "parse_index"]
 

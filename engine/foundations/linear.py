@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from engine.foundations.cells import (
+from layerscope.engine.foundations.neuron import Term, products
+from layerscope.engine.foundations.tensor_view import (
     MAX_CELLS,
     Record,
     ShapeError,
@@ -18,7 +19,6 @@ from engine.foundations.cells import (
     shape_text,
     view,
 )
-from engine.foundations.neuron import Term, products
 
 __all__ = ["LinearCell", "LinearLayer", "linear_layer", "random_linear_layer"]
 

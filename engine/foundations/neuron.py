@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from engine.foundations.cells import LimitError, Record, ShapeError, cell_text
-from engine.layers.activations import ACTIVATIONS
+from layerscope.engine.foundations.tensor_view import LimitError, Record, ShapeError, cell_text
+from layerscope.engine.layers.activations import ACTIVATIONS
 
 __all__ = ["MAX_INPUTS", "ActivationCurve", "Neuron", "Term", "neuron", "products"]
 

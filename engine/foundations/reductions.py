@@ -14,7 +14,8 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from engine.foundations.cells import (
+from layerscope.engine.basis.registry import Registry
+from layerscope.engine.foundations.tensor_view import (
     MAX_CELLS,
     Record,
     TensorView,
@@ -24,7 +25,6 @@ from engine.foundations.cells import (
     shape_text,
     view,
 )
-from engine.registry import Registry
 
 __all__ = [
     "REDUCTIONS", "FoldedCell", "Reduction", "ReductionError", "ReductionResult", "reduce",

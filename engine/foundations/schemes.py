@@ -14,14 +14,15 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from engine.cost import Cost, cost
-from engine.experiment import Experiment
-from engine.foundations.cells import Record
-from engine.foundations.intended import Atom, Intended, intended
-from engine.initialization import INITS, InitScheme
-from engine.network import Network
-from engine.passes import ForwardStep, ShouldStop, never, passes
-from engine.statistics import Statistics, statistics
+from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.execution.cost import Cost, cost
+from layerscope.engine.execution.network import Network
+from layerscope.engine.execution.passes import ForwardStep, passes
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.foundations.tensor_view import Record
+from layerscope.engine.foundations.weight_distribution import Atom, Intended, intended
+from layerscope.engine.initialization import INITS, InitScheme
+from layerscope.engine.statistics import Statistics, statistics
 
 __all__ = [
     "AXIS", "BINS", "HOLDS", "Histogram", "SchemeEvent", "SchemeResult", "SchemesEnd",
@@ -143,13 +144,13 @@ def schemes(
     """Every scheme on ``experiment``, whose own ``init`` does not matter.
 
     Args:
-        names: of `engine.initialization.INITS`; all when None.
+        names: of `layerscope.engine.initialization.INITS`; all when None.
 
     Yields:
         `SchemesStart`, a `SchemeResult` for each scheme, `SchemesEnd`.
 
     Errors:
-        ``ValueError`` for an unknown name; `engine.passes.Stopped` before the next layer once
+        ``ValueError`` for an unknown name; `Stopped` before the next layer once
         ``should_stop()`` is true.
 
     >>> [e.event for e in schemes(Experiment(depth=2, width=8), ["zeros", "normal"])]

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from engine.registry import Registry
+from layerscope.engine.basis.registry import Registry
 
 __all__ = ["INITS", "Draw", "InitScheme", "init_scheme"]
 

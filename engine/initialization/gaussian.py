@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from engine.initialization.base import init_scheme
+from layerscope.engine.initialization.base import init_scheme
 
 __all__ = ["kaiming_normal", "lecun_normal", "normal", "truncated_normal", "xavier_normal"]
 

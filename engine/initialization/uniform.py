@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from engine.initialization.base import init_scheme
+from layerscope.engine.initialization.base import init_scheme
 
 __all__ = ["kaiming_uniform", "pytorch_default", "uniform", "xavier_uniform"]
 

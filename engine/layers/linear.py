@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.layers.base import Layer
+from layerscope.engine.layers.base import Layer
 
 __all__ = ["Linear"]
 

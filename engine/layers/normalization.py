@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.layers.base import Layer
-from engine.registry import Registry
+from layerscope.engine.basis.registry import Registry
+from layerscope.engine.layers.base import Layer
 
 __all__ = ["EPSILON", "NORMS", "BatchNorm", "LayerNorm", "Normalization", "RMSNorm"]
 

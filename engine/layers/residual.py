@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from engine.layers.base import Layer
+from layerscope.engine.layers.base import Layer
 
 __all__ = ["Add"]
 

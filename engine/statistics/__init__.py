@@ -1,10 +1,10 @@
 """Everything about one tensor, in one pass over its memory."""
 
-from engine.statistics.activity import Units, units
-from engine.statistics.columns import distinct_columns
-from engine.statistics.fallback import statistics_torch
-from engine.statistics.measure import statistics, warm_up
-from engine.statistics.record import Histogram, Statistics
+from layerscope.engine.statistics.activity import Units, units
+from layerscope.engine.statistics.columns import distinct_columns
+from layerscope.engine.statistics.fallback import statistics_torch
+from layerscope.engine.statistics.measure import statistics, warm_up
+from layerscope.engine.statistics.record import Histogram, Statistics
 
 __all__ = [
     "Histogram",

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.statistics.compilation import fast_kernel, kernel, pointer
+from layerscope.engine.statistics.compilation import fast_kernel, kernel, pointer
 
 __all__ = ["Units", "units"]
 

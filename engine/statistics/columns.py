@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.statistics.activity import as_rows
-from engine.statistics.compilation import fast_kernel, kernel, pointer
+from layerscope.engine.statistics.activity import as_rows
+from layerscope.engine.statistics.compilation import fast_kernel, kernel, pointer
 
 __all__ = ["distinct_columns"]
 

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.statistics.record import Histogram, Statistics
+from layerscope.engine.statistics.record import Histogram, Statistics
 
 __all__ = ["statistics_torch"]
 
 
 def statistics_torch(tensor: Tensor) -> Statistics:
-    """``engine.statistics.statistics`` on any device: the same fields to rounding, in many passes.
+    """``statistics`` on any device: the same fields to rounding, in many passes.
 
     Where the device has no float64, the tensor is brought to the CPU first.
 

@@ -25,7 +25,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from engine.statistics.compilation import fast_kernel, kernel, pointer
+from layerscope.engine.statistics.compilation import fast_kernel, kernel, pointer
 
 __all__ = [
     "CELLS32",

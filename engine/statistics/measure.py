@@ -10,12 +10,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from engine.statistics.activity import units
-from engine.statistics.columns import distinct_columns
-from engine.statistics.fallback import statistics_torch
-from engine.statistics.kernel import LOWEST32, LOWEST64, STATE
-from engine.statistics.reading import LARGE, read
-from engine.statistics.record import Histogram, Statistics
+from layerscope.engine.statistics.activity import units
+from layerscope.engine.statistics.columns import distinct_columns
+from layerscope.engine.statistics.fallback import statistics_torch
+from layerscope.engine.statistics.kernel import LOWEST32, LOWEST64, STATE
+from layerscope.engine.statistics.reading import LARGE, read
+from layerscope.engine.statistics.record import Histogram, Statistics
 
 __all__ = ["statistics", "warm_up"]
 

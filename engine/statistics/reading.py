@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.statistics.kernel import (
+from layerscope.engine.statistics.kernel import (
     CELLS32,
     CELLS64,
     SPAN32,

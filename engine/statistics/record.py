@@ -113,7 +113,7 @@ class Statistics:
         they are and put together afterwards, in any grouping.
 
         >>> import torch
-        >>> from engine.statistics import statistics
+        >>> from layerscope.engine.statistics import statistics
         >>> x = torch.arange(10.0)
         >>> Statistics.merge(statistics(x[:3]), statistics(x[3:])).std == statistics(x).std
         True

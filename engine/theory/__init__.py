@@ -1,14 +1,14 @@
 """What mean-field theory predicts for a network at initialisation; pure functions of numbers."""
 
-from engine.theory.critical import (
+from layerscope.engine.theory.critical import (
     CriticalPoint,
     NoCriticalPoint,
     critical_curve,
     critical_point,
     critical_points,
 )
-from engine.theory.forecast import FORMATS, Forecast
-from engine.theory.meanfield import (
+from layerscope.engine.theory.forecast import FORMATS, Forecast
+from layerscope.engine.theory.meanfield import (
     FixedPoint,
     chi,
     correlation_map,
@@ -17,10 +17,10 @@ from engine.theory.meanfield import (
     length_map,
     length_path,
 )
-from engine.theory.phase import PhaseDiagram, PhaseRow, phase_diagram, phase_rows
-from engine.theory.prediction import predict
-from engine.theory.record import LayerPrediction, Prediction
-from engine.theory.spectrum import (
+from layerscope.engine.theory.phase import PhaseDiagram, PhaseRow, phase_diagram, phase_rows
+from layerscope.engine.theory.prediction import predict
+from layerscope.engine.theory.record import LayerPrediction, Prediction
+from layerscope.engine.theory.spectrum import (
     JacobianSpectrum,
     SpectrumEstimate,
     correlation_through_depth,
@@ -29,7 +29,7 @@ from engine.theory.spectrum import (
     jacobian_spectrum,
     spectrum_through_depth,
 )
-from engine.theory.spread import Spread
+from layerscope.engine.theory.spread import Spread
 
 __all__ = [
     "FORMATS",

@@ -20,8 +20,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from engine.theory.forward import Network, Signal, Trace, mix
-from engine.theory.losses import LossGradient
+from layerscope.engine.theory.forward import Network, Signal, Trace, mix
+from layerscope.engine.theory.losses import LossGradient
 
 __all__ = ["Gradient", "GradientTrace", "backward"]
 

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from engine.theory.moments import MAX_LOG_Q, Moments, MomentTable, moment_table
-from engine.theory.quadrature import Array
+from layerscope.engine.theory.moments import MAX_LOG_Q, Moments, MomentTable, moment_table
+from layerscope.engine.theory.quadrature import Array
 
 __all__ = [
     "CriticalPoint", "NoCriticalPoint", "critical_curve", "critical_point", "critical_points",
@@ -124,8 +124,8 @@ def critical_point(activation: str, sigma_b2: float = 0.0) -> CriticalPoint:
         >>> critical_point("relu", 0.1)
         Traceback (most recent call last):
         ...
-        engine.theory.critical.NoCriticalPoint: relu has no critical point at sigma_b2 = 0.1: \
-where χ1 = 1 (sigma_w2 = 2) every layer adds the bias variance and no length is kept
+        layerscope.engine.theory.critical.NoCriticalPoint: relu has no critical point at \
+sigma_b2 = 0.1: where χ1 = 1 (sigma_w2 = 2) every layer adds the bias variance and no length is kept
     """
     points = critical_points(activation, sigma_b2)
     for point in points:

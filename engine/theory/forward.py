@@ -17,8 +17,8 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from engine.theory.kernel import Kernel
-from engine.theory.moments import Moments, MomentTable
+from layerscope.engine.theory.kernel import Kernel
+from layerscope.engine.theory.moments import Moments, MomentTable
 
 __all__ = ["LOG_ZERO", "Network", "Norm", "Signal", "Trace", "forward", "given", "log_of", "mix"]
 

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from engine.theory.moments import ORDER, Moments, Spectrum
+from layerscope.engine.theory.moments import ORDER, Moments, Spectrum
 
 __all__ = ["Kernel", "fixed_correlation"]
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.theory.kernel import Kernel
-from engine.theory.moments import moment_table
+from layerscope.engine.theory.kernel import Kernel
+from layerscope.engine.theory.moments import moment_table
 
 __all__ = ["LOSS_THEORY", "LossGradient", "loss_gradient"]
 

@@ -12,9 +12,9 @@ from typing import Literal
 
 from scipy.optimize import brentq
 
-from engine.theory.kernel import Kernel, fixed_correlation
-from engine.theory.moments import MAX_LOG_Q, MomentTable, moment_table
-from engine.theory.quadrature import pair_expectation
+from layerscope.engine.theory.kernel import Kernel, fixed_correlation
+from layerscope.engine.theory.moments import MAX_LOG_Q, MomentTable, moment_table
+from layerscope.engine.theory.quadrature import pair_expectation
 
 __all__ = [
     "CRITICAL", "FixedPoint", "Phase", "chi", "correlation_map", "correlation_path", "depth_scale",

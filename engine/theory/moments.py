@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.polynomial import chebyshev
 
-from engine.layers.activations import ACTIVATIONS, Activation
-from engine.theory.quadrature import Array, Function, apply, nodes
+from layerscope.engine.layers.activations import ACTIVATIONS, Activation
+from layerscope.engine.theory.quadrature import Array, Function, apply, nodes
 
 __all__ = ["MAX_LOG_Q", "ORDER", "MomentTable", "Moments", "Spectrum", "moment_table"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.theory.critical import CriticalPoint, critical_curve
-from engine.theory.meanfield import FixedPoint, fixed_point
+from layerscope.engine.theory.critical import CriticalPoint, critical_curve
+from layerscope.engine.theory.meanfield import FixedPoint, fixed_point
 
 __all__ = ["PhaseDiagram", "PhaseRow", "axis", "phase_diagram", "phase_rows"]
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple, cast
 
-from engine.layers.activations import ACTIVATIONS
-from engine.theory.asymptotics import asymptotics
-from engine.theory.backward import Gradient, GradientTrace, backward
-from engine.theory.forecast import Forecast, Level, forecast, formats_up_to
-from engine.theory.forward import (
+from layerscope.engine.layers.activations import ACTIVATIONS
+from layerscope.engine.theory.asymptotics import asymptotics
+from layerscope.engine.theory.backward import Gradient, GradientTrace, backward
+from layerscope.engine.theory.forecast import Forecast, Level, forecast, formats_up_to
+from layerscope.engine.theory.forward import (
     LOG_ZERO,
     Network,
     Norm,
@@ -21,11 +21,11 @@ from engine.theory.forward import (
     log_of,
     mix,
 )
-from engine.theory.losses import LOSS_THEORY, loss_gradient
-from engine.theory.moments import moment_table
-from engine.theory.record import LayerPrediction, Prediction
-from engine.theory.spread import LN10, Spread, of_gradient, of_signal
-from engine.theory.transport import Chain, Tensor, needed
+from layerscope.engine.theory.losses import LOSS_THEORY, loss_gradient
+from layerscope.engine.theory.moments import moment_table
+from layerscope.engine.theory.record import LayerPrediction, Prediction
+from layerscope.engine.theory.spread import LN10, Spread, of_gradient, of_signal
+from layerscope.engine.theory.transport import Chain, Tensor, needed
 
 __all__ = ["predict"]
 

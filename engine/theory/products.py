@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from engine.theory.quadrature import Array
+from layerscope.engine.theory.quadrature import Array
 
 __all__ = ["Product"]
 

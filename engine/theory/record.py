@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.theory.forecast import Forecast
-from engine.theory.meanfield import Phase
-from engine.theory.spread import Spread, number
+from layerscope.engine.theory.forecast import Forecast
+from layerscope.engine.theory.meanfield import Phase
+from layerscope.engine.theory.spread import Spread, number
 
 __all__ = ["LayerPrediction", "Prediction"]
 

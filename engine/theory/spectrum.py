@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.theory.products import Product
-from engine.theory.quadrature import Array
+from layerscope.engine.theory.products import Product
+from layerscope.engine.theory.quadrature import Array
 
 __all__ = [
     "JacobianSpectrum", "SpectrumEstimate", "correlation_through_depth", "estimate_spectrum",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from engine.theory.backward import Gradient
-from engine.theory.forward import LOG_ZERO, Signal, mix
-from engine.theory.transport import Tensor
+from layerscope.engine.theory.backward import Gradient
+from layerscope.engine.theory.forward import LOG_ZERO, Signal, mix
+from layerscope.engine.theory.transport import Tensor
 
 __all__ = ["LN10", "Spread", "number", "of_gradient", "of_signal"]
 

@@ -16,9 +16,9 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.sparse import csr_array, vstack
 
-from engine.theory.forward import Network, Trace, log_of
-from engine.theory.losses import loss_gradient
-from engine.theory.quadrature import Array
+from layerscope.engine.theory.forward import Network, Trace, log_of
+from layerscope.engine.theory.losses import loss_gradient
+from layerscope.engine.theory.quadrature import Array
 
 __all__ = ["Chain", "Tensor", "needed"]
 

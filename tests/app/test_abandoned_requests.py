@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
-from app.foundations.live import track_of
+from layerscope.app.foundations.live import track_of
 
 SLOW = "depth=300&width=512&batch=400&seed="
 """Seconds of work, of which nobody sees the end."""
@@ -235,7 +235,7 @@ def test_a_page_that_cannot_be_written_gives_its_place_back(serve, monkeypatch):
         raise RuntimeError("a template with a mistake in it")
 
     with serve(max_concurrent=1, warm_up=False) as server:
-        monkeypatch.setattr("app.pages.lab.stream", unwritable)
+        monkeypatch.setattr("layerscope.app.pages.lab.stream", unwritable)
         for _ in range(2):
             assert server.client.get("/", params={"depth": 1}).status_code == 500
         assert server.compute.active == 0

@@ -9,8 +9,8 @@ import re
 import brotli
 import pytest
 
-from app.assets import Assets, accepted_encoding
-from app.templating import assets
+from layerscope.app.assets import Assets, accepted_encoding
+from layerscope.app.templating import assets
 
 SCRIPT = b"export const answer = 42;\n" * 100
 
@@ -61,7 +61,7 @@ def test_files_are_compressed_once(folder, encoding, decode, monkeypatch):
     assert first.encoding == encoding
     assert len(first.body) < len(SCRIPT) / 5
     assert decode(first.body) == SCRIPT
-    monkeypatch.setattr("app.assets._compressed", lambda *_: 1 / 0)
+    monkeypatch.setattr("layerscope.app.assets._compressed", lambda *_: 1 / 0)
     assert found.read("js/main.js", encoding) is first
     assert found.read("js/main.js", None).body == SCRIPT
 

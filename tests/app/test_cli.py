@@ -14,10 +14,10 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from app.cli import application
-from engine.experiment import Experiment
+from layerscope.app.cli import application
+from layerscope.engine.experiment.specification import Experiment
 
-PROGRAM = [sys.executable, "-c", "from app.cli import main; main()"]
+PROGRAM = [sys.executable, "-c", "from layerscope.app.cli import main; main()"]
 SMALL = ["--depth", "2", "--width", "8", "--batch", "4"]
 
 
@@ -167,8 +167,8 @@ def test_an_interrupted_run_ends_quietly(layerscope, monkeypatch, arguments):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr("app.cli.run", interrupted)
-    monkeypatch.setattr("app.cli.complete", lambda *_: next(interrupted()))
+    monkeypatch.setattr("layerscope.app.cli.run", interrupted)
+    monkeypatch.setattr("layerscope.app.cli.complete", lambda *_: next(interrupted()))
     done = layerscope("run", *SMALL, *arguments)
     assert done.exit_code == 130
     assert "Traceback" not in done.output

@@ -8,9 +8,9 @@ import threading
 import pytest
 import torch
 
-from app.compute import ClientGone, Compute, while_connected
-from app.errors import Problem
-from engine.matmul.cores import available_cores
+from layerscope.app.compute import ClientGone, Compute, while_connected
+from layerscope.app.errors import Problem
+from layerscope.engine.foundations.matmul.cores import available_cores
 
 
 class Gate:

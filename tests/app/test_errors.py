@@ -12,10 +12,10 @@ from fastapi.routing import iter_route_contexts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.errors import KINDS, Problem, field_error
-from app.main import create_app
-from app.settings import Settings
-from engine.experiment import Experiment
+from layerscope.app.errors import KINDS, Problem, field_error
+from layerscope.app.main import create_app
+from layerscope.app.settings import Settings
+from layerscope.engine.experiment.specification import Experiment
 
 URL = "/api/v1/experiment"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -226,7 +226,7 @@ def test_a_bug_is_a_500_without_a_traceback_and_with_an_id(serve, monkeypatch):
         raise RuntimeError("secret")
 
     with serve(warm_up=False) as server:
-        monkeypatch.setattr("app.api.experiment.complete", bug)
+        monkeypatch.setattr("layerscope.app.api.experiment.complete", bug)
         response = server.client.get(URL)
         problem = assert_problem(response, 500)
         assert "secret" not in response.text

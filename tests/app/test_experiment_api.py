@@ -8,8 +8,8 @@ import sys
 import httpx
 import pytest
 
-from app.api.parameters import openapi_body
-from engine.experiment import Experiment
+from layerscope.app.api.parameters import openapi_body
+from layerscope.engine.experiment.specification import Experiment
 
 URL = "/api/v1/experiment"
 
@@ -22,7 +22,7 @@ def test_a_known_tag_is_answered_without_computing(server, monkeypatch):
     def not_again(*_):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("app.api.experiment.complete", not_again)
+    monkeypatch.setattr("layerscope.app.api.experiment.complete", not_again)
     again = server.client.get(URL, params={"depth": 3}, headers={"If-None-Match": tag})
     assert again.status_code == 304
     assert again.content == b""
@@ -41,7 +41,7 @@ def test_the_tag_follows_the_numbers_not_the_spelling(server):
 
 
 def test_head_computes_nothing(server, monkeypatch):
-    monkeypatch.setattr("app.api.experiment.complete", lambda *_: 1 / 0)
+    monkeypatch.setattr("layerscope.app.api.experiment.complete", lambda *_: 1 / 0)
     answer = server.client.head(URL, params={"depth": 3})
     assert answer.status_code == 200
     assert answer.content == b""

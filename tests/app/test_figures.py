@@ -12,10 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.figures import cell, lab_figures, number, sketch
-from app.figures.strip import STEPS, step
-from engine.layers import ACTIVATIONS, NORMS, Linear
-from engine.statistics import Statistics, statistics
+from layerscope.app.figures import cell, lab_figures, number, sketch
+from layerscope.app.figures.strip import STEPS, step
+from layerscope.engine.layers import ACTIVATIONS, NORMS, Linear
+from layerscope.engine.statistics import Statistics, statistics
 
 CSS = Path(__file__).resolve().parents[2] / "static" / "css"
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from app.api.layer import MOST_ENTRIES
-from engine.experiment import Experiment
-from engine.tensors import TENSORS, layer_tensors
+from layerscope.app.api.layer import MOST_ENTRIES
+from layerscope.engine.execution.layer_tensors import TENSORS, layer_tensors
+from layerscope.engine.experiment.specification import Experiment
 
 URL = "/api/v1/experiment/tensor"
 SMALL = {"depth": 3, "width": 7, "batch": 5, "bias_std": 0.5}
@@ -134,7 +134,7 @@ def test_a_layer_without_parameters_has_two_tensors(server):
 def test_tensors_are_cached_by_tag(server, path, monkeypatch):
     url = f"/api/v1/experiment/{path}&depth=2"
     tag = server.client.get(url).headers["etag"]
-    monkeypatch.setattr("app.api.layer.layer_tensors", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("layerscope.app.api.layer.layer_tensors", lambda *_, **__: 1 / 0)
     again = server.client.get(url, headers={"If-None-Match": f'"x", {tag}'})
     assert (again.status_code, again.content) == (304, b"")
     assert server.client.head(url).headers["etag"] == tag

@@ -12,8 +12,8 @@ import pytest
 
 SCRIPT = """
 import asyncio
-from app.logs import AccessLog, configure
-from app.errors import Problem
+from layerscope.app.logs import AccessLog, configure
+from layerscope.app.errors import Problem
 configure("info", FORMAT)
 
 async def ends_well(scope, receive, send):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from app.main import VANISHING, import_everything
-from engine.foundations.calculus import derivative_of, differentiable
-from engine.passes import never
-from engine.predicted import predicted
-from engine.run import FixEvent, run
+from layerscope.app.main import VANISHING, import_everything
+from layerscope.engine.basis.cancellation import never
+from layerscope.engine.diagnosis.run import FixEvent, run
+from layerscope.engine.foundations.calculus import derivative_of, differentiable
+from layerscope.engine.theory.experiments import predicted
 
 
 def test_a_verified_fix_is_part_of_the_warm_up():

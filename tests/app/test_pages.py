@@ -15,16 +15,16 @@ import httpx
 import pytest
 from jinja2 import Environment, nodes
 
-from app.pages import PAGES
-from app.pages.controls import Control, controls
-from app.pages.findings import FindingWords, Measured, evidence_rows, finding_words
-from app.pages.lab import LabPage
-from app.pages.outcome import Outcome, TableRow
-from app.pages.remedies import FixLink, fix_link
-from engine.diagnosis import RULES
-from engine.experiment import Experiment
-from engine.presets import PRESETS
-from engine.run import FixEvent, Summary, run
+from layerscope.app.pages import PAGES
+from layerscope.app.pages.controls import Control, controls
+from layerscope.app.pages.findings import FindingWords, Measured, evidence_rows, finding_words
+from layerscope.app.pages.lab import LabPage
+from layerscope.app.pages.outcome import Outcome, TableRow
+from layerscope.app.pages.remedies import FixLink, fix_link
+from layerscope.engine.diagnosis import RULES
+from layerscope.engine.diagnosis.run import FixEvent, Summary, run
+from layerscope.engine.experiment.presets import PRESETS
+from layerscope.engine.experiment.specification import Experiment
 
 TOP = Path(__file__).resolve().parents[2]
 TEMPLATES = TOP / "templates"

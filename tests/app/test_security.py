@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from app.settings import Settings
-from app.templating import assets
+from layerscope.app.settings import Settings
+from layerscope.app.templating import assets
 
 EVERY = ["/docs", "/healthz", "/api/v1/presets", "/nothing", "/api/v1/experiment?depth=0"]
 

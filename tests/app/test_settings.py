@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Settings, settings_table
+from layerscope.app.settings import Settings, settings_table
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 

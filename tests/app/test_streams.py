@@ -9,7 +9,7 @@ import httpx
 import orjson
 import pytest
 
-from engine.experiment import Experiment
+from layerscope.engine.experiment.specification import Experiment
 
 SLOW = {"depth": 200, "width": 700, "batch": 500, "seed": 1}
 """Seconds of work: some 3e11 operations, within the default limit."""
@@ -169,7 +169,7 @@ def test_a_stream_that_fails_says_so_and_ends(serve, monkeypatch):
         yield
 
     with serve(warm_up=False) as server:
-        monkeypatch.setattr("app.streams.run", fails)
+        monkeypatch.setattr("layerscope.app.streams.run", fails)
         ((name, problem, _),) = collect(server, depth=1)
     assert name == "problem"
     assert problem["status"] == 500

@@ -30,7 +30,8 @@ def serving(**settings: str) -> Iterator[str]:
         port = free.getsockname()[1]
     variables = {f"LAYERSCOPE_{name.upper()}": value for name, value in settings.items()}
     server = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "--factory", "app.main:create_app", "--port", str(port)],
+        [sys.executable, "-m", "uvicorn", "--factory", "layerscope.app.main:create_app",
+         "--port", str(port)],
         cwd=TOP, env={**os.environ, **variables},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

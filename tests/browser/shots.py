@@ -29,7 +29,7 @@ VIEWS = {
 
 def views() -> dict[str, str]:
     """The Lab's views, and every other page of the header under its path."""
-    from app.pages import PAGES
+    from layerscope.app.pages import PAGES
 
     others = {page.path.strip("/").replace("/", "-"): page.path for page in PAGES}
     return {**VIEWS, **{name: path for name, path in others.items() if name}}

@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from engine.foundations.einsum import EXAMPLES
-from engine.foundations.ladder import RUNGS
+from layerscope.engine.foundations.einsum.explanation import EXAMPLES
+from layerscope.engine.foundations.ladder import RUNGS
 from tests.browser.serving import TOP
 
 pytestmark = pytest.mark.browser

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from engine.initialization import INITS
+from layerscope.engine.initialization import INITS
 from tests.browser.serving import TOP, until
 
 pytestmark = pytest.mark.browser

@@ -1,25 +1,26 @@
 """Foundations as JSON: ``/api/v1/foundations/<noun>``, the content of the page of the same name.
 
-A question of ``app.foundations`` is one entry of ``QUESTIONS``; a route of another kind (a stream,
-a list) is a file of its own with a ``router`` in ``ROUTERS``. Prefix and tag are added here.
+A question of ``layerscope.app.foundations`` is one entry of ``QUESTIONS``; a route of another
+kind (a stream, a list) is a file of its own with a ``router`` in ``ROUTERS``. Prefix and tag are
+added here.
 """
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.api.foundations import streams
-from app.api.foundations.questions import question_router
-from app.foundations import Question
-from app.foundations.broadcasting import BROADCASTING
-from app.foundations.derivatives import DERIVATIVES
-from app.foundations.einsum import EINSUM
-from app.foundations.elementwise import ELEMENTWISE
-from app.foundations.ladder import LADDER
-from app.foundations.layer import LAYER
-from app.foundations.neuron import NEURON
-from app.foundations.reductions import REDUCTION
-from app.foundations.schemes import SCHEMES
+from layerscope.app.api.foundations import streams
+from layerscope.app.api.foundations.questions import question_router
+from layerscope.app.foundations import Question
+from layerscope.app.foundations.broadcasting import BROADCASTING
+from layerscope.app.foundations.derivatives import DERIVATIVES
+from layerscope.app.foundations.einsum import EINSUM
+from layerscope.app.foundations.elementwise import ELEMENTWISE
+from layerscope.app.foundations.ladder import LADDER
+from layerscope.app.foundations.layer import LAYER
+from layerscope.app.foundations.neuron import NEURON
+from layerscope.app.foundations.reductions import REDUCTION
+from layerscope.app.foundations.schemes import SCHEMES
 
 __all__ = ["QUESTIONS", "ROUTERS", "router"]
 

@@ -9,12 +9,12 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.api.parameters import Computing, Configured
-from app.api.responses import bodiless, described, problems
-from app.caching import cached, etag, unchanged
-from app.compute import while_connected
-from app.errors import invalid
-from app.foundations import Field, Question, Refused
+from layerscope.app.api.parameters import Computing, Configured
+from layerscope.app.api.responses import bodiless, described, problems
+from layerscope.app.caching import cached, etag, unchanged
+from layerscope.app.compute import while_connected
+from layerscope.app.errors import invalid
+from layerscope.app.foundations import Field, Question, Refused
 
 __all__ = ["openapi_fields", "question_router"]
 

@@ -9,18 +9,18 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from app.api.foundations.questions import openapi_fields
-from app.api.parameters import Computing
-from app.api.responses import bodiless, described, problems
-from app.compute import while_connected
-from app.errors import invalid
-from app.foundations import Question, Refused
-from app.foundations.live import Live, follow, track_of
-from app.foundations.matmul import MATMUL, race_events, scaling_events
-from app.foundations.schemes import SCHEMES, experiment_of
-from engine.foundations.cells import Record
-from engine.foundations.schemes import schemes
-from engine.passes import ShouldStop
+from layerscope.app.api.foundations.questions import openapi_fields
+from layerscope.app.api.parameters import Computing
+from layerscope.app.api.responses import bodiless, described, problems
+from layerscope.app.compute import while_connected
+from layerscope.app.errors import invalid
+from layerscope.app.foundations import Question, Refused
+from layerscope.app.foundations.live import Live, follow, track_of
+from layerscope.app.foundations.matmul import MATMUL, race_events, scaling_events
+from layerscope.app.foundations.schemes import SCHEMES, experiment_of
+from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.foundations.schemes import schemes
+from layerscope.engine.foundations.tensor_view import Record
 
 __all__ = ["router"]
 

@@ -6,7 +6,7 @@ A step is a module with a ``STEP``, a template ``pages/foundations/<slug>.html``
 
 from __future__ import annotations
 
-from app.pages.foundations import (
+from layerscope.app.pages.foundations import (
     broadcasting,
     derivatives,
     einsum,
@@ -19,8 +19,8 @@ from app.pages.foundations import (
     schemes,
     tour,
 )
-from app.pages.foundations.step import STEPS, Step
-from app.pages.render import Page
+from layerscope.app.pages.foundations.step import STEPS, Step
+from layerscope.app.pages.render import Page
 
 __all__ = ["PAGES", "TOUR"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
-from app.foundations import Reading
-from app.foundations.broadcasting import BROADCASTING
-from app.pages.foundations.alignment import Alignment, alignment
-from app.pages.foundations.step import Step, step_router
-from engine.foundations.broadcasting import Broadcast, BroadcastOperand
-from engine.foundations.cells import shape_text
+from layerscope.app.foundations import Reading
+from layerscope.app.foundations.broadcasting import BROADCASTING
+from layerscope.app.pages.foundations.alignment import Alignment, alignment
+from layerscope.app.pages.foundations.step import Step, step_router
+from layerscope.engine.foundations.broadcasting import Broadcast, BroadcastOperand
+from layerscope.engine.foundations.tensor_view import shape_text
 
 __all__ = ["EXAMPLES", "STEP", "BroadcastingPicture", "Expanded", "GhostCell", "Memory"]
 

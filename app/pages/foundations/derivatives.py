@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from app.foundations import Reading
-from app.foundations.derivatives import DERIVATIVES, Derivatives
-from app.pages.foundations.plot import Mark, Plot, Series, plot
-from app.pages.foundations.step import Step, shown, step_router
-from engine.foundations.calculus import Derivative
+from layerscope.app.foundations import Reading
+from layerscope.app.foundations.derivatives import DERIVATIVES, Derivatives
+from layerscope.app.pages.foundations.plot import Mark, Plot, Series, plot
+from layerscope.app.pages.foundations.step import Step, shown, step_router
+from layerscope.engine.foundations.calculus import Derivative
 
 __all__ = ["STEP", "Card", "DerivativesPicture", "Full"]
 

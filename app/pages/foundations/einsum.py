@@ -9,14 +9,14 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
-from app.errors import Problem, field_error
-from app.foundations import Reading, Refused
-from app.foundations.einsum import EINSUM, EinsumAnswer, Refusal, shapes_text
-from app.pages.foundations.step import Step, answered, step_page
-from engine.foundations.cells import TensorView
-from engine.foundations.einsum import EXAMPLES, NOTES_RULES
-from engine.foundations.einsum_examples import NotesRule
-from engine.matmul.text import number_text, time_text
+from layerscope.app.errors import Problem, field_error
+from layerscope.app.foundations import Reading, Refused
+from layerscope.app.foundations.einsum import EINSUM, EinsumAnswer, Refusal, shapes_text
+from layerscope.app.pages.foundations.step import Step, answered, step_page
+from layerscope.engine.foundations.einsum.examples import NotesRule
+from layerscope.engine.foundations.einsum.explanation import EXAMPLES, NOTES_RULES
+from layerscope.engine.foundations.matmul.text import number_text, time_text
+from layerscope.engine.foundations.tensor_view import TensorView
 
 __all__ = ["STEP"]
 

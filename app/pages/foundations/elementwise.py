@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.foundations import Reading
-from app.foundations.elementwise import ELEMENTWISE, ExplainedElementwise
-from app.pages.foundations.alignment import Alignment, alignment
-from app.pages.foundations.grids import Grid, Source, cells, grid
-from app.pages.foundations.step import Step, step_router
+from layerscope.app.foundations import Reading
+from layerscope.app.foundations.elementwise import ELEMENTWISE, ExplainedElementwise
+from layerscope.app.pages.foundations.alignment import Alignment, alignment
+from layerscope.app.pages.foundations.grids import Grid, Source, cells, grid
+from layerscope.app.pages.foundations.step import Step, step_router
 
 __all__ = ["STEP", "ElementwisePicture"]
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from engine.foundations.cells import TensorView, cell_text
+from layerscope.engine.foundations.tensor_view import TensorView, cell_text
 
 __all__ = ["Grid", "GridCell", "GridPlane", "Source", "cells", "grid"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.foundations import Reading
-from app.foundations.ladder import LADDER
-from app.pages.foundations.step import Step, step_router
-from engine.foundations.ladder import GRADIENTS, Ladder, RungResult
-from engine.matmul.text import bytes_text, number_text, time_text
+from layerscope.app.foundations import Reading
+from layerscope.app.foundations.ladder import LADDER
+from layerscope.app.pages.foundations.step import Step, step_router
+from layerscope.engine.foundations.ladder import GRADIENTS, Ladder, RungResult
+from layerscope.engine.foundations.matmul.text import bytes_text, number_text, time_text
 
 __all__ = ["STEP"]
 

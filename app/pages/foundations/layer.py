@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.foundations import Reading
-from app.foundations.layer import LAYER, ExplainedLayer
-from app.pages.foundations.grids import Grid, Source, cells, grid
-from app.pages.foundations.step import Step, step_router
-from engine.foundations.linear import LinearCell
+from layerscope.app.foundations import Reading
+from layerscope.app.foundations.layer import LAYER, ExplainedLayer
+from layerscope.app.pages.foundations.grids import Grid, Source, cells, grid
+from layerscope.app.pages.foundations.step import Step, step_router
+from layerscope.engine.foundations.linear import LinearCell
 
 __all__ = ["STEP", "LayerPicture"]
 

@@ -9,16 +9,22 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
-from app.compute import while_connected
-from app.errors import Problem, field_error
-from app.figures.matmul import matmul_figures
-from app.foundations import Reading, Refused
-from app.foundations.live import follow, track_of
-from app.foundations.matmul import MATMUL, race_events
-from app.pages.foundations.step import Step, answered, step_page
-from engine.matmul import MATMULS, NOTES_SHAPE, NOTES_TABLE, NotesTime, RaceResult
-from engine.matmul.base import MatmulVariant
-from engine.matmul.text import bytes_text, number_text, time_text
+from layerscope.app.compute import while_connected
+from layerscope.app.errors import Problem, field_error
+from layerscope.app.figures.matmul import matmul_figures
+from layerscope.app.foundations import Reading, Refused
+from layerscope.app.foundations.live import follow, track_of
+from layerscope.app.foundations.matmul import MATMUL, race_events
+from layerscope.app.pages.foundations.step import Step, answered, step_page
+from layerscope.engine.foundations.matmul import (
+    MATMULS,
+    NOTES_SHAPE,
+    NOTES_TABLE,
+    NotesTime,
+    RaceResult,
+)
+from layerscope.engine.foundations.matmul.base import MatmulVariant
+from layerscope.engine.foundations.matmul.text import bytes_text, number_text, time_text
 
 __all__ = ["STEP"]
 

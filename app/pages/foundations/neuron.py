@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from app.figures import number
-from app.foundations import Reading
-from app.foundations.neuron import NEURON
-from app.pages.foundations.plot import Mark, Plot, Series, plot
-from app.pages.foundations.step import Step, step_router
-from engine.foundations.neuron import MAX_INPUTS, Neuron
+from layerscope.app.figures import number
+from layerscope.app.foundations import Reading
+from layerscope.app.foundations.neuron import NEURON
+from layerscope.app.pages.foundations.plot import Mark, Plot, Series, plot
+from layerscope.app.pages.foundations.step import Step, step_router
+from layerscope.engine.foundations.neuron import MAX_INPUTS, Neuron
 
 __all__ = ["STEP", "Bar", "Dial", "Edge", "NeuronPicture"]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from app.figures import number
+from layerscope.app.figures import number
 
 __all__ = ["Curve", "Mark", "Plot", "Series", "Tick", "plot", "ticks"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.foundations import Reading
-from app.foundations.reductions import REDUCTION, ExplainedReduction
-from app.pages.foundations.grids import Grid, Source, cells, grid
-from app.pages.foundations.step import Step, step_router
+from layerscope.app.foundations import Reading
+from layerscope.app.foundations.reductions import REDUCTION, ExplainedReduction
+from layerscope.app.pages.foundations.grids import Grid, Source, cells, grid
+from layerscope.app.pages.foundations.step import Step, step_router
 
 __all__ = ["STEP", "AxisChoice", "ReductionsPicture"]
 

@@ -10,21 +10,21 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from app.compute import while_connected
-from app.errors import Problem, field_error, invalid
-from app.figures.schemes import Panel, panel
-from app.foundations import Reading, Refused
-from app.foundations.live import Live, follow
-from app.foundations.query import FieldError
-from app.foundations.schemes import SCHEMES, experiment_of
-from app.pages.foundations.step import Step, StepPage, answered, step_page
-from app.pages.render import stream
-from app.pages.running import FLUSH, flushed
-from app.templating import templates
-from engine.experiment import Experiment
-from engine.foundations.schemes import SchemeResult, schemes
-from engine.initialization import INITS
-from engine.passes import ShouldStop, Stopped
+from layerscope.app.compute import while_connected
+from layerscope.app.errors import Problem, field_error, invalid
+from layerscope.app.figures.schemes import Panel, panel
+from layerscope.app.foundations import Reading, Refused
+from layerscope.app.foundations.live import Live, follow
+from layerscope.app.foundations.query import FieldError
+from layerscope.app.foundations.schemes import SCHEMES, experiment_of
+from layerscope.app.pages.foundations.step import Step, StepPage, answered, step_page
+from layerscope.app.pages.render import stream
+from layerscope.app.pages.running import FLUSH, flushed
+from layerscope.app.templating import templates
+from layerscope.engine.basis.cancellation import ShouldStop, Stopped
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.foundations.schemes import SchemeResult, schemes
+from layerscope.engine.initialization import INITS
 
 __all__ = ["STEP"]
 

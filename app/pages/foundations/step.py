@@ -14,12 +14,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
-from app.compute import while_connected
-from app.errors import Problem
-from app.figures import number
-from app.foundations import Field, Question, Reading, Refused
-from app.pages.render import environment, render
-from engine.foundations.cells import cell_text
+from layerscope.app.compute import while_connected
+from layerscope.app.errors import Problem
+from layerscope.app.figures import number
+from layerscope.app.foundations import Field, Question, Reading, Refused
+from layerscope.app.pages.render import environment, render
+from layerscope.engine.foundations.tensor_view import cell_text
 
 __all__ = [
     "STEPS",
@@ -67,7 +67,7 @@ class Step:
 
 
 STEPS: list[Step] = []
-"""Filled by ``app.pages.foundations``, in the order of the tour."""
+"""Filled by ``layerscope.app.pages.foundations``, in the order of the tour."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
-from app.pages.foundations.step import STEPS, Step
-from app.pages.render import render
+from layerscope.app.pages.foundations.step import STEPS, Step
+from layerscope.app.pages.render import render
 
 __all__ = ["TourPage", "router"]
 

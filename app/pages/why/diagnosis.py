@@ -10,13 +10,13 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
-from app.compute import while_connected
-from app.figures.axes import percent
-from app.pages.render import render
-from app.why import evaluation
-from engine.diagnosis import RULES
-from engine.diagnosis.rule import Rule
-from engine.experiment import Experiment, InvalidExperiment
+from layerscope.app.compute import while_connected
+from layerscope.app.figures.axes import percent
+from layerscope.app.pages.render import render
+from layerscope.app.why import evaluation
+from layerscope.engine.diagnosis import RULES
+from layerscope.engine.diagnosis.rule import Rule
+from layerscope.engine.experiment.specification import Experiment, InvalidExperiment
 
 __all__ = ["DiagnosisPage", "Score", "Wrong", "router"]
 

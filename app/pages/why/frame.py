@@ -14,14 +14,14 @@ from urllib.parse import parse_qsl, urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
-from app.compute import while_connected
-from app.errors import Problem
-from app.pages.controls import Control, controls
-from app.pages.render import render
-from app.why import LENSES
-from engine.cost import Limits, OverLimit
-from engine.experiment import Experiment, InvalidExperiment
-from engine.spectra import SpectraUndefined
+from layerscope.app.compute import while_connected
+from layerscope.app.errors import Problem
+from layerscope.app.pages.controls import Control, controls
+from layerscope.app.pages.render import render
+from layerscope.app.why import LENSES
+from layerscope.engine.analyses.jacobian_spectrum import SpectraUndefined
+from layerscope.engine.execution.cost import Limits, OverLimit
+from layerscope.engine.experiment.specification import Experiment, InvalidExperiment
 
 __all__ = ["View", "WhyPage", "why_router"]
 

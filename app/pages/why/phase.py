@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.figures import number
-from app.figures.phase import PhasePicture, phase_picture
-from app.pages.why.frame import View
-from engine.phases import Phases, depth_of
+from layerscope.app.figures import number
+from layerscope.app.figures.phase import PhasePicture, phase_picture
+from layerscope.app.pages.why.frame import View
+from layerscope.engine.analyses.phase_diagram import Phases, depth_of
 
 __all__ = ["VIEW", "PhaseView"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.figures import number
-from app.figures.axes import percent
-from app.figures.precision import ExponentPicture, exponent_picture
-from app.figures.text import raised
-from app.pages.why.frame import View
-from engine.precision import FORMATS, TOLERATED, Fit, LossScale
-from engine.precision.lens import KINDS, Kind, Lens, RealRun, compared
+from layerscope.app.figures import number
+from layerscope.app.figures.axes import percent
+from layerscope.app.figures.precision import ExponentPicture, exponent_picture
+from layerscope.app.figures.text import raised
+from layerscope.app.pages.why.frame import View
+from layerscope.engine.analyses.precision import FORMATS, TOLERATED, Fit, LossScale
+from layerscope.engine.analyses.precision.lens import KINDS, Kind, Lens, RealRun, compared
 
 __all__ = ["VIEW", "Cell", "FormatRow", "PrecisionView", "RunRow", "ScaleRow"]
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.figures import number
-from app.figures.spectrum import (
+from layerscope.app.figures import number
+from layerscope.app.figures.spectrum import (
     CorrelationPicture,
     DepthPicture,
     HistogramPicture,
@@ -15,9 +15,9 @@ from app.figures.spectrum import (
     depth_picture,
     histogram_picture,
 )
-from app.pages.why.frame import View
-from app.why import Spectrum
-from engine.theory.spectrum import JacobianSpectrum, SpectrumEstimate
+from layerscope.app.pages.why.frame import View
+from layerscope.app.why import Spectrum
+from layerscope.engine.theory.spectrum import JacobianSpectrum, SpectrumEstimate
 
 __all__ = ["VIEW", "SpectrumRow", "SpectrumView"]
 

@@ -1,5 +1,5 @@
 """The rules, registered where they are defined; ``explains`` says which come from which."""
 
-from engine.diagnosis.rules import collapse, nonfinite, numbers, scale, symmetry, units
+from layerscope.engine.diagnosis.rules import collapse, nonfinite, numbers, scale, symmetry, units
 
 __all__ = ["collapse", "nonfinite", "numbers", "scale", "symmetry", "units"]

@@ -8,13 +8,13 @@ from functools import lru_cache
 
 import torch
 
-from engine.diagnosis.evidence import Evidence
-from engine.diagnosis.finding import Finding, Severity
-from engine.diagnosis.rule import rule
-from engine.experiment import Experiment
-from engine.layers import ACTIVATIONS
-from engine.records import LayerRecord
-from engine.records import saturation as flat_share
+from layerscope.engine.diagnosis.evidence import Evidence
+from layerscope.engine.diagnosis.finding import Finding, Severity
+from layerscope.engine.diagnosis.rule import rule
+from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.execution.records import saturation as flat_share
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.layers import ACTIVATIONS
 
 __all__ = ["mean_shift", "rank_collapse", "saturated_by_nature", "saturation"]
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
-from engine.diagnosis.evidence import Evidence
-from engine.diagnosis.finding import Finding
-from engine.diagnosis.rule import rule
-from engine.records import LayerRecord
-from engine.statistics import Statistics
+from layerscope.engine.diagnosis.evidence import Evidence
+from layerscope.engine.diagnosis.finding import Finding
+from layerscope.engine.diagnosis.rule import rule
+from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.statistics import Statistics
 
 __all__ = ["nonfinite"]
 

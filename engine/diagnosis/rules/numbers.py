@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import torch
 
-from engine.diagnosis.evidence import Evidence
-from engine.diagnosis.finding import Finding, Severity
-from engine.diagnosis.rule import rule
-from engine.statistics import Statistics
+from layerscope.engine.diagnosis.evidence import Evidence
+from layerscope.engine.diagnosis.finding import Finding, Severity
+from layerscope.engine.diagnosis.rule import rule
+from layerscope.engine.statistics import Statistics
 
 __all__ = ["output_scale", "precision_loss"]
 

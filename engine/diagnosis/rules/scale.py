@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from engine.diagnosis.evidence import Evidence, Trend
-from engine.diagnosis.finding import Finding, Severity
-from engine.diagnosis.rule import rule
-from engine.experiment import Experiment
-from engine.records import LayerRecord
+from layerscope.engine.diagnosis.evidence import Evidence, Trend
+from layerscope.engine.diagnosis.finding import Finding, Severity
+from layerscope.engine.diagnosis.rule import rule
+from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = [
     "exploding_activation", "exploding_gradient", "vanishing_activation", "vanishing_gradient",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.diagnosis.evidence import Evidence
-from engine.diagnosis.finding import Finding
-from engine.diagnosis.rule import rule
-from engine.experiment import Experiment
+from layerscope.engine.diagnosis.evidence import Evidence
+from layerscope.engine.diagnosis.finding import Finding
+from layerscope.engine.diagnosis.rule import rule
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["symmetry"]
 

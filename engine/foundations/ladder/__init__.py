@@ -1,7 +1,14 @@
 """The ladder of the notes' refactorings: seven ways to write one network, which all agree."""
 
-from engine.foundations.ladder.base import GRADIENTS, Attempt, Problem, Rung, Source, problem
-from engine.foundations.ladder.climb import (
+from layerscope.engine.foundations.ladder.base import (
+    GRADIENTS,
+    Attempt,
+    Problem,
+    Rung,
+    Source,
+    problem,
+)
+from layerscope.engine.foundations.ladder.climb import (
     LIMITS,
     RUNGS,
     Agreement,
@@ -11,7 +18,7 @@ from engine.foundations.ladder.climb import (
     climb,
     ladder,
 )
-from engine.foundations.ladder.mistake import Mistake, mistake, mse_without_squeeze
+from layerscope.engine.foundations.ladder.mistake import Mistake, mistake, mse_without_squeeze
 
 __all__ = [
     "GRADIENTS", "LIMITS", "RUNGS", "Agreement", "Attempt", "Ladder", "LadderLimits", "Mistake",

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from engine.foundations.ladder.base import Rung
-from engine.foundations.ladder.module import ModuleAttempt, mse
+from layerscope.engine.foundations.ladder.base import Rung
+from layerscope.engine.foundations.ladder.module import ModuleAttempt, mse
 
 __all__ = ["AUTO_MODULE", "Forgetful", "Model", "Module", "forgotten"]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from engine.foundations.ladder.base import GRADIENTS, Node, Problem, Rung
+from layerscope.engine.foundations.ladder.base import GRADIENTS, Node, Problem, Rung
 
 __all__ = ["AUTOGRAD_FUNCTION", "MyLin", "MyMse", "MyRelu", "model"]
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from engine.source import source_lines
+from layerscope.engine.basis.source import source_lines
 
 __all__ = [
     "GRADIENTS", "Attempt", "Node", "Problem", "Rung", "Source", "problem",
@@ -121,5 +121,5 @@ def source_of(shown: Callable[..., Any]) -> Source:
     """The source of one function or class, from its file."""
     lines, line = source_lines(shown)
     code = re.sub(r"  # (type: ignore|noqa).*", "", "".join(lines))  # not part of the lesson
-    file = f"{shown.__module__.replace('.', '/')}.py"
+    file = f"{shown.__module__.removeprefix('layerscope.').replace('.', '/')}.py"
     return Source(shown.__name__, file, line, textwrap.dedent(code).rstrip())

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.foundations.ladder.base import GRADIENTS, Node, Problem, Rung
+from layerscope.engine.foundations.ladder.base import GRADIENTS, Node, Problem, Rung
 
 __all__ = ["CLASSES", "Lin", "Model", "Mse", "Relu"]
 

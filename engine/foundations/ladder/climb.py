@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from engine.foundations.cells import LimitError, Record
-from engine.foundations.ladder.auto_module import AUTO_MODULE, forgotten
-from engine.foundations.ladder.autograd_function import AUTOGRAD_FUNCTION
-from engine.foundations.ladder.base import GRADIENTS, Attempt, Rung, Source, problem
-from engine.foundations.ladder.classes import CLASSES
-from engine.foundations.ladder.functions import FUNCTIONS
-from engine.foundations.ladder.layer_function import LAYER_FUNCTION
-from engine.foundations.ladder.mistake import Mistake, mistake
-from engine.foundations.ladder.module import MODULE
-from engine.foundations.ladder.sequential import SEQUENTIAL
-from engine.matmul.cores import on_cores
-from engine.matmul.text import time_text
-from engine.passes import ShouldStop, Stopped, never
+from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
+from layerscope.engine.foundations.ladder.auto_module import AUTO_MODULE, forgotten
+from layerscope.engine.foundations.ladder.autograd_function import AUTOGRAD_FUNCTION
+from layerscope.engine.foundations.ladder.base import GRADIENTS, Attempt, Rung, Source, problem
+from layerscope.engine.foundations.ladder.classes import CLASSES
+from layerscope.engine.foundations.ladder.functions import FUNCTIONS
+from layerscope.engine.foundations.ladder.layer_function import LAYER_FUNCTION
+from layerscope.engine.foundations.ladder.mistake import Mistake, mistake
+from layerscope.engine.foundations.ladder.module import MODULE
+from layerscope.engine.foundations.ladder.sequential import SEQUENTIAL
+from layerscope.engine.foundations.matmul.cores import on_cores
+from layerscope.engine.foundations.matmul.text import time_text
+from layerscope.engine.foundations.tensor_view import LimitError, Record
 
 __all__ = [
     "LIMITS", "RUNGS", "Agreement", "Ladder", "LadderLimits", "RungResult", "climb", "ladder",
@@ -179,8 +179,8 @@ def _result(
         lines=sum(source.code.count("\n") + 1 for source in sources),
         float64=compared[torch.float64],
         float32=compared[torch.float32],
-        forward_seconds=statistics.median(times[0]),
-        backward_seconds=statistics.median(times[1]),
+        forward_seconds=float(np.median(times[0])),
+        backward_seconds=float(np.median(times[1])),
         samples=len(times[0]),
     )
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from engine.foundations.ladder.base import GRADIENTS, Node, Problem, Rung
+from layerscope.engine.foundations.ladder.base import GRADIENTS, Node, Problem, Rung
 
 __all__ = ["FUNCTIONS", "backward", "forward", "forward_and_backward"]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from engine.foundations.ladder.base import GRADIENTS, Node, Problem, Rung
+from layerscope.engine.foundations.ladder.base import GRADIENTS, Node, Problem, Rung
 
 __all__ = ["LAYER_FUNCTION", "LayerFunction", "Lin", "Model", "Mse", "Relu"]
 

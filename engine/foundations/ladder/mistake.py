@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from engine.foundations.cells import Record
-from engine.foundations.ladder.base import Node, Problem, source_of
-from engine.foundations.ladder.functions import forward, mse
+from layerscope.engine.foundations.ladder.base import Node, Problem, source_of
+from layerscope.engine.foundations.ladder.functions import forward, mse
+from layerscope.engine.foundations.tensor_view import Record
 
 __all__ = ["Mistake", "mistake", "mse_without_squeeze"]
 
@@ -51,7 +51,7 @@ class Mistake(Record):
 def mistake(problem: Problem) -> Mistake:
     """Run both losses on the network's output for this batch.
 
-    >>> from engine.foundations.ladder.base import problem as draw
+    >>> from layerscope.engine.foundations.ladder.base import problem as draw
     >>> found = mistake(draw(200, 100, 50, seed=0))
     >>> found.output_shape, found.target_shape, found.broadcast_shape
     ((200, 1), (200,), (200, 200))

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from engine.foundations.ladder.base import Problem, Rung
+from layerscope.engine.foundations.ladder.base import Problem, Rung
 
 __all__ = ["MODULE", "LinearLayer", "Model", "ModuleAttempt", "mse"]
 

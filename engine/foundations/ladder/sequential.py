@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from engine.foundations.ladder.base import Rung
-from engine.foundations.ladder.module import ModuleAttempt, mse
+from layerscope.engine.foundations.ladder.base import Rung
+from layerscope.engine.foundations.ladder.module import ModuleAttempt, mse
 
 __all__ = ["SEQUENTIAL", "Model"]
 

@@ -1,9 +1,9 @@
 """Every activation: φ, its hand-written derivative, formula and source, in one registry."""
 
-from engine.layers.activations.base import ACTIVATIONS, Activation
-from engine.layers.activations.gated import GELU, GELUTanh, Hardswish, Mish, SiLU
-from engine.layers.activations.identity import Identity
-from engine.layers.activations.rectifiers import (
+from layerscope.engine.layers.activations.base import ACTIVATIONS, Activation
+from layerscope.engine.layers.activations.gated import GELU, GELUTanh, Hardswish, Mish, SiLU
+from layerscope.engine.layers.activations.identity import Identity
+from layerscope.engine.layers.activations.rectifiers import (
     ELU,
     SELU,
     LeakyReLU,
@@ -12,7 +12,7 @@ from engine.layers.activations.rectifiers import (
     Softplus,
     SquaredReLU,
 )
-from engine.layers.activations.sigmoids import Hardtanh, Sigmoid, Softsign, Tanh
+from layerscope.engine.layers.activations.sigmoids import Hardtanh, Sigmoid, Softsign, Tanh
 
 __all__ = [
     "ACTIVATIONS", "ELU", "GELU", "SELU", "Activation", "GELUTanh", "Hardswish", "Hardtanh",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from engine.layers.base import Layer
-from engine.registry import Registry
+from layerscope.engine.basis.registry import Registry
+from layerscope.engine.layers.base import Layer
 
 if TYPE_CHECKING:
     import sympy

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.layers.activations.base import ACTIVATIONS, Activation
-from engine.layers.activations.rectifiers import softplus
+from layerscope.engine.layers.activations.base import ACTIVATIONS, Activation
+from layerscope.engine.layers.activations.rectifiers import softplus
 
 if TYPE_CHECKING:
     import sympy

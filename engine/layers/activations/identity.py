@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from engine.layers.activations.base import ACTIVATIONS, Activation
+from layerscope.engine.layers.activations.base import ACTIVATIONS, Activation
 
 if TYPE_CHECKING:
     import sympy

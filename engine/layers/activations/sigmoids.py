@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.layers.activations.base import ACTIVATIONS, Activation
+from layerscope.engine.layers.activations.base import ACTIVATIONS, Activation
 
 if TYPE_CHECKING:
     import sympy

@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.foundations.einsum import shapes, shapes_text
-from engine.foundations.einsum import EXAMPLES, RULES, explain
+from layerscope.app.foundations.einsum import shapes, shapes_text
+from layerscope.engine.foundations.einsum.explanation import EXAMPLES, RULES, explain
 
 API = "/api/v1/foundations/einsum"
 PAGE = "/foundations/einsum"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.foundations.ladder import RUNGS, mistake, problem
+from layerscope.engine.foundations.ladder import RUNGS, mistake, problem
 
 API = "/api/v1/foundations/ladder"
 PAGE = "/foundations/ladder"

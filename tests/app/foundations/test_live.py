@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from fastapi.sse import KEEPALIVE_COMMENT
 
-from app.compute import Compute
-from app.errors import Problem
-from app.foundations.live import Live, Track, follow
-from engine.passes import ShouldStop, Stopped
+from layerscope.app.compute import Compute
+from layerscope.app.errors import Problem
+from layerscope.app.foundations.live import Live, Track, follow
+from layerscope.engine.basis.cancellation import ShouldStop, Stopped
 
 
 def counting(most: int) -> Any:
@@ -76,7 +76,7 @@ def test_closing_stops_the_thread_and_frees_place_and_track() -> None:
 
 
 def test_leaving_while_nothing_comes_stops_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.foundations.live.KEEPALIVE_SECONDS", 0.01)
+    monkeypatch.setattr("layerscope.app.foundations.live.KEEPALIVE_SECONDS", 0.01)
     ended = threading.Event()
 
     def silent(should_stop: ShouldStop) -> Iterator[tuple[str, str]]:

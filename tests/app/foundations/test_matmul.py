@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.foundations.live import track_of
-from engine.matmul import MATMULS, NOTES_TABLE
+from layerscope.app.foundations.live import track_of
+from layerscope.engine.foundations.matmul import MATMULS, NOTES_TABLE
 
 API = "/api/v1/foundations/matmul"
 PAGE = "/foundations/matmul"
@@ -115,7 +115,7 @@ def test_a_twin_nobody_waits_for_is_stopped(server: Any, until: Any) -> None:
 
 
 def test_head_runs_nothing(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.foundations.matmul.race", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("layerscope.app.foundations.matmul.race", lambda *_, **__: 1 / 0)
     assert client.head(API, params=SLOW).status_code == 200
     assert client.head(f"{API}/stream", params=SLOW).status_code == 200
     assert client.head(PAGE, params={**SLOW, "run": "true"}).status_code == 200

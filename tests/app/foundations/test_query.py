@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.foundations import Field, FieldError, Question, Refused
-from app.foundations.ladder import LADDER
-from app.foundations.query import choice, number, numbers, switch, whole
-from app.foundations.schemes import SCHEMES
-from engine.passes import Stopped
+from layerscope.app.foundations import Field, FieldError, Question, Refused
+from layerscope.app.foundations.ladder import LADDER
+from layerscope.app.foundations.query import choice, number, numbers, switch, whole
+from layerscope.app.foundations.schemes import SCHEMES
+from layerscope.engine.basis.cancellation import Stopped
 
 
 def ask(text: str) -> object:

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.figures.schemes import HEIGHT, LEFT, WIDTH, panel
-from engine.experiment import Experiment
-from engine.foundations.schemes import SchemeResult, schemes
-from engine.initialization import INITS
+from layerscope.app.figures.schemes import HEIGHT, LEFT, WIDTH, panel
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.foundations.schemes import SchemeResult, schemes
+from layerscope.engine.initialization import INITS
 
 API = "/api/v1/foundations/schemes"
 PAGE = "/foundations/schemes"
@@ -146,7 +146,7 @@ def test_a_closed_connection_stops_the_computation(
             threading.Event().wait(0.01)  # no flood of panels
         ended.set()
 
-    monkeypatch.setattr("app.pages.foundations.schemes.schemes", endless)
+    monkeypatch.setattr("layerscope.app.pages.foundations.schemes.schemes", endless)
     with server.client.stream("GET", address, params=SMALL) as response:
         assert response.status_code == 200
         received = response.iter_bytes()  # kept: httpx closes what nobody holds

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from jinja2 import Environment, nodes
 
-from app.pages.why import diagnosis, phase, precision, spectrum
-from app.pages.why.frame import WhyPage
-from app.why import rules_table
-from engine.diagnosis import RULES
-from engine.experiment import Experiment
-from engine.precision import FORMATS
-from engine.precision.lens import precision as lens
-from engine.spectra import spectra
+from layerscope.app.pages.why import diagnosis, phase, precision, spectrum
+from layerscope.app.pages.why.frame import WhyPage
+from layerscope.app.why import rules_table
+from layerscope.engine.analyses.jacobian_spectrum import spectra
+from layerscope.engine.analyses.precision import FORMATS
+from layerscope.engine.analyses.precision.lens import precision as lens
+from layerscope.engine.diagnosis import RULES
+from layerscope.engine.experiment.specification import Experiment
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "templates" / "pages" / "why"
 PAGES = ("phase", "spectrum", "precision")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from engine.diagnosis import RULES
-from engine.diagnosis.evaluation import corpus, evaluate, evaluation
-from engine.experiment import Experiment
-from engine.passes import Stopped
+from layerscope.engine.basis.cancellation import Stopped
+from layerscope.engine.diagnosis import RULES
+from layerscope.engine.diagnosis.evaluation import corpus, evaluate, evaluation
+from layerscope.engine.experiment.specification import Experiment
 
 
 @pytest.fixture(scope="module")

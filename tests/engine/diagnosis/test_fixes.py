@@ -2,11 +2,11 @@
 
 import pytest
 
-from engine.diagnosis import diagnose
-from engine.diagnosis.fixes import candidates, measure, verified_fix
-from engine.experiment import Experiment
-from engine.passes import Stopped
-from engine.run import FixEvent, result, run
+from layerscope.engine.basis.cancellation import Stopped
+from layerscope.engine.diagnosis import diagnose
+from layerscope.engine.diagnosis.fixes import candidates, measure, verified_fix
+from layerscope.engine.diagnosis.run import FixEvent, result, run
+from layerscope.engine.experiment.specification import Experiment
 
 FAULTS = [
     Experiment(activation="linear", init="normal"),
@@ -47,7 +47,7 @@ def test_what_does_not_help_is_not_offered(monkeypatch):
     before = measure(experiment)
     finding = diagnose(before)[0]
     useless = [{"seed": 1}, {"init_scale": 2.0}]
-    monkeypatch.setattr("engine.diagnosis.fixes.candidates", lambda e, f: iter(useless))
+    monkeypatch.setattr("layerscope.engine.diagnosis.fixes.candidates", lambda e, f: iter(useless))
     assert verified_fix(before, finding) is None
 
 

@@ -5,12 +5,12 @@ import math
 
 import pytest
 
-from engine.diagnosis import RULES, diagnose, diagnose_early, undecided, verdict
-from engine.diagnosis.diagnose import explained_by
-from engine.diagnosis.evidence import Evidence
-from engine.diagnosis.fixes import measure
-from engine.experiment import Experiment
-from engine.presets import PRESETS
+from layerscope.engine.diagnosis import RULES, diagnose, diagnose_early, undecided, verdict
+from layerscope.engine.diagnosis.diagnose import explained_by
+from layerscope.engine.diagnosis.evidence import Evidence
+from layerscope.engine.diagnosis.fixes import measure
+from layerscope.engine.experiment.presets import PRESETS
+from layerscope.engine.experiment.specification import Experiment
 
 HEALTHY = [
     Experiment(),

@@ -9,9 +9,9 @@ import pytest
 import sympy
 import torch
 
-from engine.foundations.calculus import GRID, TARGET, derivative_of, differentiable
-from engine.layers.activations import ACTIVATIONS
-from engine.losses import LOSSES
+from layerscope.engine.foundations.calculus import GRID, TARGET, derivative_of, differentiable
+from layerscope.engine.layers.activations import ACTIVATIONS
+from layerscope.engine.losses import LOSSES
 
 EVERY = pytest.mark.parametrize("name", differentiable())
 
@@ -124,7 +124,7 @@ def test_results_are_kept_and_names_looked_up() -> None:
 
 def test_sympy_is_imported_only_when_asked() -> None:
     script = (
-        "import sys; import engine.foundations.calculus as c; "
+        "import sys; import layerscope.engine.foundations.calculus as c; "
         "c.differentiable(); raise SystemExit('sympy.printing.mathml' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

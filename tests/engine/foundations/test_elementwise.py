@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.foundations.cells import LimitError, cell_text
-from engine.foundations.elementwise import OPERATORS, Elementwise, elementwise
-from engine.foundations.literals import parse_tensor
+from layerscope.engine.foundations.elementwise import OPERATORS, Elementwise, elementwise
+from layerscope.engine.foundations.literals import parse_tensor
+from layerscope.engine.foundations.tensor_view import LimitError, cell_text
 
 TORCH = {
     "+": torch.add, "-": torch.sub, "*": torch.mul, "/": torch.div, ">": torch.gt,

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.foundations.cells import ShapeError
-from engine.foundations.indexing import Index, Subscript, Unsqueeze, parse_index
-from engine.foundations.literals import LiteralError
+from layerscope.engine.foundations.indexing import Index, Subscript, Unsqueeze, parse_index
+from layerscope.engine.foundations.literals import LiteralError
+from layerscope.engine.foundations.tensor_view import ShapeError
 
 c = torch.zeros(3)
 m = torch.zeros(2, 3)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from engine.foundations.cells import LimitError
-from engine.foundations.ladder import GRADIENTS, RUNGS, climb, ladder, mistake, problem
-from engine.foundations.ladder.auto_module import Forgetful, Module
-from engine.foundations.ladder.mistake import mse_without_squeeze
-from engine.passes import Stopped
+from layerscope.engine.basis.cancellation import Stopped
+from layerscope.engine.foundations.ladder import GRADIENTS, RUNGS, climb, ladder, mistake, problem
+from layerscope.engine.foundations.ladder.auto_module import Forgetful, Module
+from layerscope.engine.foundations.ladder.mistake import mse_without_squeeze
+from layerscope.engine.foundations.tensor_view import LimitError
 
 
 def autograd(p):
@@ -57,7 +57,7 @@ def test_all_rungs_agree_to_float64_rounding_on_the_notes_network():
 
 
 def test_a_wrong_gradient_would_be_noticed(monkeypatch):
-    from engine.foundations.ladder import classes
+    from layerscope.engine.foundations.ladder import classes
 
     def halved(self):
         self.inp.g = (self.inp > 0).to(self.inp.dtype) * self.out.g / 2

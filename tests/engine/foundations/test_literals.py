@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.foundations.literals import (
+from layerscope.engine.foundations.literals import (
     MAX_SIZE,
     LiteralError,
     parse_axes,

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.foundations.cells import LimitError, ShapeError
-from engine.foundations.neuron import MAX_INPUTS, neuron
-from engine.layers.activations import ACTIVATIONS
+from layerscope.engine.foundations.neuron import MAX_INPUTS, neuron
+from layerscope.engine.foundations.tensor_view import LimitError, ShapeError
+from layerscope.engine.layers.activations import ACTIVATIONS
 
 number = st.floats(-10, 10)
 

@@ -9,9 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.foundations.cells import LimitError
-from engine.foundations.literals import parse_tensor
-from engine.foundations.reductions import REDUCTIONS, ReductionError, ReductionResult, reduce
+from layerscope.engine.foundations.literals import parse_tensor
+from layerscope.engine.foundations.reductions import (
+    REDUCTIONS,
+    ReductionError,
+    ReductionResult,
+    reduce,
+)
+from layerscope.engine.foundations.tensor_view import LimitError
 
 TORCH = {
     "all": torch.all, "any": torch.any, "sum": torch.sum, "mean": torch.mean,

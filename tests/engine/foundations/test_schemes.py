@@ -8,13 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.cost import cost
-from engine.experiment import Experiment
-from engine.foundations.schemes import AXIS, BINS, SchemeResult, schemes, schemes_cost
-from engine.initialization import INITS
-from engine.network import Network
-from engine.passes import Stopped
-from engine.run import Forward, run
+from layerscope.engine.basis.cancellation import Stopped
+from layerscope.engine.diagnosis.run import Forward, run
+from layerscope.engine.execution.cost import cost
+from layerscope.engine.execution.network import Network
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.foundations.schemes import AXIS, BINS, SchemeResult, schemes, schemes_cost
+from layerscope.engine.initialization import INITS
 
 
 def results(experiment, names=None):

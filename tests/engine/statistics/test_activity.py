@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from engine.statistics import Units, units
+from layerscope.engine.statistics import Units, units
 
 nan, inf = math.nan, math.inf
 

@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from engine.statistics import distinct_columns
+from layerscope.engine.statistics import distinct_columns
 
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 nan, inf = math.nan, math.inf

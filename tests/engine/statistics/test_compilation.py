@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import engine
-from engine.statistics import compilation
+import layerscope.engine
+from layerscope.engine.statistics import compilation
 
 PROGRAM = """
 import torch
-from engine.statistics import statistics
+from layerscope.engine.statistics import statistics
 print(statistics(torch.tensor([1.0, 2.0])).mean)
 """
 
@@ -36,13 +36,12 @@ def run(program: str, folder: Path, **environment: str) -> str:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The engine's source, elsewhere and without a cache."""
-    source = Path(engine.__file__).parent
-    shutil.copytree(
-        source / "statistics",
-        tmp_path / "engine" / "statistics",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
-    (tmp_path / "engine" / "__init__.py").touch()
+    source = Path(layerscope.engine.__file__).parent
+    target = tmp_path / "layerscope" / "engine"
+    for room in ("basis", "statistics"):
+        shutil.copytree(source / room, target / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in (target, target.parent):
+        (folder / "__init__.py").touch()
     return tmp_path
 
 
@@ -88,7 +87,7 @@ def test_infinities_survive_reordering() -> None:
 
 
 def test_the_interpreter_lock_is_released() -> None:
-    from engine.statistics import activity, columns, kernel
+    from layerscope.engine.statistics import activity, columns, kernel
 
     entries = [kernel.chunk32, kernel.chunk64, kernel.finish32, kernel.finish64]
     entries += [activity._units32, activity._units64, columns._project32, columns._count32]
@@ -97,7 +96,7 @@ def test_the_interpreter_lock_is_released() -> None:
 
 FORK = """
 import os, torch
-from engine.statistics import reading, statistics
+from layerscope.engine.statistics import reading, statistics
 x = torch.ones(reading.LARGE)
 x[-1] = 3.0
 torch.set_num_threads(2)
@@ -114,4 +113,4 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), before.max)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 def test_a_forked_process_has_helpers_of_its_own() -> None:
     """A child inherits the pool but none of its threads: waiting for those would never end."""
-    assert run(FORK, Path(engine.__file__).parents[1]) == "0 3.0"
+    assert run(FORK, Path(layerscope.engine.__file__).parents[1]) == "0 3.0"

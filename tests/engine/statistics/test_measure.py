@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from engine.statistics import Statistics, reading, statistics, statistics_torch, warm_up
+from layerscope.engine.statistics import Statistics, reading, statistics, statistics_torch, warm_up
 
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 COUNTS = ("count", "finite", "zeros", "subnormal", "nan", "posinf", "neginf")

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from engine.statistics import Histogram, Statistics, statistics
+from layerscope.engine.statistics import Histogram, Statistics, statistics
 
 FIELDS = ["count", "finite", "mean", "std", "rms", "min", "max", "zeros", "subnormal"]
 FIELDS += ["nan", "posinf", "neginf", "histogram"]

@@ -9,7 +9,7 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.special import erf
 
-from engine.theory import (
+from layerscope.engine.theory import (
     NoCriticalPoint,
     critical_curve,
     critical_point,

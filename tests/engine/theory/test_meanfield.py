@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from engine.layers.activations import ACTIVATIONS
-from engine.theory import (
+from layerscope.engine.layers.activations import ACTIVATIONS
+from layerscope.engine.theory import (
     chi,
     correlation_map,
     correlation_path,

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from engine.layers.activations import ACTIVATIONS
-from engine.theory.kernel import Kernel
-from engine.theory.moments import moment_table
-from engine.theory.quadrature import expectation, pair_expectation
+from layerscope.engine.layers.activations import ACTIVATIONS
+from layerscope.engine.theory.kernel import Kernel
+from layerscope.engine.theory.moments import moment_table
+from layerscope.engine.theory.quadrature import expectation, pair_expectation
 
 
 @pytest.mark.parametrize("name", list(ACTIVATIONS))

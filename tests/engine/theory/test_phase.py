@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from engine.theory import phase_diagram, phase_rows
+from layerscope.engine.theory import phase_diagram, phase_rows
 
 
 def test_tanh_diagram_has_the_edge_between_its_phases() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.layers.activations import ACTIVATIONS
-from engine.theory import Prediction, predict
-from engine.theory.losses import LOSS_THEORY, loss_gradient
+from layerscope.engine.layers.activations import ACTIVATIONS
+from layerscope.engine.theory import Prediction, predict
+from layerscope.engine.theory.losses import LOSS_THEORY, loss_gradient
 
 SIZES: dict[str, Any] = {"depth": 6, "width": 64, "inputs": 32, "outputs": 3, "batch": 16}
 
@@ -261,5 +261,5 @@ def test_correlation_of_two_samples_gradients(loss: str) -> None:
 
 
 def test_every_registered_loss_has_its_gradient() -> None:
-    losses = pytest.importorskip("engine.losses")
+    losses = pytest.importorskip("layerscope.engine.losses")
     assert set(losses.LOSSES) <= set(LOSS_THEORY)

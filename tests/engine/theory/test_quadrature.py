@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.layers.activations import ACTIVATIONS
-from engine.theory.quadrature import expectation, pair_expectation
+from layerscope.engine.layers.activations import ACTIVATIONS
+from layerscope.engine.theory.quadrature import expectation, pair_expectation
 
 EXTREMES = [1e-80, 1e-20, 1e-3, 1.0, 50.0, 1e6, 1e20, 1e80]
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.layers.activations import ACTIVATIONS
-from engine.theory import LayerPrediction, predict
+from layerscope.engine.layers.activations import ACTIVATIONS
+from layerscope.engine.theory import LayerPrediction, predict
 
 F64 = torch.float64
 

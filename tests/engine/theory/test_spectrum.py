@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.theory import correlation_path
-from engine.theory.products import Product
-from engine.theory.spectrum import (
+from layerscope.engine.theory import correlation_path
+from layerscope.engine.theory.products import Product
+from layerscope.engine.theory.spectrum import (
     correlation_through_depth,
     estimate_spectrum,
     jacobian_singular_values,

@@ -1,0 +1,1 @@
+"""Further questions asked of an experiment: autograd, spectrum, correlations, phases, formats."""

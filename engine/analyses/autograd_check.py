@@ -1,0 +1,179 @@
+"""The live check: hand-written gradients against PyTorch's autograd on the same network."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.execution.network import LayerInfo, Network
+from layerscope.engine.execution.passes import BackwardStep, ForwardStep, LossStep, passes
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.layers import ACTIVATIONS, NORMS, Normalization
+
+__all__ = ["check_against_autograd"]
+
+
+NOISE = 4.0  # times the rounding error of the largest term: what a sum may be off by
+
+
+@dataclass(slots=True)
+class _Reference:
+    """The same network in float64, with autograd's graph through it."""
+
+    x: Tensor
+    outputs: list[Tensor]
+    parameters: list[dict[str, Tensor]]
+    crossed: int = 0
+    """Entries that rounding put on the other side of a kink than float64 does."""
+
+    def forward(self, info: LayerInfo, ours: dict[str, Tensor], our_x: Tensor) -> None:
+        x = self.outputs[-1] if self.outputs else self.x
+        mine = {name: p.double().clone().requires_grad_() for name, p in ours.items()}
+        if info.kind == "linear":
+            y = torch.nn.functional.linear(x, mine["weight"].t(), mine["bias"])
+        elif info.kind == "add":
+            y = x + (self.outputs[info.source] if info.source != -1 else self.x)  # type: ignore[index]
+        elif info.kind in NORMS:
+            y = NORMS[info.kind].reference(x, mine)
+        else:
+            kinks = ACTIVATIONS[info.kind].kinks
+            y = ACTIVATIONS[info.kind].reference(self._on_our_side(x, our_x.double(), kinks))
+        if not y.requires_grad:
+            y.requires_grad_()
+        y.retain_grad()
+        self.outputs.append(y)
+        self.parameters.append(mine)
+
+    def _on_our_side(self, x: Tensor, ours: Tensor, kinks: tuple[float, ...]) -> Tensor:
+        """``x``, with our value where a kink lies between the two: φ' there is a matter of side."""
+        for kink in kinks:
+            other = ((x > kink) != (ours > kink)) | ((x < kink) != (ours < kink))
+            crossed = int(torch.count_nonzero(other))
+            if crossed:
+                self.crossed += crossed
+                x = x + torch.where(other, ours - x, 0.0).detach()  # the gradient still flows to x
+        return x
+
+
+def check_against_autograd(
+    experiment: Experiment, *, should_stop: ShouldStop = never
+) -> dict[str, Any]:
+    """The largest relative error of every gradient against autograd in float64.
+
+    The relative error of a tensor is max |ours − autograd's| / max |autograd's|. Skipped and
+    counted are tensors that are not finite in the experiment's own dtype, that are too small for
+    it to hold, or whose terms cancel to zero, so that rounding is all there is to compare (a bias
+    before batch norm, say).
+
+    Returns:
+        ``autograd_max_relative_error`` (None if nothing was comparable, with a ``reason``),
+        ``worst`` (which tensor), ``compared`` and ``skipped`` (how many tensors), and
+        ``kinks_crossed``: how many entries rounding put on the other side of a kink than float64
+        does; autograd is asked about our side there.
+
+    >>> check_against_autograd(Experiment(depth=2, dtype="float64"))["worst"] is not None
+    True
+    """
+    network = Network(experiment)
+    reference = _Reference(network.x.double(), [], [])
+    comparable = _Comparable(experiment.torch_dtype)
+    worst: tuple[float, str | None] = (-1.0, None)
+    compared = skipped = 0
+    for step in passes(network, should_stop):
+        if isinstance(step, ForwardStep):
+            reference.forward(step.info, step.layer.parameters, step.x)
+        elif isinstance(step, LossStep):
+            target = network.target
+            if target.is_floating_point():
+                target = target.double()
+            loss = network.loss.reference(reference.outputs[-1], target)
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            for name, ours, theirs, noise in _pairs(step, reference, comparable):
+                error = comparable.relative_error(ours, theirs, noise)
+                if error is None:
+                    skipped += 1
+                    continue
+                compared += 1
+                worst = max(worst, (error, name))
+    return {
+        "autograd_max_relative_error": worst[0] if compared else None,
+        "worst": worst[1],
+        "compared": compared,
+        "skipped": skipped,
+        "kinks_crossed": reference.crossed,
+        "reason": None
+        if compared
+        else f"no gradient is finite and within {experiment.dtype}'s normal range",
+    }
+
+
+def _pairs(
+    step: BackwardStep, reference: _Reference, comparable: _Comparable
+) -> list[tuple[str, Tensor, Tensor, float]]:
+    """Name, our gradient, autograd's, and how far rounding may have put either off."""
+    index, name = step.info.index, step.info.name
+    theirs = _grad(reference.outputs[index])
+    pairs = [(name, step.gradient, theirs, comparable.noise(theirs))]
+    column = float(theirs.abs().sum(0).amax()) if theirs.numel() else 0.0
+    row = float(theirs.abs().sum(1).amax()) if theirs.numel() else 0.0
+    for key, value in step.layer.gradients.items():
+        expected = _grad(reference.parameters[index][key])
+        x = reference.outputs[index - 1] if index else reference.x
+        largest = float(x.detach().abs().amax()) if key == "weight" and x.numel() else 1.0
+        noise = comparable.noise(expected, column * largest)
+        pairs.append((f"{name}.{key}", value, expected, noise))
+    weight = reference.parameters[index].get("weight")
+    if isinstance(step.layer, Normalization):
+        comparable.terms = step.layer.gain * float(theirs.abs().max())
+    elif step.info.kind == "linear" and weight is not None:
+        comparable.terms = row * float(weight.detach().abs().amax())
+    else:
+        comparable.terms = 0.0
+    return pairs
+
+
+def _grad(tensor: Tensor) -> Tensor:
+    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+
+
+class _Comparable:
+    """Follows, going back, how much of a gradient is rounding; says what can be compared.
+
+    A sum is off by about the rounding error of its largest terms. Where the terms cancel, that is
+    all that is left of it, and of everything computed from it.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._smallest = torch.finfo(dtype).tiny / torch.finfo(dtype).eps
+        self._rounding = min(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps) * NOISE
+        self._so_far = 0.0
+        self.terms = 0.0
+        """How large the terms are of which the next gradient going back is the sum."""
+
+    def noise(self, theirs: Tensor, terms: float | None = None) -> float:
+        """Rounding relative to ``theirs``, the sum of terms as large as ``terms``."""
+        scale = float(theirs.abs().max()) if theirs.numel() else 0.0
+        if terms is None:
+            terms = self.terms
+            if scale > 0:  # independent errors add up as squares do
+                self._so_far = math.hypot(self._so_far, self._rounding * terms / scale)
+            return self._so_far
+        return (self._so_far + self._rounding) * terms / scale if scale > 0 else self._so_far
+
+    def relative_error(self, ours: Tensor, theirs: Tensor, noise: float) -> float | None:
+        """None where the tensors cannot be compared in our dtype."""
+        if theirs.numel() == 0:
+            return 0.0
+        scale = float(theirs.abs().max())
+        difference = float((ours.double() - theirs).abs().max())
+        if difference == 0.0:
+            return 0.0
+        if not difference < float("inf") or scale < self._smallest or noise > 1:
+            return None
+        return difference / scale

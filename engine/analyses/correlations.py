@@ -1,0 +1,160 @@
+"""The correlation of two inputs through an experiment's depth, beside what the c-map predicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.execution.network import Network, seeds
+from layerscope.engine.execution.passes import ForwardStep, LossStep, passes
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.initialization import INITS
+from layerscope.engine.theory.meanfield import correlation_path
+
+__all__ = ["PAIRS", "STARTS", "Correlations", "Path", "correlations"]
+
+STARTS = (0.0, 0.6, 0.95)
+"""Correlations of the inputs."""
+PAIRS = 16
+"""Pairs of inputs for each start, through the same network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """From one start: mean, lowest and highest of the pairs, and the theory, by block.
+
+    ``theory`` is empty where there is none; None where a pre-activation is zero or not finite.
+    """
+
+    start: float
+    mean: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+    theory: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "start": self.start, "mean": list(self.mean), "low": list(self.low),
+            "high": list(self.high), "theory": list(self.theory),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Correlations:
+    """What became of pairs of inputs; ``reason`` says why there is no theory, or no measurement."""
+
+    paths: tuple[Path, ...]
+    reason: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "pairs": PAIRS, "reason": self.reason, "paths": [p.to_dict() for p in self.paths],
+        }  # fmt: skip
+
+
+def correlations(experiment: Experiment, should_stop: ShouldStop = never) -> Correlations:
+    """Pairs of inputs of unit mean square through the network of ``experiment``, in float64.
+
+    Measured is the cosine of the pre-activations of every hidden block, as the theory has it.
+
+    Errors: ``Stopped`` before the next layer once ``should_stop()`` is true.
+
+    >>> found = correlations(Experiment(depth=2, width=400, activation="linear"))
+    >>> abs(found.paths[1].mean[1] - 0.6) < 0.05, round(found.paths[1].theory[1], 9)
+    (True, 0.6)
+    """
+    if experiment.norm == "batch":
+        return Correlations(
+            (), "batch norm ties all inputs together: no two are a pair of their own"
+        )
+    if experiment.n_inputs < 2:
+        return Correlations((), "one input feature: two inputs are parallel or opposite")
+    measured = _measure(experiment, should_stop)  # (depth, starts, pairs)
+    predicted, reason = _predict(experiment)
+    paths = []
+    for i, start in enumerate(STARTS):
+        rows = [row[i] for row in measured]
+        paths.append(
+            Path(
+                start,
+                tuple(_none(r.mean()) for r in rows),
+                tuple(_none(r.min()) for r in rows),
+                tuple(_none(r.max()) for r in rows),
+                predicted[i] if predicted else (),
+            )
+        )
+    return Correlations(tuple(paths), reason)
+
+
+def _none(value: Tensor) -> float | None:
+    return float(value) if math.isfinite(float(value)) else None
+
+
+def _inputs(experiment: Experiment) -> Tensor:
+    """(starts · pairs · 2, n): pairs whose cosine is exactly the start's, each of mean square 1."""
+    n = experiment.n_inputs
+    generator = torch.Generator().manual_seed(seeds(experiment)[0])
+    draw = torch.randn(2, len(STARTS), PAIRS, n, generator=generator, dtype=torch.float64)
+    first = _unit(draw[0])
+    other = _unit(draw[1] - (draw[1] * first).sum(-1, keepdim=True) * first)
+    c = torch.tensor(STARTS, dtype=torch.float64)[:, None, None]
+    second = c * first + (1 - c**2).sqrt() * other
+    return math.sqrt(n) * torch.stack((first, second), 2).reshape(-1, n)
+
+
+def _unit(x: Tensor) -> Tensor:
+    length: Tensor = x.norm(dim=-1, keepdim=True)
+    return x / length
+
+
+def _measure(experiment: Experiment, should_stop: ShouldStop) -> list[Tensor]:
+    x = _inputs(experiment)
+    update = {"dtype": "float64", "data": "gaussian", "loss": "mse", "batch": len(x),
+              "inputs": experiment.n_inputs}  # fmt: skip
+    network = Network(experiment.model_copy(update=update))
+    network.x = x
+    found: list[Tensor] = []
+    for step in passes(network, should_stop):
+        if isinstance(step, LossStep):
+            break
+        if not isinstance(step, ForwardStep) or step.info.block > experiment.depth:
+            continue
+        if step.info.kind == "linear":
+            z = _unit(step.output / step.output.abs().amax(-1, keepdim=True))  # no square overflows
+            pairs = z.reshape(len(STARTS), PAIRS, 2, -1)
+            found.append((pairs[:, :, 0] * pairs[:, :, 1]).sum(-1))  # (starts, pairs)
+    return found
+
+
+def _predict(experiment: Experiment) -> tuple[Sequence[tuple[float, ...]], str | None]:
+    if experiment.norm != "none" or experiment.residual:
+        return (), "no theory for this setting: norm or residual sums"
+    scheme = INITS[experiment.init]
+    n, width = experiment.n_inputs, experiment.width
+    first, hidden = scheme.variance(n, width), scheme.variance(width, width)
+    if not scheme.mean_field or first is None or hidden is None:
+        return (), f"no theory for this setting: weights of {experiment.init} are not independent"
+    scale, b2 = experiment.init_scale**2, experiment.bias_std**2
+    w1, w2 = n * first * scale, width * hidden * scale
+    q = w1 + b2
+    if q == 0 or (w2 == 0 and b2 == 0):
+        return (), "no theory for this setting: all pre-activations are zero"
+    try:
+        return [
+            tuple(
+                correlation_path(
+                    experiment.activation, (w1 * c + b2) / q, q, w2, b2, experiment.depth
+                )
+            )
+            for c in STARTS
+        ], None
+    except ValueError as error:
+        return (), f"no theory for this setting: {error}"

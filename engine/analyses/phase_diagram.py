@@ -1,0 +1,125 @@
+"""The phase diagram around an experiment: its activation's plane of σw and σb, and its place."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from layerscope.engine.analyses.jacobian_spectrum import sigma_w
+from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.theory.critical import critical_curve
+from layerscope.engine.theory.experiments import predicted
+from layerscope.engine.theory.meanfield import TRAINABLE, FixedPoint, fixed_point
+from layerscope.engine.theory.phase import PhaseDiagram, PhaseRow, axis, phase_rows
+
+__all__ = ["GRID", "Phases", "depth_of", "phases", "reach"]
+
+GRID = (41, 27)
+"""Points along σw and σb: about a second of work; lines are drawn between them."""
+REACH_W = (3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 40.0, 100.0, 1000.0, 10000.0)
+REACH_B = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 120.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """The diagram, and the experiment as a point of it.
+
+    ``point`` is None where the experiment's weights have no variance; ``reason`` says what keeps
+    the diagram, which is of plain networks, from being the experiment's own.
+    """
+
+    experiment: Experiment
+    diagram: PhaseDiagram
+    sigma_w: float | None
+    sigma_b: float
+    point: FixedPoint | None
+    reason: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "experiment": self.experiment.to_dict(),
+            "point": {
+                "sigma_w": self.sigma_w,
+                "sigma_b": self.sigma_b,
+                "available": self.point is not None,
+                "reason": self.reason,
+                **(self.point.to_dict() if self.point else {}),
+            },
+            **self.diagram.to_dict(),
+        }
+
+
+def depth_of(point: FixedPoint) -> float | None:
+    """6 ξc, the depth to which two inputs can be told apart; None: no limit.
+
+    Where correlations set no scale and lengths do (ReLU beyond its edge: the gradient grows, the
+    correlation only creeps), 6/|ln χ1|, over which the gradient's second moment changes by e⁶.
+
+    >>> depth_of(fixed_point("relu", 2.0, 0.0)) is None
+    True
+    """
+    if point.trainable_depth is not None:
+        return point.trainable_depth
+    if point.phase == "critical" or not point.chi1:
+        return None
+    return TRAINABLE / abs(math.log(point.chi1))
+
+
+def reach(experiment: Experiment) -> tuple[float, float]:
+    """How far the axes go: to round numbers beyond the experiment's own σw and σb."""
+    w, b = sigma_w(experiment) or 0.0, experiment.bias_std
+    return (
+        next(r for r in REACH_W if 1.05 * w <= r),
+        next(r for r in REACH_B if 1.05 * b <= r),
+    )
+
+
+def phases(experiment: Experiment, should_stop: ShouldStop = never) -> Phases:
+    """The phase diagram of the experiment's activation; the plane itself is kept for the next one.
+
+    Errors: ``Stopped`` before the next row once ``should_stop()`` is true.
+
+    >>> found = phases(Experiment())
+    >>> found.point.phase, round(found.sigma_w, 3), round(found.diagram.critical[0].sigma_w2, 9)
+    ('critical', 1.414, 2.0)
+    """
+    far_w, far_b = reach(experiment)
+    diagram = _diagram(experiment.activation, far_w, far_b, _Ask(should_stop))
+    w = sigma_w(experiment)
+    said = predicted(experiment)
+    reason = None if said.available else said.reason
+    if experiment.norm != "none" or experiment.residual:
+        reason = "the diagram is of plain networks: norms and residual sums change these recursions"
+    point = None
+    if w is not None:
+        point = fixed_point(experiment.activation, w * w, experiment.bias_std**2)
+    return Phases(experiment, diagram, w, experiment.bias_std, point, reason)
+
+
+class _Ask:
+    """``should_stop`` as an argument that is no part of a cached call's key."""
+
+    def __init__(self, should_stop: ShouldStop) -> None:
+        self.should_stop = should_stop
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Ask)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=64)
+def _diagram(activation: str, far_w: float, far_b: float, ask: _Ask) -> PhaseDiagram:
+    over_w, over_b = axis(0.0, far_w, GRID[0]), axis(0.0, far_b, GRID[1])
+    rows: list[PhaseRow] = []
+    for row in phase_rows(activation, over_w, over_b):
+        if ask.should_stop():
+            raise Stopped
+        rows.append(row)
+    curve = critical_curve(activation, max_sigma_w=far_w, max_sigma_b=far_b)
+    return PhaseDiagram(activation, over_w, tuple(rows), tuple(curve))

@@ -1,0 +1,1 @@
+"""What everything stands on: registries, cancellation, source text, tensors as pictures."""

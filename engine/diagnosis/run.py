@@ -1,0 +1,220 @@
+"""Running an experiment: a stream of events, each as soon as it is known."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from layerscope.engine.analyses.float32_comparison import gradient_agreement
+from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
+from layerscope.engine.diagnosis import (
+    Evidence,
+    Finding,
+    Verdict,
+    diagnose,
+    diagnose_early,
+    undecided,
+    verdict,
+)
+from layerscope.engine.diagnosis.fixes import Fix, verified_fix
+from layerscope.engine.execution.network import LayerInfo, Network
+from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
+from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.theory import Prediction
+from layerscope.engine.theory.experiments import predicted
+
+__all__ = [
+    "Backward", "Event", "FindingEvent", "FixEvent", "Forward", "Start", "Stopped", "Summary",
+    "result", "run",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The complete specification and the layers to come."""
+
+    event: ClassVar[str] = "start"
+    experiment: Experiment
+    layers: list[LayerInfo]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As on the wire."""
+        return {
+            "experiment": self.experiment.to_dict(),
+            "layers": [info.to_dict() for info in self.layers],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A layer's record after the forward pass; final."""
+
+    event: ClassVar[str] = "forward"
+    record: LayerRecord
+
+    def to_dict(self) -> dict[str, Any]:
+        """As on the wire."""
+        return self.record.forward_dict()
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """What the backward pass adds to a layer's record; final."""
+
+    event: ClassVar[str] = "backward"
+    record: LayerRecord
+
+    def to_dict(self) -> dict[str, Any]:
+        """As on the wire."""
+        return self.record.backward_dict()
+
+
+@dataclass(frozen=True, slots=True)
+class FindingEvent:
+    """Something found wrong, as soon as it is known; the summary repeats it in its final form."""
+
+    event: ClassVar[str] = "finding"
+    finding: Finding
+
+    def to_dict(self) -> dict[str, Any]:
+        """As on the wire."""
+        return self.finding.to_dict()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The loss, every finding and the verdict; ``timing`` in milliseconds.
+
+    ``baseline`` is the loss of the best constant output, ``undecided`` the rules that could not be
+    asked, and why.
+    """
+
+    event: ClassVar[str] = "summary"
+    loss: float
+    baseline: float
+    findings: list[Finding]
+    undecided: list[dict[str, str]]
+    verdict: Verdict
+    theory: Prediction
+    timing: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As on the wire; a loss that is not finite is null, its name in ``loss_text``."""
+        finite = math.isfinite(self.loss)
+        return {
+            "loss": self.loss if finite else None,
+            "loss_text": f"{self.loss:.6g}",
+            "baseline": self.baseline,
+            "findings": [f.to_dict() for f in self.findings],
+            "undecided": self.undecided,
+            "verdict": self.verdict.to_dict(),
+            "theory": self.theory.to_dict(),
+            "check": None,
+            "timing": self.timing,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FixEvent:
+    """A fix that was tried and works, for the finding with this place in the summary's list."""
+
+    event: ClassVar[str] = "fix"
+    finding: int
+    fix: Fix
+
+    def to_dict(self) -> dict[str, Any]:
+        """As on the wire."""
+        return {"finding": self.finding, **self.fix.to_dict()}
+
+
+Event = Start | Forward | Backward | FindingEvent | Summary | FixEvent
+
+
+def run(
+    experiment: Experiment, *, fixes: bool = True, should_stop: ShouldStop = never
+) -> Iterator[Event]:
+    """Forward, backward and diagnosis of ``experiment``, layer by layer.
+
+    After the summary come, if ``fixes``, the fixes found by running changed specifications.
+
+    Errors: ``Stopped`` before the next layer once ``should_stop()`` is true.
+
+    >>> [e.event for e in run(Experiment(depth=1, width=3, batch=4))][:3]
+    ['start', 'forward', 'forward']
+    """
+    began = time.perf_counter()
+    network = Network(experiment)
+    yield Start(experiment, network.infos)
+    records: list[LayerRecord] = []
+    reported = False
+    loss = math.nan
+    forward_ms = 0.0
+    for step in passes(network, should_stop):
+        if isinstance(step, ForwardStep):
+            records.append(LayerRecord.forward(step))
+            yield Forward(records[-1])
+            failed = records[-1].activation.finite < records[-1].activation.count
+        elif isinstance(step, BackwardStep):
+            record = records[step.info.index]
+            record.backward(step)
+            yield Backward(record)
+            failed = record.gradient is not None and record.gradient.finite < record.gradient.count
+        else:
+            loss = float(step.loss)
+            forward_ms = _milliseconds_since(began)
+            failed = False
+        if failed and not reported:
+            reported = True
+            for finding in diagnose_early(Evidence(experiment, records)):
+                yield FindingEvent(finding)
+    theory = predicted(experiment)
+    baseline = network.loss.baseline(network.target)
+    agreement = gradient_agreement(experiment, should_stop=should_stop)
+    evidence = Evidence(experiment, records, theory, loss, baseline, agreement)
+    findings = diagnose(evidence)
+    for finding in findings:
+        yield FindingEvent(finding)
+    timing = {"forward_ms": forward_ms, "total_ms": _milliseconds_since(began)}
+    yield Summary(
+        loss, baseline, findings, undecided(experiment), verdict(evidence, findings), theory, timing
+    )
+    if fixes:
+        for place, finding in enumerate(findings):
+            fix = verified_fix(evidence, finding, should_stop=should_stop)
+            if fix is not None:
+                yield FixEvent(place, fix)
+
+
+def result(
+    experiment: Experiment, *, check: bool = True, should_stop: ShouldStop = never
+) -> dict[str, Any]:
+    """The whole result of ``experiment``, as the contract has it.
+
+    ``check``: also hold every gradient against PyTorch's autograd in float64.
+    """
+    from layerscope.engine.analyses.autograd_check import check_against_autograd
+
+    layers: dict[int, LayerRecord] = {}
+    summary: dict[str, Any] = {}
+    for event in run(experiment, should_stop=should_stop):
+        if isinstance(event, Forward):
+            layers[event.record.info.index] = event.record
+        elif isinstance(event, Summary):
+            summary = event.to_dict()
+        elif isinstance(event, FixEvent):
+            summary["findings"][event.finding].update(fix=event.fix.change, fix_verified=True)
+    if check:
+        summary["check"] = check_against_autograd(experiment, should_stop=should_stop)
+    return {
+        "experiment": experiment.to_dict(),
+        "layers": [layers[i].to_dict() for i in sorted(layers)],
+        **summary,
+    }
+
+
+def _milliseconds_since(began: float) -> float:
+    return (time.perf_counter() - began) * 1e3

@@ -1,0 +1,1 @@
+"""From the specification to layers, tensors and records; what it costs; the same as a script."""

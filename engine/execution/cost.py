@@ -1,0 +1,85 @@
+"""What an experiment costs, known before anything is allocated, and the limits it is held to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from layerscope.engine.execution.network import layout
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.initialization import INITS
+
+__all__ = ["Cost", "Limits", "OverLimit", "check_limits", "cost"]
+
+ELEMENTWISE = 30  # operations per entry: activation, its derivative, statistics; a generous guess
+FACTORISATION = 8  # times n³: the QR decomposition of an orthogonal draw, Householder, and Q
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Floating point operations of both passes, and bytes held at the peak."""
+
+    flops: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most an experiment may cost. The defaults suit two cores: about ten seconds, 4 GiB."""
+
+    flops: int = 400_000_000_000
+    bytes: int = 4 * 2**30
+
+
+class OverLimit(ValueError):
+    """A specification that costs more than allowed."""
+
+    def __init__(self, limit: str, allowed: int, asked: int) -> None:
+        self.limit, self.allowed, self.asked = limit, allowed, asked
+        super().__init__(
+            f"this experiment needs {asked:.3g} {limit}, {asked / allowed:.3g} times the limit of "
+            f"{allowed:.3g}; expected a smaller depth, width or batch"
+        )
+
+
+def cost(experiment: Experiment) -> Cost:
+    """Floating point operations and peak bytes of the forward and backward pass with statistics.
+
+    A linear layer costs 2·batch·n_in·n_out forward and twice that backward. Held at the peak:
+    every weight, each layer's output (what backward needs), and one layer's gradients.
+
+    >>> cost(Experiment(depth=1, width=10, batch=10)).flops
+    16200
+    """
+    size = torch.finfo(experiment.torch_dtype).bits // 8
+    batch = experiment.batch
+    flops = 0
+    held = batch * experiment.n_inputs * 4
+    largest = 0
+    for info in layout(experiment):
+        n_out = info.shape[1]
+        entries = batch * n_out
+        held += entries * size
+        flops += ELEMENTWISE * entries
+        if info.kind == "linear":
+            weights = info.n_in * n_out
+            flops += 6 * batch * weights + ELEMENTWISE * weights
+            if INITS[experiment.init].orthogonal:
+                flops += FACTORISATION * max(info.n_in, n_out) * min(info.n_in, n_out) ** 2
+            held += weights * size
+            largest = max(largest, 3 * weights * max(size, 4) + 3 * entries * max(size, 4))
+    return Cost(flops, held + largest)
+
+
+def check_limits(experiment: Experiment, limits: Limits) -> Cost:
+    """The cost of ``experiment`` if it is within ``limits``.
+
+    Errors: ``OverLimit`` naming the limit, what was asked and by how much it is exceeded.
+    """
+    needed = cost(experiment)
+    if needed.flops > limits.flops:
+        raise OverLimit("floating point operations", limits.flops, needed.flops)
+    if needed.bytes > limits.bytes:
+        raise OverLimit("bytes of memory", limits.bytes, needed.bytes)
+    return needed

@@ -1,0 +1,136 @@
+"""From the specification to layers: which there are, and how each is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from layerscope.engine.data import DATASETS
+from layerscope.engine.experiment.specification import NORM_NAMES, Experiment
+from layerscope.engine.initialization import INITS
+from layerscope.engine.layers import ACTIVATIONS, NORMS, Add, Layer, Linear
+from layerscope.engine.losses import LOSSES, Loss
+
+__all__ = ["LayerInfo", "Network", "layout", "seeds"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInfo:
+    """Where a layer stands: ``shape`` is its output's, ``source`` the layer an ``add`` adds.
+
+    ``source`` is −1 for the network's input and None for every other kind of layer.
+    """
+
+    index: int
+    name: str
+    kind: str
+    block: int
+    shape: tuple[int, int]
+    n_in: int
+    source: int | None = None
+    ends_block: bool = False
+
+    def to_dict(self) -> dict[str, object]:
+        """As in the contract's ``layers``."""
+        return {
+            "index": self.index,
+            "name": self.name,
+            "kind": self.kind,
+            "block": self.block,
+            "shape": list(self.shape),
+        }
+
+
+def seeds(experiment: Experiment) -> tuple[int, int]:
+    """Two independent seeds, for data and for weights, made of the experiment's one.
+
+    Apart, so that another batch size leaves the weights as they were. Torch's generator reads only
+    32 bits of a seed; NumPy's SeedSequence mixes all of them.
+    """
+    data, weights = np.random.SeedSequence(experiment.seed).spawn(2)
+    return int(data.generate_state(1)[0]), int(weights.generate_state(1)[0])
+
+
+def layout(experiment: Experiment) -> list[LayerInfo]:
+    """The network's layers in forward order; the output layer's block is depth + 1.
+
+    >>> [layer.name for layer in layout(Experiment(depth=1, norm="layer"))]
+    ['linear1', 'layer_norm1', 'relu1', 'linear2']
+    """
+    layers: list[LayerInfo] = []
+    n_in = experiment.n_inputs
+    kinds_within = ["linear"]
+    if experiment.norm != "none":
+        kinds_within.append(NORM_NAMES[experiment.norm])
+    if experiment.activation != "linear":
+        kinds_within.append(experiment.activation)
+    for block in range(1, experiment.depth + 1):
+        source = len(layers) - 1
+        kinds = list(kinds_within)
+        if experiment.residual and n_in == experiment.width:
+            kinds.append("add")
+        for kind in kinds:
+            layers.append(
+                LayerInfo(
+                    index=len(layers), name=f"{kind}{block}", kind=kind, block=block,
+                    shape=(experiment.batch, experiment.width), n_in=n_in,
+                    source=source if kind == "add" else None, ends_block=kind == kinds[-1],
+                )
+            )  # fmt: skip
+            n_in = experiment.width
+    block = experiment.depth + 1
+    layers.append(
+        LayerInfo(
+            index=len(layers), name=f"linear{block}", kind="linear", block=block,
+            shape=(experiment.batch, experiment.n_outputs), n_in=n_in, ends_block=True,
+        )
+    )  # fmt: skip
+    return layers
+
+
+class Network:
+    """The layers of an experiment, drawn one after the other in forward order.
+
+    Every number is drawn in float32 and then cast, so that the same seed is the same network in
+    every number format.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.infos = layout(experiment)
+        data_seed, weight_seed = seeds(experiment)
+        self._generator = torch.Generator().manual_seed(weight_seed)
+        sample = DATASETS[experiment.data].draw(
+            experiment.batch, experiment.n_inputs, torch.Generator().manual_seed(data_seed)
+        )
+        self.loss: Loss = LOSSES[experiment.loss]()
+        self.x = sample.x.to(experiment.torch_dtype)  # (batch, inputs)
+        self.target = (
+            sample.label if self.loss.classifies else sample.number.to(experiment.torch_dtype)
+        )
+
+    def build(self, info: LayerInfo, x: Tensor) -> Layer:
+        """The layer at ``info``; must be called in forward order. ``x`` is its input."""
+        if info.kind == "linear":
+            return self._linear(info, x)
+        if info.kind == "add":
+            return Add()
+        if info.kind in NORMS:
+            return NORMS[info.kind](info.shape[1], x.dtype)
+        return ACTIVATIONS[info.kind]()
+
+    def _linear(self, info: LayerInfo, x: Tensor) -> Linear:
+        e = self.experiment
+        scheme = INITS[e.init]
+        n_out = info.shape[1]
+        weight = scheme.draw(info.n_in, n_out, generator=self._generator)
+        if scheme.calibrate is not None:
+            weight = scheme.calibrate(weight, x)
+        weight = weight * e.init_scale
+        bias = torch.zeros(n_out)
+        if e.bias_std > 0:
+            bias = torch.randn(n_out, generator=self._generator) * e.bias_std
+        return Linear(weight.to(x.dtype), bias.to(x.dtype))

@@ -1,0 +1,95 @@
+"""The forward and the backward pass over a network, one layer at a time.
+
+Yields tensors, measures nothing: statistics, the inspector and the check against autograd all
+consume this one iterator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from layerscope.engine.basis.cancellation import ShouldStop, never, stop_if
+from layerscope.engine.execution.network import LayerInfo, Network
+from layerscope.engine.layers import Add, Layer
+
+__all__ = ["BackwardStep", "ForwardStep", "LossStep", "Step", "passes"]
+
+
+@dataclass(slots=True)
+class ForwardStep:
+    """A layer's input and output have been computed; ``x`` is its input."""
+
+    info: LayerInfo
+    layer: Layer
+    x: Tensor
+    output: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class LossStep:
+    """The loss, 0-d."""
+
+    loss: Tensor
+
+
+@dataclass(slots=True)
+class BackwardStep:
+    """The gradient by a layer's output, and in ``layer.gradients`` those by its parameters."""
+
+    info: LayerInfo
+    layer: Layer
+    gradient: Tensor
+
+
+Step = ForwardStep | LossStep | BackwardStep
+
+
+def passes(network: Network, should_stop: ShouldStop = never) -> Iterator[Step]:
+    """Every layer forward, the loss, every layer backward.
+
+    Keeps what the backward pass needs and no more; a step's tensors are valid until the next step
+    is asked for.
+
+    Errors: ``Stopped`` before the next layer once ``should_stop()`` is true.
+    """
+    layers: list[Layer] = []
+    skipped: dict[int, Tensor] = {}
+    sources = {info.source for info in network.infos if info.source is not None}
+    x = network.x
+    if -1 in sources:
+        skipped[-1] = x
+    for info in network.infos:
+        stop_if(should_stop)
+        layer = network.build(info, x)
+        if isinstance(layer, Add) and info.source is not None:
+            layer.skip = skipped.pop(info.source)
+        output = layer.forward(x)
+        layers.append(layer)
+        if info.index in sources:
+            skipped[info.index] = output
+        yield ForwardStep(info, layer, x, output)
+        x = output
+    stop_if(should_stop)
+    yield LossStep(network.loss.forward(x, network.target))
+    yield from _backward(network, layers, should_stop)
+
+
+def _backward(
+    network: Network, layers: list[Layer], should_stop: ShouldStop
+) -> Iterator[BackwardStep]:
+    g = network.loss.backward()
+    shortcut: dict[int, Tensor] = {}  # by layer: the gradient that reaches its output over a skip
+    for info in reversed(network.infos):
+        stop_if(should_stop)
+        if info.index in shortcut:
+            g = g + shortcut.pop(info.index)
+        layer = layers.pop()
+        if info.source is not None:
+            shortcut[info.source] = g
+        by_input = layer.backward(g)
+        yield BackwardStep(info, layer, g)
+        layer.release()
+        g = by_input

@@ -1,0 +1,1 @@
+"""Einsum: equations parsed, explained, rewritten and run."""

@@ -1,0 +1,237 @@
+"""How time grows with n, for square matrices: points as they come, and the exponent they fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
+from layerscope.engine.foundations.matmul.base import MatmulVariant
+from layerscope.engine.foundations.matmul.events import MatmulEvent, Status
+from layerscope.engine.foundations.matmul.limits import LIMITS, MatmulLimits, chosen_variants
+from layerscope.engine.foundations.matmul.race import operands
+from layerscope.engine.foundations.matmul.timing import Measurement, measure, timer_noise
+from layerscope.engine.foundations.tensor_view import LimitError
+
+__all__ = [
+    "SIZES", "Fit", "ScalingEnd", "ScalingEvent", "ScalingPoint", "ScalingStart",
+    "fit_power_law", "scaling",
+]  # fmt: skip
+
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+"""The sizes of the page; powers of two stand evenly on a logarithmic axis."""
+
+ABOVE_FLOOR = 4.0  # times the cost of a call; below it, the fixed cost bends the line
+
+
+@dataclass(frozen=True)
+class Fit(MatmulEvent):
+    """Least squares of ln t on ln n: t = coefficient · n^exponent."""
+
+    exponent: float
+    standard_error: float | None
+    """Of the exponent, from the points' scatter about the line; None for two points."""
+    coefficient: float
+    """Seconds at n = 1, by the line."""
+    sizes: list[int]
+    """The sizes used: those where the time is above the floor."""
+    line: list[dict[str, float]]
+    """The two ends of the fitted line, as n and seconds."""
+
+
+@dataclass(frozen=True)
+class ScalingStart(MatmulEvent):
+    """What is about to be measured."""
+
+    event: ClassVar[str] = "scaling_start"
+
+    sizes: list[int]
+    seed: int
+    time_limit: float
+    """Seconds for one point."""
+    threads: int
+    """Cores that each variant may use."""
+    noise_seconds: float
+    """What the timer reports for doing nothing."""
+    above_floor: float
+    """A point enters the fit when its time is this many times its variant's floor."""
+    variants: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class ScalingPoint(MatmulEvent):
+    """One variant at one size, and the fit through what is known of it so far."""
+
+    event: ClassVar[str] = "scaling_point"
+
+    variant: str
+    n: int
+    status: Status
+    reason: str
+    index: int
+    """Of the point, from 0."""
+    of: int
+    seconds: float | None = None
+    """Best of the samples: other work on the machine only ever adds, and would bend the line."""
+    median_seconds: float | None = None
+    low_seconds: float | None = None
+    high_seconds: float | None = None
+    """Quartiles of the samples."""
+    gflops: float | None = None
+    fraction: float | None = None
+    """Share of the multiply-adds really computed; below 1 the time is extrapolated."""
+    extrapolated: bool = False
+    floor_seconds: float | None = None
+    """The cost of calling the variant at all, or of the timer, whichever is larger."""
+    above_floor: bool = False
+    """The point is part of the fit."""
+    fit: Fit | None = None
+
+
+@dataclass(frozen=True)
+class ScalingEnd(MatmulEvent):
+    """The last fit of every variant; None where fewer than two points were above the floor."""
+
+    event: ClassVar[str] = "scaling_end"
+
+    fits: dict[str, Fit | None]
+
+
+ScalingEvent = ScalingStart | ScalingPoint | ScalingEnd
+
+
+def fit_power_law(points: Sequence[tuple[int, float]]) -> Fit | None:
+    """The line through ln n, ln t of two or more points (n, seconds), else None.
+
+    The slope's standard error is √(Σ residual² / (points − 2) / Σ (ln n − mean)²).
+
+    >>> fit = fit_power_law([(2, 8e-6), (4, 64e-6), (8, 512e-6)])
+    >>> round(fit.exponent, 6), round(fit.standard_error, 6), round(fit.coefficient, 9)
+    (3.0, 0.0, 1e-06)
+    """
+    if len(points) < 2:
+        return None
+    xs = [math.log(n) for n, _ in points]
+    ys = [math.log(t) for _, t in points]
+    x_mean, y_mean = math.fsum(xs) / len(xs), math.fsum(ys) / len(ys)
+    spread = math.fsum((x - x_mean) ** 2 for x in xs)
+    slope = math.fsum((x - x_mean) * (y - y_mean) for x, y in zip(xs, ys, strict=True)) / spread
+    start = y_mean - slope * x_mean
+    residual = math.fsum((y - start - slope * x) ** 2 for x, y in zip(xs, ys, strict=True))
+    error = math.sqrt(residual / (len(xs) - 2) / spread) if len(xs) > 2 else None
+    sizes = [n for n, _ in points]
+    ends = [{"n": float(n), "seconds": math.exp(start) * n**slope} for n in (sizes[0], sizes[-1])]
+    return Fit(slope, error, math.exp(start), sizes, ends)
+
+
+def scaling(
+    variants: Sequence[str] | None = None,
+    sizes: Sequence[int] = SIZES,
+    *,
+    seed: int = 0,
+    time_limit: float = 0.1,
+    threads: int = 1,
+    limits: MatmulLimits = LIMITS,
+    should_stop: ShouldStop = never,
+) -> Iterator[ScalingEvent]:
+    """Time (n, n) @ (n, n) for every size and variant, size by size.
+
+    The floor of a variant is its time at n = 1 (measured even when 1 is not among the sizes), or
+    the timer's own; only points well above it enter the fit, for below it the fixed cost of a
+    call is measured, not the growth.
+
+    Yields:
+        `ScalingStart`, a `ScalingPoint` for each size and variant, `ScalingEnd`.
+
+    Errors:
+        as `…matmul.race.race`; ``ValueError`` for sizes that do not ascend.
+    """
+    chosen = chosen_variants(variants)
+    _check_sizes(sizes, seed, time_limit, threads, limits)
+    noise = timer_noise()
+    yield ScalingStart(
+        sizes=list(sizes),
+        seed=seed,
+        time_limit=float(time_limit),
+        threads=threads,
+        noise_seconds=noise,
+        above_floor=ABOVE_FLOOR,
+        variants=[variant.to_dict() for variant in chosen],
+    )
+    floors: dict[str, float] = {}
+
+    def measured_at(variant: MatmulVariant, n: int) -> Measurement:
+        if should_stop():
+            raise Stopped
+        a, b = operands(n, n, n, seed)
+        steps = measure(
+            variant, a, b, time_limit=time_limit, threads=threads, should_stop=should_stop
+        )
+        return next(step for step in steps if isinstance(step, Measurement))
+
+    for variant in chosen:
+        measured = measured_at(variant, 1)
+        floors[variant.name] = max(noise, measured.best_seconds)
+    used: dict[str, list[tuple[int, float]]] = {variant.name: [] for variant in chosen}
+    index, total = 0, len(sizes) * len(chosen)
+    for n in sizes:
+        for variant in chosen:
+            reason = limits.skipped(variant, n, n, n)
+            if reason:
+                yield ScalingPoint(variant.name, n, "skipped", reason, index, total)
+            else:
+                measured = measured_at(variant, n)
+                yield _point(variant, n, index, total, measured, floors, used)
+            index += 1
+    yield ScalingEnd(fits={name: fit_power_law(points) for name, points in used.items()})
+
+
+def _check_sizes(
+    sizes: Sequence[int], seed: int, time_limit: float, threads: int, limits: MatmulLimits
+) -> None:
+    if not sizes:
+        raise ValueError("no sizes given; expected one or more, ascending")
+    if len(sizes) > limits.sizes:
+        raise LimitError("number of sizes", limits.sizes, len(sizes))
+    for before, after in pairwise(sizes):
+        if after <= before:
+            raise ValueError(f"size {after} follows {before}; expected ascending sizes")
+    for n in sizes:
+        limits.check(n, n, n, seed, time_limit, threads)
+
+
+def _point(
+    variant: MatmulVariant,
+    n: int,
+    index: int,
+    total: int,
+    measured: Measurement,
+    floors: dict[str, float],
+    used: dict[str, list[tuple[int, float]]],
+) -> ScalingPoint:
+    floor = floors[variant.name]
+    above = measured.best_seconds >= ABOVE_FLOOR * floor
+    if above:
+        used[variant.name].append((n, measured.best_seconds))
+    extrapolated = measured.fraction < 1
+    return ScalingPoint(
+        variant=variant.name,
+        n=n,
+        status="extrapolated" if extrapolated else "measured",
+        reason="",
+        index=index,
+        of=total,
+        seconds=measured.best_seconds,
+        median_seconds=measured.seconds,
+        low_seconds=measured.low_seconds,
+        high_seconds=measured.high_seconds,
+        gflops=2 * n**3 / measured.best_seconds / 1e9,
+        fraction=measured.fraction,
+        extrapolated=extrapolated,
+        floor_seconds=floor,
+        above_floor=above,
+        fit=fit_power_law(used[variant.name]),
+    )

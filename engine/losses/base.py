@@ -1,0 +1,80 @@
+"""What a loss is, and the registry that holds all of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from layerscope.engine.basis.registry import Registry
+
+if TYPE_CHECKING:
+    import sympy
+
+__all__ = ["LOSSES", "Loss"]
+
+
+class Loss(ABC):
+    """A number made of an output (batch, k) and a target, with its gradient by the output."""
+
+    name: ClassVar[str]
+    formula: ClassVar[str]
+    gradient_formula: ClassVar[str]
+    source: ClassVar[str]
+    help: ClassVar[str]
+    classifies: ClassVar[bool] = False
+    """True: the target holds class numbers (batch,); False: numbers of the output's shape."""
+    kinks: ClassVar[tuple[float, ...]] = ()
+    """Values of x − t at which the derivative jumps."""
+    subgradient: ClassVar[str] = ""
+
+    def __init__(self) -> None:
+        self._saved: tuple[Tensor, Tensor] | None = None
+
+    @staticmethod
+    @abstractmethod
+    def function(output: Tensor, target: Tensor) -> Tensor:
+        """The loss, 0-d, of ``output`` (batch, k) and ``target`` of equal shape or (batch,)."""
+
+    @staticmethod
+    @abstractmethod
+    def gradient(output: Tensor, target: Tensor) -> Tensor:
+        """∂L/∂output, of the shape of ``output``."""
+
+    @staticmethod
+    @abstractmethod
+    def reference(output: Tensor, target: Tensor) -> Tensor:
+        """The same loss by PyTorch's own operator: what autograd is asked about."""
+
+    @staticmethod
+    @abstractmethod
+    def symbolic(x: sympy.Symbol, t: sympy.Symbol) -> sympy.Expr:
+        """One entry's term: ``x`` the output, ``t`` the target (or the other class's logit)."""
+
+    @classmethod
+    def baseline(cls, target: Tensor) -> float:
+        """The loss of an output that is the same for every sample: the target's mean.
+
+        What a network must get below to have learned anything. ``target``: (batch, k).
+        """
+        wide = target.double()
+        return float(cls.function(wide.mean(0).expand_as(wide), wide))
+
+    @classmethod
+    def slope(cls, x: Tensor, t: float) -> Tensor:
+        """Derivative of one entry's term at every ``x`` (n,), by the hand-written backward pass."""
+        return cls.gradient(x[:, None], torch.full_like(x, t)[:, None])[:, 0] * len(x)
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        self._saved = (output, target)
+        return self.function(output, target)
+
+    def backward(self) -> Tensor:
+        if self._saved is None:
+            raise RuntimeError(f"{self.name}: backward was called before forward")
+        return self.gradient(*self._saved)
+
+
+LOSSES: Registry[type[Loss]] = Registry("loss")

@@ -1,0 +1,41 @@
+"""Layerscope: what happens inside a neural network, forward, backward, and why it goes wrong.
+
+Every name is loaded when it is first used: ``import layerscope`` alone loads neither torch nor a
+web framework.
+
+>>> import layerscope
+>>> layerscope.Experiment(depth=2).depth
+2
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from layerscope.engine.diagnosis.run import run
+    from layerscope.engine.experiment import Experiment
+    from layerscope.engine.statistics import statistics
+
+__all__ = ["Experiment", "run", "statistics"]
+
+_HOMES = {
+    "Experiment": ("layerscope.engine.experiment", "Experiment"),
+    "run": ("layerscope.engine.diagnosis.run", "run"),
+    "statistics": ("layerscope.engine.statistics", "statistics"),
+}
+"""Where each public name is defined: module and name there."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'layerscope' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, original = _HOMES[name]
+    value = globals()[name] = getattr(import_module(module), original)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

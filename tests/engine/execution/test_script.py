@@ -1,0 +1,59 @@
+"""The script is run for real, and its digest of all bits compared with the engine's."""
+
+import hashlib
+import itertools
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from layerscope.engine.execution.network import Network
+from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
+from layerscope.engine.execution.script import as_pytorch
+from layerscope.engine.experiment.specification import NORM_NAMES, Experiment
+from layerscope.engine.initialization import INITS
+from layerscope.engine.layers import ACTIVATIONS
+
+SPECIFICATIONS = [
+    Experiment(depth=3),
+    Experiment(depth=3, norm="layer", residual=True, activation="mish", bias_std=0.2),
+    Experiment(depth=3, norm="batch", residual=True, inputs=7, activation="selu", width=9),
+    Experiment(depth=2, norm="rms", activation="linear", init="orthogonal", dtype="bfloat16"),
+    Experiment(depth=2, data="digits", loss="cross_entropy", init="lsuv", dtype="float16"),
+    Experiment(depth=2, loss="huber", dtype="float64", init="sparse", init_scale=3, seed=2**40),
+    Experiment(depth=50, activation="linear", init="normal"),
+]
+
+
+def engine_digest(experiment):
+    sha = hashlib.sha256()
+    for step in passes(Network(experiment)):
+        tensors = []
+        if isinstance(step, ForwardStep):
+            tensors = [step.output]
+        elif isinstance(step, BackwardStep):
+            tensors = [step.gradient, *step.layer.gradients.values()]
+        for tensor in tensors:
+            sha.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()
+
+
+@pytest.mark.parametrize("experiment", SPECIFICATIONS, ids=lambda e: str(e.to_query()))
+def test_the_script_reproduces_every_bit(experiment, tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(as_pytorch(experiment), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"sha256 {engine_digest(experiment)}"
+
+
+def test_every_choice_gives_a_script_that_compiles():
+    for activation, init in itertools.product(ACTIVATIONS, INITS):
+        source = as_pytorch(Experiment(activation=activation, init=init))
+        compile(source, f"{activation}-{init}", "exec")
+        assert "engine" not in source.split('"""')[2]
+    for norm in NORM_NAMES:
+        compile(as_pytorch(Experiment(norm=norm, residual=True)), norm, "exec")

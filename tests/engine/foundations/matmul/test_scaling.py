@@ -1,0 +1,108 @@
+"""Time against n: the points, and the exponent fitted through those that mean something."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+
+import pytest
+from scipy.stats import linregress
+
+from layerscope.engine.basis.cancellation import Stopped
+from layerscope.engine.foundations.matmul import (
+    Fit,
+    MatmulLimits,
+    ScalingEnd,
+    ScalingPoint,
+    ScalingStart,
+    scaling,
+)
+from layerscope.engine.foundations.matmul.scaling import fit_power_law
+
+
+def test_the_fit_is_the_regression_of_the_logarithms() -> None:
+    noise = random.Random(4)
+    points = [(n, 3e-9 * n**2.7 * math.exp(noise.gauss(0, 0.2))) for n in (8, 16, 32, 64, 128, 256)]
+    ours = fit_power_law(points)
+    assert ours is not None
+    scipy = linregress([math.log(n) for n, _ in points], [math.log(t) for _, t in points])
+    assert ours.exponent == pytest.approx(scipy.slope, rel=1e-10)
+    assert ours.standard_error == pytest.approx(scipy.stderr, rel=1e-8)
+    assert math.log(ours.coefficient) == pytest.approx(scipy.intercept, rel=1e-10)
+    assert [end["n"] for end in ours.line] == [8, 256]
+    assert ours.line[1]["seconds"] == pytest.approx(ours.coefficient * 256**ours.exponent)
+
+
+def test_two_points_make_a_line_without_an_error_and_one_makes_none() -> None:
+    two = fit_power_law([(10, 1e-3), (100, 1.0)])
+    assert two is not None
+    assert two.exponent == pytest.approx(3)
+    assert two.standard_error is None
+    assert fit_power_law([(10, 1e-3)]) is None
+    assert fit_power_law([]) is None
+
+
+def test_three_python_loops_grow_with_the_cube() -> None:
+    events = list(scaling(["loops"], [2, 4, 8, 16, 24], time_limit=0.2))
+    assert isinstance(events[0], ScalingStart)
+    assert isinstance(events[-1], ScalingEnd)
+    points = [event for event in events if isinstance(event, ScalingPoint)]
+    assert [point.n for point in points] == [2, 4, 8, 16, 24]
+    assert [point.index for point in points] == [0, 1, 2, 3, 4]
+    fit = events[-1].fits["loops"]
+    assert isinstance(fit, Fit)
+    assert 2.5 < fit.exponent < 3.5
+    assert points[-1].fit == fit
+    assert fit.sizes == [point.n for point in points if point.above_floor]
+
+
+def test_a_long_point_is_extrapolated_and_marked() -> None:
+    points = [e for e in scaling(["loops"], [256], time_limit=0.05) if isinstance(e, ScalingPoint)]
+    assert points[0].status == "extrapolated"
+    assert points[0].extrapolated
+    assert points[0].fraction is not None
+    assert 0 < points[0].fraction < 1
+    assert points[0].fit is None
+
+
+def test_points_in_the_fixed_cost_of_a_call_do_not_enter_the_fit() -> None:
+    events = list(scaling(["einsum"], [1, 2, 3], time_limit=0.05))
+    for point in (event for event in events if isinstance(event, ScalingPoint)):
+        assert point.floor_seconds is not None
+        assert point.seconds is not None
+        assert point.above_floor == (point.seconds >= 4 * point.floor_seconds)
+    assert isinstance(events[0], ScalingStart)
+    assert events[0].above_floor == 4
+
+
+def test_events_are_json() -> None:
+    for event in scaling(
+        ["broadcast", "matmul"], [4, 8], time_limit=0.02, limits=MatmulLimits(extra_bytes=300)
+    ):
+        told = json.loads(json.dumps(event.to_dict(), allow_nan=False))
+        if told.get("n") == 8 and told["variant"] == "broadcast":
+            assert told["status"] == "skipped"
+            assert told["reason"].startswith("skipped: would need 2 KiB")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ([], "no sizes given"),
+        ([4, 4], "size 4 follows 4; expected ascending"),
+        ([0, 1], "m is 0"),
+        ([4096], "floating-point operations"),
+        (list(range(1, 19)), "number of sizes: 18 asked for, at most 16"),
+    ],
+)
+def test_bad_sizes_are_refused(sizes: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        next(scaling(["matmul"], sizes))
+
+
+def test_stops() -> None:
+    events = scaling(["loops"], [64], should_stop=lambda: True)
+    next(events)
+    with pytest.raises(Stopped):
+        next(events)
