@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
-__all__ = ["Layer"]
+__all__ = ["Layer", "Role"]
+
+Role = Literal["linear_map", "activation", "norm", "sum"]
+"""What a layer is to its network, whoever wrote it: what rules, theory and pictures go by."""
 
 
 class Layer(ABC):
@@ -17,6 +20,7 @@ class Layer(ABC):
     ``gradients`` with one tensor for each entry of ``parameters``, of the same shape.
     """
 
+    role: ClassVar[Role]
     name: ClassVar[str]
     """Registry name, and the ``kind`` of the layer's records."""
     formula: ClassVar[str]

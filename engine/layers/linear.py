@@ -27,6 +27,7 @@ class Linear(Layer):
             [6., 8.]])
     """
 
+    role = "linear_map"
     name = "linear"
     formula = "y = x @ w + b"
     gradient_formula = "∂L/∂x = g @ wᵀ,  ∂L/∂w = xᵀ @ g,  ∂L/∂b = Σ over samples of g"

@@ -45,6 +45,7 @@ def normalize_backward(
 class Normalization(Layer):
     """y = γ · (x − μ)/√(σ² + ε) + β, over the dimension and with the parts a subclass names."""
 
+    role = "norm"
     dim: ClassVar[int]
     """1: each sample over its features; 0: each feature over the batch."""
     centred: ClassVar[bool]

@@ -16,6 +16,7 @@ class Add(Layer):
     the network adds where the two paths meet again.
     """
 
+    role = "sum"
     name = "add"
     formula = "y = f(x) + x, x the block's input"
     gradient_formula = "∂L/∂f = g, and g is added to ∂L/∂x of the block's input"

@@ -25,6 +25,7 @@ class Activation(Layer):
     which lets the input be freed.
     """
 
+    role = "activation"
     saves: ClassVar[Literal["input", "output"]] = "input"
     kinks: ClassVar[tuple[float, ...]] = ()
     """Where φ' jumps (or φ itself is pieced together), in ascending order."""
