@@ -392,7 +392,9 @@ def _conclude(count: int, moments: Any, scale: float, values: Array) -> None:
         mean += low
         values[8] = min(max(mean / scale, lowest), highest) + 0.0
         values[9] = math.sqrt(deviations / (count - 1)) / scale
-        values[10] = math.sqrt(mean * mean + deviations / count) / scale
+        rms = math.sqrt(mean * mean + deviations / count) / scale
+        # Rounding may lift it above every entry, and near 1.8e308 above every float.
+        values[10] = min(rms, max(-lowest, highest))
     if count == 1:
         values[9] = np.nan
     values[11], values[12] = lowest, highest

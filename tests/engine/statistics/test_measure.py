@@ -256,6 +256,37 @@ def test_negative_zero_is_given_as_zero() -> None:
         assert s.zeros == 2
 
 
+NEAR_THE_LARGEST = [
+    sign * (largest - below)
+    for largest in (1.7976931348623157e308,)
+    for below in (0.0, 2.0**971, 3 * 2.0**971, 1e300, 1e307)
+    for sign in (1, -1)
+]
+
+
+@given(
+    st.lists(st.sampled_from([*NEAR_THE_LARGEST, inf, -inf, nan, 0.0, 5e-324]), max_size=60),
+    st.sampled_from(FLOATS),
+    st.integers(1, 300),
+)
+def test_no_figure_of_finite_entries_is_infinite(
+    entries: list[float], dtype: torch.dtype, copies: int
+) -> None:
+    # A format's own largest numbers, and many of them, so that sums round.
+    largest = torch.finfo(dtype).max
+    x = torch.tensor(entries * copies, dtype=torch.float64)
+    if dtype != torch.float64:
+        x = x / 1.7976931348623157e308 * largest
+    x = x.to(dtype)
+    for s in (statistics(x), statistics_torch(x), Statistics.merge(statistics(x), statistics(x))):
+        for name in MOMENTS:
+            figure = getattr(s, name)
+            assert figure is None or math.isfinite(figure), (name, figure)
+        if s.finite:
+            assert s.min <= s.mean <= s.max
+            assert s.rms <= max(-s.min, s.max)
+
+
 def test_a_constant_has_no_std() -> None:
     s = statistics(torch.full((5000,), 0.1, dtype=torch.float64))
     assert (s.mean, s.std, s.rms) == (0.1, 0.0, 0.1)
