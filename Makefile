@@ -25,7 +25,7 @@ FIND_PYTHON = for python in $(PYTHON) python3.13 python3.12 python3.11 python3; 
 	echo "Python 3.11, 3.12 or 3.13 was not found; install one or set PYTHON=/path/to/python." >&2; \
 	exit 1; fi
 
-.PHONY: help setup serve test test-fast test-browser check bench shots lock assets clean
+.PHONY: help setup serve test test-fast test-js test-browser check bench shots lock assets clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,10 +35,13 @@ setup: .make/python .make/assets ## Install everything but the browser
 serve: setup ## Serve on http://127.0.0.1:8000
 	exec $(BIN)/layerscope serve
 
-test: test-fast test-browser ## All tests
+test: test-js test-fast test-browser ## All tests
 
 test-fast: setup ## All tests but those in a browser
 	$(BIN)/pytest -q -n $(JOBS) -m "not browser"
+
+test-js: .make/node ## Tests of the scripts' pure parts
+	npm test --silent
 
 test-browser: setup .make/chromium ## Tests in Chromium
 	$(BIN)/pytest -q -m browser
@@ -48,7 +51,7 @@ check: setup ## Lint, format, types, imports, scripts, Dockerfile
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	cd .make/names && ../../$(BIN)/lint-imports --config ../../pyproject.toml
-	for file in $$(find static/js tools -name '*.js' -o -name '*.mjs'); do node --check "$$file"; done
+	npm run --silent check
 	# the linter's grammar of HEALTHCHECK ends at the hyphen of --start-period
 	sed 's/--start-period=[0-9]*s //' Dockerfile | node_modules/.bin/dockerfilelint
 

@@ -40,9 +40,9 @@ for (const [name, [source, family, weight, range]] of Object.entries(FONTS)) {
 }
 await writeFile(join(target, "fonts.css"), faces.join(""));
 
-for (const [name, source] of [...Object.entries(FILES), ["fonts.css", null]]) {
+for (const [name, source] of Object.entries(FILES)) await copyFile(join(top, "node_modules", source), join(target, name));
+for (const name of [...Object.keys(FILES), "fonts.css"]) {
   const file = join(target, name);
-  if (source) await copyFile(join(top, "node_modules", source), file);
   const plain = await readFile(file);
   const small = brotliCompressSync(plain, {
     params: {

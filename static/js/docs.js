@@ -1,5 +1,5 @@
 // Starts Swagger UI on the documentation page; a file of its own because the page's policy forbids inline script.
-const target = document.getElementById("swagger-ui");
+const target = /** @type {HTMLElement} */ (document.getElementById("swagger-ui"));
 window.SwaggerUIBundle({
   url: target.dataset.openapi,
   domNode: target,

@@ -1,10 +1,9 @@
-/** Numbers as a person reads them; the same text as app/figures/text.py writes. */
+/** Numbers as a person reads them; the same text as app/figures/text.py writes, but for an exact tie, which is rounded up here. */
 
 const SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
 /** A whole number in superscript. @param {number} exponent */
-export const raised = (exponent) =>
-  (exponent < 0 ? "⁻" : "") + [...String(Math.abs(exponent))].map((d) => SUPERSCRIPT[Number(d)]).join("");
+export const raised = (exponent) => (exponent < 0 ? "⁻" : "") + [...String(Math.abs(exponent))].map((d) => SUPERSCRIPT[Number(d)]).join("");
 
 /** Three significant digits: 0.831, 12.5, 3.20×10¹²; "-" for a missing one.
  * @param {number|null|undefined} value */

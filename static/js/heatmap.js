@@ -26,7 +26,8 @@ export function drawHeatmap(canvas, map) {
       // The square root shows small entries beside a large one; the sign keeps its hue.
       const mixed = mix(middle, share < 0 ? low : high, Math.sqrt(Math.abs(share)));
       paint(row, column, () => mixed);
-    }));
+    }),
+  );
   for (const [row, column] of map.nan) paint(row, column, (x, y) => ((x + y) % 4 < 2 ? fault : soft));
   for (const [row, column] of [...map.posinf, ...map.neginf]) paint(row, column, () => fault);
   context.putImageData(image, 0, 0);

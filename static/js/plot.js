@@ -10,11 +10,10 @@ import { resolve } from "./tokens.js";
 
 const CONFIG = { displayModeBar: false, responsive: false, showTips: false, doubleClick: false };
 
-/** Plotly, as soon as its script has run. @returns {Promise<any>} */
+/** Plotly, as soon as its script has run. @type {Promise<Plotly|undefined>} */
 export const plotly = new Promise((done) => {
-  const w = /** @type {any} */ (window);
-  if (w.Plotly) done(w.Plotly);
-  else document.querySelector("script[data-plotly]")?.addEventListener("load", () => done(w.Plotly));
+  if (window.Plotly) done(window.Plotly);
+  else document.querySelector("script[data-plotly]")?.addEventListener("load", () => done(window.Plotly));
 });
 
 export class Plot {
@@ -36,10 +35,13 @@ export class Plot {
   }
 
   watch() {
-    new IntersectionObserver(([entry]) => {
-      this.visible = entry.isIntersecting;
-      if (this.visible && this.stale) this.ask();
-    }, { rootMargin: "64px" }).observe(this.figure);
+    new IntersectionObserver(
+      ([entry]) => {
+        this.visible = entry.isIntersecting;
+        if (this.visible && this.stale) this.ask();
+      },
+      { rootMargin: "64px" },
+    ).observe(this.figure);
     new ResizeObserver(([entry]) => {
       const { width, height } = entry.contentRect;
       if (width === this.size[0] && height === this.size[1]) return;
@@ -77,7 +79,7 @@ export class Plot {
 
   /** Draws now, if there is something to draw and somebody to see it. */
   draw() {
-    const Plotly = /** @type {any} */ (window).Plotly;
+    const Plotly = window.Plotly;
     if (!this.content || !Plotly) return;
     if (!this.visible || !this.size[0]) {
       this.stale = true;
@@ -100,6 +102,6 @@ export class Plot {
   /** Frees what Plotly holds. */
   purge() {
     cancelAnimationFrame(this.frame);
-    /** @type {any} */ (window).Plotly?.purge(this.box);
+    window.Plotly?.purge(this.box);
   }
 }

@@ -5,8 +5,7 @@ import { onKey } from "./keys.js";
 const root = document.documentElement;
 
 /** Whether the page is dark now, by choice or by the system's preference. */
-const isDark = () =>
-  root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
 
 /** Tells everything that draws (event "look" on document) that colours or sizes have changed. */
 const announce = () => document.dispatchEvent(new CustomEvent("look"));
@@ -42,4 +41,4 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", announce);
 onKey("d", toggleTheme);
 onKey("p", () => present(!root.hasAttribute("data-present")));
 onKey("Escape", () => root.hasAttribute("data-present") && present(false));
-onKey("?", () => document.querySelector("#shortcuts")?.showModal?.());
+onKey("?", () => /** @type {HTMLDialogElement|null} */ (document.querySelector("#shortcuts"))?.showModal());

@@ -6,8 +6,7 @@
 export function tabs(name, chosen) {
   const groups = [...document.querySelectorAll(`[data-tabs="${name}"]`)];
   const show = (/** @type {string} */ value) => {
-    for (const button of groups.flatMap((group) => [...group.querySelectorAll("button")]))
-      button.setAttribute("aria-pressed", String(button.value === value));
+    for (const button of groups.flatMap((group) => [...group.querySelectorAll("button")])) button.setAttribute("aria-pressed", String(button.value === value));
   };
   for (const group of groups)
     group.addEventListener("click", (event) => {

@@ -20,6 +20,15 @@ from layerscope.engine.statistics import Statistics, statistics
 CSS = Path(__file__).resolve().parents[2] / "static" / "css"
 
 
+TABLE = Path(__file__).resolve().parents[1] / "js" / "numbers.json"
+
+
+@pytest.mark.parametrize(("value", "text"), orjson.loads(TABLE.read_bytes()))
+def test_a_number_reads_as_it_does_in_the_browser(value: float | None, text: str):
+    """``tests/js/format.test.mjs`` holds the browser's formatting against the same table."""
+    assert number(value) == text
+
+
 def of(*values: float, dtype: torch.dtype = torch.float32) -> Statistics:
     return statistics(torch.tensor(values, dtype=dtype))
 

@@ -12,8 +12,7 @@ function light(link) {
   const output = spelled();
   if (output) output.textContent = link?.dataset.text ?? written;
   if (!link) return;
-  for (const name of (link.dataset.with ?? "").split(" "))
-    document.querySelector(`[data-cell="${CSS.escape(name)}"]`)?.classList.add("hot");
+  for (const name of (link.dataset.with ?? "").split(" ")) document.querySelector(`[data-cell="${CSS.escape(name)}"]`)?.classList.add("hot");
 }
 
 /** One stop for the Tab key in each table: the chosen cell, or its first. */

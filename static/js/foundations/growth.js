@@ -48,7 +48,7 @@ export class Growth {
   }
 
   start() {
-    /** @type {any} */ (window).htmx.trigger(this.button, "grow");
+    window.htmx.trigger(this.button, "grow");
   }
 
   cancel() {
@@ -94,7 +94,9 @@ export class Growth {
     const dots = this.order.map((/** @type {string} */ name) => {
       const points = of(name);
       return {
-        x: points.map((p) => p.n), y: points.map((p) => p.seconds), text: points.map((p) => (p.extrapolated ? `≈ ${p.seconds_text}` : p.seconds_text)),
+        x: points.map((p) => p.n),
+        y: points.map((p) => p.seconds),
+        text: points.map((p) => (p.extrapolated ? `≈ ${p.seconds_text}` : p.seconds_text)),
         visible: points.length > 0,
       };
     });
@@ -109,7 +111,9 @@ export class Growth {
     this.chart.ask();
     for (const tr of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#fits [data-fit]"))) {
       const fit = this.fits.get(tr.dataset.fit ?? "");
-      find('[data-cell="exponent"]', tr).textContent = fit ? `${fit.exponent.toFixed(2)}${fit.standard_error ? ` ± ${fit.standard_error.toFixed(2)}` : ""}` : "–";
+      find('[data-cell="exponent"]', tr).textContent = fit
+        ? `${fit.exponent.toFixed(2)}${fit.standard_error ? ` ± ${fit.standard_error.toFixed(2)}` : ""}`
+        : "–";
       find('[data-cell="sizes"]', tr).textContent = fit ? `${fit.sizes[0]}–${fit.sizes[fit.sizes.length - 1]}` : "";
     }
   }

@@ -13,8 +13,7 @@ function address(form) {
 function restoreChoices(form) {
   for (const element of form.elements) {
     if (element instanceof HTMLInputElement && /radio|checkbox/.test(element.type)) element.checked = element.defaultChecked;
-    if (element instanceof HTMLSelectElement)
-      for (const option of element.options) option.selected = option.defaultSelected;
+    if (element instanceof HTMLSelectElement) for (const option of element.options) option.selected = option.defaultSelected;
   }
 }
 

@@ -52,8 +52,13 @@ function race() {
     chart.show(
       [
         {
-          x: timed.map((r) => r.seconds), y: timed.map(label), text: timed.map((r) => (r.extrapolated ? `≈ ${r.seconds_text}` : r.seconds_text)),
-          marker: { color: token("--forward"), pattern: { shape: timed.map((r) => (r.extrapolated ? "/" : "")), fillmode: "overlay", fgcolor: token("--surface"), size: 6 } },
+          x: timed.map((r) => r.seconds),
+          y: timed.map(label),
+          text: timed.map((r) => (r.extrapolated ? `≈ ${r.seconds_text}` : r.seconds_text)),
+          marker: {
+            color: token("--forward"),
+            pattern: { shape: timed.map((r) => (r.extrapolated ? "/" : "")), fillmode: "overlay", fgcolor: token("--surface"), size: 6 },
+          },
         },
         { x: shown.map((r) => notes[r.variant].seconds), y: shown.map(label), text: shown.map((r) => notes[r.variant].seconds_text) },
       ],
@@ -86,7 +91,8 @@ function race() {
           each.removeAttribute("data-running");
           for (const cell of each.querySelectorAll("[data-cell]")) cell.textContent = cell.getAttribute("data-cell") === "seconds" ? "–" : "";
         }
-        find("#race-about").textContent = `${start.m}×${start.k} @ ${start.k}×${start.n}, ${start.flops.toLocaleString("en")} floating-point operations each, ${start.threads === 1 ? "one core" : `${start.threads} cores`}`;
+        find("#race-about").textContent =
+          `${start.m}×${start.k} @ ${start.k}×${start.n}, ${start.flops.toLocaleString("en")} floating-point operations each, ${start.threads === 1 ? "one core" : `${start.threads} cores`}`;
         find("#peak").textContent = `Peak: ${start.peak.text}.`;
         say("Off they go.");
         step(0, 0, start.variants.length);
@@ -143,7 +149,7 @@ function race() {
   stop.addEventListener("click", () => cancel(form));
   form.addEventListener("submit", (event) => event.preventDefault());
   plotly.then(() => chart.ask());
-  whenWired(form, () => /** @type {any} */ (window).htmx.trigger(form, "race"));
+  whenWired(form, () => window.htmx.trigger(form, "race"));
 }
 
 /** @param {any[]} ranking @param {any[]} results */

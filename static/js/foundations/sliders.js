@@ -8,7 +8,11 @@
 const other = (element, name) => /** @type {HTMLInputElement|null} */ (document.getElementById(element.dataset[name] ?? ""));
 
 /** @param {HTMLInputElement|null} list */
-const entries = (list) => (list?.value ?? "").replace(/[[\]]/g, "").split(/\s*,\s*|\s+/).filter((part) => part);
+const entries = (list) =>
+  (list?.value ?? "")
+    .replace(/[[\]]/g, "")
+    .split(/\s*,\s*|\s+/)
+    .filter((part) => part);
 
 /** The filled part of the track. @param {HTMLInputElement} slider */
 function fill(slider) {

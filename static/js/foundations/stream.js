@@ -60,7 +60,7 @@ export function whenWired(element, act) {
 }
 
 /** Ends the stream of `element`, and with it the computation. @param {HTMLElement} element */
-export const cancel = (element) => /** @type {any} */ (window).htmx.trigger(element, "htmx:abort");
+export const cancel = (element) => window.htmx.trigger(element, "htmx:abort");
 
 /** Puts each message beside its control, the others below the form. @param {HTMLFormElement} form
  * @param {{field: string, message: string}[]} errors */

@@ -43,17 +43,18 @@ export class Charts {
   draw(view, names) {
     const x = view.profile.blocks.map(({ block }) => block);
     const xaxis = { range: [0.5, x.length + 0.5], dtick: tick(x.length) };
+    /** @type {Record<string, (view: View, x: number[]) => {traces: object[], layout: any, words: string|null}>} */
     const parts = { activations: this.activations, gradients: this.gradients, magnitudes: this.magnitudes, silent: this.silent };
     for (const [name, part] of Object.entries(parts)) {
       if (!names.has(name)) continue;
       const { traces, layout, words } = part.call(this, view, x);
-      const content = [traces, { ...layout, shapes: [...(layout.shapes ?? []), ...chosenLine(view.chosen)], xaxis }];
+      const drawn = { ...layout, shapes: [...(layout.shapes ?? []), ...chosenLine(view.chosen)], xaxis };
       // Often the same for every init scale: a comparison costs a hundredth of a draw.
-      const written = name === "silent" ? JSON.stringify(content) : null;
+      const written = name === "silent" ? JSON.stringify([traces, drawn]) : null;
       if (written && written === this.silentDrawn && !this.plots[name].stale) continue;
       if (written) this.silentDrawn = written;
       this.plots[name].say(words);
-      this.plots[name].show(content[0], content[1]);
+      this.plots[name].show(traces, drawn);
       this.plots[name].draw();
     }
   }
@@ -68,7 +69,8 @@ export class Charts {
     const marks = this.marks(profile, tensors, [std, mean, before, theory.std], false);
     return {
       traces: [ghost(pinned, before), band(x, theory), curve(x, theory.std), curve(x, mean), dotted(x, std)],
-      ...marks, words: std.some((v) => v !== null) ? null : nothing(tensors, "activation"),
+      ...marks,
+      words: std.some((v) => v !== null) ? null : nothing(tensors, "activation"),
     };
   }
 
@@ -82,7 +84,8 @@ export class Charts {
     const marks = this.marks(profile, tensors, [std, norms, before, theory.std], true);
     return {
       traces: [ghost(pinned, before), band(x, theory), curve(x, theory.std), curve(x, norms), dotted(x, std)],
-      ...marks, words: std.some((v) => v !== null) ? null : nothing(tensors, "gradient"),
+      ...marks,
+      words: std.some((v) => v !== null) ? null : nothing(tensors, "gradient"),
     };
   }
 
@@ -94,7 +97,8 @@ export class Charts {
     return {
       layout: {
         yaxis: { range: axis.range, dtick: axis.dtick },
-        shapes: [...axis.shapes, ...fault.shapes], annotations: [...axis.annotations, ...fault.annotations],
+        shapes: [...axis.shapes, ...fault.shapes],
+        annotations: [...axis.annotations, ...fault.annotations],
       },
     };
   }
@@ -123,7 +127,8 @@ export class Charts {
     const before = pinned ? silentShares(pinned) : [];
     return {
       traces: [ghost(pinned, before), curve(x, dead), curve(x, zeros)],
-      layout: { ...faults(profile.each((layer) => layer.activation, "after")) }, words: null,
+      layout: { ...faults(profile.each((layer) => layer.activation, "after")) },
+      words: null,
     };
   }
 
@@ -133,7 +138,9 @@ export class Charts {
     const last = profile.blocks.length;
     const range = (/** @type {(number|null)[]} */ values) => {
       const known = values.filter((v) => v !== null);
-      return known.length ? `from ${number(Math.min(...known))} to ${number(Math.max(...known))}, ${number(values[0])} at layer 1, ${number(values[last - 1])} at layer ${last}` : "not finite in any layer";
+      return known.length
+        ? `from ${number(Math.min(...known))} to ${number(Math.max(...known))}, ${number(values[0])} at layer 1, ${number(values[last - 1])} at layer ${last}`
+        : "not finite in any layer";
     };
     const std = (/** @type {string} */ of) => range(profile.each((layer) => layer[of]?.std ?? null, side));
     const dead = silentShares(profile);
@@ -151,7 +158,10 @@ export class Charts {
 
   /** Theory's forecast under the charts that have room for it. @param {Profile} profile */
   forecast({ experiment, summary }) {
-    for (const [name, direction] of /** @type {["activations"|"gradients", "forward"|"backward"][]} */ ([["activations", "forward"], ["gradients", "backward"]])) {
+    for (const [name, direction] of /** @type {["activations"|"gradients", "forward"|"backward"][]} */ ([
+      ["activations", "forward"],
+      ["gradients", "backward"],
+    ])) {
       const place = /** @type {HTMLElement|null} */ (this.plots[name].figure.querySelector(".forecast"));
       const { theory } = summary;
       if (!place) continue;
@@ -183,7 +193,13 @@ export class Charts {
 }
 
 /** @param {Profile|null} pinned @param {(number|null)[]} y */
-const ghost = (pinned, y) => (pinned ? curve(pinned.blocks.map(({ block }) => block), y) : GONE);
+const ghost = (pinned, y) =>
+  pinned
+    ? curve(
+        pinned.blocks.map(({ block }) => block),
+        y,
+      )
+    : GONE;
 
 /** Blocks between two ticks. @param {number} blocks */
 const tick = (blocks) => [1, 2, 5, 10, 20, 50, 100, 200].find((d) => blocks / d <= 7) ?? 500;
@@ -212,7 +228,10 @@ function band(x, { low, high }) {
   const known = x.map((_, i) => i).filter((i) => low[i] && high[i]);
   if (!known.length) return GONE;
   const back = [...known].reverse();
-  return curve([...known, ...back].map((i) => x[i]), [...known.map((i) => high[i]), ...back.map((i) => low[i])]);
+  return curve(
+    [...known, ...back].map((i) => x[i]),
+    [...known.map((i) => high[i]), ...back.map((i) => low[i])],
+  );
 }
 
 /** Share of units that are zero for every sample, by block. @param {Profile} profile */

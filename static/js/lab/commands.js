@@ -42,7 +42,11 @@ const elsewhere = (event) => event.ctrlKey || event.metaKey || event.shiftKey ||
 const queryIn = (link) => new URLSearchParams(new URL(link.href).search);
 
 /** The same text for queries that mean the same. @param {string} search */
-const canonical = (search) => [...new URLSearchParams(search)].map(([name, value]) => `${name}=${Number(value) || value}`).sort().join("&");
+const canonical = (search) =>
+  [...new URLSearchParams(search)]
+    .map(([name, value]) => `${name}=${Number(value) || value}`)
+    .sort()
+    .join("&");
 
 /** Wires buttons with data-action, and keys.
  * @param {{query: () => string, here: () => string, pin: () => void, swap: () => void, step: (by: number) => void, seed: () => void, side: () => void}} lab */

@@ -5,12 +5,12 @@ export class Controls {
   /** @param {HTMLFormElement} form */
   constructor(form) {
     this.form = form;
-    /** @type {HTMLInputElement[]} */
-    this.sliders = [...form.querySelectorAll("input[type=range]")];
+    this.sliders = [.../** @type {NodeListOf<HTMLInputElement>} */ (form.querySelectorAll("input[type=range]"))];
     for (const slider of this.sliders) slider.addEventListener("input", () => this.fromSlider(slider));
     // Runs before htmx's listener on the form, which reads the boxes.
     form.addEventListener("input", (event) => this.follow(/** @type {HTMLElement} */ (event.target)), { capture: true });
-    for (const dice of form.querySelectorAll("[data-dice]")) dice.addEventListener("click", () => this.roll(dice.dataset.dice));
+    for (const dice of /** @type {NodeListOf<HTMLElement>} */ (form.querySelectorAll("[data-dice]")))
+      dice.addEventListener("click", () => this.roll(dice.dataset.dice));
     this.show();
   }
 

@@ -28,15 +28,27 @@ const withConsequences = (finding) => 1 + finding.consequences.reduce((/** @type
 function entry(finding) {
   const [first, last] = finding.blocks;
   const begins = finding.direction === "backward" ? 1 : 0;
-  const where = make("p", { class: "where" },
-    make("a", { href: `#layer-${finding.layers[begins]}`, "data-layer": finding.blocks[begins], "data-shows": CHARTS[finding.chart] ?? finding.chart },
-      first === last ? `layer ${first}` : `layers ${first} to ${last}`),
-    make("span", {}, "rule ", rule(finding.rule)), make("span", { class: "remedy" }));
+  const where = make(
+    "p",
+    { class: "where" },
+    make(
+      "a",
+      { href: `#layer-${finding.layers[begins]}`, "data-layer": finding.blocks[begins], "data-shows": CHARTS[finding.chart] ?? finding.chart },
+      first === last ? `layer ${first}` : `layers ${first} to ${last}`,
+    ),
+    make("span", {}, "rule ", rule(finding.rule)),
+    make("span", { class: "remedy" }),
+  );
   const rows = evidence(finding.evidence, finding.threshold);
-  return make("li", { class: `finding severity-${finding.severity}` },
-    make("h3", {}, make("span", { class: "tag" }, finding.severity), ` ${finding.title}`), make("p", {}, finding.explanation), where,
+  return make(
+    "li",
+    { class: `finding severity-${finding.severity}` },
+    make("h3", {}, make("span", { class: "tag" }, finding.severity), ` ${finding.title}`),
+    make("p", {}, finding.explanation),
+    where,
     ...(rows.length ? [table(rows)] : []),
-    ...(finding.consequences.length ? [make("p", { class: "follows" }, "and in consequence"), make("ol", {}, ...finding.consequences.map(entry))] : []));
+    ...(finding.consequences.length ? [make("p", { class: "follows" }, "and in consequence"), make("ol", {}, ...finding.consequences.map(entry))] : []),
+  );
 }
 
 /** @param {string} name */
@@ -46,9 +58,29 @@ function rule(name) {
 }
 
 /** @param {string[][]} rows */
-const table = (rows) => make("table", { class: "evidence" },
-  make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "figure"), make("th", { scope: "col", class: "num" }, "measured"), make("th", { scope: "col", class: "num" }, "threshold"))),
-  make("tbody", {}, ...rows.map(([name, value, limits]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "num" }, value), make("td", { class: "num" }, limits)))));
+const table = (rows) =>
+  make(
+    "table",
+    { class: "evidence" },
+    make(
+      "thead",
+      {},
+      make(
+        "tr",
+        {},
+        make("th", { scope: "col" }, "figure"),
+        make("th", { scope: "col", class: "num" }, "measured"),
+        make("th", { scope: "col", class: "num" }, "threshold"),
+      ),
+    ),
+    make(
+      "tbody",
+      {},
+      ...rows.map(([name, value, limits]) =>
+        make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "num" }, value), make("td", { class: "num" }, limits)),
+      ),
+    ),
+  );
 
 /** Every figure beside its limits, limits of no one figure last: [name, value, limits].
  * @param {Record<string, any>} measured @param {Record<string, any>} threshold */
@@ -70,7 +102,9 @@ const spaced = (/** @type {string} */ name) => name.replaceAll("_", " ");
 
 /** "warning " of warning_share, "error grow " of error_decades_grow, nothing of ratio. @param {string} key */
 function qualifier(key) {
-  const rest = spaced(key.replace(base(key), "")).split(" ").filter(Boolean);
+  const rest = spaced(key.replace(base(key), ""))
+    .split(" ")
+    .filter(Boolean);
   return rest.map((word) => `${word} `).join("");
 }
 
@@ -81,5 +115,10 @@ function figure(value) {
 }
 
 /** @param {{rule: string, reason: string}[]} undecided */
-const notJudged = (undecided) => make("p", { class: "undecided" }, "Could not be judged: ",
-  ...undecided.flatMap(({ rule: name, reason }, i) => [make("span", {}, rule(name), ` (${reason})`), ...(i < undecided.length - 1 ? [", "] : [])]));
+const notJudged = (undecided) =>
+  make(
+    "p",
+    { class: "undecided" },
+    "Could not be judged: ",
+    ...undecided.flatMap(({ rule: name, reason }, i) => [make("span", {}, rule(name), ` (${reason})`), ...(i < undecided.length - 1 ? [", "] : [])]),
+  );

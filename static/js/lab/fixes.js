@@ -39,14 +39,18 @@ function attributes(form, fix, css) {
   const failed = (fix.tried ?? 1) - 1;
   const tried = failed ? `, after ${failed} other${failed > 1 ? "s" : ""} that did not help` : "";
   return {
-    class: css, href: `/?${queryOf(form, fix.fix)}#pin=${encodeURIComponent(queryOf(form).toString())}`, "data-fix": true,
+    class: css,
+    href: `/?${queryOf(form, fix.fix)}#pin=${encodeURIComponent(queryOf(form).toString())}`,
+    "data-fix": true,
     title: `Run with the same seed and data: the fault is gone${tried}. rms of activations and gradients by layer, before and after.`,
   };
 }
 
 /** @param {Fix} fix */
 const label = ({ fix, fix_verified: verified }) =>
-  `Try ${Object.entries(fix).map(([name, value]) => `${named(name)} ${said(value)}`).join(", ")}${verified ? " ✓" : ""}`;
+  `Try ${Object.entries(fix)
+    .map(([name, value]) => `${named(name)} ${said(value)}`)
+    .join(", ")}${verified ? " ✓" : ""}`;
 
 /** @param {string} name */
 const named = (name) => document.querySelector(`label[for="c-${name}"]`)?.firstChild?.textContent?.trim().toLowerCase() ?? name;

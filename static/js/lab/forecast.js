@@ -9,7 +9,10 @@ export function forecastWords(forecast, formats, direction) {
   /** @type {Map<string, string[]>} */
   const said = new Map();
   for (const format of formats) {
-    const words = ofFormat(forecast.filter((e) => e.dtype === format && e.direction === direction), direction);
+    const words = ofFormat(
+      forecast.filter((e) => e.dtype === format && e.direction === direction),
+      direction,
+    );
     said.set(words, [...(said.get(words) ?? []), format]);
   }
   return [...said]

@@ -28,7 +28,7 @@ const strip = new Strip(find("#strip"), find("#readout"), select);
 const charts = new Charts(find("#charts"), figures, select);
 const table = new Table(/** @type {any} */ (find(".layers")));
 const inspector = new Inspector(find("#inspector"), figures.rules, select);
-const showSide = tabs("side", (side) => look({ side }));
+const showSide = tabs("side", (side) => look({ side: /** @type {"after"|"before"} */ (side) }));
 const showTensor = tabs("tensor", (tensor) => look({ tensor }));
 
 /* Drawing */
@@ -114,9 +114,17 @@ listen(form, {
 
 /** @returns {URLSearchParams} */
 function more() {
-  const values = { layer: state.chosen || "", side: state.side === "after" ? "" : state.side, tensor: state.tensor === "activations" ? "" : state.tensor,
-    present: document.documentElement.hasAttribute("data-present") ? "1" : "" };
-  const result = new URLSearchParams(Object.entries(values).filter(([, value]) => value).map(([name, value]) => [name, String(value)]));
+  const values = {
+    layer: state.chosen || "",
+    side: state.side === "after" ? "" : state.side,
+    tensor: state.tensor === "activations" ? "" : state.tensor,
+    present: document.documentElement.hasAttribute("data-present") ? "1" : "",
+  };
+  const result = new URLSearchParams(
+    Object.entries(values)
+      .filter(([, value]) => value)
+      .map(([name, value]) => [name, String(value)]),
+  );
   if (state.pin !== null) result.set("pin", state.pin);
   return result;
 }
@@ -147,7 +155,7 @@ addEventListener("popstate", () => {
   markPreset();
   if (queryOf(form).toString() === before) return;
   // Goes around the history's own listener: the address is already where it should be.
-  /** @type {any} */ (window).htmx.trigger(form, "restore");
+  window.htmx.trigger(form, "restore");
 });
 
 /** What the fragment says: layer, sides, pin, presentation. */
@@ -287,6 +295,8 @@ async function settle() {
   showCheck(whole.check);
   if (at.summary.fixes.length) return;
   // The page did not wait for fixes that take long.
-  at.summary.fixes = whole.findings.flatMap((/** @type {any} */ f, /** @type {number} */ i) => (f.fix ? [{ finding: i, fix: f.fix, fix_verified: f.fix_verified }] : []));
+  at.summary.fixes = whole.findings.flatMap((/** @type {any} */ f, /** @type {number} */ i) =>
+    f.fix ? [{ finding: i, fix: f.fix, fix_verified: f.fix_verified }] : [],
+  );
   showFixes(form, at.summary, true);
 }

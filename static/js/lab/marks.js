@@ -7,7 +7,16 @@ import { number } from "../format.js";
 const shape = (/** @type {any} */ more) => ({ type: "rect", layer: "below", line: { width: 0 }, ...more });
 
 const note = (/** @type {string} */ text, /** @type {string} */ color, /** @type {any} */ more) => ({
-  text, showarrow: false, font: { color }, borderpad: 2, xanchor: "left", yanchor: "top", xref: "x", yref: "paper", y: 1, ...more,
+  text,
+  showarrow: false,
+  font: { color },
+  borderpad: 2,
+  xanchor: "left",
+  yanchor: "top",
+  xref: "x",
+  yref: "paper",
+  y: 1,
+  ...more,
 });
 
 /** A thin line at the chosen block. @param {number} block @returns {any[]} */
@@ -45,7 +54,12 @@ export function faults(statistics, backward = false) {
   const at = (/** @type {number} */ block) => place(block, statistics.length);
   const annotations = [];
   if (bad.includes(true) && bad.includes(false)) {
-    const named = [["Inf", first(infinite)], ["NaN", first(nan)]].filter(([, block]) => block).sort((a, b) => (backward ? -1 : 1) * (Number(a[1]) - Number(b[1])));
+    const named = [
+      ["Inf", first(infinite)],
+      ["NaN", first(nan)],
+    ]
+      .filter(([, block]) => block)
+      .sort((a, b) => (backward ? -1 : 1) * (Number(a[1]) - Number(b[1])));
     annotations.push(note(named.map(([name, block]) => `${name} ${block}`).join(" · "), token("--fault"), { ...at(bad.indexOf(true) + 1), ...FLOOR }));
   }
   if (zero.includes(true) && zero.includes(false))

@@ -14,14 +14,39 @@ export function compare(pinned, current, actions) {
   const names = Object.keys(current.experiment).filter((name) => pinned.experiment[name] !== current.experiment[name]);
   const rows = names.map((name) => row(name.replaceAll("_", " "), text(pinned.experiment[name]), text(current.experiment[name])));
   root.replaceChildren(
-    make("header", {}, make("h2", { id: "compare-title" }, "Pinned and current"),
+    make(
+      "header",
+      {},
+      make("h2", { id: "compare-title" }, "Pinned and current"),
       make("span", { class: "quiet" }, names.length ? "" : "the same setting; change something"),
-      make("span", { class: "actions" },
+      make(
+        "span",
+        { class: "actions" },
         make("button", { class: "button small", type: "button", click: actions.swap, title: "Swap (x)" }, "⇄ Swap"),
-        make("button", { class: "button small", type: "button", click: actions.clear, title: "Let go (k)" }, "Clear"))),
-    make("div", { class: "scroll-x" }, make("table", {},
-      make("thead", {}, make("tr", {}, make("td"), make("th", { scope: "col" }, make("i", { class: "line ghost" }), "pinned"), make("th", { scope: "col" }, make("i", { class: "line" }), "current"))),
-      make("tbody", {}, ...rows, row("verdict", verdict(pinned), verdict(current))))));
+        make("button", { class: "button small", type: "button", click: actions.clear, title: "Let go (k)" }, "Clear"),
+      ),
+    ),
+    make(
+      "div",
+      { class: "scroll-x" },
+      make(
+        "table",
+        {},
+        make(
+          "thead",
+          {},
+          make(
+            "tr",
+            {},
+            make("td"),
+            make("th", { scope: "col" }, make("i", { class: "line ghost" }), "pinned"),
+            make("th", { scope: "col" }, make("i", { class: "line" }), "current"),
+          ),
+        ),
+        make("tbody", {}, ...rows, row("verdict", verdict(pinned), verdict(current))),
+      ),
+    ),
+  );
 }
 
 /** @param {string} name @param {string} a @param {string} b */

@@ -63,7 +63,7 @@ function blocksOf(layers) {
   const blocks = [];
   layers.forEach((layer, index) => {
     let last = blocks.at(-1);
-    if (last?.block !== layer.block) blocks.push((last = { block: layer.block, linear: index, before: index, after: index }));
+    if (!last || last.block !== layer.block) blocks.push((last = { block: layer.block, linear: index, before: index, after: index }));
     // Before φ is whatever comes right before the activation; without one, both sides are the same.
     if (isActivation(layer.kind)) last.before = index - 1;
     else if (layer.kind !== "add") last.before = index;

@@ -77,10 +77,13 @@ export function listen(form, listener) {
   on("finding", (detail) => {
     const finding = data(detail);
     found.set(finding.rule, finding);
-    telling ||= window.setTimeout(() => {
-      telling = 0;
-      listener.findings([...found.values()]);
-    }, Math.max(0, began + SLOW_MS - performance.now()));
+    telling ||= window.setTimeout(
+      () => {
+        telling = 0;
+        listener.findings([...found.values()]);
+      },
+      Math.max(0, began + SLOW_MS - performance.now()),
+    );
   });
   on("fix", (detail) => {
     if (!profile?.summary) return;
@@ -102,7 +105,7 @@ export function listen(form, listener) {
     }
     listener.refused(problem);
     const seconds = Number(ctx.response.headers.get("Retry-After"));
-    if (ctx.response.status === 503 && seconds) retry = window.setTimeout(() => /** @type {any} */ (window).htmx.trigger(form, "restore"), 1000 * seconds);
+    if (ctx.response.status === 503 && seconds) retry = window.setTimeout(() => window.htmx.trigger(form, "restore"), 1000 * seconds);
   });
   on("htmx:error", ({ error }) => {
     if (error?.name !== "AbortError") listener.failed("The server can't be reached. Change a control to try again.");

@@ -18,7 +18,10 @@ export class Strip {
     this.dirty = new Set();
     this.ask = oncePerFrame(() => this.paint());
     this.list = make("ol", {
-      class: "pairs", role: "listbox", tabindex: "0", "aria-label": "Layers: activations above, gradients below",
+      class: "pairs",
+      role: "listbox",
+      tabindex: "0",
+      "aria-label": "Layers: activations above, gradients below",
       keydown: (/** @type {KeyboardEvent} */ event) => this.move(event),
       click: (/** @type {Event} */ event) => this.pick(event),
       pointermove: (/** @type {Event} */ event) => this.point(event),
@@ -35,10 +38,14 @@ export class Strip {
     this.profile = profile;
     if (this.pairs.length === profile.blocks.length) return;
     const every = profile.blocks.length > 400 ? 50 : 10;
-    this.pairs = profile.blocks.map(({ block }) => make(
-      "li", { id: `block-${block}`, role: "option", "aria-selected": "false", "data-block": block,
-              "data-tick": block === 1 || block % every === 0 ? block : null },
-      make("i", { class: "cell s-none" }), make("i", { class: "cell s-none" })));
+    this.pairs = profile.blocks.map(({ block }) =>
+      make(
+        "li",
+        { id: `block-${block}`, role: "option", "aria-selected": "false", "data-block": block, "data-tick": block === 1 || block % every === 0 ? block : null },
+        make("i", { class: "cell s-none" }),
+        make("i", { class: "cell s-none" }),
+      ),
+    );
     this.list.replaceChildren(...this.pairs);
     this.list.classList.toggle("dense", this.pairs.length > 130);
     this.choose(this.chosen);
@@ -122,8 +129,16 @@ export class Strip {
   move(event) {
     const last = this.pairs.length;
     const to = {
-      ArrowRight: this.chosen + 1, ArrowLeft: this.chosen - 1, ArrowUp: this.chosen - 1, ArrowDown: this.chosen + 1,
-      PageUp: this.chosen - 10, PageDown: this.chosen + 10, Home: 1, End: last, Enter: this.chosen || 1, " ": this.chosen || 1,
+      ArrowRight: this.chosen + 1,
+      ArrowLeft: this.chosen - 1,
+      ArrowUp: this.chosen - 1,
+      ArrowDown: this.chosen + 1,
+      PageUp: this.chosen - 10,
+      PageDown: this.chosen + 10,
+      Home: 1,
+      End: last,
+      Enter: this.chosen || 1,
+      " ": this.chosen || 1,
     }[event.key];
     if (to === undefined) return;
     event.preventDefault();

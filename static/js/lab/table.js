@@ -31,9 +31,19 @@ function row({ index, block, name, activation: s, gradient: g, parameters }) {
   const weight = parameters?.weight;
   const norm = weight?.gradient?.rms ?? null;
   const figures = [
-    number(s.mean), number(s.std), s.zeros, s.nan, s.posinf + s.neginf, number(g?.std),
+    number(s.mean),
+    number(s.std),
+    s.zeros,
+    s.nan,
+    s.posinf + s.neginf,
+    number(g?.std),
     weight ? number(norm === null ? null : norm * Math.sqrt(weight.gradient.finite)) : "",
   ];
-  return make("tr", { id: `layer-${index}` }, make("td", { class: "num" }, String(block)), make("th", { scope: "row" }, name),
-    ...figures.map((figure) => make("td", { class: "num" }, String(figure))));
+  return make(
+    "tr",
+    { id: `layer-${index}` },
+    make("td", { class: "num" }, String(block)),
+    make("th", { scope: "row" }, name),
+    ...figures.map((figure) => make("td", { class: "num" }, String(figure))),
+  );
 }

@@ -36,7 +36,11 @@ export function showTheory(theory) {
   if (!theory?.available) write(place, theory?.reason ?? "");
   else {
     const known = [
-      ["σw² = ", theory.sigma_w2], ["σb² = ", theory.sigma_b2], ["χ₁ = ", theory.chi1], ["", theory.phase], ["trainable depth about ", theory.trainable_depth],
+      ["σw² = ", theory.sigma_w2],
+      ["σb² = ", theory.sigma_b2],
+      ["χ₁ = ", theory.chi1],
+      ["", theory.phase],
+      ["trainable depth about ", theory.trainable_depth],
     ].filter(([, value]) => value !== null);
     write(place, `theory: ${known.map(([name, value]) => name + (typeof value === "number" ? number(value) : value)).join(", ")}`);
   }

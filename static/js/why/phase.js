@@ -11,7 +11,9 @@ function plane() {
   const [left, top, right, bottom] = data.box;
   const [farW, farB] = data.far;
   return {
-    data, farW, farB,
+    data,
+    farW,
+    farB,
     /** @param {number} w @param {number} b */
     place: (w, b) => [left + (w / farW) * (right - left), bottom - (b / farB) * (bottom - top)],
     /** σw and σb under a pointer. @param {PointerEvent} event */
@@ -78,9 +80,13 @@ document.addEventListener("pointerdown", (event) => {
   held = move(w, b);
 });
 // A finger on the point means the point, not the page.
-document.addEventListener("touchstart", (event) => {
-  if (/** @type {Element} */ (event.target).closest("#handle")) event.preventDefault();
-}, { passive: false });
+document.addEventListener(
+  "touchstart",
+  (event) => {
+    if (/** @type {Element} */ (event.target).closest("#handle")) event.preventDefault();
+  },
+  { passive: false },
+);
 document.addEventListener("pointermove", (event) => {
   if (!held) return;
   const [w, b] = plane().read(event);
