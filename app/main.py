@@ -22,7 +22,7 @@ from layerscope.app.logs import AccessLog
 from layerscope.app.security import BodyLimit, Security
 from layerscope.app.settings import Settings
 from layerscope.app.streams import complete
-from layerscope.engine.analyses.phase_diagram import phases
+from layerscope.engine.analyses.phase_diagram import phase_diagram
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.calculus import derivative_of, differentiable
@@ -139,7 +139,7 @@ def import_everything(should_stop: ShouldStop) -> None:
     first: list[Callable[[], object]] = [
         lambda: predicted(Experiment()),
         lambda: predicted(Experiment(data="digits", loss="cross_entropy")),
-        lambda: phases(tiny),
+        lambda: phase_diagram(tiny),
         lambda: ladder(2, 2, 2),
         *(partial(derivative_of, name) for name in differentiable()),
     ]

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from layerscope.app.compute import Place
 from layerscope.app.errors import Problem
-from layerscope.engine.analyses.autograd_check import check_against_autograd
+from layerscope.engine.analyses.autograd_check import compare_with_autograd
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.diagnosis.run import Summary, result, run
 from layerscope.engine.execution.cost import cost
@@ -48,7 +48,7 @@ def live_check(experiment: Experiment, max_flops: float, should_stop: ShouldStop
             "for a check"
         )
         return {"autograd_max_relative_error": None, "reason": reason}
-    return check_against_autograd(experiment, should_stop=should_stop)
+    return compare_with_autograd(experiment, should_stop=should_stop).to_dict()
 
 
 def complete(experiment: Experiment, check_max_flops: float, should_stop: ShouldStop) -> bytes:

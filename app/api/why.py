@@ -21,8 +21,8 @@ from layerscope.app.api.responses import bodiless, described, problems
 from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.compute import while_connected
 from layerscope.app.errors import invalid
-from layerscope.app.why import LENSES, Lens, rules_table
-from layerscope.engine.analyses.jacobian_spectrum import SpectraUndefined
+from layerscope.app.why import PAGES, rules_table
+from layerscope.engine.analyses import ANALYSES, Analysis, AnalysisUndefined
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.experiment.specification import Experiment
 
@@ -64,7 +64,7 @@ TWINS = {
 }
 
 
-def _add(name: str, lens: Lens, twin: _Twin) -> None:
+def _add(name: str, analysis: Analysis, twin: _Twin) -> None:
     @router.get(
         f"/{name}",
         name=f"why_{name}_json",
@@ -82,7 +82,7 @@ def _add(name: str, lens: Lens, twin: _Twin) -> None:
     async def get(
         request: Request, experiment: FromQuery, settings: Configured, compute: Computing
     ) -> Response:
-        lens.check(experiment, limits(settings))
+        limits(settings).check(analysis.cost(experiment))
         tag = etag("why", name, experiment.to_query())
         if known := unchanged(request.headers.get("if-none-match"), tag, settings.cache_seconds):
             return known
@@ -90,18 +90,18 @@ def _add(name: str, lens: Lens, twin: _Twin) -> None:
         if request.state.head:
             return bodiless("application/json", headers)
         try:
-            body = await while_connected(request, compute.run(_work(lens, experiment)))
-        except SpectraUndefined as error:
-            raise invalid([{"field": "norm", "message": str(error)}]) from None
+            body = await while_connected(request, compute.run(_work(analysis, experiment)))
+        except AnalysisUndefined as error:
+            raise invalid([{"field": error.field, "message": str(error)}]) from None
         return Response(body, media_type="application/json", headers=headers)
 
 
-def _work(lens: Lens, experiment: Experiment) -> Callable[[ShouldStop], bytes]:
-    return lambda stop: orjson.dumps(lens.run(experiment, stop).to_dict())
+def _work(analysis: Analysis, experiment: Experiment) -> Callable[[ShouldStop], bytes]:
+    return lambda stop: orjson.dumps(analysis.run(experiment, should_stop=stop).to_dict())
 
 
-for _name, _lens in LENSES.items():
-    _add(_name, _lens, TWINS[_name])
+for _name in PAGES:
+    _add(_name, ANALYSES[_name], TWINS[_name])
 
 
 @router.get(

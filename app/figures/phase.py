@@ -10,7 +10,7 @@ import numpy as np
 
 from layerscope.app.figures.axes import Axis, Tick, path, round_ticks
 from layerscope.app.figures.strip import step
-from layerscope.engine.analyses.phase_diagram import Phases, depth_of
+from layerscope.engine.analyses.phase_diagram import PhasePosition, trainable_depth
 from layerscope.engine.theory import FixedPoint, PhaseRow
 
 __all__ = ["CONTOURS", "Contour", "PhasePicture", "Run", "phase_picture"]
@@ -68,7 +68,7 @@ class PhasePicture:
     """Where the phases' names stand."""
 
 
-def phase_picture(found: Phases) -> PhasePicture:
+def phase_picture(found: PhasePosition) -> PhasePicture:
     """The picture of a phase diagram.
 
     Colour: the gradient's rms after as many layers as the experiment has, √χ1 for each, on the
@@ -132,7 +132,7 @@ def _runs(rows: Sequence[PhaseRow], x: Axis, y: Axis, depth: int) -> list[Run]:
 
 def _inverse(point: FixedPoint) -> float:
     """1/depth, negative in order and positive in chaos: it passes the edge in a straight line."""
-    depth = depth_of(point)
+    depth = trainable_depth(point)
     inverse = 0.0 if depth is None else min(10.0, 1 / depth) if depth > 0 else 10.0
     return -inverse if point.phase == "ordered" else inverse
 

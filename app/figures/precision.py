@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from layerscope.app.figures.axes import Axis, Tick, decades, round_ticks
 from layerscope.app.figures.text import raised
-from layerscope.engine.analyses.precision import FORMATS
-from layerscope.engine.analyses.precision.lens import Kind, Seen
+from layerscope.engine.analyses.precision import FORMATS, Kind, TensorSummary
 
 __all__ = ["ExponentPicture", "Limit", "Ruler", "Violin", "exponent_picture"]
 
@@ -84,7 +83,7 @@ class ExponentPicture:
     text: str
 
 
-def exponent_picture(kind: Kind, title: str, seen: Sequence[Seen]) -> ExponentPicture:
+def exponent_picture(kind: Kind, title: str, seen: Sequence[TensorSummary]) -> ExponentPicture:
     """The picture of all tensors of a kind, one violin per block.
 
     Of a block's activations and gradients the last layer's; of its parameters the weight.
@@ -116,11 +115,11 @@ def exponent_picture(kind: Kind, title: str, seen: Sequence[Seen]) -> ExponentPi
     )  # fmt: skip
 
 
-def _is_weight(t: Seen) -> bool:
+def _is_weight(t: TensorSummary) -> bool:
     return t.parameter == "weight" and t.name.startswith("linear")
 
 
-def _range(seen: Sequence[Seen]) -> tuple[float, float]:
+def _range(seen: Sequence[TensorSummary]) -> tuple[float, float]:
     low, high = SHOWN
     for t in seen:
         h = t.statistics.histogram
@@ -129,7 +128,7 @@ def _range(seen: Sequence[Seen]) -> tuple[float, float]:
     return low, high
 
 
-def _violin(t: Seen, middle: float, half: float, y: Axis) -> Violin:
+def _violin(t: TensorSummary, middle: float, half: float, y: Axis) -> Violin:
     s = t.statistics
     h = s.histogram
     counts = (h.positive + h.negative).tolist()
@@ -191,7 +190,7 @@ def _rulers(y: Axis, start: float) -> list[Ruler]:
     return found
 
 
-def _words(title: str, seen: Sequence[Seen]) -> str:
+def _words(title: str, seen: Sequence[TensorSummary]) -> str:
     some = [t.statistics.histogram for t in seen if t.statistics.histogram.positive.size]
     if not some:
         return f"{title}: no nonzero finite entry in any layer."

@@ -10,7 +10,7 @@ import numpy as np
 
 from layerscope.app.figures.axes import Axis, Tick, decades, path, round_ticks, steps
 from layerscope.engine.analyses.correlations import Correlations
-from layerscope.engine.analyses.jacobian_spectrum import Spectra
+from layerscope.engine.analyses.jacobian_spectrum import JacobianSpectra
 from layerscope.engine.theory.spectrum import JacobianSpectrum, SpectrumEstimate
 
 __all__ = [
@@ -95,7 +95,7 @@ def _axes(x: tuple[float, float], y: tuple[float, float], width: float) -> tuple
     return Axis(*x, LEFT, width - RIGHT), Axis(*y, 300.0 - BOTTOM, TOP)
 
 
-def histogram_picture(found: Spectra) -> HistogramPicture | None:
+def histogram_picture(found: JacobianSpectra) -> HistogramPicture | None:
     """The histogram of log10 σ after the last layer, both schemes over the same bins.
 
     Values more than 40 decades below the largest are counted in words, not drawn. None where the
@@ -133,7 +133,7 @@ def histogram_picture(found: Spectra) -> HistogramPicture | None:
     )
 
 
-def depth_picture(found: Spectra) -> DepthPicture:
+def depth_picture(found: JacobianSpectra) -> DepthPicture:
     """log10 of the condition number (of the directions that are not lost) at every depth taken."""
     lines: list[tuple[str, str, list[float | None]]] = []
     for name, spectra in found.schemes.items():

@@ -1,1 +1,25 @@
-"""Further questions asked of an experiment: autograd, spectrum, correlations, phases, formats."""
+"""Further questions asked of an experiment, each with what it costs; one registry of all of them.
+
+An analysis is one function with the decorator `analysis`, in a module that is imported here.
+"""
+
+from layerscope.engine.analyses import (
+    autograd_check,
+    correlations,
+    float32_comparison,
+    phase_diagram,
+    precision,
+    spectrum,
+)
+from layerscope.engine.analyses.base import (
+    ANALYSES,
+    Analysis,
+    AnalysisResult,
+    AnalysisUndefined,
+    analysis,
+)
+
+__all__ = [
+    "ANALYSES", "Analysis", "AnalysisResult", "AnalysisUndefined", "analysis", "autograd_check",
+    "correlations", "float32_comparison", "phase_diagram", "precision", "spectrum",
+]  # fmt: skip

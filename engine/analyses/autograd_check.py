@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from layerscope.engine.analyses.base import analysis
 from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.execution.cost import Cost, cost
 from layerscope.engine.execution.network import LayerInfo, Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import ACTIVATIONS, NORMS, Normalization
 
-__all__ = ["check_against_autograd"]
-
+__all__ = ["AutogradComparison", "compare_with_autograd"]
 
 NOISE = 4.0  # times the rounding error of the largest term: what a sum may be off by
+
+
+@dataclass(frozen=True, slots=True)
+class AutogradComparison:
+    """How far our gradients are from autograd's.
+
+    ``autograd_max_relative_error`` is None if nothing was comparable, with a ``reason``; ``worst``
+    names the tensor it belongs to. ``compared`` and ``skipped`` count tensors, ``kinks_crossed``
+    the entries that rounding put on the other side of a kink than float64 does; autograd is asked
+    about our side there.
+    """
+
+    autograd_max_relative_error: float | None
+    worst: str | None
+    compared: int
+    skipped: int
+    kinks_crossed: int
+    reason: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the contract's ``check``."""
+        return asdict(self)
 
 
 @dataclass(slots=True)
@@ -60,9 +83,23 @@ class _Reference:
         return x
 
 
-def check_against_autograd(
+def _cost(experiment: Experiment) -> Cost:
+    own, reference = cost(experiment), cost(experiment.model_copy(update={"dtype": "float64"}))
+    # Both networks stand side by side, and autograd keeps an output and a gradient of each layer.
+    return Cost(own.flops + reference.flops, own.bytes + 2 * reference.bytes)
+
+
+@analysis(
+    "autograd_check",
+    title="Gradients against autograd",
+    formula="max |ours − autograd's| / max |autograd's|, over all gradients",
+    source="PyTorch's autograd in float64, on the same weights and data",
+    help="Whether the hand-written gradients are right: every one against autograd's.",
+    cost=_cost,
+)
+def compare_with_autograd(
     experiment: Experiment, *, should_stop: ShouldStop = never
-) -> dict[str, Any]:
+) -> AutogradComparison:
     """The largest relative error of every gradient against autograd in float64.
 
     The relative error of a tensor is max |ours − autograd's| / max |autograd's|. Skipped and
@@ -70,13 +107,7 @@ def check_against_autograd(
     it to hold, or whose terms cancel to zero, so that rounding is all there is to compare (a bias
     before batch norm, say).
 
-    Returns:
-        ``autograd_max_relative_error`` (None if nothing was comparable, with a ``reason``),
-        ``worst`` (which tensor), ``compared`` and ``skipped`` (how many tensors), and
-        ``kinks_crossed``: how many entries rounding put on the other side of a kink than float64
-        does; autograd is asked about our side there.
-
-    >>> check_against_autograd(Experiment(depth=2, dtype="float64"))["worst"] is not None
+    >>> compare_with_autograd(Experiment(depth=2, dtype="float64")).worst is not None
     True
     """
     network = Network(experiment)
@@ -101,16 +132,14 @@ def check_against_autograd(
                     continue
                 compared += 1
                 worst = max(worst, (error, name))
-    return {
-        "autograd_max_relative_error": worst[0] if compared else None,
-        "worst": worst[1],
-        "compared": compared,
-        "skipped": skipped,
-        "kinks_crossed": reference.crossed,
-        "reason": None
-        if compared
-        else f"no gradient is finite and within {experiment.dtype}'s normal range",
-    }
+    return AutogradComparison(
+        worst[0] if compared else None,
+        worst[1],
+        compared,
+        skipped,
+        reference.crossed,
+        None if compared else f"no gradient is finite and within {experiment.dtype}'s normal range",
+    )
 
 
 def _pairs(

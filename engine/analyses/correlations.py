@@ -10,14 +10,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from layerscope.engine.analyses.base import analysis
 from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.execution.cost import Cost, cost
 from layerscope.engine.execution.network import Network, seeds
 from layerscope.engine.execution.passes import ForwardStep, LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
 from layerscope.engine.theory.meanfield import correlation_path
 
-__all__ = ["PAIRS", "STARTS", "Correlations", "Path", "correlations"]
+__all__ = [
+    "PAIRS",
+    "STARTS",
+    "CorrelationPath",
+    "Correlations",
+    "correlations",
+    "correlations_cost",
+]
 
 STARTS = (0.0, 0.6, 0.95)
 """Correlations of the inputs."""
@@ -26,7 +35,7 @@ PAIRS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class CorrelationPath:
     """From one start: mean, lowest and highest of the pairs, and the theory, by block.
 
     ``theory`` is empty where there is none; None where a pre-activation is zero or not finite.
@@ -50,7 +59,7 @@ class Path:
 class Correlations:
     """What became of pairs of inputs; ``reason`` says why there is no theory, or no measurement."""
 
-    paths: tuple[Path, ...]
+    paths: tuple[CorrelationPath, ...]
     reason: str | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,7 +69,20 @@ class Correlations:
         }  # fmt: skip
 
 
-def correlations(experiment: Experiment, should_stop: ShouldStop = never) -> Correlations:
+def correlations_cost(experiment: Experiment) -> Cost:
+    """What `correlations` takes: at most one experiment in float64 with a sample for each input."""
+    return cost(_of_pairs(experiment))
+
+
+@analysis(
+    "correlations",
+    title="Correlations",
+    formula="cₗ = zₗ·z′ₗ / (|zₗ| |z′ₗ|), z and z′ the pre-activations of two inputs in block l",
+    source="Poole et al. 2016; Schoenholz et al. 2017 (the c-map)",
+    help="How two inputs come to look alike, or are torn apart, from layer to layer.",
+    cost=correlations_cost,
+)
+def correlations(experiment: Experiment, *, should_stop: ShouldStop = never) -> Correlations:
     """Pairs of inputs of unit mean square through the network of ``experiment``, in float64.
 
     Measured is the cosine of the pre-activations of every hidden block, as the theory has it.
@@ -83,7 +105,7 @@ def correlations(experiment: Experiment, should_stop: ShouldStop = never) -> Cor
     for i, start in enumerate(STARTS):
         rows = [row[i] for row in measured]
         paths.append(
-            Path(
+            CorrelationPath(
                 start,
                 tuple(_none(r.mean()) for r in rows),
                 tuple(_none(r.min()) for r in rows),
@@ -115,19 +137,22 @@ def _unit(x: Tensor) -> Tensor:
     return x / length
 
 
+def _of_pairs(experiment: Experiment) -> Experiment:
+    update = {"dtype": "float64", "data": "gaussian", "loss": "mse",
+              "batch": len(STARTS) * PAIRS * 2, "inputs": experiment.n_inputs}  # fmt: skip
+    return experiment.model_copy(update=update)
+
+
 def _measure(experiment: Experiment, should_stop: ShouldStop) -> list[Tensor]:
-    x = _inputs(experiment)
-    update = {"dtype": "float64", "data": "gaussian", "loss": "mse", "batch": len(x),
-              "inputs": experiment.n_inputs}  # fmt: skip
-    network = Network(experiment.model_copy(update=update))
-    network.x = x
+    network = Network(_of_pairs(experiment))
+    network.x = _inputs(experiment)
     found: list[Tensor] = []
     for step in passes(network, should_stop):
         if isinstance(step, LossStep):
             break
         if not isinstance(step, ForwardStep) or step.info.block > experiment.depth:
             continue
-        if step.info.kind == "linear":
+        if step.layer.role == "linear_map":
             z = _unit(step.output / step.output.abs().amax(-1, keepdim=True))  # no square overflows
             pairs = z.reshape(len(STARTS), PAIRS, 2, -1)
             found.append((pairs[:, :, 0] * pairs[:, :, 1]).sum(-1))  # (starts, pairs)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from layerscope.engine.analyses.base import analysis
 from layerscope.engine.basis.cancellation import ShouldStop, never
-from layerscope.engine.execution.network import LayerInfo, Network
+from layerscope.engine.execution.cost import Cost, cost
+from layerscope.engine.execution.network import LayerInfo, Network, layout
 from layerscope.engine.execution.passes import BackwardStep, passes
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import Layer, Linear
 
-__all__ = ["NARROW", "gradient_agreement"]
+__all__ = ["NARROW", "Float32Comparison", "compare_with_float32", "gradient_cosines"]
 
 NARROW = (torch.float16, torch.bfloat16)
 
@@ -34,7 +38,7 @@ class _Widened(Network):
         return layer
 
 
-def gradient_agreement(
+def gradient_cosines(
     experiment: Experiment, *, should_stop: ShouldStop = never
 ) -> dict[int, float] | None:
     """Cosine of each linear layer's weight gradient with the one computed in float32.
@@ -47,7 +51,7 @@ def gradient_agreement(
         not finite in either, or zero in float32, are left out; one that is zero in the narrow
         format only has 0.
 
-    >>> min(gradient_agreement(Experiment(depth=2, dtype="bfloat16")).values()) > 0.9
+    >>> min(gradient_cosines(Experiment(depth=2, dtype="bfloat16")).values()) > 0.9
     True
     """
     if experiment.torch_dtype not in NARROW:
@@ -60,7 +64,7 @@ def gradient_agreement(
     for narrow, wide in both:
         if not (isinstance(narrow, BackwardStep) and isinstance(wide, BackwardStep)):
             continue
-        if narrow.info.kind == "linear":
+        if narrow.layer.role == "linear_map":
             a = narrow.layer.gradients["weight"].double()
             b = wide.layer.gradients["weight"].double()
             scale = b.abs().max()
@@ -70,3 +74,53 @@ def gradient_agreement(
             cosine = float((a / (length or 1) * (b / scale)).sum() / (b / scale).norm())
             found[narrow.info.index] = cosine
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Float32Comparison:
+    """`gradient_cosines` by the layers' names; None, with a ``reason``, for a wide format."""
+
+    dtype: str
+    cosines: dict[str, float] | None
+    reason: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, with the least of the cosines."""
+        least = min(self.cosines.values(), default=None) if self.cosines is not None else None
+        return {
+            "dtype": self.dtype, "cosines": self.cosines, "least": least, "reason": self.reason,
+        }  # fmt: skip
+
+
+def _cost(experiment: Experiment) -> Cost:
+    if experiment.torch_dtype not in NARROW:
+        return Cost(0, 0)
+    own, wide = cost(experiment), cost(experiment.model_copy(update={"dtype": "float32"}))
+    return Cost(own.flops + wide.flops, own.bytes + wide.bytes)  # layer by layer, side by side
+
+
+@analysis(
+    "float32_comparison",
+    title="Gradients against float32",
+    formula="cos(g, g₃₂) = g·g₃₂ / (|g| |g₃₂|), for each linear layer's weight gradient g",
+    source="The same rounded weights and data, computed with in float32",
+    help="Whether a narrow number format leaves the gradients pointing where they should.",
+    cost=_cost,
+)
+def compare_with_float32(
+    experiment: Experiment, *, should_stop: ShouldStop = never
+) -> Float32Comparison:
+    """The gradients of a narrow format held against those of float32.
+
+    Errors: ``Stopped`` before the next layer once ``should_stop()`` is true.
+
+    >>> compare_with_float32(Experiment(depth=1)).reason
+    'float32 is no narrow format: expected float16 or bfloat16'
+    """
+    cosines = gradient_cosines(experiment, should_stop=should_stop)
+    if cosines is None:
+        reason = f"{experiment.dtype} is no narrow format: expected float16 or bfloat16"
+        return Float32Comparison(experiment.dtype, None, reason)
+    names = {info.index: info.name for info in layout(experiment)}
+    by_name = {names[index]: cosine for index, cosine in sorted(cosines.items())}
+    return Float32Comparison(experiment.dtype, by_name, None)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from layerscope.engine.analyses.base import AnalysisUndefined
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
 from layerscope.engine.execution.cost import Cost
 from layerscope.engine.execution.network import Network
@@ -31,8 +32,8 @@ from layerscope.engine.theory.spectrum import (
 )
 
 __all__ = [
-    "EXACT_WORK", "SCHEMES", "Spectra", "SpectraUndefined", "block_matrices", "is_exact",
-    "sigma_w", "spectra", "spectra_cost",
+    "EXACT_WORK", "SCHEMES", "JacobianSpectra", "block_matrices", "is_exact", "jacobian_spectra",
+    "jacobian_spectra_cost", "sigma_w",
 ]  # fmt: skip
 
 EXACT_WORK = 4e8
@@ -45,12 +46,8 @@ SCHEMES: dict[str, str] = {"gaussian": "lecun_normal", "orthogonal": "orthogonal
 """The init schemes compared; with ``init_scale`` σw both have weights of variance σw²/n."""
 
 
-class SpectraUndefined(ValueError):
-    """There is no such Jacobian for this experiment; the message says why."""
-
-
 @dataclass(frozen=True, slots=True)
-class Spectra:
+class JacobianSpectra:
     """Spectra by scheme and depth; ``theory`` is log10 of √(mean σ²) as predicted, or why not.
 
     ``exact``: all singular values by decomposition (`JacobianSpectrum`); otherwise estimates from
@@ -81,10 +78,10 @@ class Spectra:
         }
 
 
-def spectra_cost(experiment: Experiment) -> Cost:
-    """What `spectra` takes: both schemes' weights, their decomposition or vector products.
+def jacobian_spectra_cost(experiment: Experiment) -> Cost:
+    """What `jacobian_spectra` takes: both schemes' weights, their decomposition or vector products.
 
-    >>> spectra_cost(Experiment(depth=1, width=10)).bytes
+    >>> jacobian_spectra_cost(Experiment(depth=1, width=10)).bytes
     4800
     """
     e = experiment
@@ -115,23 +112,25 @@ def sigma_w(experiment: Experiment) -> float | None:
     )
 
 
-def spectra(experiment: Experiment, should_stop: ShouldStop = never) -> Spectra:
+def jacobian_spectra(experiment: Experiment, *, should_stop: ShouldStop = never) -> JacobianSpectra:
     """The spectra of ``experiment``'s network with Gaussian and with orthogonal weights.
 
     Both have the experiment's σw; a scheme without a variance (identity, constant, lsuv) counts as
     σw = init_scale.
 
-    Errors: `SpectraUndefined` for batch norm, where a sample's output depends on the others;
+    Errors: `AnalysisUndefined` for batch norm, where a sample's output depends on the others;
     ``Stopped`` once ``should_stop()`` is true.
 
-    >>> found = spectra(Experiment(depth=3, width=8, batch=4, activation="linear", init_scale=0.5))
+    >>> small = Experiment(depth=3, width=8, batch=4, activation="linear", init_scale=0.5)
+    >>> found = jacobian_spectra(small)
     >>> [round(s.log10_condition, 5) for s in found.schemes["orthogonal"]]
     [0.0, 0.0, 0.0]
     """
     if experiment.norm == "batch":
-        raise SpectraUndefined(
+        raise AnalysisUndefined(
+            "norm",
             "batch ties the samples of a batch together, so no sample has a Jacobian of its "
-            "own; expected none, layer or rms"
+            "own; expected none, layer or rms",
         )
     width = sigma_w(experiment)
     scale = experiment.init_scale if width is None else width
@@ -149,14 +148,15 @@ def spectra(experiment: Experiment, should_stop: ShouldStop = never) -> Spectra:
             _exact(matrices, depths) if exact else _estimated(matrices, depths, should_stop)
         )
     theory, reason = _theory(experiment, scale, depths)
-    return Spectra(experiment, scale, depths, exact, found, theory, reason)
+    return JacobianSpectra(experiment, scale, depths, exact, found, theory, reason)
 
 
 def _finite(matrices: Sequence[Tensor]) -> None:
     at = next((i for i, m in enumerate(matrices) if not bool(torch.isfinite(m).all())), None)
     if at is not None:
-        raise SpectraUndefined(
-            f"block {at + 1} is not finite even in float64; expected a smaller σw"
+        raise AnalysisUndefined(
+            "init_scale",
+            f"block {at + 1} is not finite even in float64; expected a smaller σw",
         )
 
 
@@ -212,12 +212,12 @@ def block_matrices(experiment: Experiment, should_stop: ShouldStop = never) -> l
             break
         if not isinstance(step, ForwardStep) or step.info.block > experiment.depth:
             continue
-        kind, at = step.info.kind, step.x[:1]
-        if kind == "linear":
+        kind, role, at = step.info.kind, step.layer.role, step.x[:1]
+        if role == "linear_map":
             matrices.append(step.layer.parameters["weight"])  # (n_in, n_out)
-        elif kind == "add":
+        elif role == "sum":
             matrices[-1] = matrices[-1] + torch.eye(len(matrices[-1]), dtype=at.dtype)
-        elif kind in NORMS:
+        elif role == "norm":
             layer = NORMS[kind](step.info.shape[1], at.dtype)
             layer.forward(at)
             matrices[-1] = layer.backward(matrices[-1])

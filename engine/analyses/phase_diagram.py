@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from layerscope.engine.analyses.base import analysis
 from layerscope.engine.analyses.jacobian_spectrum import sigma_w
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
+from layerscope.engine.execution.cost import Cost
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.theory.critical import critical_curve
 from layerscope.engine.theory.experiments import predicted
 from layerscope.engine.theory.meanfield import TRAINABLE, FixedPoint, fixed_point
 from layerscope.engine.theory.phase import PhaseDiagram, PhaseRow, axis, phase_rows
 
-__all__ = ["GRID", "Phases", "depth_of", "phases", "reach"]
+__all__ = ["GRID", "PhasePosition", "axis_ends", "phase_diagram", "trainable_depth"]
 
 GRID = (41, 27)
 """Points along σw and σb: about a second of work; lines are drawn between them."""
@@ -24,8 +26,8 @@ REACH_B = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 120.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Phases:
-    """The diagram, and the experiment as a point of it.
+class PhasePosition:
+    """The phase diagram, and the experiment as a point of it.
 
     ``point`` is None where the experiment's weights have no variance; ``reason`` says what keeps
     the diagram, which is of plain networks, from being the experiment's own.
@@ -53,13 +55,13 @@ class Phases:
         }
 
 
-def depth_of(point: FixedPoint) -> float | None:
+def trainable_depth(point: FixedPoint) -> float | None:
     """6 ξc, the depth to which two inputs can be told apart; None: no limit.
 
     Where correlations set no scale and lengths do (ReLU beyond its edge: the gradient grows, the
     correlation only creeps), 6/|ln χ1|, over which the gradient's second moment changes by e⁶.
 
-    >>> depth_of(fixed_point("relu", 2.0, 0.0)) is None
+    >>> trainable_depth(fixed_point("relu", 2.0, 0.0)) is None
     True
     """
     if point.trainable_depth is not None:
@@ -69,7 +71,7 @@ def depth_of(point: FixedPoint) -> float | None:
     return TRAINABLE / abs(math.log(point.chi1))
 
 
-def reach(experiment: Experiment) -> tuple[float, float]:
+def axis_ends(experiment: Experiment) -> tuple[float, float]:
     """How far the axes go: to round numbers beyond the experiment's own σw and σb."""
     w, b = sigma_w(experiment) or 0.0, experiment.bias_std
     return (
@@ -78,16 +80,29 @@ def reach(experiment: Experiment) -> tuple[float, float]:
     )
 
 
-def phases(experiment: Experiment, should_stop: ShouldStop = never) -> Phases:
+def _cost(_: Experiment) -> Cost:
+    return Cost(0, 0)  # the same second of work whatever the network's size: nothing to limit
+
+
+@analysis(
+    "phase",
+    title="Phase diagram",
+    formula="χ₁ = σw² E[φ′(√q* z)²], z ~ N(0, 1): below 1 ordered, above chaotic",
+    source="Poole et al. 2016; Schoenholz et al. 2017",
+    help="Ordered, chaotic, and the edge between them, for weights of std σw/√n and biases of "
+    "std σb; and where the experiment stands.",
+    cost=_cost,
+)
+def phase_diagram(experiment: Experiment, *, should_stop: ShouldStop = never) -> PhasePosition:
     """The phase diagram of the experiment's activation; the plane itself is kept for the next one.
 
     Errors: ``Stopped`` before the next row once ``should_stop()`` is true.
 
-    >>> found = phases(Experiment())
+    >>> found = phase_diagram(Experiment())
     >>> found.point.phase, round(found.sigma_w, 3), round(found.diagram.critical[0].sigma_w2, 9)
     ('critical', 1.414, 2.0)
     """
-    far_w, far_b = reach(experiment)
+    far_w, far_b = axis_ends(experiment)
     diagram = _diagram(experiment.activation, far_w, far_b, _Ask(should_stop))
     w = sigma_w(experiment)
     said = predicted(experiment)
@@ -97,7 +112,7 @@ def phases(experiment: Experiment, should_stop: ShouldStop = never) -> Phases:
     point = None
     if w is not None:
         point = fixed_point(experiment.activation, w * w, experiment.bias_std**2)
-    return Phases(experiment, diagram, w, experiment.bias_std, point, reason)
+    return PhasePosition(experiment, diagram, w, experiment.bias_std, point, reason)
 
 
 class _Ask:

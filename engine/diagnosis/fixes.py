@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from layerscope.engine.analyses.float32_comparison import gradient_agreement
+from layerscope.engine.analyses.float32_comparison import gradient_cosines
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.diagnosis.diagnose import diagnose
 from layerscope.engine.diagnosis.evidence import Evidence
@@ -69,7 +69,7 @@ def measure(experiment: Experiment, should_stop: ShouldStop = never) -> Evidence
         else:
             loss = float(step.loss)
     baseline = network.loss.baseline(network.target)
-    agreement = gradient_agreement(experiment, should_stop=should_stop)
+    agreement = gradient_cosines(experiment, should_stop=should_stop)
     return Evidence(experiment, records, predicted(experiment), loss, baseline, agreement)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from layerscope.engine.analyses.float32_comparison import gradient_agreement
+from layerscope.engine.analyses.float32_comparison import gradient_cosines
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
 from layerscope.engine.diagnosis import (
     Evidence,
@@ -173,7 +173,7 @@ def run(
                 yield FindingEvent(finding)
     theory = predicted(experiment)
     baseline = network.loss.baseline(network.target)
-    agreement = gradient_agreement(experiment, should_stop=should_stop)
+    agreement = gradient_cosines(experiment, should_stop=should_stop)
     evidence = Evidence(experiment, records, theory, loss, baseline, agreement)
     findings = diagnose(evidence)
     for finding in findings:
@@ -196,7 +196,7 @@ def result(
 
     ``check``: also hold every gradient against PyTorch's autograd in float64.
     """
-    from layerscope.engine.analyses.autograd_check import check_against_autograd
+    from layerscope.engine.analyses.autograd_check import compare_with_autograd
 
     layers: dict[int, LayerRecord] = {}
     summary: dict[str, Any] = {}
@@ -208,7 +208,7 @@ def result(
         elif isinstance(event, FixEvent):
             summary["findings"][event.finding].update(fix=event.fix.change, fix_verified=True)
     if check:
-        summary["check"] = check_against_autograd(experiment, should_stop=should_stop)
+        summary["check"] = compare_with_autograd(experiment, should_stop=should_stop).to_dict()
     return {
         "experiment": experiment.to_dict(),
         "layers": [layers[i].to_dict() for i in sorted(layers)],

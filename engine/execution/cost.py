@@ -23,6 +23,10 @@ class Cost:
     flops: int
     bytes: int
 
+    def then(self, other: Cost) -> Cost:
+        """What this costs and, once its memory is free again, ``other`` after it."""
+        return Cost(self.flops + other.flops, max(self.bytes, other.bytes))
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -30,6 +34,17 @@ class Limits:
 
     flops: int = 400_000_000_000
     bytes: int = 4 * 2**30
+
+    def check(self, needed: Cost) -> Cost:
+        """``needed``, if it is within the limits.
+
+        Errors: ``OverLimit`` naming the limit, what was asked and by how much it is exceeded.
+        """
+        if needed.flops > self.flops:
+            raise OverLimit("floating point operations", self.flops, needed.flops)
+        if needed.bytes > self.bytes:
+            raise OverLimit("bytes of memory", self.bytes, needed.bytes)
+        return needed
 
 
 class OverLimit(ValueError):
@@ -77,9 +92,4 @@ def check_limits(experiment: Experiment, limits: Limits) -> Cost:
 
     Errors: ``OverLimit`` naming the limit, what was asked and by how much it is exceeded.
     """
-    needed = cost(experiment)
-    if needed.flops > limits.flops:
-        raise OverLimit("floating point operations", limits.flops, needed.flops)
-    if needed.bytes > limits.bytes:
-        raise OverLimit("bytes of memory", limits.bytes, needed.bytes)
-    return needed
+    return limits.check(cost(experiment))

@@ -18,8 +18,7 @@ from layerscope.app.compute import while_connected
 from layerscope.app.errors import Problem
 from layerscope.app.pages.controls import Control, controls
 from layerscope.app.pages.render import render
-from layerscope.app.why import LENSES
-from layerscope.engine.analyses.jacobian_spectrum import SpectraUndefined
+from layerscope.engine.analyses import ANALYSES, AnalysisUndefined
 from layerscope.engine.execution.cost import Limits, OverLimit
 from layerscope.engine.experiment.specification import Experiment, InvalidExperiment
 
@@ -80,27 +79,31 @@ def why_router(view: View) -> APIRouter:
     async def page(request: Request) -> Response:
         pairs = _pairs(request)
         settings = request.app.state.settings
-        lens = LENSES[view.slug]
+        analysis = ANALYSES[view.slug]
         experiment, answer, picture = None, None, None
         errors: list[dict[str, str]] = []
         status = 200
         try:
             experiment = Experiment.from_strings(pairs)
-            lens.check(experiment, Limits(int(settings.max_flops), settings.max_bytes))
+            limits = Limits(int(settings.max_flops), settings.max_bytes)
+            limits.check(analysis.cost(experiment))
             if request.state.head:
                 return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
             known = experiment
             answer, picture = await while_connected(
                 request,
                 request.app.state.compute.run(
-                    lambda stop: (found := lens.run(known, stop), view.picture(found))
+                    lambda stop: (
+                        found := analysis.run(known, should_stop=stop),
+                        view.picture(found),
+                    )
                 ),
             )
         except InvalidExperiment as error:
             errors = [{"field": e["field"], "message": e["message"]} for e in error.errors]
             status = 422
-        except SpectraUndefined as error:
-            errors, status = [{"field": "norm", "message": str(error)}], 422
+        except AnalysisUndefined as error:
+            errors, status = [{"field": error.field, "message": str(error)}], 422
         except OverLimit as error:
             errors, status = [{"field": "", "message": str(error)}], 422
         except Problem as problem:

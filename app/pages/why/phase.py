@@ -8,7 +8,7 @@ from typing import Any
 from layerscope.app.figures import number
 from layerscope.app.figures.phase import PhasePicture, phase_picture
 from layerscope.app.pages.why.frame import View
-from layerscope.engine.analyses.phase_diagram import Phases, depth_of
+from layerscope.engine.analyses.phase_diagram import PhasePosition, trainable_depth
 
 __all__ = ["VIEW", "PhaseView"]
 
@@ -25,17 +25,17 @@ class PhaseView:
     """For the script: the grid, to read a number off while the point is dragged."""
 
 
-def _view(found: Phases) -> PhaseView:
+def _view(found: PhasePosition) -> PhaseView:
     picture = phase_picture(found)
     return PhaseView(picture, _facts(found), _verdict(found), _data(found, picture))
 
 
-def _facts(found: Phases) -> tuple[tuple[str, str, str], ...]:
+def _facts(found: PhasePosition) -> tuple[tuple[str, str, str], ...]:
     p = found.point
     if p is None:
         return ()
     q_star = {"infinite": "∞, lengths grow without limit", "any": "any, every length is kept"}
-    depth = depth_of(p)
+    depth = trainable_depth(p)
     return (
         ("σw", "√n · std of a weight", number(found.sigma_w)),
         ("σb", "std of a bias", number(found.sigma_b)),
@@ -47,11 +47,11 @@ def _facts(found: Phases) -> tuple[tuple[str, str, str], ...]:
     )
 
 
-def _verdict(found: Phases) -> str:
+def _verdict(found: PhasePosition) -> str:
     p = found.point
     if p is None:
         return f"No place in this plane: the weights of {found.experiment.init} have no variance."
-    depth, layers = depth_of(p), found.experiment.depth
+    depth, layers = trainable_depth(p), found.experiment.depth
     if p.phase == "critical":
         return "On the edge: signal and gradient pass any number of layers."
     side = (
@@ -65,12 +65,12 @@ def _verdict(found: Phases) -> str:
     return f"{side}. Trainable to about {number(depth)} layers, {reaches} these {layers}."
 
 
-def _data(found: Phases, picture: PhasePicture) -> dict[str, Any]:
+def _data(found: PhasePosition, picture: PhasePicture) -> dict[str, Any]:
     return {
         "far": picture.far,
         "box": [picture.left, picture.top, picture.right, picture.bottom],
         "chi1": [[p.chi1 for p in row.points] for row in found.diagram.rows],
-        "depth": [[depth_of(p) for p in row.points] for row in found.diagram.rows],
+        "depth": [[trainable_depth(p) for p in row.points] for row in found.diagram.rows],
         "phase": [[p.phase for p in row.points] for row in found.diagram.rows],
     }
 

@@ -9,8 +9,16 @@ from layerscope.app.figures.axes import percent
 from layerscope.app.figures.precision import ExponentPicture, exponent_picture
 from layerscope.app.figures.text import raised
 from layerscope.app.pages.why.frame import View
-from layerscope.engine.analyses.precision import FORMATS, TOLERATED, Fit, LossScale
-from layerscope.engine.analyses.precision.lens import KINDS, Kind, Lens, RealRun, compared
+from layerscope.engine.analyses.precision import (
+    FORMATS,
+    KINDS,
+    TOLERATED,
+    Fit,
+    FormatRun,
+    Kind,
+    LossScale,
+    PrecisionReport,
+)
 
 __all__ = ["VIEW", "Cell", "FormatRow", "PrecisionView", "RunRow", "ScaleRow"]
 
@@ -79,7 +87,7 @@ class PrecisionView:
     loss: str
 
 
-def _view(found: Lens) -> PrecisionView:
+def _view(found: PrecisionReport) -> PrecisionView:
     return PrecisionView(
         verdict=_verdict(found),
         titles=tuple(TITLES.values()),
@@ -93,7 +101,7 @@ def _view(found: Lens) -> PrecisionView:
     )
 
 
-def _verdict(found: Lens) -> str:
+def _verdict(found: PrecisionReport) -> str:
     lossless: list[str] = []
     lossy: list[str] = []
     for name in FORMATS:
@@ -111,7 +119,7 @@ def _lost(fit: Fit) -> float:
     return fit.share(fit.lost) or 0.0
 
 
-def _format(found: Lens, name: str) -> FormatRow:
+def _format(found: PrecisionReport, name: str) -> FormatRow:
     f = FORMATS[name]
     span = f"2{raised(f.least_exponent)} … 2{raised(f.max_exponent + 1)}"
     cells = tuple(_cell(found.total(kind, name)) for kind in KINDS)
@@ -142,8 +150,8 @@ def _scale(s: LossScale) -> ScaleRow:
     return ScaleRow(s.format, power(s.least), power(s.most), advice, severity)
 
 
-def _run(found: Lens, run: RealRun) -> RunRow:
-    against = compared(found.tensors, run)
+def _run(found: PrecisionReport, run: FormatRun) -> RunRow:
+    against = found.against(run)
     broken = "stays finite"
     if run.broken:
         what = TITLES[run.broken.kind].lower()

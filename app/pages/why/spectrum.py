@@ -16,7 +16,7 @@ from layerscope.app.figures.spectrum import (
     histogram_picture,
 )
 from layerscope.app.pages.why.frame import View
-from layerscope.app.why import Spectrum
+from layerscope.engine.analyses.spectrum import Spectrum
 from layerscope.engine.theory.spectrum import JacobianSpectrum, SpectrumEstimate
 
 __all__ = ["VIEW", "SpectrumRow", "SpectrumView"]

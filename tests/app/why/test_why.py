@@ -15,9 +15,9 @@ from jinja2 import Environment, nodes
 from layerscope.app.pages.why import diagnosis, phase, precision, spectrum
 from layerscope.app.pages.why.frame import WhyPage
 from layerscope.app.why import rules_table
-from layerscope.engine.analyses.jacobian_spectrum import spectra
+from layerscope.engine.analyses.jacobian_spectrum import jacobian_spectra
 from layerscope.engine.analyses.precision import FORMATS
-from layerscope.engine.analyses.precision.lens import precision as lens
+from layerscope.engine.analyses.precision import precision as precision_report
 from layerscope.engine.diagnosis import RULES
 from layerscope.engine.experiment.specification import Experiment
 
@@ -146,7 +146,7 @@ def test_head_and_policy(server: Any, name: str) -> None:
 
 def test_the_spectrum_of_the_api_is_the_engines(server: Any) -> None:
     answer = server.client.get(f"/api/v1/why/spectrum?{SMALL}&activation=linear").json()
-    own = spectra(Experiment(depth=4, width=12, batch=16, activation="linear")).to_dict()
+    own = jacobian_spectra(Experiment(depth=4, width=12, batch=16, activation="linear")).to_dict()
     assert answer["depths"] == own["depths"]
     for name in ("gaussian", "orthogonal"):
         theirs = answer["schemes"][name]["spectra"][-1]["log10_values"]
@@ -155,9 +155,9 @@ def test_the_spectrum_of_the_api_is_the_engines(server: Any) -> None:
         )
 
 
-def test_the_precision_page_shows_the_shares_of_the_lens(server: Any) -> None:
+def test_the_precision_page_shows_the_shares_of_the_report(server: Any) -> None:
     query = f"{SMALL}&init_scale=0.01"
-    found = lens(Experiment(depth=4, width=12, batch=16, init_scale=0.01), dtypes=[])
+    found = precision_report(Experiment(depth=4, width=12, batch=16, init_scale=0.01), dtypes=[])
     text = server.client.get(f"/why/precision?{query}").text
     share = found.total("gradient", "float8_e4m3fn").to_dict()["underflow"]
     assert isinstance(share, float)

@@ -1,18 +1,18 @@
 import pytest
 import torch
 
-from layerscope.engine.analyses.autograd_check import check_against_autograd
+from layerscope.engine.analyses.autograd_check import compare_with_autograd
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import ACTIVATIONS, Linear
 
 
 def test_it_notices_a_wrong_activation_gradient(monkeypatch):
-    right = check_against_autograd(Experiment(depth=3, activation="tanh", dtype="float64"))
+    right = compare_with_autograd(Experiment(depth=3, activation="tanh", dtype="float64"))
     monkeypatch.setattr(ACTIVATIONS["tanh"], "chain", staticmethod(lambda g, y: g * (1 - y)))
-    wrong = check_against_autograd(Experiment(depth=3, activation="tanh", dtype="float64"))
-    assert right["autograd_max_relative_error"] < 1e-12
-    assert wrong["autograd_max_relative_error"] > 0.01
+    wrong = compare_with_autograd(Experiment(depth=3, activation="tanh", dtype="float64"))
+    assert right.autograd_max_relative_error < 1e-12
+    assert wrong.autograd_max_relative_error > 0.01
 
 
 def test_it_notices_a_wrong_weight_gradient_and_says_where(monkeypatch):
@@ -24,29 +24,29 @@ def test_it_notices_a_wrong_weight_gradient_and_says_where(monkeypatch):
         return out
 
     monkeypatch.setattr(Linear, "backward", careless)
-    check = check_against_autograd(Experiment(depth=2, dtype="float64"))
-    assert check["autograd_max_relative_error"] == pytest.approx(0.01, rel=0.01)
-    assert check["worst"].endswith(".weight")
+    check = compare_with_autograd(Experiment(depth=2, dtype="float64"))
+    assert check.autograd_max_relative_error == pytest.approx(0.01, rel=0.01)
+    assert check.worst.endswith(".weight")
 
 
 def test_what_overflowed_is_skipped_and_said_so():
-    check = check_against_autograd(Experiment(activation="linear", init="normal"))
-    assert check["autograd_max_relative_error"] is None
-    assert check["skipped"] == 153
-    assert "float32" in check["reason"]
+    check = compare_with_autograd(Experiment(activation="linear", init="normal"))
+    assert check.autograd_max_relative_error is None
+    assert check.skipped == 153
+    assert "float32" in check.reason
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [("float16", 0.2), ("bfloat16", 1.0)])
 def test_narrow_formats_are_compared_too(dtype, bound):
-    check = check_against_autograd(Experiment(depth=5, dtype=dtype, activation="tanh"))
-    assert 0 < check["autograd_max_relative_error"] < bound
+    check = compare_with_autograd(Experiment(depth=5, dtype=dtype, activation="tanh"))
+    assert 0 < check.autograd_max_relative_error < bound
 
 
 def test_it_can_be_stopped():
     with pytest.raises(Stopped):
-        check_against_autograd(Experiment(), should_stop=lambda: True)
+        compare_with_autograd(Experiment(), should_stop=lambda: True)
 
 
 def test_it_leaves_no_gradient_on_our_tensors():
-    check_against_autograd(Experiment(depth=2))
+    compare_with_autograd(Experiment(depth=2))
     assert torch.is_grad_enabled()

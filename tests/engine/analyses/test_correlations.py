@@ -62,4 +62,4 @@ def test_says_where_there_is_no_theory(
 
 def test_stops_when_asked() -> None:
     with pytest.raises(Stopped):
-        correlations(Experiment(depth=3, width=8), lambda: True)
+        correlations(Experiment(depth=3, width=8), should_stop=lambda: True)

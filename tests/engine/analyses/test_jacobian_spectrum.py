@@ -10,12 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from layerscope.engine.analyses.jacobian_spectrum import (
-    SpectraUndefined,
-    block_matrices,
-    sigma_w,
-    spectra,
-)
+from layerscope.engine.analyses import AnalysisUndefined
+from layerscope.engine.analyses.jacobian_spectrum import block_matrices, jacobian_spectra, sigma_w
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import ForwardStep, passes
@@ -53,7 +49,9 @@ def test_matrices_are_the_networks_derivatives(norm: str, residual: bool, activa
 
 
 def test_orthogonal_keeps_together_what_gaussian_spreads() -> None:
-    found = spectra(Experiment(depth=20, width=30, batch=4, activation="linear", init_scale=0.7))
+    found = jacobian_spectra(
+        Experiment(depth=20, width=30, batch=4, activation="linear", init_scale=0.7)
+    )
     assert found.exact
     for depth, s in zip(found.depths, found.schemes["orthogonal"], strict=True):
         assert isinstance(s, JacobianSpectrum)
@@ -74,7 +72,7 @@ def test_the_mean_square_is_that_of_the_theory(activation: str, bias_std: float)
         depth=8, width=200, batch=2, activation=activation, init="lecun_normal", init_scale=1.2,
         bias_std=bias_std,
     )  # fmt: skip
-    found = spectra(e)
+    found = jacobian_spectra(e)
     for s, theory in zip(found.schemes["gaussian"], found.theory, strict=True):
         assert isinstance(s, JacobianSpectrum)
         rms = 0.5 * math.log10(sum(10 ** (2 * v) for v in s.log10_values) / e.width)
@@ -83,7 +81,7 @@ def test_the_mean_square_is_that_of_the_theory(activation: str, bias_std: float)
 
 def test_wide_networks_are_estimated_and_say_so() -> None:
     e = Experiment(depth=20, width=300, batch=2, activation="linear", init="orthogonal")
-    found = spectra(e)
+    found = jacobian_spectra(e)
     assert not found.exact
     last = found.to_dict()["schemes"]["orthogonal"]["spectra"][-1]
     assert last["estimated"]
@@ -91,12 +89,12 @@ def test_wide_networks_are_estimated_and_say_so() -> None:
 
 
 def test_what_has_no_such_jacobian_is_refused() -> None:
-    with pytest.raises(SpectraUndefined, match="expected none, layer or rms"):
-        spectra(Experiment(norm="batch", depth=2, width=4))
+    with pytest.raises(AnalysisUndefined, match="expected none, layer or rms"):
+        jacobian_spectra(Experiment(norm="batch", depth=2, width=4))
 
 
 def test_dead_weights_leave_zeros_alone() -> None:
-    found = spectra(Experiment(init="zeros", depth=2, width=5, batch=2))
+    found = jacobian_spectra(Experiment(init="zeros", depth=2, width=5, batch=2))
     last = found.schemes["gaussian"][-1]
     assert isinstance(last, JacobianSpectrum)
     assert (last.log10_values, last.zeros) == ((), 5)
@@ -112,4 +110,4 @@ def test_sigma_w_of_schemes() -> None:
 
 def test_stops_when_asked() -> None:
     with pytest.raises(Stopped):
-        spectra(Experiment(depth=3, width=8, batch=2), lambda: True)
+        jacobian_spectra(Experiment(depth=3, width=8, batch=2), should_stop=lambda: True)

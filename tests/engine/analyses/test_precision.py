@@ -1,4 +1,4 @@
-"""The precision lens against really casting, and its loss scale against really scaling."""
+"""What formats lose, against really casting, and its loss scale against really scaling."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from layerscope.engine.analyses.precision import FORMATS, TOLERATED, Fit, Format, fit, loss_scale
-from layerscope.engine.analyses.precision.lens import KINDS, compared, precision, tensors
+from layerscope.engine.analyses.precision import (
+    FORMATS,
+    KINDS,
+    TOLERATED,
+    Fit,
+    Format,
+    fit,
+    loss_scale,
+    precision,
+)
+from layerscope.engine.analyses.precision.runs import tensor_summaries
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.statistics import Histogram, statistics
 
@@ -154,7 +163,7 @@ def test_a_gradient_that_is_not_finite_cannot_be_saved() -> None:
     assert loss_scale([statistics(torch.zeros(3))], FORMATS["float16"]).most is None
 
 
-def test_the_lens_sees_beyond_float32() -> None:
+def test_the_reference_sees_beyond_float32() -> None:
     found = precision(Experiment(init="normal", activation="linear", batch=50), dtypes=["float32"])
     # 10 per layer: 3.4e38 is passed in layer 38, and the reference goes on to 1e51.
     full = [t.block for t in found.of("activation") if t.fits["float32"].overflow]
@@ -168,13 +177,13 @@ def test_the_lens_sees_beyond_float32() -> None:
     assert json.loads(text)["runs"][0]["loss"] is None
 
 
-def test_every_tensor_is_there_and_the_run_loses_what_the_lens_says() -> None:
+def test_every_tensor_is_there_and_the_run_loses_what_rounding_says() -> None:
     experiment = Experiment(depth=4, width=32, batch=64, init_scale=0.02, norm="none")
     found = precision(experiment, dtypes=["float16"])
     assert {t.kind for t in found.tensors} == set(KINDS)
     assert len(found.of("activation")) == len(found.of("gradient")) == 9
     assert len(found.of("weight")) == len(found.of("weight_gradient")) == 10
-    against = compared(found.tensors, found.runs[0])
+    against = found.against(found.runs[0])
     lost = against["gradient"]
     assert lost["underflow_lens"] is not None
     assert lost["underflow_lens"] > 0.05
@@ -183,4 +192,4 @@ def test_every_tensor_is_there_and_the_run_loses_what_the_lens_says() -> None:
 
 
 def test_tensors_not_yet_recorded_are_left_out() -> None:
-    assert tensors([]) == []
+    assert tensor_summaries([]) == []

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerscope.engine.analyses.autograd_check import check_against_autograd
+from layerscope.engine.analyses.autograd_check import compare_with_autograd
 from layerscope.engine.experiment.specification import NORM_NAMES, Experiment
 from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS, NORMS
@@ -37,8 +37,8 @@ def test_every_gradient_equals_autograd_in_float64(activation, norm, residual):
     for experiment in networks(activation, norm, residual, "float64"):
         if (experiment.init, norm) in CANCELLING:
             continue
-        check = check_against_autograd(experiment)
-        error = check["autograd_max_relative_error"]
+        check = compare_with_autograd(experiment)
+        error = check.autograd_max_relative_error
         # 10⁻¹¹ instead of 10⁻¹⁵: subtracting a mean cancels digits, and norms do it twice
         assert error is not None and error < 1e-11, (experiment.to_query(), check)
 
@@ -50,8 +50,8 @@ def test_every_gradient_is_within_1e_4_in_float32(activation, norm, residual):
     for experiment in networks(activation, norm, residual, "float32"):
         if (experiment.init, norm) in CANCELLING:
             continue
-        check = check_against_autograd(experiment)
-        error = check["autograd_max_relative_error"]
+        check = compare_with_autograd(experiment)
+        error = check.autograd_max_relative_error
         assert error is not None and error < 1e-4, (experiment.to_query(), check)
 
 
@@ -64,7 +64,7 @@ def test_where_the_signal_cancels_float64_still_agrees(init, norm, activation):
             depth=2, width=8, batch=33, activation=activation, norm=norm, init=init, loss=loss,
             dtype="float64", bias_std=0.3, seed=3,
         )  # fmt: skip
-        assert check_against_autograd(experiment)["autograd_max_relative_error"] < 1e-9
+        assert compare_with_autograd(experiment).autograd_max_relative_error < 1e-9
 
 
 @given(

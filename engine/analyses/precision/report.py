@@ -1,0 +1,162 @@
+"""Every tensor of a network against every number format, and real runs in those formats beside it.
+
+The reference run is in float64, so that nothing is lost before it is looked at; a network's numbers
+are drawn in float32 and cast, so that it is the same network in every format.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
+from typing import Any
+
+from layerscope.engine.analyses.base import analysis
+from layerscope.engine.analyses.precision.fit import Fit, fit
+from layerscope.engine.analyses.precision.formats import FORMATS
+from layerscope.engine.analyses.precision.loss_scale import LossScale, loss_scale
+from layerscope.engine.analyses.precision.runs import (
+    KINDS,
+    FormatRun,
+    Kind,
+    TensorSummary,
+    run_in_format,
+)
+from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.execution.cost import Cost, cost
+from layerscope.engine.experiment.specification import Experiment
+
+__all__ = ["RUNNABLE", "PrecisionReport", "affordable_dtypes", "precision"]
+
+RUNNABLE = ("float32", "bfloat16", "float16")
+"""The formats in which this machine can run a network."""
+AFFORDABLE: dict[str, float] = {"bfloat16": 2e10, "float16": 4e9}
+"""Operations up to which a run is worth waiting for, a few seconds: CPUs emulate narrow formats."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionReport:
+    """The tensors of the reference run, rounded to every format; and the runs in some formats.
+
+    ``runs`` are those really run; ``not_run`` says of the others why not.
+    """
+
+    experiment: Experiment
+    loss: float
+    tensors: tuple[TensorSummary, ...] = field(repr=False)
+    scales: dict[str, LossScale]
+    runs: tuple[FormatRun, ...]
+    not_run: dict[str, str]
+
+    def of(self, kind: Kind) -> list[TensorSummary]:
+        """The tensors of one kind, in forward order."""
+        return [t for t in self.tensors if t.kind == kind]
+
+    def total(self, kind: Kind, name: str) -> Fit:
+        """All tensors of a kind together, in a format."""
+        fits = (fit(t.statistics.histogram, FORMATS[name]) for t in self.of(kind))
+        return reduce(add, fits, Fit(0, 0, 0, 0, 0, 0))
+
+    def against(self, run: FormatRun) -> dict[str, dict[str, float | None]]:
+        """By kind, what rounding the reference's tensors loses, and what the run lost of them.
+
+        Rounding takes the reference's tensors once each; in a run, errors also travel on: what has
+        become Inf makes others NaN, and a gradient that is zero leaves nothing for the layers
+        before.
+
+        Returns:
+            ``overflow_lens``, ``nonfinite_run``, ``underflow_lens``, ``zeros_run`` by kind; zeros
+            are those that are no zeros in the reference.
+        """
+        out: dict[str, dict[str, float | None]] = {}
+        pairs = list(zip(self.tensors, run.tensors, strict=True))
+        for kind in KINDS:
+            rounded = self.total(kind, run.dtype)
+            nonfinite = zeros = 0
+            for before, after in pairs:
+                if before.kind != kind:
+                    continue
+                reference, real = before.statistics, after.statistics
+                nonfinite += (real.count - real.finite) - (reference.count - reference.finite)
+                zeros += real.zeros - reference.zeros
+            out[kind] = {
+                "overflow_lens": rounded.share(rounded.overflow),
+                "nonfinite_run": rounded.share(max(0, nonfinite)),
+                "underflow_lens": rounded.share(rounded.underflow),
+                "zeros_run": rounded.share(max(0, zeros)),
+            }
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, with every tensor."""
+        return {
+            "experiment": self.experiment.to_dict(),
+            "reference": "float64",
+            "loss": self.loss if math.isfinite(self.loss) else None,
+            "formats": [f.to_dict() for f in FORMATS.values()],
+            "totals": {
+                kind: {name: self.total(kind, name).to_dict() for name in FORMATS} for kind in KINDS
+            },
+            "loss_scales": {name: s.to_dict() for name, s in self.scales.items()},
+            "runs": [{**r.to_dict(), "against": self.against(r)} for r in self.runs],
+            "not_run": self.not_run,
+            "tensors": [t.to_dict() for t in self.tensors],
+        }
+
+
+def affordable_dtypes(experiment: Experiment) -> tuple[list[str], dict[str, str]]:
+    """The dtypes of `RUNNABLE` whose run is worth waiting for, and of the others why not.
+
+    >>> affordable_dtypes(Experiment(width=400))[0]
+    ['float32', 'bfloat16']
+    """
+    flops = cost(experiment).flops
+    skipped = {
+        dtype: f"not run: {flops:.3g} operations; more than {most:.0e} take too long in {dtype} "
+        "on a CPU"
+        for dtype, most in AFFORDABLE.items()
+        if flops > most
+    }
+    return [dtype for dtype in RUNNABLE if dtype not in skipped], skipped
+
+
+def _cost(experiment: Experiment) -> Cost:
+    reference = cost(experiment.model_copy(update={"dtype": "float64"}))
+    return Cost((1 + len(RUNNABLE)) * reference.flops, reference.bytes)  # one after the other
+
+
+@analysis(
+    "precision",
+    title="Precision",
+    formula="share of the entries beyond a format's largest, or below its smallest, number",
+    source="Micikevicius et al. 2018, Mixed precision training; IEEE 754-2019",
+    help="Where every tensor's numbers lie on the scale of powers of two, and what each number "
+    "format would lose of them.",
+    cost=_cost,
+)
+def precision(
+    experiment: Experiment,
+    *,
+    dtypes: Sequence[str] | None = None,
+    should_stop: ShouldStop = never,
+) -> PrecisionReport:
+    """Every tensor of ``experiment`` against every format, and a run in each of ``dtypes``.
+
+    Without ``dtypes`` those are run that are worth waiting for.
+
+    Errors: as `run_in_format`.
+
+    >>> found = precision(Experiment(depth=1, width=4, batch=4), dtypes=["float16"])
+    >>> found.total("activation", "float16").lost, found.runs[0].dtype
+    (0, 'float16')
+    """
+    chosen, skipped = affordable_dtypes(experiment) if dtypes is None else (dtypes, {})
+    reference = run_in_format(experiment, "float64", should_stop)
+    gradients = [
+        t.statistics for t in reference.tensors if t.kind in ("gradient", "weight_gradient")
+    ]
+    scales = {name: loss_scale(gradients, f) for name, f in FORMATS.items()}
+    runs = tuple(run_in_format(experiment, dtype, should_stop) for dtype in chosen)
+    return PrecisionReport(experiment, reference.loss, reference.tensors, scales, runs, skipped)

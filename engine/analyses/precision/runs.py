@@ -1,0 +1,130 @@
+"""A network run in one number format: the statistics of every tensor as it came out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from layerscope.engine.analyses.precision.fit import Fit, fit
+from layerscope.engine.analyses.precision.formats import FORMATS
+from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.execution.network import Network
+from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
+from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.statistics import Statistics
+
+__all__ = ["KINDS", "FormatRun", "Kind", "TensorSummary", "run_in_format", "tensor_summaries"]
+
+Kind = Literal["activation", "gradient", "weight", "weight_gradient"]
+KINDS: tuple[Kind, ...] = ("activation", "gradient", "weight", "weight_gradient")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSummary:
+    """One tensor: what it is, and its statistics. ``parameter`` is empty but for parameters."""
+
+    kind: Kind
+    layer: int
+    block: int
+    name: str
+    parameter: str
+    statistics: Statistics = field(repr=False)
+    ends_block: bool
+
+    @property
+    def fits(self) -> dict[str, Fit]:
+        """By format."""
+        return {name: fit(self.statistics.histogram, f) for name, f in FORMATS.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, with the histogram."""
+        s = self.statistics
+        return {
+            "kind": self.kind, "layer": self.layer, "block": self.block, "name": self.name,
+            "parameter": self.parameter or None, "count": s.count, "zeros": s.zeros,
+            "nonfinite": s.count - s.finite, "histogram": s.histogram.to_dict(),
+            "formats": {name: f.to_dict() for name, f in self.fits.items()},
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FormatRun:
+    """The same network run in one dtype; figures of every tensor as it came out.
+
+    ``broken``: the first tensor with an entry that is not finite, in the order of computation.
+    """
+
+    dtype: str
+    loss: float
+    tensors: tuple[TensorSummary, ...] = field(repr=False)
+    broken: TensorSummary | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; a loss that is not finite is None."""
+        return {
+            "dtype": self.dtype,
+            "loss": self.loss if math.isfinite(self.loss) else None,
+            "broken": self.broken
+            and {k: getattr(self.broken, k) for k in ("kind", "layer", "block", "name")},
+            "tensors": [
+                {
+                    "kind": t.kind, "layer": t.layer, "parameter": t.parameter or None,
+                    "zeros": t.statistics.zeros, "subnormal": t.statistics.subnormal,
+                    "nonfinite": t.statistics.count - t.statistics.finite,
+                    "std": t.statistics.std,
+                }
+                for t in self.tensors
+            ],
+        }  # fmt: skip
+
+
+def tensor_summaries(records: Sequence[LayerRecord]) -> list[TensorSummary]:
+    """Every tensor of these records: activations and weights as they are computed, then gradients.
+
+    What was not recorded yet is left out.
+    """
+    forward: list[TensorSummary] = []
+    backward: list[TensorSummary] = []
+
+    def add(
+        at: list[TensorSummary], kind: Kind, r: LayerRecord, s: Statistics | None, name: str
+    ) -> None:
+        if s is not None:
+            i = r.info
+            at.append(TensorSummary(kind, i.index, i.block, i.name, name, s, i.ends_block))
+
+    for r in records:
+        for name, p in r.parameters.items():
+            add(forward, "weight", r, p.value, name)
+        add(forward, "activation", r, r.activation, "")
+    for r in reversed(records):
+        add(backward, "gradient", r, r.gradient, "")
+        for name, p in r.parameters.items():
+            add(backward, "weight_gradient", r, p.gradient, name)
+    return forward + backward
+
+
+def run_in_format(experiment: Experiment, dtype: str, should_stop: ShouldStop = never) -> FormatRun:
+    """``experiment`` with its number format changed to ``dtype``.
+
+    Errors: ``Stopped`` before the next layer once ``should_stop()`` is true.
+
+    >>> run_in_format(Experiment(depth=1, width=4, batch=4), "float16").broken is None
+    True
+    """
+    records: list[LayerRecord] = []
+    loss = math.nan
+    network = Network(experiment.model_copy(update={"dtype": dtype}))
+    for step in passes(network, should_stop):
+        if isinstance(step, ForwardStep):
+            records.append(LayerRecord.forward(step))
+        elif isinstance(step, BackwardStep):
+            records[step.info.index].backward(step)
+        else:
+            loss = float(step.loss)
+    summaries = tensor_summaries(records)
+    broken = next((t for t in summaries if t.statistics.finite < t.statistics.count), None)
+    return FormatRun(dtype, loss, tuple(summaries), broken)
