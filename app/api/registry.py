@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -13,14 +12,13 @@ from layerscope.app.api.parameters import Configured, openapi_body
 from layerscope.app.api.responses import described, problems
 from layerscope.app.caching import cached, etag, unchanged
 from layerscope.engine.diagnosis import RULES
-from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.experiment.specification import Experiment, options
 from layerscope.engine.foundations.matmul import MATMULS
-from layerscope.engine.layers import ACTIVATIONS, NORMS, Add, Layer, Linear
+from layerscope.engine.layers import layer_classes
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["registry"])
-LAYERS: tuple[type[Layer], ...] = (Linear, Add, *NORMS.values(), *ACTIVATIONS.values())
 
 
 @router.get(
@@ -55,9 +53,9 @@ async def registry(request: Request, settings: Configured) -> Response:
 
 def _everything() -> dict[str, Any]:
     found: dict[str, Any] = {
-        name: _named(extra["options"])
-        for name, field in Experiment.model_fields.items()
-        if isinstance(extra := field.json_schema_extra, dict) and "options" in extra
+        name: [{"name": option, **text} for option, text in known.items()]
+        for name in Experiment.model_fields
+        if (known := options(name)) is not None
     }
     found["matmul"] = MATMULS.describe()
     found["rule"] = RULES.describe()
@@ -69,12 +67,7 @@ def _everything() -> dict[str, Any]:
             "source": layer.source,
             "help": layer.help,
         }
-        for layer in LAYERS
+        for layer in layer_classes().values()
     ]
     found["parameters"] = openapi_body()
     return found
-
-
-def _named(options: Any) -> list[dict[str, str]]:
-    entries: Mapping[str, Mapping[str, str]] = options
-    return [{"name": name, **text} for name, text in entries.items()]

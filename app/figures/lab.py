@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from layerscope.engine.experiment.specification import DTYPES
-from layerscope.engine.layers import ACTIVATIONS, NORMS, Add, Layer, Linear
+from layerscope.engine.layers import layer_classes
 from layerscope.engine.theory.forecast import formats_up_to
 
 __all__ = ["lab_figures"]
@@ -42,13 +42,8 @@ def lab_figures() -> Form:
         },
         "formats": {name: _limits(name, dtype) for name, dtype in DTYPES.items()},
         "forecast": {name: formats_up_to(name) for name in DTYPES},
-        "rules": {kind: layer.gradient_formula for kind, layer in _layers().items()},
+        "rules": {kind: layer.gradient_formula for kind, layer in layer_classes().items()},
     }
-
-
-def _layers() -> dict[str, type[Layer]]:
-    # Last, because the identity is an activation of that name that adds no layer.
-    return {**ACTIVATIONS, **NORMS, "add": Add, "linear": Linear}
 
 
 def _limits(name: str, dtype: torch.dtype) -> Form:

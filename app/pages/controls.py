@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.experiment.specification import Experiment, options
 
 __all__ = ["Control", "Option", "controls"]
 
@@ -91,7 +91,7 @@ def _control(name: str, values: Mapping[str, str], default: str, error: str) -> 
         high=_text(bounds.get("le", "")),
         slider=(slider[0], slider[1]) if slider else None,
         marks=_marks(extra.get("control", ""), slider),
-        options=tuple(Option(n, **text) for n, text in extra.get("options", {}).items()),
+        options=tuple(Option(n, **text) for n, text in (options(name) or {}).items()),
         formula=_weight(values) if name == "init_scale" else "",
     )
 
@@ -107,9 +107,8 @@ def _marks(kind: str, slider: list[float] | None) -> tuple[str, ...]:
 
 def _weight(values: Mapping[str, str]) -> str:
     """How the weights of a hidden layer are drawn: ``w = 1 · √(2/100) · randn(100, 100)``."""
-    extra = Experiment.model_fields["init"].json_schema_extra
-    options: Any = extra["options"] if isinstance(extra, dict) else {}
-    formula = options.get(values["init"], {}).get("formula", values["init"])
+    schemes = options("init") or {}
+    formula = schemes.get(values["init"], {}).get("formula", values["init"])
     formula = formula.replace("n_in", values["width"]).replace("n_out", values["width"])
     return f"w = {values['init_scale']} · {formula}"
 

@@ -15,7 +15,7 @@ from layerscope.engine.execution.cost import Cost, cost
 from layerscope.engine.execution.network import LayerInfo, Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.layers import ACTIVATIONS, NORMS, Normalization
+from layerscope.engine.layers import Layer
 
 __all__ = ["AutogradComparison", "compare_with_autograd"]
 
@@ -54,18 +54,11 @@ class _Reference:
     crossed: int = 0
     """Entries that rounding put on the other side of a kink than float64 does."""
 
-    def forward(self, info: LayerInfo, ours: dict[str, Tensor], our_x: Tensor) -> None:
+    def forward(self, info: LayerInfo, layer: Layer, our_x: Tensor) -> None:
         x = self.outputs[-1] if self.outputs else self.x
-        mine = {name: p.double().clone().requires_grad_() for name, p in ours.items()}
-        if info.kind == "linear":
-            y = torch.nn.functional.linear(x, mine["weight"].t(), mine["bias"])
-        elif info.kind == "add":
-            y = x + (self.outputs[info.source] if info.source != -1 else self.x)  # type: ignore[index]
-        elif info.kind in NORMS:
-            y = NORMS[info.kind].reference(x, mine)
-        else:
-            kinks = ACTIVATIONS[info.kind].kinks
-            y = ACTIVATIONS[info.kind].reference(self._on_our_side(x, our_x.double(), kinks))
+        mine = {name: p.double().clone().requires_grad_() for name, p in layer.parameters.items()}
+        skip = self.x if info.source in (None, -1) else self.outputs[info.source]
+        y = layer.torch_forward(self._on_our_side(x, our_x.double(), layer.kinks), mine, skip)
         if not y.requires_grad:
             y.requires_grad_()
         y.retain_grad()
@@ -117,7 +110,7 @@ def compare_with_autograd(
     compared = skipped = 0
     for step in passes(network, should_stop):
         if isinstance(step, ForwardStep):
-            reference.forward(step.info, step.layer.parameters, step.x)
+            reference.forward(step.info, step.layer, step.x)
         elif isinstance(step, LossStep):
             target = network.target
             if target.is_floating_point():
@@ -150,20 +143,13 @@ def _pairs(
     theirs = _grad(reference.outputs[index])
     pairs = [(name, step.gradient, theirs, comparable.noise(theirs))]
     column = float(theirs.abs().sum(0).amax()) if theirs.numel() else 0.0
-    row = float(theirs.abs().sum(1).amax()) if theirs.numel() else 0.0
     for key, value in step.layer.gradients.items():
         expected = _grad(reference.parameters[index][key])
         x = reference.outputs[index - 1] if index else reference.x
         largest = float(x.detach().abs().amax()) if key == "weight" and x.numel() else 1.0
         noise = comparable.noise(expected, column * largest)
         pairs.append((f"{name}.{key}", value, expected, noise))
-    weight = reference.parameters[index].get("weight")
-    if isinstance(step.layer, Normalization):
-        comparable.terms = step.layer.gain * float(theirs.abs().max())
-    elif step.info.kind == "linear" and weight is not None:
-        comparable.terms = row * float(weight.detach().abs().amax())
-    else:
-        comparable.terms = 0.0
+    comparable.terms = step.layer.largest_term(theirs)
     return pairs
 
 

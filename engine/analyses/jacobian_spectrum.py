@@ -1,8 +1,7 @@
 """An experiment's end-to-end Jacobian through depth, Gaussian beside orthogonal weights.
 
-The Jacobian is that of the hidden blocks at one sample, ∂(output of block l)/∂(input). Every kind
-of layer but a linear one has a symmetric Jacobian at initialisation, so that a block's matrix
-follows from its layers' own backward passes.
+The Jacobian is that of the hidden blocks at one sample, ∂(output of block l)/∂(input), put
+together from the derivatives that the layers themselves state.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import ForwardStep, LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
-from layerscope.engine.layers import ACTIVATIONS, NORMS
+from layerscope.engine.layers import chosen_norm
 from layerscope.engine.theory.meanfield import chi, length_path
 from layerscope.engine.theory.spectrum import (
     JacobianSpectrum,
@@ -126,11 +125,12 @@ def jacobian_spectra(experiment: Experiment, *, should_stop: ShouldStop = never)
     >>> [round(s.log10_condition, 5) for s in found.schemes["orthogonal"]]
     [0.0, 0.0, 0.0]
     """
-    if experiment.norm == "batch":
+    norm = chosen_norm(experiment.norm)
+    if norm is not None and norm.couples_samples:
         raise AnalysisUndefined(
             "norm",
-            "batch ties the samples of a batch together, so no sample has a Jacobian of its "
-            "own; expected none, layer or rms",
+            f"{experiment.norm} ties the samples of a batch together, so no sample has a Jacobian "
+            "of its own; expected none, layer or rms",
         )
     width = sigma_w(experiment)
     scale = experiment.init_scale if width is None else width
@@ -212,17 +212,8 @@ def block_matrices(experiment: Experiment, should_stop: ShouldStop = never) -> l
             break
         if not isinstance(step, ForwardStep) or step.info.block > experiment.depth:
             continue
-        kind, role, at = step.info.kind, step.layer.role, step.x[:1]
-        if role == "linear_map":
-            matrices.append(step.layer.parameters["weight"])  # (n_in, n_out)
-        elif role == "sum":
-            matrices[-1] = matrices[-1] + torch.eye(len(matrices[-1]), dtype=at.dtype)
-        elif role == "norm":
-            layer = NORMS[kind](step.info.shape[1], at.dtype)
-            layer.forward(at)
-            matrices[-1] = layer.backward(matrices[-1])
-        else:
-            matrices[-1] = matrices[-1] * ACTIVATIONS[kind].derivative(at)
+        before = matrices.pop() if len(matrices) == step.info.block else None
+        matrices.append(step.layer.pushforward(before, step.x[:1]))  # (n_in, n_out)
     return matrices
 
 

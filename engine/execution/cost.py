@@ -77,7 +77,7 @@ def cost(experiment: Experiment) -> Cost:
         entries = batch * n_out
         held += entries * size
         flops += ELEMENTWISE * entries
-        if info.kind == "linear":
+        if info.role == "linear_map":
             weights = info.n_in * n_out
             flops += 6 * batch * weights + ELEMENTWISE * weights
             if INITS[experiment.init].orthogonal:

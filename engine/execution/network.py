@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.data import DATASETS
-from layerscope.engine.experiment.specification import NORM_NAMES, Experiment
+from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
-from layerscope.engine.layers import ACTIVATIONS, NORMS, Add, Layer, Linear
+from layerscope.engine.layers import ACTIVATIONS, Add, Layer, Linear, Role, chosen_norm
 from layerscope.engine.losses import LOSSES, Loss
 
 __all__ = ["LayerInfo", "Network", "layout", "seeds"]
@@ -19,19 +19,31 @@ __all__ = ["LayerInfo", "Network", "layout", "seeds"]
 
 @dataclass(frozen=True, slots=True)
 class LayerInfo:
-    """Where a layer stands: ``shape`` is its output's, ``source`` the layer an ``add`` adds.
+    """Which layer stands where: ``shape`` is its output's, ``source`` the layer a sum adds.
 
     ``source`` is −1 for the network's input and None for every other kind of layer.
     """
 
     index: int
-    name: str
-    kind: str
+    layer: type[Layer]
     block: int
     shape: tuple[int, int]
     n_in: int
     source: int | None = None
     ends_block: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.layer.name}{self.block}"
+
+    @property
+    def kind(self) -> str:
+        """The layer's name in its registry."""
+        return self.layer.name
+
+    @property
+    def role(self) -> Role:
+        return self.layer.role
 
     def to_dict(self) -> dict[str, object]:
         """As in the contract's ``layers``."""
@@ -39,6 +51,7 @@ class LayerInfo:
             "index": self.index,
             "name": self.name,
             "kind": self.kind,
+            "role": self.role,
             "block": self.block,
             "shape": list(self.shape),
         }
@@ -61,30 +74,29 @@ def layout(experiment: Experiment) -> list[LayerInfo]:
     ['linear1', 'layer_norm1', 'relu1', 'linear2']
     """
     layers: list[LayerInfo] = []
-    n_in = experiment.n_inputs
-    kinds_within = ["linear"]
-    if experiment.norm != "none":
-        kinds_within.append(NORM_NAMES[experiment.norm])
-    if experiment.activation != "linear":
-        kinds_within.append(experiment.activation)
+    width, n_in = experiment.width, experiment.n_inputs
+    norm, activation = chosen_norm(experiment.norm), ACTIVATIONS[experiment.activation]
+    within: list[type[Layer]] = [Linear]
+    if norm is not None:
+        within.append(norm)
+    if activation.adds_layer:
+        within.append(activation)
     for block in range(1, experiment.depth + 1):
         source = len(layers) - 1
-        kinds = list(kinds_within)
-        if experiment.residual and n_in == experiment.width:
-            kinds.append("add")
-        for kind in kinds:
+        residual = experiment.residual and n_in == width
+        here: list[type[Layer]] = [*within, Add] if residual else within
+        for layer in here:
             layers.append(
                 LayerInfo(
-                    index=len(layers), name=f"{kind}{block}", kind=kind, block=block,
-                    shape=(experiment.batch, experiment.width), n_in=n_in,
-                    source=source if kind == "add" else None, ends_block=kind == kinds[-1],
+                    index=len(layers), layer=layer, block=block, shape=(experiment.batch, width),
+                    n_in=n_in, source=source if layer is Add else None,
+                    ends_block=layer is here[-1],
                 )
             )  # fmt: skip
-            n_in = experiment.width
-    block = experiment.depth + 1
+            n_in = width
     layers.append(
         LayerInfo(
-            index=len(layers), name=f"linear{block}", kind="linear", block=block,
+            index=len(layers), layer=Linear, block=experiment.depth + 1,
             shape=(experiment.batch, experiment.n_outputs), n_in=n_in, ends_block=True,
         )
     )  # fmt: skip
@@ -114,23 +126,19 @@ class Network:
 
     def build(self, info: LayerInfo, x: Tensor) -> Layer:
         """The layer at ``info``; must be called in forward order. ``x`` is its input."""
-        if info.kind == "linear":
-            return self._linear(info, x)
-        if info.kind == "add":
-            return Add()
-        if info.kind in NORMS:
-            return NORMS[info.kind](info.shape[1], x.dtype)
-        return ACTIVATIONS[info.kind]()
+        return info.layer.build(
+            info.n_in, info.shape[1], x.dtype, lambda n_in, n_out: self._draw(n_in, n_out, x)
+        )
 
-    def _linear(self, info: LayerInfo, x: Tensor) -> Linear:
+    def _draw(self, n_in: int, n_out: int, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight (n_in, n_out) and bias (n_out,) of a layer whose input is ``x``, in float32."""
         e = self.experiment
         scheme = INITS[e.init]
-        n_out = info.shape[1]
-        weight = scheme.draw(info.n_in, n_out, generator=self._generator)
+        weight = scheme.draw(n_in, n_out, generator=self._generator)
         if scheme.calibrate is not None:
             weight = scheme.calibrate(weight, x)
         weight = weight * e.init_scale
         bias = torch.zeros(n_out)
         if e.bias_std > 0:
             bias = torch.randn(n_out, generator=self._generator) * e.bias_std
-        return Linear(weight.to(x.dtype), bias.to(x.dtype))
+        return weight, bias

@@ -11,14 +11,15 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Any
 
 from layerscope.engine.basis.source import source_text
 from layerscope.engine.data import DATASETS
 from layerscope.engine.execution.network import seeds
-from layerscope.engine.experiment.specification import NORM_NAMES, Experiment
+from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
-from layerscope.engine.layers import ACTIVATIONS, NORMS, normalization
+from layerscope.engine.layers import ACTIVATIONS, Activation, Normalization, chosen_norm
 from layerscope.engine.losses import LOSSES
 
 __all__ = ["as_pytorch"]
@@ -116,14 +117,13 @@ def as_pytorch(experiment: Experiment) -> str:
     ]
     if scheme.calibrate is not None:
         wanted.append((scheme.calibrate, "calibrate"))
-    if e.activation != "linear":
-        activation = ACTIVATIONS[e.activation]
+    activation, norm = ACTIVATIONS[e.activation], chosen_norm(e.norm)
+    if activation.adds_layer:
         wanted += [(activation.function, "activation"), (activation.chain, "activation_backward")]
-    if e.norm != "none":
+    if norm is not None:
         wanted += [
-            (normalization.normalize, "normalize"),
-            (normalization.normalize_backward, "normalize_backward"),
-        ]
+            (norm.normalize, "normalize"), (norm.normalize_backward, "normalize_backward"),
+        ]  # fmt: skip
     data_seed, weight_seed = seeds(e)
     query = ", ".join(f"{k} {v}" for k, v in e.to_query().items()) or "the default settings"
     network = _NETWORK.format(
@@ -135,8 +135,8 @@ def as_pytorch(experiment: Experiment) -> str:
         bias=f"torch.randn(n_out, generator=weights) * {e.bias_std!r}"
         if e.bias_std > 0
         else "torch.zeros(n_out)",
-        norm_forward=_norm_forward(e), activation_forward=_activation_forward(e),
-        residual_forward=_residual_forward(e), backward=_backward(e),
+        norm_forward=_norm_forward(norm), activation_forward=_activation_forward(activation),
+        residual_forward=_residual_forward(e), backward=_backward(norm, activation, e.residual),
     )  # fmt: skip
     if e.residual:
         network = (
@@ -160,27 +160,25 @@ def as_pytorch(experiment: Experiment) -> str:
     return header + body
 
 
-def _norm_forward(e: Experiment) -> str:
-    if e.norm == "none":
+def _norm_forward(norm: type[Normalization] | None) -> str:
+    if norm is None:
         return ""
-    norm = NORMS[NORM_NAMES[e.norm]]
     return f"""\
-    hat, inverse = normalize(x, {norm.dim}, centred={norm.centred}, eps={normalization.EPSILON!r})
+    hat, inverse = normalize(x)
     tape.append(("{norm.name}", block, hat, inverse))
-    x = hat.to(DTYPE){" + torch.zeros(WIDTH, dtype=DTYPE)" if norm.centred else ""}
+    x = hat.to(DTYPE){" + torch.zeros(WIDTH, dtype=DTYPE)" if norm.shifts else ""}
     seen(f"{norm.name}{{block}}", x)
 """
 
 
-def _activation_forward(e: Experiment) -> str:
-    if e.activation == "linear":
+def _activation_forward(activation: type[Activation]) -> str:
+    if not activation.adds_layer:
         return ""
-    saved = "y" if ACTIVATIONS[e.activation].saves == "output" else "x"
     return f"""\
     y = activation(x)
-    tape.append(("{e.activation}", block, {saved}))
+    tape.append(("{activation.name}", block, {"y" if activation.saves == "output" else "x"}))
     x = y
-    seen(f"{e.activation}{{block}}", x)
+    seen(f"{activation.name}{{block}}", x)
 """
 
 
@@ -195,27 +193,25 @@ def _residual_forward(e: Experiment) -> str:
 """
 
 
-def _backward(e: Experiment) -> str:
+def _backward(
+    norm: type[Normalization] | None, activation: type[Activation], residual: bool
+) -> str:
     lines = ""
-    if e.norm != "none":
-        norm = NORMS[NORM_NAMES[e.norm]]
-        bias = (
-            f'        seen(f"{norm.name}{{block}}.bias.grad", g.sum(0))\n' if norm.centred else ""
-        )
+    if norm is not None:
+        bias = f'        seen(f"{norm.name}{{block}}.bias.grad", g.sum(0))\n' if norm.shifts else ""
         lines += f"""\
     if kind == "{norm.name}":
         hat, inverse = saved
         wide = g.to(hat.dtype)
         seen(f"{norm.name}{{block}}.weight.grad", (wide * hat).sum(0).to(DTYPE))
-{bias}        g = normalize_backward(wide, hat, inverse, {norm.dim}, centred={norm.centred})
-        g = g.to(DTYPE)
+{bias}        g = normalize_backward(wide, hat, inverse).to(DTYPE)
 """
-    if e.activation != "linear":
+    if activation.adds_layer:
         lines += f"""\
-    if kind == "{e.activation}":
+    if kind == "{activation.name}":
         g = activation_backward(g, saved[0])
 """
-    if e.residual:
+    if residual:
         lines += '    if kind == "add":\n        shortcut[block] = g\n'
     return lines
 
@@ -230,19 +226,25 @@ def _sources(wanted: list[tuple[Callable[..., Any], str]]) -> Iterator[str]:
 def _source(function: Callable[..., Any], name: str, given: set[str]) -> Iterator[str]:
     plain = inspect.unwrap(function)
     scope = plain.__globals__
-    for used in sorted(set(plain.__code__.co_names) & set(scope)):
+    for used in sorted(set(_names(plain.__code__)) & set(scope) - given):
         value = scope[used]
-        if used in given:
-            continue
         if isinstance(value, int | float):
             given.add(used)
             yield f"{used} = {value!r}"
         elif dataclasses.is_dataclass(value):
             given.add(used)
             yield source_text(value).strip()  # type: ignore[arg-type]
-        elif callable(value) and getattr(value, "__module__", "").startswith("layerscope.engine."):
+        elif inspect.isfunction(inspect.unwrap(value)) and value.__module__ != "torch":
             given.add(used)
             yield from _source(value, used, given)
     text = textwrap.dedent(source_text(plain))
     text = text[re.search(r"^def ", text, flags=re.MULTILINE).start() :]  # type: ignore[union-attr]
     yield re.sub(r"^def \w+", f"def {name}", text, count=1).strip()
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """Every global name that a function's code, or a function within it, looks up."""
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _names(inner)

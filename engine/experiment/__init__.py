@@ -3,14 +3,14 @@
 from layerscope.engine.experiment.presets import PRESETS, Preset
 from layerscope.engine.experiment.specification import (
     DTYPES,
-    NORM_NAMES,
     Experiment,
     FieldError,
     InvalidExperiment,
     expectation,
+    options,
 )
 
 __all__ = [
-    "DTYPES", "NORM_NAMES", "PRESETS", "Experiment", "FieldError", "InvalidExperiment", "Preset",
-    "expectation",
+    "DTYPES", "PRESETS", "Experiment", "FieldError", "InvalidExperiment", "Preset",
+    "expectation", "options",
 ]  # fmt: skip

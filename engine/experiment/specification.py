@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -24,13 +24,13 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from layerscope.engine.basis.registry import Described, Registry
+from layerscope.engine.basis.registry import Described
 from layerscope.engine.data import DATASETS
 from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS, NORMS
 from layerscope.engine.losses import LOSSES
 
-__all__ = ["DTYPES", "NORM_NAMES", "Experiment", "FieldError", "InvalidExperiment", "expectation"]
+__all__ = ["DTYPES", "Experiment", "FieldError", "InvalidExperiment", "expectation", "options"]
 
 DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
@@ -38,9 +38,6 @@ DTYPES: dict[str, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-NORM_NAMES: dict[str, str] = {
-    name.removesuffix("_norm"): name for name in NORMS
-}  # as a parameter: layer, batch, rms
 MAX_SEED = 2**53 - 1  # the largest whole number that JSON readers keep exactly
 
 FieldError = dict[str, Any]
@@ -55,38 +52,65 @@ class InvalidExperiment(ValueError):
         super().__init__("; ".join(f"{e['field']}: {e['message']}" for e in self.errors))
 
 
-def _described(registry: Registry[Any]) -> dict[str, dict[str, str]]:
-    entries: Iterable[tuple[str, Described]] = registry.items()
+Options = Mapping[str, Mapping[str, str]]
+"""By name: ``formula``, ``source`` and ``help`` of what a parameter may be."""
+
+
+def _described(entries: Iterable[tuple[str, Described]]) -> Options:
     return {name: {"formula": e.formula, "source": e.source, "help": e.help} for name, e in entries}
 
 
-_NORM_OPTIONS = {
-    "none": {"formula": "y = x", "source": "", "help": "No normalisation."},
-    **{short: _described(NORMS)[name] for short, name in NORM_NAMES.items()},
-}
-_DTYPE_OPTIONS = {
-    name: {
-        "formula": f"max {torch.finfo(d).max:.3g}, smallest normal {torch.finfo(d).tiny:.3g}",
-        "source": "IEEE 754" if d != torch.bfloat16 else "Google Brain 2018",
-        "help": f"{torch.finfo(d).bits} bits, rounding error {torch.finfo(d).eps:.2g}",
+def _norms() -> Options:
+    none = {"formula": "y = x", "source": "", "help": "No normalisation."}
+    return {"none": none, **_described((norm.option(), norm) for norm in NORMS.values())}
+
+
+def _dtypes() -> Options:
+    return {
+        name: {
+            "formula": f"max {torch.finfo(d).max:.3g}, smallest normal {torch.finfo(d).tiny:.3g}",
+            "source": "IEEE 754" if d != torch.bfloat16 else "Google Brain 2018",
+            "help": f"{torch.finfo(d).bits} bits, rounding error {torch.finfo(d).eps:.2g}",
+        }
+        for name, d in DTYPES.items()
     }
-    for name, d in DTYPES.items()
+
+
+# Asked anew every time: an entry may be registered at any moment.
+_OPTIONS: dict[str, Callable[[], Options]] = {
+    "activation": lambda: _described(ACTIVATIONS.items()),
+    "init": lambda: _described(INITS.items()),
+    "norm": _norms,
+    "data": lambda: _described(DATASETS.items()),
+    "loss": lambda: _described(LOSSES.items()),
+    "dtype": _dtypes,
 }
+
+
+def options(name: str) -> Options | None:
+    """What the parameter ``name`` may be, as registered now; None where it is a number or switch.
+
+    >>> list(options("norm")), options("depth")
+    (['none', 'layer', 'batch', 'rms'], None)
+    """
+    choose = _OPTIONS.get(name)
+    return None if choose is None else choose()
 
 
 def _control(
     kind: Literal["log", "range", "select", "switch", "number"],
     unit: str = "",
-    options: Mapping[str, Mapping[str, str]] | None = None,
     slider: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
     extra: dict[str, Any] = {"control": kind, "unit": unit}
-    if options is not None:
-        extra["options"] = {name: dict(text) for name, text in options.items()}
-        extra["enum"] = list(options)
     if slider is not None:
         extra["slider"] = list(slider)
     return extra
+
+
+def _with_options(schema: dict[str, Any]) -> None:
+    for name, choose in _OPTIONS.items():
+        schema["properties"][name]["enum"] = list(choose())
 
 
 class Experiment(BaseModel):
@@ -96,7 +120,9 @@ class Experiment(BaseModel):
     {'init_scale': '0.01', 'activation': 'linear', 'init': 'normal'}
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, json_schema_extra=_with_options
+    )
 
     init_scale: float = Field(
         1.0, ge=0, le=100, title="Init scale",
@@ -115,15 +141,15 @@ class Experiment(BaseModel):
     )  # fmt: skip
     activation: str = Field(
         "relu", title="Activation", description="The nonlinearity φ after every hidden layer.",
-        json_schema_extra=_control("select", options=_described(ACTIVATIONS)),
+        json_schema_extra=_control("select"),
     )  # fmt: skip
     init: str = Field(
         "kaiming_normal", title="Init scheme", description="How weights are drawn.",
-        json_schema_extra=_control("select", options=_described(INITS)),
+        json_schema_extra=_control("select"),
     )  # fmt: skip
     norm: str = Field(
         "none", title="Norm", description="Normalisation between linear and activation.",
-        json_schema_extra=_control("select", options=_NORM_OPTIONS),
+        json_schema_extra=_control("select"),
     )  # fmt: skip
     residual: bool = Field(
         False, title="Residual",
@@ -136,15 +162,15 @@ class Experiment(BaseModel):
     )  # fmt: skip
     data: str = Field(
         "gaussian", title="Data", description="What goes in, and what should come out.",
-        json_schema_extra=_control("select", options=_described(DATASETS)),
+        json_schema_extra=_control("select"),
     )  # fmt: skip
     loss: str = Field(
         "mse", title="Loss", description="What the backward pass starts from.",
-        json_schema_extra=_control("select", options=_described(LOSSES)),
+        json_schema_extra=_control("select"),
     )  # fmt: skip
     dtype: str = Field(
         "float32", title="Number format", description="Every tensor's dtype.",
-        json_schema_extra=_control("select", options=_DTYPE_OPTIONS),
+        json_schema_extra=_control("select"),
     )  # fmt: skip
     batch: int = Field(
         200, ge=1, le=65536, title="Batch", description="Samples.",
@@ -171,8 +197,8 @@ class Experiment(BaseModel):
     @field_validator("*")
     @classmethod
     def _registered(cls, value: Any, info: ValidationInfo) -> Any:
-        options = _extra(cls.model_fields[str(info.field_name)]).get("options")
-        if options is not None and value not in options:
+        known = options(str(info.field_name))
+        if known is not None and value not in known:
             raise PydanticCustomError("unknown_option", "unknown")
         return value
 
@@ -278,18 +304,14 @@ def expectation(name: str) -> str:
     'expected a whole number from 1 to 1000'
     """
     field = Experiment.model_fields[name]
-    options = _extra(field).get("options")
-    if options is not None:
-        return "expected one of " + ", ".join(options)
+    known = options(name)
+    if known is not None:
+        return "expected one of " + ", ".join(known)
     if field.annotation is bool:
         return "expected true or false"
     low, high = _bounds(field)
     whole = "a number" if field.annotation is float else "a whole number"
     return f"expected {whole} from {low:g} to {high}"
-
-
-def _extra(field: FieldInfo) -> dict[str, Any]:
-    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
 def _bounds(field: FieldInfo) -> tuple[float, float]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Mapping
+from typing import Self
 
-from layerscope.engine.layers.base import Layer
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from layerscope.engine.layers.base import DrawParameters, Layer
 
 __all__ = ["Linear"]
 
@@ -29,6 +33,7 @@ class Linear(Layer):
 
     role = "linear_map"
     name = "linear"
+    torch_modules = (nn.Linear,)
     formula = "y = x @ w + b"
     gradient_formula = "∂L/∂x = g @ wᵀ,  ∂L/∂w = xᵀ @ g,  ∂L/∂b = Σ over samples of g"
     source = "Rosenblatt 1958; the backward pass as in the fastai book, chapter 17"
@@ -38,6 +43,11 @@ class Linear(Layer):
         super().__init__()
         self.parameters = {"weight": weight, "bias": bias}
         self._x: Tensor | None = None
+
+    @classmethod
+    def build(cls, n_in: int, n_out: int, dtype: torch.dtype, draw: DrawParameters) -> Self:
+        weight, bias = draw(n_in, n_out)
+        return cls(weight.to(dtype), bias.to(dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         self._x = x
@@ -49,6 +59,18 @@ class Linear(Layer):
         self.gradients["weight"] = self._x.t() @ g  # (n_in, n_out)
         self.gradients["bias"] = g.sum(0)  # (n_out,)
         return g @ self.parameters["weight"].t()  # (batch, n_in)
+
+    @classmethod
+    def torch_forward(cls, x: Tensor, parameters: Mapping[str, Tensor], skip: Tensor) -> Tensor:  # noqa: ARG003
+        return F.linear(x, parameters["weight"].t(), parameters["bias"])
+
+    def pushforward(self, v: Tensor | None, x: Tensor) -> Tensor:  # noqa: ARG002
+        weight = self.parameters["weight"]
+        return weight if v is None else v @ weight  # (k, n_out)
+
+    def largest_term(self, g: Tensor) -> float:
+        rows = float(g.abs().sum(1).amax()) if g.numel() else 0.0
+        return rows * float(self.parameters["weight"].abs().amax())
 
     def release(self) -> None:
         super().release()

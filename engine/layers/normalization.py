@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layerscope.engine.basis.registry import Registry
-from layerscope.engine.layers.base import Layer
+from layerscope.engine.layers.base import DrawParameters, Layer
 
-__all__ = ["EPSILON", "NORMS", "BatchNorm", "LayerNorm", "Normalization", "RMSNorm"]
+__all__ = [
+    "EPSILON", "NORMS", "BatchNorm", "LayerNorm", "NormTheory", "Normalization", "RMSNorm",
+    "chosen_norm",
+]  # fmt: skip
 
 EPSILON = 1e-5  # PyTorch's default for layer and batch norm; RMS norm uses it here too
 
 
-def normalize(x: Tensor, dim: int, *, centred: bool, eps: float) -> tuple[Tensor, Tensor]:
+def standardize(x: Tensor, dim: int, *, centred: bool) -> tuple[Tensor, Tensor]:
     """``x`` at zero mean (if ``centred``) and unit mean square along ``dim``; and 1/σ.
 
     Narrow floats are normalised in float32, as PyTorch does, lest their squares overflow.
@@ -28,27 +31,54 @@ def normalize(x: Tensor, dim: int, *, centred: bool, eps: float) -> tuple[Tensor
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     if centred:
         wide = wide - wide.mean(dim, keepdim=True)
-    inverse = torch.rsqrt(wide.square().mean(dim, keepdim=True) + eps)
+    inverse = torch.rsqrt(wide.square().mean(dim, keepdim=True) + EPSILON)
     return wide * inverse, inverse
 
 
-def normalize_backward(
+def standardize_backward(
     g: Tensor, normalized: Tensor, inverse: Tensor, dim: int, *, centred: bool
 ) -> Tensor:
-    """Gradient by the input of ``normalize``: what moves the mean or the scale is projected out."""
+    """Gradient by the input of ``standardize``: what moves mean or scale is projected out."""
     along = normalized * (g * normalized).mean(dim, keepdim=True)
     if centred:
         g = g - g.mean(dim, keepdim=True)
     return (g - along) * inverse
 
 
+class NormTheory(NamedTuple):
+    """What mean-field theory must know of a norm that divides by a root mean square.
+
+    ``over``: what the mean square is over, the features of a sample or the batch of a feature;
+    ``centred``: whether the mean over the same is taken off first; ``epsilon``: added to it.
+    """
+
+    over: Literal["features", "batch"]
+    centred: bool
+    epsilon: float = EPSILON
+
+
 class Normalization(Layer):
-    """y = γ · (x − μ)/√(σ² + ε) + β, over the dimension and with the parts a subclass names."""
+    """y = γ · normalize(x) + β, with γ = 1 and β = 0 at initialisation.
+
+    A subclass states ``normalize`` and ``normalize_backward`` side by side; the learnable scale and
+    shift are the same for all.
+    """
 
     role = "norm"
-    dim: ClassVar[int]
-    """1: each sample over its features; 0: each feature over the batch."""
-    centred: ClassVar[bool]
+    shifts: ClassVar[bool] = True
+    """Whether there is a β."""
+    theory: ClassVar[NormTheory | None] = None
+    """None: mean-field theory has nothing to say of it."""
+
+    @staticmethod
+    @abstractmethod
+    def normalize(x: Tensor) -> tuple[Tensor, Tensor]:
+        """``x`` (batch, n) normalised, and 1/scale by which it was multiplied, (broadcastable)."""
+
+    @staticmethod
+    @abstractmethod
+    def normalize_backward(g: Tensor, normalized: Tensor, inverse: Tensor) -> Tensor:
+        """Gradient by the input of ``normalize``, whose results are ``normalized, inverse``."""
 
     @staticmethod
     @abstractmethod
@@ -58,14 +88,23 @@ class Normalization(Layer):
     def __init__(self, width: int, dtype: torch.dtype) -> None:
         super().__init__()
         self.parameters = {"weight": torch.ones(width, dtype=dtype)}
-        if self.centred:
+        if self.shifts:
             self.parameters["bias"] = torch.zeros(width, dtype=dtype)
         self._saved: tuple[Tensor, Tensor] | None = None
 
+    @classmethod
+    def option(cls) -> str:
+        """The name without its ending: ``layer`` for layer_norm."""
+        return cls.name.removesuffix("_norm")
+
+    @classmethod
+    def build(cls, n_in: int, n_out: int, dtype: torch.dtype, draw: DrawParameters) -> Self:  # noqa: ARG003
+        return cls(n_out, dtype)
+
     def forward(self, x: Tensor) -> Tensor:
-        self._saved = normalize(x, self.dim, centred=self.centred, eps=EPSILON)
+        self._saved = self.normalize(x)
         y = (self._saved[0] * self.parameters["weight"]).to(x.dtype)  # (batch, n)
-        return y + self.parameters["bias"] if self.centred else y
+        return y + self.parameters["bias"] if self.shifts else y
 
     def backward(self, g: Tensor) -> Tensor:
         if self._saved is None:
@@ -73,16 +112,25 @@ class Normalization(Layer):
         normalized, inverse = self._saved
         wide = g.to(normalized.dtype)
         self.gradients["weight"] = (wide * normalized).sum(0).to(g.dtype)  # (n,)
-        if self.centred:
+        if self.shifts:
             self.gradients["bias"] = g.sum(0)  # (n,)
         wide = wide * self.parameters["weight"]
-        dx = normalize_backward(wide, normalized, inverse, self.dim, centred=self.centred)
-        return dx.to(g.dtype)
+        return self.normalize_backward(wide, normalized, inverse).to(g.dtype)
 
-    @property
-    def gain(self) -> float:
-        """The largest 1/σ: what the backward pass multiplies a gradient by at most."""
-        return float(self._saved[1].max()) if self._saved is not None else 1.0
+    @classmethod
+    def torch_forward(cls, x: Tensor, parameters: Mapping[str, Tensor], skip: Tensor) -> Tensor:  # noqa: ARG003
+        return cls.reference(x, parameters)
+
+    def pushforward(self, v: Tensor | None, x: Tensor) -> Tensor:
+        """As in `Layer`; the Jacobian of every norm over a sample's features is symmetric."""
+        alone = type(self)(x.shape[1], x.dtype)
+        alone.forward(x)
+        return alone.backward(torch.eye(x.shape[1], dtype=x.dtype) if v is None else v)
+
+    def largest_term(self, g: Tensor) -> float:
+        if self._saved is None or not g.numel():
+            return 0.0
+        return float(self._saved[1].abs().max()) * float(g.abs().max())
 
     def release(self) -> None:
         super().release()
@@ -92,6 +140,20 @@ class Normalization(Layer):
 NORMS: Registry[type[Normalization]] = Registry("norm")
 
 
+def chosen_norm(option: str) -> type[Normalization] | None:
+    """The norm that an experiment's ``norm`` names; None for ``none``.
+
+    Errors: ``KeyError`` naming the value and every choice.
+
+    >>> chosen_norm("layer").name, chosen_norm("none")
+    ('layer_norm', None)
+    """
+    choices = {"none": None, **{norm.option(): norm for norm in NORMS.values()}}
+    if option not in choices:
+        raise KeyError(f"unknown norm {option!r}; expected one of: {', '.join(choices)}")
+    return choices[option]
+
+
 @NORMS.register
 class LayerNorm(Normalization):
     name = "layer_norm"
@@ -99,8 +161,16 @@ class LayerNorm(Normalization):
     gradient_formula = "∂L/∂x = (ĝ − mean ĝ − x̂·mean(ĝ·x̂))/σ,  ĝ = γ·g,  means over features"
     source = "Ba, Kiros & Hinton 2016"
     help = "Each sample to mean 0 and variance 1 over its features."
-    dim = 1
-    centred = True
+    torch_modules = (nn.LayerNorm,)
+    theory = NormTheory(over="features", centred=True)
+
+    @staticmethod
+    def normalize(x: Tensor) -> tuple[Tensor, Tensor]:
+        return standardize(x, 1, centred=True)
+
+    @staticmethod
+    def normalize_backward(g: Tensor, normalized: Tensor, inverse: Tensor) -> Tensor:
+        return standardize_backward(g, normalized, inverse, 1, centred=True)
 
     @staticmethod
     def reference(x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
@@ -114,8 +184,17 @@ class BatchNorm(Normalization):
     gradient_formula = "∂L/∂x = (ĝ − mean ĝ − x̂·mean(ĝ·x̂))/σ,  ĝ = γ·g,  means over the batch"
     source = "Ioffe & Szegedy 2015 (training mode)"
     help = "Each feature to mean 0 and variance 1 over the batch; a batch of one becomes zero."
-    dim = 0
-    centred = True
+    torch_modules = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    theory = NormTheory(over="batch", centred=True)
+    couples_samples = True
+
+    @staticmethod
+    def normalize(x: Tensor) -> tuple[Tensor, Tensor]:
+        return standardize(x, 0, centred=True)
+
+    @staticmethod
+    def normalize_backward(g: Tensor, normalized: Tensor, inverse: Tensor) -> Tensor:
+        return standardize_backward(g, normalized, inverse, 0, centred=True)
 
     @staticmethod
     def reference(x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
@@ -133,8 +212,17 @@ class RMSNorm(Normalization):
     gradient_formula = "∂L/∂x = (ĝ − x̂·mean(ĝ·x̂))/rms,  ĝ = γ·g,  mean over features"
     source = "Zhang & Sennrich 2019"
     help = "Each sample to mean square 1; its mean is left alone."
-    dim = 1
-    centred = False
+    torch_modules = (nn.RMSNorm,)
+    theory = NormTheory(over="features", centred=False)
+    shifts = False
+
+    @staticmethod
+    def normalize(x: Tensor) -> tuple[Tensor, Tensor]:
+        return standardize(x, 1, centred=False)
+
+    @staticmethod
+    def normalize_backward(g: Tensor, normalized: Tensor, inverse: Tensor) -> Tensor:
+        return standardize_backward(g, normalized, inverse, 1, centred=False)
 
     @staticmethod
     def reference(x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor
 
 from layerscope.engine.layers.base import Layer
@@ -36,3 +39,11 @@ class Add(Layer):
 
     def backward(self, g: Tensor) -> Tensor:
         return g
+
+    @classmethod
+    def torch_forward(cls, x: Tensor, parameters: Mapping[str, Tensor], skip: Tensor) -> Tensor:  # noqa: ARG003
+        return x + skip
+
+    def pushforward(self, v: Tensor | None, x: Tensor) -> Tensor:
+        own = torch.eye(x.shape[1], dtype=x.dtype)  # of the block's input by itself
+        return own if v is None else v + own

@@ -111,7 +111,8 @@ def test_all_of_a_layer_at_once_is_what_each_tensor_is_alone(server):
     whole = server.client.get("/api/v1/experiment/layer", params=asked).json()
     assert set(whole["tensors"]) == set(TENSORS)
     result = server.client.get("/api/v1/experiment", params=SMALL).json()["layers"][2]
-    assert whole["layer"] == {k: result[k] for k in ("index", "name", "kind", "block", "shape")}
+    facts = ("index", "name", "kind", "role", "block", "shape")
+    assert whole["layer"] == {k: result[k] for k in facts}
     assert whole["tensors"]["activation"]["statistics"] == result["activation"]
     assert whole["tensors"]["activation.grad"]["statistics"] == result["gradient"]
     weight = result["parameters"]["weight"]

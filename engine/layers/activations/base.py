@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from layerscope.engine.basis.registry import Registry
 from layerscope.engine.layers.base import Layer
@@ -14,7 +15,7 @@ from layerscope.engine.layers.base import Layer
 if TYPE_CHECKING:
     import sympy
 
-__all__ = ["ACTIVATIONS", "Activation"]
+__all__ = ["ACTIVATIONS", "Activation", "activation_of"]
 
 
 class Activation(Layer):
@@ -27,10 +28,12 @@ class Activation(Layer):
 
     role = "activation"
     saves: ClassVar[Literal["input", "output"]] = "input"
-    kinks: ClassVar[tuple[float, ...]] = ()
-    """Where φ' jumps (or φ itself is pieced together), in ascending order."""
     subgradient: ClassVar[str] = ""
     """Which value of φ' is chosen at the kinks, in words; empty where φ is smooth."""
+    recommended_init: ClassVar[str] = "xavier_normal"
+    """The init scheme to try first where the signal fails."""
+    often_at_fault: ClassVar[bool] = False
+    """Whether φ itself stops deep networks, so that another one is worth a try."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,6 +65,14 @@ class Activation(Layer):
         saved = x if cls.saves == "input" else cls.function(x)
         return cls.chain(torch.ones_like(x), saved)
 
+    @classmethod
+    def torch_forward(cls, x: Tensor, parameters: Mapping[str, Tensor], skip: Tensor) -> Tensor:  # noqa: ARG003
+        return cls.reference(x)
+
+    def pushforward(self, v: Tensor | None, x: Tensor) -> Tensor:
+        slope = self.derivative(x)  # (1, n)
+        return torch.diag(slope[0]) if v is None else v * slope
+
     def forward(self, x: Tensor) -> Tensor:
         y = self.function(x)
         self._saved = x if self.saves == "input" else y
@@ -78,3 +89,12 @@ class Activation(Layer):
 
 
 ACTIVATIONS: Registry[type[Activation]] = Registry("activation")
+
+
+def activation_of(module: nn.Module) -> type[Activation] | None:
+    """The activation that a module of PyTorch computes; None where none here does.
+
+    >>> activation_of(nn.Tanh()).name, activation_of(nn.Dropout())
+    ('tanh', None)
+    """
+    return next((a for a in ACTIVATIONS.values() if a.computes(module)), None)

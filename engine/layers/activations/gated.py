@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layerscope.engine.layers.activations.base import ACTIVATIONS, Activation
@@ -27,6 +27,8 @@ class GELU(Activation):
     gradient_formula = "∂L/∂x = g · (Φ(x) + x·e^(−x²/2)/√(2π))"
     source = "Hendrycks & Gimpel 2016"
     help = "x times the chance that a standard normal lies below it; the transformers' choice."
+    torch_modules = (nn.GELU,)
+    torch_settings = (("approximate", "none"),)
 
     @staticmethod
     def function(x: Tensor) -> Tensor:
@@ -56,6 +58,8 @@ class GELUTanh(Activation):
     gradient_formula = "∂L/∂x = g · ((1 + t)/2 + x/2·(1 − t²)·√(2/π)·(1 + 3·0.044715·x²))"
     source = "Hendrycks & Gimpel 2016; GPT-2"
     help = "GELU with its normal distribution function replaced by a tanh."
+    torch_modules = (nn.GELU,)
+    torch_settings = (("approximate", "tanh"),)
 
     @staticmethod
     def function(x: Tensor) -> Tensor:
@@ -88,6 +92,7 @@ class SiLU(Activation):
     gradient_formula = "∂L/∂x = g · s·(1 + x·(1 − s)), s = 1/(1 + e⁻ˣ)"
     source = "Elfwing, Uchibe & Doya 2018; Ramachandran et al. 2017 (Swish)"
     help = "x times its sigmoid, also called swish."
+    torch_modules = (nn.SiLU,)
 
     @staticmethod
     def function(x: Tensor) -> Tensor:
@@ -116,6 +121,7 @@ class Mish(Activation):
     gradient_formula = "∂L/∂x = g · (t + x·(1 − t²)·s), t = tanh(ln(1 + eˣ)), s = 1/(1 + e⁻ˣ)"
     source = "Misra 2019"
     help = "A smoother swish."
+    torch_modules = (nn.Mish,)
 
     @staticmethod
     def function(x: Tensor) -> Tensor:
@@ -144,6 +150,8 @@ class Hardswish(Activation):
     gradient_formula = "∂L/∂x = 0 where x ≤ −3, g where x ≥ 3, else g·(2x + 3)/6"
     source = "Howard et al. 2019 (MobileNetV3)"
     help = "Swish in straight pieces, for devices without an exponential."
+    torch_modules = (nn.Hardswish,)
+    recommended_init = "kaiming_normal"
     kinks = (-3.0, 3.0)
     subgradient = "φ'(−3) = 0, φ'(3) = 1"
 

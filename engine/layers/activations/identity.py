@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from layerscope.engine.layers.activations.base import ACTIVATIONS, Activation
 
@@ -21,6 +21,9 @@ class Identity(Activation):
     gradient_formula = "∂L/∂x = g"
     source = "Saxe, McClelland & Ganguli 2014 (deep linear networks)"
     help = "No activation: the network stays a product of matrices. Adds no layer."
+    torch_modules = (nn.Identity,)
+    recommended_init = "lecun_normal"
+    adds_layer = False
     saves = "output"
 
     @staticmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layerscope.engine.layers.activations.base import ACTIVATIONS, Activation
@@ -29,6 +29,8 @@ class ReLU(Activation):
     gradient_formula = "∂L/∂x = g · [y > 0]"
     source = "Nair & Hinton 2010; Glorot, Bordes & Bengio 2011"
     help = "Passes what is positive, zeroes the rest: half of a centred signal is lost."
+    torch_modules = (nn.ReLU,)
+    recommended_init = "kaiming_normal"
     saves = "output"
     kinks = (0.0,)
     subgradient = "φ'(0) = 0"
@@ -59,6 +61,9 @@ class LeakyReLU(Activation):
     gradient_formula = "∂L/∂x = g where x > 0, else 0.01·g"
     source = "Maas, Hannun & Ng 2013"
     help = "ReLU that lets a hundredth of a negative input through, so that no unit dies."
+    torch_modules = (nn.LeakyReLU,)
+    torch_settings = (("negative_slope", LEAKY_SLOPE),)
+    recommended_init = "kaiming_normal"
     kinks = (0.0,)
     subgradient = "φ'(0) = 0.01"
 
@@ -88,6 +93,8 @@ class ReLU6(Activation):
     gradient_formula = "∂L/∂x = g · [0 < x < 6]"
     source = "Krizhevsky 2010"
     help = "ReLU capped at 6, made for narrow number formats."
+    torch_modules = (nn.ReLU6,)
+    recommended_init = "kaiming_normal"
     kinks = (0.0, 6.0)
     subgradient = "φ'(0) = φ'(6) = 0"
 
@@ -117,6 +124,9 @@ class ELU(Activation):
     gradient_formula = "∂L/∂x = g where x > 0, else g·eˣ"
     source = "Clevert, Unterthiner & Hochreiter 2016"
     help = "Smooth rectifier with negative values that pull the mean towards zero."
+    torch_modules = (nn.ELU,)
+    torch_settings = (("alpha", 1.0),)
+    recommended_init = "kaiming_normal"
     kinks = (0.0,)
     subgradient = "none to choose: φ' is 1 from both sides, only φ'' jumps at 0"
 
@@ -146,6 +156,8 @@ class SELU(Activation):
     gradient_formula = "∂L/∂x = 1.0507·g where x > 0, else 1.0507·1.6733·g·eˣ"
     source = "Klambauer et al. 2017"
     help = "Scaled ELU whose fixed point is mean 0, variance 1: made for lecun_normal weights."
+    torch_modules = (nn.SELU,)
+    recommended_init = "lecun_normal"
     kinks = (0.0,)
     subgradient = "φ'(0) = 1.0507 · 1.6733 (from the left)"
 
@@ -181,6 +193,9 @@ class Softplus(Activation):
     gradient_formula = "∂L/∂x = g · 1/(1 + e⁻ˣ)"
     source = "Dugas et al. 2001"
     help = "Smooth ReLU; always positive, so the mean of the signal grows."
+    torch_modules = (nn.Softplus,)
+    torch_settings = (("beta", 1.0),)
+    often_at_fault = True
 
     @staticmethod
     def function(x: Tensor) -> Tensor:
@@ -208,6 +223,8 @@ class SquaredReLU(Activation):
     gradient_formula = "∂L/∂x = 2·g·max(0, x)"
     source = "So et al. 2021 (Primer)"
     help = "Not homogeneous of degree one: there is no scale at which depth leaves it alone."
+    recommended_init = "kaiming_normal"
+    often_at_fault = True
     kinks = (0.0,)
     subgradient = "none to choose: φ' is 0 from both sides, only φ'' jumps at 0"
 

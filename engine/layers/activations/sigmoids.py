@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layerscope.engine.layers.activations.base import ACTIVATIONS, Activation
@@ -23,6 +23,7 @@ class Tanh(Activation):
     gradient_formula = "∂L/∂x = g · (1 − y²)"
     source = "LeCun et al. 1998 (Efficient BackProp)"
     help = "Bounded by ±1 and centred; flat, without gradient, where |x| is large."
+    torch_modules = (nn.Tanh,)
     saves = "output"
 
     @staticmethod
@@ -51,6 +52,8 @@ class Sigmoid(Activation):
     gradient_formula = "∂L/∂x = g · y·(1 − y)"
     source = "Rumelhart, Hinton & Williams 1986"
     help = "Bounded by 0 and 1; its slope is at most 1/4, so gradients shrink at every layer."
+    torch_modules = (nn.Sigmoid,)
+    often_at_fault = True
     saves = "output"
 
     @staticmethod
@@ -79,6 +82,9 @@ class Hardtanh(Activation):
     gradient_formula = "∂L/∂x = g · [−1 < x < 1]"
     source = "Collobert 2004"
     help = "Tanh in three straight pieces: identity between −1 and 1, flat outside."
+    torch_modules = (nn.Hardtanh,)
+    torch_settings = (("min_val", -1.0), ("max_val", 1.0))
+    recommended_init = "kaiming_normal"
     kinks = (-1.0, 1.0)
     subgradient = "φ'(−1) = φ'(1) = 0"
 
@@ -108,6 +114,8 @@ class Softsign(Activation):
     gradient_formula = "∂L/∂x = g / (1 + |x|)²"
     source = "Bergstra et al. 2009; Glorot & Bengio 2010"
     help = "Like tanh with slower tails: it saturates polynomially, not exponentially."
+    torch_modules = (nn.Softsign,)
+    recommended_init = "kaiming_normal"
     kinks = (0.0,)
     subgradient = "none to choose: φ' is 1 from both sides, only φ'' jumps at 0"
 
