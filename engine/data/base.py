@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple, TypedDict, Unpack
 
 import torch
 from torch import Tensor
 
 from layerscope.engine.basis.registry import Registry
 
-__all__ = ["CLASSES", "DATASETS", "Dataset", "Sample"]
+__all__ = ["DATASETS", "Dataset", "Draw", "InputMoments", "Sample", "dataset", "measured_moments"]
 
-CLASSES = 10  # of the digits; Gaussian data has as many, so that the losses compare
+MEASURED = 2048  # samples drawn at most to measure moments: they are then known to about 2 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,42 @@ class Sample:
     label: Tensor
 
 
-@dataclass(frozen=True, slots=True)
+Draw = Callable[[int, int, torch.Generator], Sample]
+"""``(batch, features, generator) -> Sample``."""
+
+
+class InputMoments(NamedTuple):
+    """What mean-field theory must know of the data."""
+
+    mean_square: float
+    """Of x over samples and features."""
+    length_variance: float
+    """Relative variance of a sample's mean square."""
+    correlation: float
+    """E[x·x']/E[x²] of two samples."""
+    target_mean_square: float
+    """Of the regression target's numbers."""
+
+
+def measured_moments(x: Tensor, number: Tensor) -> InputMoments:
+    """Of samples ``x`` (n, features) and their targets (n, k)."""
+    x = x.double()
+    n, features = x.shape
+    lengths = x.square().mean(1)
+    second = float(lengths.mean())
+    target = float(number.double().square().mean())
+    if n < 2 or second == 0:
+        return InputMoments(second, 0.0, 0.0, target)
+    total = x.sum(0).square().sum() - x.square().sum()  # Σ over pairs of different samples of x·x'
+    return InputMoments(
+        second,
+        float(lengths.var()) / second**2,
+        float(total) / (n * (n - 1) * features * second),
+        target,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """A source of batches. ``features`` and ``samples`` are None where any number will do."""
 
@@ -32,11 +68,58 @@ class Dataset:
     formula: str
     source: str
     help: str
-    features: int | None
-    samples: int | None
-    numbers: int
+    draw: Draw
+    features: int | None = None
+    samples: int | None = None
+    numbers: int = 1
     """How many numbers a sample's regression target has."""
-    draw: Callable[[int, int, torch.Generator], Sample]
+    classes: int
+    """How many classes there are for a loss over classes."""
+    requires: tuple[str, ...] = ()
+    """Packages beside torch that ``draw`` imports, as one installs them."""
+    known_moments: Callable[[int], InputMoments] | None = None
+    """By the number of features; None: measured."""
+
+    def moments(self, features: int) -> InputMoments:
+        """As stated, or measured from one draw, the same every time."""
+        if self.known_moments is not None:
+            return self.known_moments(features)
+        batch = min(MEASURED, self.samples or MEASURED)
+        sample = self.draw(batch, features, torch.Generator().manual_seed(0))
+        return measured_moments(sample.x, sample.number)
 
 
 DATASETS: Registry[Dataset] = Registry("data")
+
+
+class Facts(TypedDict, total=False):
+    """What a dataset may say of itself; see `Dataset`."""
+
+    features: int | None
+    samples: int | None
+    numbers: int
+    requires: tuple[str, ...]
+    known_moments: Callable[[int], InputMoments]
+
+
+def dataset(
+    *,
+    formula: str,
+    source: str,
+    help: str,  # noqa: A002  the registry's own word
+    classes: int,
+    **facts: Unpack[Facts],
+) -> Callable[[Draw], Draw]:
+    """Register the decorated drawing function under its own name."""
+
+    def register(draw: Draw) -> Draw:
+        name: str = draw.__name__
+        DATASETS.register(
+            Dataset(
+                name=name, formula=formula, source=source, help=help, draw=draw, classes=classes,
+                **facts,
+            )
+        )  # fmt: skip
+        return draw
+
+    return register

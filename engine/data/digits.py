@@ -7,9 +7,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from layerscope.engine.data.base import CLASSES, DATASETS, Dataset, Sample
+from layerscope.engine.data.base import InputMoments, Sample, dataset, measured_moments
 
 __all__ = ["all_digits", "digits"]
+
+DIGITS = 10
 
 
 @lru_cache(maxsize=1)
@@ -22,6 +24,24 @@ def all_digits() -> tuple[Tensor, Tensor]:
     return (x - x.mean()) / x.std(), torch.tensor(data.target)
 
 
+@lru_cache(maxsize=1)
+def digits_moments(_features: int) -> InputMoments:
+    """Of all of them, and of rows with a single 1."""
+    x, label = all_digits()
+    return measured_moments(x, torch.eye(DIGITS)[label])._replace(target_mean_square=1 / DIGITS)
+
+
+@dataset(
+    formula="x = (pixels − mean)/std of 8×8 images, t = the digit",
+    source="UCI optical recognition of handwritten digits, by scikit-learn's load_digits",
+    help="1,797 real handwritten digits, standardised; the target is the digit, one of ten.",
+    features=64,
+    samples=1797,
+    numbers=DIGITS,
+    classes=DIGITS,
+    requires=("scikit-learn",),
+    known_moments=digits_moments,
+)
 def digits(batch: int, features: int, generator: torch.Generator) -> Sample:
     """``batch`` of the digits in random order without repetition; the number is the one-hot class.
 
@@ -33,18 +53,4 @@ def digits(batch: int, features: int, generator: torch.Generator) -> Sample:
             f"digits has {len(x)} samples of {x.shape[1]} features; asked for {batch} of {features}"
         )
     order = torch.randperm(len(x), generator=generator)[:batch]
-    return Sample(x[order], torch.eye(CLASSES)[label[order]], label[order])
-
-
-DATASETS.register(
-    Dataset(
-        name="digits",
-        formula="x = (pixels − mean)/std of 8×8 images, t = the digit",
-        source="UCI optical recognition of handwritten digits, by scikit-learn's load_digits",
-        help="1,797 real handwritten digits, standardised; the target is the digit, one of ten.",
-        features=64,
-        samples=1797,
-        numbers=CLASSES,
-        draw=digits,
-    )
-)
+    return Sample(x[order], torch.eye(DIGITS)[label[order]], label[order])

@@ -13,7 +13,6 @@ from layerscope.engine.initialization import INITS
 __all__ = ["Cost", "Limits", "OverLimit", "check_limits", "cost"]
 
 ELEMENTWISE = 30  # operations per entry: activation, its derivative, statistics; a generous guess
-FACTORISATION = 8  # times n³: the QR decomposition of an orthogonal draw, Householder, and Q
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +79,7 @@ def cost(experiment: Experiment) -> Cost:
         if info.role == "linear_map":
             weights = info.n_in * n_out
             flops += 6 * batch * weights + ELEMENTWISE * weights
-            if INITS[experiment.init].orthogonal:
-                flops += FACTORISATION * max(info.n_in, n_out) * min(info.n_in, n_out) ** 2
+            flops += INITS[experiment.init].draw_flops(info.n_in, n_out)
             held += weights * size
             largest = max(largest, 3 * weights * max(size, 4) + 3 * entries * max(size, 4))
     return Cost(flops, held + largest)

@@ -154,7 +154,7 @@ def as_pytorch(experiment: Experiment) -> str:
     body = "\n\n\n".join(["", *_sources(wanted)]) + "\n\n" + network
     header = _HEADER.format(
         summary=query,
-        extra=" and scikit-learn" if e.data == "digits" else "",
+        extra="".join(f" and {package}" for package in DATASETS[e.data].requires),
         math="import math\n" if "math." in body else "",
     )
     return header + body

@@ -228,9 +228,8 @@ class Experiment(BaseModel):
     @property
     def n_outputs(self) -> int:
         """Output features: one per class for a loss over classes, else one per number."""
-        from layerscope.engine.data import CLASSES
-
-        return CLASSES if LOSSES[self.loss].classifies else DATASETS[self.data].numbers
+        dataset = DATASETS[self.data]
+        return dataset.classes if LOSSES[self.loss].classifies else dataset.numbers
 
     @property
     def torch_dtype(self) -> torch.dtype:

@@ -20,8 +20,7 @@ from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import ForwardStep, passes
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.tensor_view import Record
-from layerscope.engine.foundations.weight_distribution import Atom, Intended, intended
-from layerscope.engine.initialization import INITS, InitScheme
+from layerscope.engine.initialization import INITS, Distribution, InitScheme
 from layerscope.engine.statistics import Statistics, statistics
 
 __all__ = [
@@ -36,6 +35,14 @@ HOLDS = 10.0
 """The signal holds when its std, from the first block to the last, changes by less than this."""
 
 Outcome = Literal["holds", "grows", "shrinks", "overflows", "dies"]
+
+
+@dataclass(frozen=True, slots=True)
+class Atom(Record):
+    """One exact value that many weights have."""
+
+    value: float
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +185,7 @@ def _with(experiment: Experiment, name: str) -> Experiment:
 def _result(experiment: Experiment, index: int, should_stop: ShouldStop) -> SchemeResult:
     scheme: InitScheme = INITS[experiment.init]
     n_in, width = experiment.n_inputs, experiment.width
-    expected = intended(scheme.name, n_in, width)
+    expected = scheme.intended(n_in, width)
     weight: Histogram | None = None
     signal: list[Signal] = []
     for step in passes(Network(experiment), should_stop):
@@ -212,7 +219,7 @@ def _signal(block: int, s: Statistics) -> Signal:
     return Signal(block, s.std, s.rms, s.zeros / s.count, s.count - s.finite)
 
 
-def _histogram(weight: Tensor, expected: Intended, scale: float) -> Histogram:
+def _histogram(weight: Tensor, expected: Distribution, scale: float) -> Histogram:
     measured = statistics(weight)
     w = weight.double().flatten()
     w = w[torch.isfinite(w)]
@@ -252,7 +259,7 @@ def _atoms(w: Tensor) -> tuple[tuple[Atom, ...], Tensor]:
 
 
 def _curve(
-    expected: Intended, scale: float, unit: float, intended_std: float | None
+    expected: Distribution, scale: float, unit: float, intended_std: float | None
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if expected.density is None or scale == 0:
         return (), ()

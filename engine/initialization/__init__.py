@@ -2,5 +2,6 @@
 
 from layerscope.engine.initialization import gaussian, structured, uniform
 from layerscope.engine.initialization.base import INITS, InitScheme
+from layerscope.engine.initialization.distribution import Atom, Distribution
 
-__all__ = ["INITS", "InitScheme", "gaussian", "structured", "uniform"]
+__all__ = ["INITS", "Atom", "Distribution", "InitScheme", "gaussian", "structured", "uniform"]

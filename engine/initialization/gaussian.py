@@ -8,6 +8,11 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.initialization.base import init_scheme
+from layerscope.engine.initialization.distribution import (
+    Distribution,
+    normal_density,
+    normal_entries,
+)
 
 __all__ = ["kaiming_normal", "lecun_normal", "normal", "truncated_normal", "xavier_normal"]
 
@@ -19,6 +24,7 @@ __all__ = ["kaiming_normal", "lecun_normal", "normal", "truncated_normal", "xavi
     assumes="nothing: the width is ignored",
     variance=lambda n_in, n_out: 1.0,
     gaussian=True,
+    describe=normal_entries,
 )
 def normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """Standard normal entries, (n_in, n_out)."""
@@ -32,6 +38,7 @@ def normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     assumes="ReLU: half of a centred signal is zeroed, the factor 2 makes up for it",
     variance=lambda n_in, n_out: 2.0 / n_in,
     gaussian=True,
+    describe=normal_entries,
 )
 def kaiming_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """Normal entries with std √(2/n_in), (n_in, n_out)."""
@@ -45,6 +52,7 @@ def kaiming_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tens
     assumes="an activation that is close to the identity around 0, such as tanh",
     variance=lambda n_in, n_out: 2.0 / (n_in + n_out),
     gaussian=True,
+    describe=normal_entries,
 )
 def xavier_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """Normal entries with std √(2/(n_in + n_out)), (n_in, n_out)."""
@@ -58,10 +66,23 @@ def xavier_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tenso
     assumes="a linear layer, or SELU",
     variance=lambda n_in, n_out: 1.0 / n_in,
     gaussian=True,
+    describe=normal_entries,
 )
 def lecun_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """Normal entries with std √(1/n_in), (n_in, n_out)."""
     return torch.randn(n_in, n_out, generator=generator) * math.sqrt(1 / n_in)
+
+
+def truncated_entries(_in: int, _out: int, std: float) -> Distribution:
+    """Normal, cut off at two standard deviations."""
+    inner = std / 0.87962566103423978  # std of a standard normal truncated at ±2
+    whole = normal_density(inner)
+    kept = math.erf(2 / math.sqrt(2))
+
+    def density(w: Tensor) -> Tensor:
+        return whole(w) / kept * (w.abs() <= 2 * inner)
+
+    return Distribution(f"N(0, {inner:.3g}²) within ±{2 * inner:.3g}", std, density)
 
 
 @init_scheme(
@@ -70,6 +91,7 @@ def lecun_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor
     help="As lecun_normal without the tails: no weight lies beyond two standard deviations.",
     assumes="a linear layer; no outlier weights wanted",
     variance=lambda n_in, n_out: 1.0 / n_in,
+    describe=truncated_entries,
 )
 def truncated_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """Normal entries truncated at two standard deviations, rescaled to std √(1/n_in)."""

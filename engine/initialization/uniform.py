@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.initialization.base import init_scheme
+from layerscope.engine.initialization.distribution import uniform_entries
 
 __all__ = ["kaiming_uniform", "pytorch_default", "uniform", "xavier_uniform"]
 
@@ -18,6 +19,7 @@ __all__ = ["kaiming_uniform", "pytorch_default", "uniform", "xavier_uniform"]
     help="Uniform between −1 and 1, whatever the width: variance 1/3.",
     assumes="nothing: the width is ignored",
     variance=lambda n_in, n_out: 1.0 / 3.0,
+    describe=uniform_entries,
 )
 def uniform(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """Entries uniform on (−1, 1), (n_in, n_out)."""
@@ -30,6 +32,7 @@ def uniform(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     help="kaiming_normal's variance 2/n_in from a uniform distribution.",
     assumes="ReLU",
     variance=lambda n_in, n_out: 2.0 / n_in,
+    describe=uniform_entries,
 )
 def kaiming_uniform(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """Entries uniform with variance 2/n_in, (n_in, n_out)."""
@@ -42,6 +45,7 @@ def kaiming_uniform(n_in: int, n_out: int, *, generator: torch.Generator) -> Ten
     help="The original Glorot scheme: variance 2/(n_in + n_out).",
     assumes="an activation that is close to the identity around 0, such as tanh",
     variance=lambda n_in, n_out: 2.0 / (n_in + n_out),
+    describe=uniform_entries,
 )
 def xavier_uniform(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """Entries uniform with variance 2/(n_in + n_out), (n_in, n_out)."""
@@ -54,6 +58,7 @@ def xavier_uniform(n_in: int, n_out: int, *, generator: torch.Generator) -> Tens
     help="What nn.Linear does by default: variance 1/(3·n_in), too little for any depth.",
     assumes="nothing: kept for history; the signal shrinks by √3 or more a layer",
     variance=lambda n_in, n_out: 1.0 / (3.0 * n_in),
+    describe=uniform_entries,
 )
 def pytorch_default(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """Entries uniform with variance 1/(3 n_in), (n_in, n_out)."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.registry import Registry
+from layerscope.engine.losses.theory import LossTheory
 
 if TYPE_CHECKING:
     import sympy
@@ -29,6 +30,8 @@ class Loss(ABC):
     kinks: ClassVar[tuple[float, ...]] = ()
     """Values of x − t at which the derivative jumps."""
     subgradient: ClassVar[str] = ""
+    theory: ClassVar[LossTheory | None] = None
+    """What mean-field theory must know of the gradient; None: it has nothing to say of it."""
 
     def __init__(self) -> None:
         self._saved: tuple[Tensor, Tensor] | None = None

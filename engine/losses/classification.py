@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,11 +11,24 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layerscope.engine.losses.base import LOSSES, Loss
+from layerscope.engine.losses.theory import OfLogits, softmax_second_moment
 
 if TYPE_CHECKING:
     import sympy
 
 __all__ = ["CrossEntropy"]
+
+
+@lru_cache(maxsize=4096)
+def _softmax_second_moment(log_q: float, outputs: int) -> float:
+    return softmax_second_moment(log_q, outputs)
+
+
+def _log_second(log_q: float, batch: int, outputs: int) -> float:
+    """Of g = (p − onehot)/batch."""
+    peak = _softmax_second_moment(round(min(log_q, 12.0), 6), outputs)
+    second = max(0.0, peak * outputs - 2 / outputs + 1) / outputs
+    return (math.log(second) if second > 0 else -1e8) - 2 * math.log(batch)
 
 
 @LOSSES.register
@@ -24,6 +39,7 @@ class CrossEntropy(Loss):
     source = "Bridle 1990; torch.nn.functional.cross_entropy"
     help = "For classes: minus the log of the probability given to the right one."
     classifies = True
+    theory = OfLogits(_log_second)
 
     @staticmethod
     def function(output: Tensor, target: Tensor) -> Tensor:

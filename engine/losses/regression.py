@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layerscope.engine.losses.base import LOSSES, Loss
+from layerscope.engine.losses.theory import OfDifference, PowerOfDifference, of_signs
 
 if TYPE_CHECKING:
     import sympy
@@ -36,6 +38,7 @@ class MeanSquaredError(Loss):
     gradient_formula = "∂L/∂y = 2·(y − t)/N, N the number of entries"
     source = "Legendre 1805; the notes' mse, with the target in the output's shape"
     help = "Squares the error: right for Gaussian noise, ruled by outliers."
+    theory = PowerOfDifference(math.log(4.0), 1, lambda rho: (rho, 1.0), noise=2.0)  # ψ(d) = 2d
 
     @staticmethod
     def function(output: Tensor, target: Tensor) -> Tensor:
@@ -63,6 +66,7 @@ class MeanAbsoluteError(Loss):
     help = "Every error pulls equally hard, however large."
     kinks = (0.0,)
     subgradient = "0 where y = t"
+    theory = PowerOfDifference(0.0, 0, of_signs, noise=0.0)  # ψ(d) = ±1
 
     @staticmethod
     def function(output: Tensor, target: Tensor) -> Tensor:
@@ -92,6 +96,7 @@ class Huber(Loss):
     help = "Squares small errors, takes large ones as they are: its gradient is bounded."
     kinks = (-1.0, 1.0)
     subgradient = "none to choose: the derivative is continuous, only its slope jumps"
+    theory = OfDifference(lambda d: d.clamp(-1, 1), lambda d: (d.abs() < 1).to(d.dtype), kinks)
 
     @staticmethod
     def function(output: Tensor, target: Tensor) -> Tensor:

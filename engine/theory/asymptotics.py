@@ -19,11 +19,11 @@ def asymptotics(activation: str, net: Network, traces: list[Trace]) -> dict[str,
     sigma_w2 = math.exp(log_w) if log_w < 690 else None
     out: dict[str, object] = {"sigma_w2": sigma_w2}
     step = log_w + last.moments.log_slope2 - last.log_scale  # of the branch alone
-    if net.norm == "batch":
+    if net.norm is not None and net.norm.over == "batch":
         return out | {"q_star": 1.0, "q_kind": "finite"}
     if net.residual:
         return out | {"chi1": 1 + math.exp(min(690.0, step))}
-    if net.norm != "none":
+    if net.norm is not None:
         chi1 = math.exp(min(690.0, step))
         c_star, chi_c = fixed_correlation(last.kernel, last.share)
         xi_c = depth_scale(chi_c)

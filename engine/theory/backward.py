@@ -123,7 +123,8 @@ def _through_norm(g: Gradient, t: Trace, net: Network) -> Gradient:
     The scale is measured on n units: E[1/χ²_n] = (1 + 2/n)/n to first order. A gradient that comes
     from another norm has nothing along z left to lose (align = −1).
     """
-    lost = (1 + g.align + (net.norm == "layer")) / t.n
+    centred = net.norm is not None and net.norm.centred
+    lost = (1 + g.align + centred) / t.n
     drawn = 2 * (1 - t.kept) / t.n
     return g._replace(
         log_second=g.log_second - t.log_scale,

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from layerscope.engine.layers.normalization import NormTheory
 from layerscope.engine.theory.kernel import Kernel
 from layerscope.engine.theory.moments import Moments, MomentTable
 
-__all__ = ["LOG_ZERO", "Network", "Norm", "Signal", "Trace", "forward", "given", "log_of", "mix"]
+__all__ = ["LOG_ZERO", "Network", "Signal", "Trace", "forward", "given", "log_of", "mix"]
 
-Norm = Literal["none", "layer", "batch", "rms"]
 WIDEST = 100.0  # relative variance of a length: beyond, only "anything" is said of a seed
 LOG_ZERO = -1e8
 """Stands for ln 0: a length that is exactly zero, and stays apart from any that underflows."""
@@ -52,11 +52,10 @@ class Network(NamedTuple):
     """ln(n_in · variance of an entry), init scale included."""
     log_sigma_b2: float
     batch: int
-    norm: Norm
-    norm_eps: float
+    norm: NormTheory | None
     residual: bool
     activated: bool
-    """False for ``linear``, which adds no layer."""
+    """False for an activation that adds no layer."""
     orthogonal: bool
     log_input: float
     input_norm_variance: float
@@ -127,16 +126,17 @@ def _linear(x: Signal, log_w: float, log_b: float) -> tuple[Signal, float]:
     ), share
 
 
-def _norm(z: Signal, net: Network, n: int) -> tuple[Signal, float]:
+def _norm(z: Signal, norm: NormTheory, n: int, batch: int) -> tuple[Signal, float]:
     """A norm sets the length to q/(q + ε): only through ε does any of q's history pass."""
     log_q = z.log_second
-    if net.norm == "layer":
+    of_batch = norm.over == "batch"
+    if norm.centred and of_batch:  # what is common to the batch is subtracted
+        log_q += log_of(max(0.0, 1 - z.cross)) + math.log1p(-1 / batch)
+    elif norm.centred:
         log_q += math.log1p(-1 / n)
-    if net.norm == "batch":  # what is common to the batch is subtracted
-        log_q += log_of(max(0.0, 1 - z.cross)) + math.log1p(-1 / net.batch)
-    log_scale = _add(log_q, log_of(net.norm_eps))
+    log_scale = _add(log_q, log_of(norm.epsilon))
     passed = 1 - math.exp(max(-800.0, log_q - log_scale))
-    if net.norm == "batch":
+    if of_batch:
         return Signal(log_q - log_scale, 0.0, 0.0, 0.0, 0.0, 0.0, 1 / n), log_scale
     y = Signal(
         log_q - log_scale, 0.0, z.cross,
@@ -243,12 +243,13 @@ def forward(net: Network) -> list[Trace]:
         kept = share * min(1.0, n / n_in) if net.orthogonal else 0.0
         isometry = kept
         normed, log_scale, argument = None, 0.0, pre
-        if net.norm != "none" and not output:
-            normed, log_scale = _norm(pre, net, n)
+        of_batch = net.norm is not None and net.norm.over == "batch"
+        if net.norm is not None and not output:
+            normed, log_scale = _norm(pre, net.norm, n, net.batch)
             argument = normed
-            isometry = 1.0 if net.norm != "batch" else 0.0
+            isometry = 0.0 if of_batch else 1.0
         sphere = isometry / n
-        if net.norm == "batch" and not output:  # over the batch instead of over the units
+        if of_batch and not output:  # over the batch instead of over the units
             sphere = 1 / (net.batch - 1)
         m, kernel = activations.at(argument.log_second)
         around = kernel.at(argument.cross)

@@ -19,7 +19,15 @@ from numpy.polynomial import chebyshev
 from layerscope.engine.layers.activations import ACTIVATIONS, Activation
 from layerscope.engine.theory.quadrature import Array, Function, apply, nodes
 
-__all__ = ["MAX_LOG_Q", "ORDER", "MomentTable", "Moments", "Spectrum", "moment_table"]
+__all__ = [
+    "MAX_LOG_Q",
+    "ORDER",
+    "MomentTable",
+    "Moments",
+    "MomentsUndefined",
+    "Spectrum",
+    "moment_table",
+]
 
 MAX_LOG_Q = 46.0  # ln 1e20: corrections to the power law are below 1e-10 from there on
 ORDER = 32
@@ -28,6 +36,10 @@ CHEBYSHEV = 12  # nodes per unit of ln q: interpolation error about 1e-13
 SPECTRAL = 7  # the same for the spectra: about 1e-7
 LINEARISE = 1e-9  # below this q, Var φ of a φ with φ(0) ≠ 0 is lost to rounding: q·E[φ']² instead
 VALUES = 13
+
+
+class MomentsUndefined(ArithmeticError):
+    """φ or φ' has no moments that float64 can hold; the message says at which length."""
 
 
 class Moments(NamedTuple):
@@ -152,7 +164,13 @@ class MomentTable:
         store = self._spectra if spectra else self._pieces
         found = store.get(index)
         if found is None:
-            found = store[index] = self._fit(index, spectra)
+            with np.errstate(all="ignore"):  # what came of it is looked at
+                found = self._fit(index, spectra)
+            if not np.isfinite(found).all():
+                raise MomentsUndefined(
+                    f"the activation has no finite moments at ln q from {index} to {index + 1}"
+                )
+            store[index] = found
         return found
 
     def _interpolate(self, log_q: float, spectra: bool) -> Array:

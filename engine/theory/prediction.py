@@ -6,14 +6,16 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple, cast
 
-from layerscope.engine.layers.activations import ACTIVATIONS
+from layerscope.engine.layers import ACTIVATIONS, Activation, Add, Linear, chosen_norm
+from layerscope.engine.layers.normalization import Normalization
+from layerscope.engine.losses import LOSSES
+from layerscope.engine.losses.theory import LossTheory
 from layerscope.engine.theory.asymptotics import asymptotics
 from layerscope.engine.theory.backward import Gradient, GradientTrace, backward
 from layerscope.engine.theory.forecast import Forecast, Level, forecast, formats_up_to
 from layerscope.engine.theory.forward import (
     LOG_ZERO,
     Network,
-    Norm,
     Signal,
     Trace,
     forward,
@@ -21,15 +23,14 @@ from layerscope.engine.theory.forward import (
     log_of,
     mix,
 )
-from layerscope.engine.theory.losses import LOSS_THEORY, loss_gradient
-from layerscope.engine.theory.moments import moment_table
+from layerscope.engine.theory.losses import loss_gradient
+from layerscope.engine.theory.moments import MomentsUndefined, moment_table
 from layerscope.engine.theory.record import LayerPrediction, Prediction
 from layerscope.engine.theory.spread import LN10, Spread, of_gradient, of_signal
 from layerscope.engine.theory.transport import Chain, Tensor, needed
 
 __all__ = ["predict"]
 
-NORMS: tuple[Norm, ...] = ("none", "layer", "batch", "rms")
 FEWEST_UNITS = 8  # a norm over fewer units makes them too far from Gaussian
 CENTRED = 1e-3  # |mean|/rms of an activation up to which a residual stream has no direction
 FEWEST_SAMPLES = 16  # likewise a norm over fewer samples
@@ -56,7 +57,6 @@ def predict(
     target_second_moment: float = 1.0,
     gaussian_weights: bool = True,
     orthogonal: bool = False,
-    norm_eps: float = 1e-5,
 ) -> Prediction:
     """Predict every tensor of a network of blocks linear, [norm], [activation], [+ block's input].
 
@@ -69,7 +69,7 @@ def predict(
         variance: variance of a weight's entry by (n_in, n_out), or ``None`` for a scheme whose
             entries are not independent draws around 0 (identity, constant).
         init_scale: factor on every weight. bias_std: standard deviation of Gaussian biases.
-        norm: ``none``, ``layer``, ``batch`` or ``rms``, with ``norm_eps`` added to the variance.
+        norm: ``none`` or the option of a registered norm.
         input_second_moment: mean of x² over the data; ``input_norm_variance``: relative variance of
             a sample's mean x², 2/inputs (Gaussian data) unless given; ``input_correlation``: of two
             samples.
@@ -81,8 +81,8 @@ def predict(
         A `Prediction`; ``available`` is false with a ``reason`` where there is no theory.
 
     Errors:
-        ``ValueError`` naming a size, dtype, norm or variance out of bounds; ``KeyError`` for an
-        unknown activation.
+        ``ValueError`` naming a size, dtype or variance out of bounds; ``KeyError`` for an
+        unknown activation or norm.
 
     Example:
         >>> sizes = dict(depth=3, width=100, inputs=100, outputs=1, batch=8)
@@ -94,13 +94,11 @@ def predict(
     for name, value in (("init_scale", init_scale), ("bias_std", bias_std)):
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name} must be finite and ≥ 0, got {value!r}")
-    if norm not in NORMS:
-        raise ValueError(f"unknown norm {norm!r}; expected one of: {', '.join(NORMS)}")
     formats_up_to(dtype)
-    ACTIVATIONS[activation]
+    phi, normalization = ACTIVATIONS[activation], chosen_norm(norm)
     fans = [(inputs, width), *[(width, width)] * (depth - 1), (width, outputs)]
     drawn = {fan: variance(*fan) for fan in set(fans)}
-    reason = _refusal(drawn, norm, width, batch)
+    reason = _refusal(drawn, normalization, width, batch)
     if reason is not None:
         return Prediction(available=False, reason=reason)
     log_w = {f: log_of(f[0] * init_scale**2 * cast(float, v)) for f, v in drawn.items()}
@@ -110,27 +108,32 @@ def predict(
         log_sigma_w2=[log_w[fan] for fan in fans],
         log_sigma_b2=log_of(bias_std**2),
         batch=batch,
-        norm=norm,
-        norm_eps=norm_eps,
+        norm=None if normalization is None else normalization.theory,
         residual=residual,
-        activated=activation != "linear",
+        activated=phi.adds_layer,
         orthogonal=orthogonal,
         log_input=log_of(input_second_moment),
         input_norm_variance=2 / inputs if input_norm_variance is None else input_norm_variance,
         input_correlation=input_correlation,
     )
-    traces = forward(net)
-    gradients: list[GradientTrace] | None = None
-    gradient_reason = _gradient_refusal(loss, net, traces)
-    if gradient_reason is None:
-        out = traces[-1].pre
-        send = loss_gradient(
-            loss, out.log_second, out.cross, target=target_second_moment, batch=batch,
-            outputs=outputs,
-        )  # fmt: skip
-        gradients = backward(net, traces, send)
-    laws = _laws(net, traces, loss if gradients else None, target_second_moment)
-    layers = tuple(_layers(activation, net, traces, gradients, laws))
+    law = LOSSES[loss].theory if loss in LOSSES else None
+    try:
+        traces = forward(net)
+        gradient_reason = _gradient_refusal(loss, law, net, traces)
+        gradients: list[GradientTrace] | None = None
+        if law is not None and gradient_reason is None:
+            out = traces[-1].pre
+            send = loss_gradient(
+                law, out.log_second, out.cross, target=target_second_moment, batch=batch,
+                outputs=outputs,
+            )  # fmt: skip
+            gradients = backward(net, traces, send)
+        laws = _laws(net, traces, law if gradients else None, target_second_moment)
+        kinds = (Linear, normalization, phi, Add)
+        layers = tuple(_layers(kinds, net, traces, gradients, laws))
+        limits = asymptotics(activation, net, traces)
+    except MomentsUndefined as error:
+        return Prediction(available=False, reason=f"no theory for this setting: {error}")
     return Prediction(
         available=True,
         gradient_reason=gradient_reason,
@@ -138,7 +141,7 @@ def predict(
         sigma_b2=bias_std**2,
         layers=layers,
         forecast=_forecasts(layers, net, dtype),
-        **asymptotics(activation, net, traces),  # type: ignore[arg-type]
+        **limits,  # type: ignore[arg-type]
     )
 
 
@@ -150,7 +153,10 @@ def _check(given: dict[str, object], sizes: tuple[str, ...]) -> None:
 
 
 def _refusal(
-    drawn: dict[tuple[int, int], float | None], norm: str, width: int, batch: int
+    drawn: dict[tuple[int, int], float | None],
+    norm: type[Normalization] | None,
+    width: int,
+    batch: int,
 ) -> str | None:
     """Why there is no theory for this setting, or ``None``."""
     for fan, value in drawn.items():
@@ -161,23 +167,30 @@ def _refusal(
             )
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"variance{fan} must be finite and ≥ 0, got {value!r}")
-    if norm in ("layer", "rms") and width < FEWEST_UNITS:
-        return f"no theory for this setting: a {norm} norm over fewer than {FEWEST_UNITS} units"
-    if norm == "batch" and batch < FEWEST_SAMPLES:
-        return f"no theory for this setting: batch norm over fewer than {FEWEST_SAMPLES} samples"
+    if norm is None:
+        return None
+    name = norm.option()
+    if norm.theory is None:
+        return f"no theory for this setting: the norm {name!r}"
+    if norm.theory.over == "features" and width < FEWEST_UNITS:
+        return f"no theory for this setting: a {name} norm over fewer than {FEWEST_UNITS} units"
+    if norm.theory.over == "batch" and batch < FEWEST_SAMPLES:
+        return f"no theory for this setting: {name} norm over fewer than {FEWEST_SAMPLES} samples"
     return None
 
 
-def _gradient_refusal(loss: str, net: Network, traces: list[Trace]) -> str | None:
-    if loss not in LOSS_THEORY:
+def _gradient_refusal(
+    loss: str, law: LossTheory | None, net: Network, traces: list[Trace]
+) -> str | None:
+    if law is None:
         return f"no theory for this setting: the gradient of the loss {loss!r}"
-    if net.norm == "batch":
+    if net.norm is not None and net.norm.over == "batch":
         return (
             "no theory for this setting: batch norm couples the samples' gradients, which explode "
             "by a factor that depends on how their correlations evolve (Yang et al. 2019)"
         )
     biased = any(t.added and abs(t.moments.mean) > CENTRED for t in traces)
-    if biased and net.norm == "none":
+    if biased and net.norm is None:
         return (
             "no theory for this setting: an activation with a mean gives the residual stream a "
             "direction, along which the gradient grows faster than elsewhere"
@@ -189,7 +202,7 @@ def _notes(net: Network, traces: list[Trace], gaussian: bool) -> tuple[str, ...]
     notes = []
     if not gaussian and not net.orthogonal:
         notes.append("weights are not Gaussian: exact in their second moment, 1/width beyond it")
-    if net.norm == "batch":
+    if net.norm is not None and net.norm.over == "batch":
         notes.append("batch norm: a large batch of samples that stay uncorrelated is assumed")
     if net.residual:
         notes.append("residual: leading order in 1/width; the band holds the forward fluctuations")
@@ -210,7 +223,7 @@ class _Law(NamedTuple):
     post_gradient: Tensor | None = None
 
 
-def _laws(net: Network, traces: list[Trace], loss: str | None, target: float) -> list[_Law]:
+def _laws(net: Network, traces: list[Trace], loss: LossTheory | None, target: float) -> list[_Law]:
     if not needed(net, traces):
         return [_Law()] * len(traces)
     chain = Chain(net, traces)
@@ -220,7 +233,7 @@ def _laws(net: Network, traces: list[Trace], loss: str | None, target: float) ->
 
 
 def _layers(
-    activation: str,
+    kinds: tuple[type[Linear], type[Normalization] | None, type[Activation], type[Add]],
     net: Network,
     traces: list[Trace],
     gradients: list[GradientTrace] | None,
@@ -235,30 +248,33 @@ def _layers(
         k = 2 - 2 * t.isometry if t.normed is None else 2.0
         m = t.moments  # the chain's law is that of the length: the units' own noise comes on top
         fresh = max(0.0, m.kurtosis - 1 - 2 * m.growth**2 * t.isometry) if law.post else 0.0
-        loose = 2 / n if net.norm == "rms" else 0.0  # the mean it keeps takes some of the std
-        kinds = [
-            ("linear", t.pre, g.pre if g else None, k, law.pre, law.gradient),
-            (f"{net.norm}_norm", t.normed, g.normed if g else None, loose, None, None),
-            (activation, t.post, g.post if g else None, fresh, law.post, law.post_gradient),
-            ("add", t.added, g.added if g else None, 0.0, None, None),
+        centred = net.norm is not None and net.norm.centred
+        loose = 0.0 if centred else 2 / n  # the mean that a norm keeps takes some of the std
+        rows = [
+            (t.pre, g.pre if g else None, k, law.pre, law.gradient),
+            (t.normed, g.normed if g else None, loose, None, None),
+            (t.post, g.post if g else None, fresh, law.post, law.post_gradient),
+            (t.added, g.added if g else None, 0.0, None, None),
         ]
-        for kind, signal, gradient, measured, ahead, back in kinds:
-            if signal is None:
+        for layer, (signal, gradient, measured, ahead, back) in zip(kinds, rows, strict=True):
+            if signal is None or layer is None:
                 continue
+            linear = layer.role == "linear_map"
             yield LayerPrediction(
                 index=index,
-                name=f"{kind}{block}",
-                kind=kind,
+                name=f"{layer.name}{block}",
+                kind=layer.name,
+                role=layer.role,
                 block=block,
                 units=n,
                 activation=of_signal(
-                    signal, n, batch, measured, ahead, kind in ("layer_norm", "batch_norm")
+                    signal, n, batch, measured, ahead, layer.role == "norm" and centred
                 ),
                 gradient=of_gradient(gradient, signal, n, batch, back) if gradient else None,
                 weight_gradient=None
-                if kind != "linear" or gradient is None
+                if not linear or gradient is None
                 else _weight_gradient(net, x, t.share, gradient),
-                chi=_chi(gradients, position) if kind == "linear" else None,
+                chi=_chi(gradients, position) if linear else None,
             )
             index += 1
         x = t.after()
@@ -289,7 +305,7 @@ def _weight_gradient(net: Network, x: Signal, share: float, g: Gradient) -> floa
 def _forecasts(
     layers: tuple[LayerPrediction, ...], net: Network, dtype: str
 ) -> tuple[Forecast, ...]:
-    hidden = [x for x in layers if x.kind == "linear"][:-1]
+    hidden = [x for x in layers if x.role == "linear_map"][:-1]
     depth = len(hidden)
 
     def levels(which: Literal["activation", "gradient"]) -> list[Level]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from layerscope.engine.layers import Role
 from layerscope.engine.theory.forecast import Forecast
 from layerscope.engine.theory.meanfield import Phase
 from layerscope.engine.theory.spread import Spread, number
@@ -19,6 +20,7 @@ class LayerPrediction:
     index: int
     name: str
     kind: str
+    role: Role
     block: int
     units: int
     activation: Spread
@@ -29,7 +31,7 @@ class LayerPrediction:
     def to_dict(self) -> dict[str, object]:
         """JSON-able."""
         weight = None
-        if self.kind == "linear" and self.gradient is not None:
+        if self.role == "linear_map" and self.gradient is not None:
             weight = {
                 "rms": number(self.weight_gradient),
                 "log10_rms": self.weight_gradient,

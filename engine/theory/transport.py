@@ -16,6 +16,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.sparse import csr_array, vstack
 
+from layerscope.engine.losses.theory import LossTheory, PowerOfDifference
 from layerscope.engine.theory.forward import Network, Trace, log_of
 from layerscope.engine.theory.losses import loss_gradient
 from layerscope.engine.theory.quadrature import Array
@@ -44,7 +45,7 @@ class Tensor(NamedTuple):
 
 def needed(net: Network, traces: list[Trace]) -> bool:
     """Whether perturbation in 1/width is too coarse for this plain, non-homogeneous network."""
-    if net.norm != "none" or net.residual or net.table.homogeneous or len(traces) > DEEPEST:
+    if net.norm is not None or net.residual or net.table.homogeneous or len(traces) > DEEPEST:
         return False
     if max(abs(t.pre.log_second) for t in traces) > FARTHEST:
         return False
@@ -167,13 +168,13 @@ class Chain:
         post[-1] = None
         return list(zip(pre, post, strict=True))
 
-    def _outset(self, loss: str, target: float) -> tuple[Array, Array]:
+    def _outset(self, loss: LossTheory, target: float) -> tuple[Array, Array]:
         """ln E[δ² | q] at the output, and E[(z·δ)² | q]/(m q E[δ² | q])."""
         net, outputs = self.net, self.traces[-1].n
-        if loss == "mse":
-            entries = net.batch * outputs
-            logs = np.logaddexp(self.grid, log_of(target)) + math.log(4.0) - 2 * math.log(entries)
-            response = np.exp(self.grid + math.log(4.0) - 2 * math.log(entries) - logs)
+        if isinstance(loss, PowerOfDifference) and loss.degree == 1:
+            entries, factor = net.batch * outputs, loss.log_factor
+            logs = np.logaddexp(self.grid, log_of(target)) + factor - 2 * math.log(entries)
+            response = np.exp(self.grid + factor - 2 * math.log(entries) - logs)
             return logs, 1 + (outputs + 1) * response
         count = max(4, min(24, math.ceil(self.grid[-1] - self.grid[0])))  # no closed form:
         points = np.linspace(self.grid[0], self.grid[-1], count)  # a few lengths, and a spline
@@ -185,7 +186,7 @@ class Chain:
         found: Array = CubicSpline(points, both)(self.grid)
         return found[:, 0], found[:, 1]
 
-    def gradients(self, loss: str, target: float) -> list[tuple[Tensor, Tensor | None]]:
+    def gradients(self, loss: LossTheory, target: float) -> list[tuple[Tensor, Tensor | None]]:
         """Per layer: gradient by the pre-activation and, but for the output, by the activation."""
         m, o, n, layers = self.curves, self.isometry, self.width, len(self.states)
         a, b, mixed = m[:, 9], m[:, 11], m[:, 7]

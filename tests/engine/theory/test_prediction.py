@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from layerscope.engine.layers.activations import ACTIVATIONS
+from layerscope.engine.losses import LOSSES
 from layerscope.engine.theory import Prediction, predict
-from layerscope.engine.theory.losses import LOSS_THEORY, loss_gradient
+from layerscope.engine.theory.losses import loss_gradient
 
 SIZES: dict[str, Any] = {"depth": 6, "width": 64, "inputs": 32, "outputs": 3, "batch": 16}
 
@@ -197,7 +198,6 @@ def test_forward_alone_where_the_gradient_is_underived(given: dict[str, Any], wh
         ({"batch": 1.5}, "batch must be a whole number"),
         ({"init_scale": math.nan}, "init_scale must be finite"),
         ({"bias_std": -1.0}, "bias_std must be finite"),
-        ({"norm": "group"}, "unknown norm 'group'; expected one of: none, layer"),
         ({"dtype": "int8"}, "unknown dtype 'int8'; expected one of: float64"),
         ({"variance": lambda *_: -1.0}, "must be finite and ≥ 0, got -1.0"),
     ],
@@ -205,6 +205,11 @@ def test_forward_alone_where_the_gradient_is_underived(given: dict[str, Any], wh
 def test_bad_input_names_the_value(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         predict("relu", **(SIZES | {"variance": kaiming} | given))
+
+
+def test_an_unknown_norm_names_the_choices() -> None:
+    with pytest.raises(KeyError, match="unknown norm 'group'; expected one of: none, layer"):
+        predict("relu", **SIZES, variance=kaiming, norm="group")
 
 
 def test_phases() -> None:
@@ -239,7 +244,9 @@ def _simulated(loss: str, q: float, outputs: int, target: float) -> float:
 @pytest.mark.parametrize("q", [1e-6, 0.5, 30.0])
 def test_gradients_of_losses(loss: str, q: float) -> None:
     outputs = 5
-    g = loss_gradient(loss, math.log(q), 0.0, target=0.7, batch=200_000, outputs=outputs)
+    g = loss_gradient(
+        LOSSES[loss].theory, math.log(q), 0.0, target=0.7, batch=200_000, outputs=outputs
+    )
     exact = _simulated(loss, q, outputs, 0.7)
     assert math.exp(g.log_second) == pytest.approx(exact, rel=0.01)
 
@@ -256,10 +263,11 @@ def test_correlation_of_two_samples_gradients(loss: str) -> None:
     )
     slope = {"mse": lambda d: d, "mae": np.sign, "huber": lambda d: np.clip(d, -1, 1)}[loss]
     exact = np.mean(slope(a) * slope(b)) / np.mean(slope(a) ** 2)
-    found = loss_gradient(loss, math.log(q), c, target=target, batch=2, outputs=1).cross
+    found = loss_gradient(
+        LOSSES[loss].theory, math.log(q), c, target=target, batch=2, outputs=1
+    ).cross
     assert found == pytest.approx(exact, abs=0.01)
 
 
 def test_every_registered_loss_has_its_gradient() -> None:
-    losses = pytest.importorskip("layerscope.engine.losses")
-    assert set(losses.LOSSES) <= set(LOSS_THEORY)
+    assert all(loss.theory is not None for loss in LOSSES.values())

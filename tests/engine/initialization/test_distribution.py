@@ -10,8 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from layerscope.engine.foundations.weight_distribution import intended
 from layerscope.engine.initialization import INITS
+
+
+def intended(name, n_in, n_out):
+    return INITS[name].intended(n_in, n_out)
+
 
 CONTINUOUS = [n for n in INITS if intended(n, 300, 200).density is not None]
 
