@@ -25,7 +25,7 @@ FIND_PYTHON = for python in $(PYTHON) python3.13 python3.12 python3.11 python3; 
 	echo "Python 3.11, 3.12 or 3.13 was not found; install one or set PYTHON=/path/to/python." >&2; \
 	exit 1; fi
 
-.PHONY: help setup serve test test-fast test-js test-browser check bench shots lock assets clean
+.PHONY: help setup serve test test-fast test-js test-browser check imports hooks bench shots lock assets clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,10 +50,16 @@ check: setup ## Lint, format, types, imports, scripts, Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	cd .make/names && ../../$(BIN)/lint-imports --config ../../pyproject.toml
+	$(MAKE) --no-print-directory imports
 	npm run --silent check
 	# the linter's grammar of HEALTHCHECK ends at the hyphen of --start-period
 	sed 's/--start-period=[0-9]*s //' Dockerfile | node_modules/.bin/dockerfilelint
+
+imports: setup
+	cd .make/names && ../../$(BIN)/lint-imports --config ../../pyproject.toml
+
+hooks: setup ## Check the files of every commit before it is made
+	$(BIN)/pre-commit install
 
 bench: setup .make/chromium ## All benchmarks, each as ratios
 	for file in benchmarks/*.py; do \

@@ -1,4 +1,7 @@
-"""Numbers as a person reads them; ``static/js/format.js`` writes the same, but rounds exact ties up."""
+"""Numbers as a person reads them.
+
+``static/js/format.js`` writes the same, but rounds exact ties up.
+"""
 
 from __future__ import annotations
 

