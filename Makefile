@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH_INDEX_URL ?=
 INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
 JOBS ?= 2
-export LAYERSCOPE_CHROMIUM ?= $(shell command -v chromium)
+export CHROMIUM ?= $(shell command -v chromium)
 
 FIND_PYTHON = for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
 	if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \

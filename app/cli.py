@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from typing import Annotated, Any, Literal, NoReturn
 
 import orjson
 import structlog
 import typer
-import uvicorn
 from pydantic import ValidationError
 from rich.console import Console
 
 from layerscope.app.caching import version
-from layerscope.app.compute import Compute
 from layerscope.app.logs import configure
-from layerscope.app.settings import Settings
+from layerscope.app.settings import Settings, unknown_variables
 from layerscope.app.streams import complete
 from layerscope.app.terminal import show
 from layerscope.engine.basis.cancellation import never
@@ -40,15 +39,6 @@ application = typer.Typer(
 )
 
 
-class Server(uvicorn.Server):
-    """Uvicorn, but computations are stopped before it waits for their connections to end."""
-
-    async def shutdown(self, sockets: Any = None) -> None:
-        compute: Compute = self.config.app.state.compute  # type: ignore[union-attr]
-        compute.close()
-        await super().shutdown(sockets)
-
-
 @application.callback(invoke_without_command=True)
 def _top(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -67,26 +57,21 @@ def serve(
     given = {"host": host, "port": port}
     settings = _settings(**{k: v for k, v in given.items() if v is not None})
     configure(settings.log_level, settings.log_format)
-    from layerscope.app.main import create_app  # after the log is set up: it compiles and may warn
+    from layerscope.app import server  # after the log is set up
 
-    structlog.stdlib.get_logger("layerscope").info(
-        "starting", version=version(), data_dir=str(settings.data_dir.resolve())
-    )
-    config = uvicorn.Config(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,  # our own has more in it
-        server_header=False,
-        timeout_graceful_shutdown=settings.shutdown_seconds,
-    )
-    server = Server(config)
     try:
-        server.run()
+        listener = server.listen(settings)
+    except server.CannotListen as error:
+        _refuse([str(error)], code=1)
+    url = server.address(listener)
+    structlog.stdlib.get_logger("layerscope").info(
+        "starting", version=version(), address=url, data_dir=str(settings.data_dir.resolve())
+    )
+    try:
+        started = server.serve(settings, listener)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    if not server.started:
+    if not started:
         raise typer.Exit(1)
 
 
@@ -143,6 +128,8 @@ def _experiment(parameters: dict[str, str | bool | None], settings: Settings) ->
 
 
 def _settings(**given: Any) -> Settings:
+    if unknown := unknown_variables(os.environ):
+        _refuse(unknown)
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -152,10 +139,10 @@ def _settings(**given: Any) -> Settings:
         )
 
 
-def _refuse(lines: Any) -> NoReturn:
+def _refuse(lines: Any, code: int = BAD_USAGE) -> NoReturn:
     for line in lines:
         typer.echo(line, err=True)
-    raise typer.Exit(BAD_USAGE)
+    raise typer.Exit(code)
 
 
 def _flag(field: str) -> str:

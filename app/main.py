@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -20,6 +21,7 @@ from layerscope.app.compute import ClientGone, Compute
 from layerscope.app.errors import install
 from layerscope.app.logs import AccessLog
 from layerscope.app.security import BodyLimit, Security
+from layerscope.app.sending import Sending, SendingLimit
 from layerscope.app.settings import Settings
 from layerscope.app.streams import complete
 from layerscope.engine.analyses.phase_diagram import phase_diagram
@@ -53,6 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings: by default those of the environment.
     """
     settings = settings or Settings()
+    sending = Sending(settings.max_sending_bytes)
     app = FastAPI(
         title="Layerscope",
         summary="A deep network's signal and gradient, layer by layer",
@@ -68,6 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Middleware(AccessLog),
             Middleware(Security, settings=settings),
             Middleware(BodyLimit, most_bytes=settings.max_body_bytes),
+            Middleware(SendingLimit, sending=sending),
             Middleware(
                 GZipMiddleware,
                 minimum_size=1024,
@@ -78,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ],
     )
     app.state.settings = settings
+    app.state.sending = sending
     app.state.compute = Compute(
         settings.max_concurrent,
         settings.max_waiting,
@@ -94,9 +99,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     warming = asyncio.create_task(_warm_up(app))
-    yield
+    yield {"stop": app.state.compute.close}  # for layerscope.app.connections
     app.state.compute.close()
     await warming
     await asyncio.to_thread(app.state.compute.join)

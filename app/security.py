@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from layerscope.app.errors import Problem
 from layerscope.app.settings import Settings
 
-__all__ = ["BodyLimit", "Security", "content_security_policy"]
+__all__ = ["BodyLimit", "Security", "content_security_policy", "security_headers"]
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -47,6 +47,11 @@ def content_security_policy(nonce: str) -> str:
     )
 
 
+def security_headers(nonce: str) -> dict[str, str]:
+    """The headers of every answer; ``nonce`` as for ``content_security_policy``."""
+    return {**HEADERS, "Content-Security-Policy": content_security_policy(nonce)}
+
+
 class Security:
     """Refuses foreign host names, gives each request a nonce and each response its headers.
 
@@ -69,11 +74,10 @@ class Security:
         async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
                 # A 304 would put a new nonce on an old page.
-                if message["status"] != 304:
-                    headers.setdefault("Content-Security-Policy", content_security_policy(nonce))
+                always = HEADERS if message["status"] == 304 else security_headers(nonce)
+                for name, value in always.items():
+                    headers.setdefault(name, value)
             elif head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-__all__ = ["Settings", "settings_table"]
+__all__ = ["Settings", "settings_table", "unknown_variables"]
 
+LONGEST_NAME = 100
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -25,7 +28,7 @@ class Settings(BaseSettings):
     9000
     """
 
-    model_config = SettingsConfigDict(env_prefix="LAYERSCOPE_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="LAYERSCOPE_", frozen=True, allow_inf_nan=False)
 
     host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` opens it to all.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 takes any free one.")
@@ -69,6 +72,36 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(
         65536, ge=1, description="Largest request body, in bytes; larger ones get 413."
+    )
+    max_header_bytes: int = Field(
+        32768, ge=1024, description="Largest header of a request, in bytes; larger ones get 431."
+    )
+    header_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="How long a request's header may take, from the connection or the request's "
+        "first byte, in seconds; then 408.",
+    )
+    body_seconds: float = Field(
+        30.0, gt=0, description="How long a request's body may take, in seconds; then 408."
+    )
+    idle_seconds: float = Field(
+        5.0, gt=0, description="How long a connection is kept open between requests, in seconds."
+    )
+    write_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="How long a client may take no byte of what is sent to it, in seconds; then "
+        "its connection is cut.",
+    )
+    max_connections: int = Field(
+        1000, ge=1, description="Connections open at once; further ones get 503."
+    )
+    max_sending_bytes: int = Field(
+        256 * 2**20,
+        ge=1,
+        description="Bytes of large answers that may be on their way to clients at once; further "
+        "ones get 503. One answer alone may be larger.",
     )
     cache_seconds: int = Field(
         60,
@@ -117,6 +150,22 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each ``LAYERSCOPE_…`` variable that is no setting: a misspelt one is lost.
+
+    >>> unknown_variables({"LAYERSCOPE_MAX_FLOP": "1e9"})
+    ['LAYERSCOPE_MAX_FLOP is no setting; did you mean LAYERSCOPE_MAX_FLOPS?']
+    """
+    known = [f"LAYERSCOPE_{name.upper()}" for name in Settings.model_fields]
+    sentences = []
+    for name in sorted(environment):
+        if name.startswith("LAYERSCOPE_") and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else "; docs/settings.md lists them."
+            sentences.append(f"{name[:LONGEST_NAME]} is no setting{hint}")
+    return sentences
 
 
 def settings_table() -> str:

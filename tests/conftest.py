@@ -21,8 +21,8 @@ import uvicorn
 from fastapi import FastAPI
 from hypothesis import settings as hypothesis_settings
 
-from layerscope.app.cli import Server
 from layerscope.app.compute import Compute
+from layerscope.app.connections import protocol
 from layerscope.app.logs import configure
 from layerscope.app.main import create_app
 from layerscope.app.settings import Settings
@@ -60,11 +60,13 @@ def running_server(**settings: Any) -> Iterator[RunningServer]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    app = create_app(Settings(port=port, **settings))
+    chosen = Settings(port=port, **settings)
+    app = create_app(chosen)
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5
-    )
-    server = Server(config)
+        app, http=protocol(chosen), ws="none", log_config=None, access_log=False,
+        server_header=False, timeout_graceful_shutdown=5,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     url = f"http://127.0.0.1:{port}"

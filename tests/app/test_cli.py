@@ -7,6 +7,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 
@@ -94,6 +95,28 @@ def test_bad_settings_are_named(layerscope):
     assert done.exit_code == 2
     assert "LAYERSCOPE_PORT" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_setting_is_named(layerscope):
+    for command in ("serve", "run"):
+        done = layerscope(command, LAYERSCOPE_MAX_FLOP="1")
+        assert done.exit_code == 2
+        assert (
+            "LAYERSCOPE_MAX_FLOP is no setting; did you mean LAYERSCOPE_MAX_FLOPS?" in done.stderr
+        )
+
+
+def test_an_address_that_cannot_be_had_is_said_before_anything_is_compiled(layerscope, monkeypatch):
+    monkeypatch.setattr("layerscope.app.server.serve", lambda *_: pytest.fail("went on"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = layerscope("serve", "--port", str(port))
+    assert done.exit_code == 1
+    assert f"Cannot listen on 127.0.0.1:{port}: Address already in use." in done.stderr
+    assert "starting" not in done.stderr
+    done = layerscope("serve", "--host", "no.such.name.invalid")
+    assert done.exit_code == 1
+    assert "Cannot listen on no.such.name.invalid:8000: " in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,8 @@ def test_they_come_from_the_environment(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "value"),
     [("PORT", "70000"), ("PORT", "x"), ("MAX_FLOPS", "0"), ("LOG_FORMAT", "xml"),
-     ("MAX_CONCURRENT", "0"), ("MAX_BYTES", "-1")],
+     ("MAX_CONCURRENT", "0"), ("MAX_BYTES", "-1"), ("MAX_FLOPS", "inf"), ("MAX_FLOPS", "nan"),
+     ("CHECK_MAX_FLOPS", "inf"), ("WRITE_SECONDS", "nan"), ("MAX_HEADER_BYTES", "10")],
 )  # fmt: skip
 def test_bad_ones_are_named(monkeypatch, name, value):
     monkeypatch.setenv(f"LAYERSCOPE_{name}", value)

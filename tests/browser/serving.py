@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 __all__ = ["TOP", "chromium", "serving", "until"]
 
 TOP = Path(__file__).resolve().parents[2]
-CHROMIUM = os.environ.get("LAYERSCOPE_CHROMIUM", "/usr/bin/chromium")
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 PATIENCE_SECONDS = 120  # the first start compiles the statistics' kernel
 
 
