@@ -15,8 +15,8 @@ from rich.console import Console
 
 from layerscope.app.caching import version
 from layerscope.app.logs import configure
+from layerscope.app.results import complete
 from layerscope.app.settings import Settings, unknown_variables
-from layerscope.app.streams import complete
 from layerscope.app.terminal import show
 from layerscope.engine.basis.cancellation import never
 from layerscope.engine.diagnosis import SEVERITIES

@@ -20,10 +20,10 @@ from layerscope.app.caching import version
 from layerscope.app.compute import ClientGone, Compute
 from layerscope.app.errors import install
 from layerscope.app.logs import AccessLog
+from layerscope.app.results import complete
 from layerscope.app.security import BodyLimit, Security
 from layerscope.app.sending import Sending, SendingLimit
 from layerscope.app.settings import Settings
-from layerscope.app.streams import complete
 from layerscope.engine.analyses.phase_diagram import phase_diagram
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.experiment.specification import Experiment

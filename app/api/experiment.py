@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,9 +19,11 @@ from layerscope.app.api.parameters import (
     openapi_parameters,
 )
 from layerscope.app.api.responses import bodiless, described, problems
+from layerscope.app.batches import Batches
 from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.compute import while_connected
-from layerscope.app.streams import EventStream, complete
+from layerscope.app.results import GROUPED, complete, patient, result_events
+from layerscope.app.streams import EventStream
 from layerscope.engine.execution.script import as_pytorch
 from layerscope.engine.experiment.presets import PRESETS
 from layerscope.engine.experiment.specification import Experiment
@@ -88,7 +91,7 @@ async def get_experiment(
     headers = cached(tag, settings.cache_seconds)
     if request.state.head:
         return bodiless("application/json", headers)
-    work = compute.run(lambda stop: complete(experiment, settings.check_max_flops, stop))
+    work = compute.run(partial(complete, experiment, settings.check_max_flops))
     body = await while_connected(request, work)
     return Response(body, media_type="application/json", headers=headers)
 
@@ -104,7 +107,7 @@ async def post_experiment(
     request: Request, experiment: FromBody, settings: Configured, compute: Computing
 ) -> Response:
     """The same numbers as the `GET` with the same parameters."""
-    work = compute.run(lambda stop: complete(experiment, settings.check_max_flops, stop))
+    work = compute.run(partial(complete, experiment, settings.check_max_flops))
     body = await while_connected(request, work)
     link = f"/api/v1/experiment?{urlencode(experiment.to_query())}"
     headers = {"Cache-Control": "no-store", "Content-Location": link}
@@ -132,9 +135,10 @@ async def stream_experiment(
         return Response(status_code=204)
     if request.state.head:
         return bodiless("text/event-stream", {"Cache-Control": "no-store"})
-    place = await while_connected(request, compute.take())
-    limit = settings.check_max_flops
-    return EventStream(experiment, place, check_max_flops=limit, last_id=last_id)
+    work = partial(result_events, experiment, settings.check_max_flops)
+    running = Batches(compute, work, patient=patient)
+    await while_connected(request, running.started())
+    return EventStream(running, grouped=GROUPED, last_id=last_id)
 
 
 @router.get(

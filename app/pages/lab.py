@@ -12,10 +12,9 @@ from urllib.parse import parse_qsl
 
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI, Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import HTMLResponse, Response
 
-from layerscope.app.compute import Compute, Place, while_connected
+from layerscope.app.compute import Compute, while_connected
 from layerscope.app.errors import Problem
 from layerscope.app.figures import lab_figures
 from layerscope.app.pages.controls import Control, controls
@@ -26,6 +25,7 @@ from layerscope.app.pages.remedies import Remedies, fix_link
 from layerscope.app.pages.render import Page, render, stream
 from layerscope.app.pages.running import FLUSH, Row, Running, flushed
 from layerscope.app.settings import Settings
+from layerscope.app.streams import GrowingResponse
 from layerscope.engine.execution.cost import Limits, OverLimit, check_limits
 from layerscope.engine.experiment.specification import Experiment, InvalidExperiment
 
@@ -117,8 +117,9 @@ async def lab(request: Request) -> Response:
         check_limits(experiment, Limits(int(settings.max_flops), settings.max_bytes))
         if request.state.head:
             return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
-        await anyio.to_thread.run_sync(sketches)  # before a place is taken, not while others wait
-        place = await while_connected(request, compute.take())
+        await anyio.to_thread.run_sync(sketches)  # before a slot is taken, not while others wait
+        running = Running(experiment, compute)
+        await while_connected(request, running.batches.started())
     except InvalidExperiment as error:
         return await _refused(request, pairs, error.errors, 422)
     except OverLimit as error:
@@ -126,9 +127,9 @@ async def lab(request: Request) -> Response:
     except Problem as problem:
         return await _refused(request, pairs, [_general(problem)], problem.status)
     try:
-        return _accepted(request, pairs, experiment, place)
-    except BaseException:  # the page could not be begun: nothing else would give the place back
-        place.leave()
+        return _accepted(request, pairs, running)
+    except BaseException:  # the page could not be begun: nothing else would stop the experiment
+        running.batches.stop()
         raise
 
 
@@ -141,9 +142,9 @@ Ends = tuple[
 
 
 def _accepted(
-    request: Request, pairs: Sequence[tuple[str, str]], experiment: Experiment, place: Place
-) -> StreamingResponse:
-    running = Running(experiment, place)
+    request: Request, pairs: Sequence[tuple[str, str]], running: Running
+) -> GrowingResponse:
+    experiment = running.experiment
     known: dict[str, Any] = {}
 
     async def ended() -> Outcome:
@@ -171,7 +172,7 @@ def _accepted(
     page = _page(
         pairs, experiment, {}, running.rows(), (ended, remedies, lambda: known or None), FLUSH
     )
-    return _RunningResponse(flushed(stream(request, TEMPLATE, page)), place)
+    return GrowingResponse(flushed(stream(request, TEMPLATE, page)), running.batches)
 
 
 async def _refused(
@@ -242,20 +243,3 @@ def _pairs(request: Request) -> list[tuple[str, str]]:
     if len(parts) > MOST_PARAMETERS:
         pairs.append(("query", f"more than {MOST_PARAMETERS} parameters"))
     return pairs
-
-
-class _RunningResponse(StreamingResponse):
-    """A page that is written while its experiment runs; a closed connection stops both."""
-
-    def __init__(self, pieces: AsyncIterator[bytes], place: Place) -> None:
-        headers = {"Cache-Control": "private, no-cache", "X-Accel-Buffering": "no"}
-        super().__init__(pieces, media_type="text/html", headers=headers)
-        self._place = place
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            # Whatever ended the response; a generator's own ``finally`` may come much later.
-            self._place.stop()
-            self._place.leave()

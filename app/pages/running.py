@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 
-from layerscope.app.compute import Place
+from layerscope.app.batches import Batches
+from layerscope.app.compute import Compute
 from layerscope.app.figures import Cell, cell
-from layerscope.engine.basis.cancellation import Stopped
+from layerscope.engine.basis.cancellation import ShouldStop, Stopped
 from layerscope.engine.diagnosis.run import Backward, Event, FixEvent, Forward, Start, Summary, run
 from layerscope.engine.execution.records import LayerRecord
 from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["FLUSH", "Row", "Running", "flushed"]
-
 FLUSH = "\0"
 """Where the page so far must reach the browser: a character that no page may contain."""
 FRAME_SECONDS = 0.016
@@ -38,25 +39,31 @@ class Row:
     cells: AsyncIterator[Cell | None]
 
 
-class Running:
-    """Runs ``experiment`` in a thread as soon as its first row is read."""
+def _events(experiment: Experiment, should_stop: ShouldStop) -> Iterator[Event]:
+    return run(experiment, should_stop=should_stop)
 
-    def __init__(self, experiment: Experiment, place: Place) -> None:
+
+def _patient(event: Event) -> bool:
+    return isinstance(event, Forward | Backward)
+
+
+class Running:
+    """An experiment that has begun; its events are read in the order of the page's parts."""
+
+    def __init__(self, experiment: Experiment, compute: Compute) -> None:
         self.experiment = experiment
-        self._place = place
-        self._loop = asyncio.get_running_loop()
+        self.batches = Batches(compute, partial(_events, experiment), patient=_patient)
         self._events: deque[Event] = deque()
-        self._some = asyncio.Event()
-        self._finished = False
         self._records: dict[int, LayerRecord] = {}
         self._ends: set[int] = set()
         self._last = 0
         self._summary: Summary | None = None
         self._fixes: list[FixEvent] = []
+        self.finished = False
+        """Whether nothing more comes."""
 
     async def rows(self) -> AsyncIterator[Row]:
         """The activations, first to last, then the gradients, last to first."""
-        self._place.start(self._compute)
         yield Row("activations", "activations →", self._cells(Forward, "activation"))
         yield Row("gradients", "← gradients", self._cells(Backward, "gradient"))
         while self._summary is None and await self._next() is not None:
@@ -82,11 +89,6 @@ class Running:
                     pass
         return [fix.to_dict() for fix in self._fixes]
 
-    @property
-    def finished(self) -> bool:
-        """Whether nothing more comes."""
-        return self._finished and not self._events
-
     async def _cells(
         self, kind: type[Forward] | type[Backward], tensor: str
     ) -> AsyncIterator[Cell | None]:
@@ -105,12 +107,10 @@ class Running:
                 return
 
     async def _next(self) -> Event | None:
-        while not self._events:
-            if self._finished:
-                return None
-            self._some.clear()
-            if not self._events and not self._finished:
-                await self._some.wait()
+        if not self._events:
+            self._events.extend(await self._batch())
+        if not self._events:
+            return None
         event = self._events.popleft()
         if isinstance(event, Start):
             self._last = len(event.layers) - 1
@@ -123,20 +123,16 @@ class Running:
             self._fixes.append(event)
         return event
 
-    def _compute(self) -> None:
-        """Runs in the thread."""
+    async def _batch(self) -> list[Event]:
+        """What came since; nothing when the experiment is through, or was cut short."""
         try:
-            for event in run(self.experiment, should_stop=self._place.stopped):
-                self._events.append(event)
-                if not self._some.is_set():
-                    self._loop.call_soon_threadsafe(self._some.set)
-        except Stopped:
+            return await anext(self.batches)
+        except (StopAsyncIteration, Stopped):
             pass
         except Exception:
             log.exception("page failed", experiment=self.experiment.to_query())
-        finally:
-            self._finished = True
-            self._loop.call_soon_threadsafe(self._some.set)
+        self.finished = True
+        return []
 
 
 async def flushed(pieces: AsyncIterator[str]) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""Clients that leave at any moment: every place comes back, and the next client is served."""
+"""Clients that leave at any moment: every slot comes back, and the next client is served."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
-
-from layerscope.app.foundations.live import track_of
 
 SLOW = "depth=300&width=512&batch=400&seed="
 """Seconds of work, of which nobody sees the end."""
@@ -162,13 +160,13 @@ async def storm(port: int, seed: int) -> int:
 
 
 @pytest.mark.parametrize("seed", [0])
-def test_every_place_comes_back(serve, until, caplog, seed):
+def test_every_slot_comes_back(serve, until, caplog, seed):
     with serve(max_concurrent=2) as server:
-        compute, track = server.compute, track_of(server.app)
+        compute = server.compute
         with caplog.at_level(logging.ERROR):
             assert asyncio.run(storm(httpx.URL(server.url).port, seed)) >= REQUESTS // 2
             until(lambda: (compute.active, compute.waiting) == (0, 0))
-            until(lambda: not track.busy and track.waiting == 0)
+            until(lambda: not compute.lane.busy and compute.lane.waiting == 0)
         began = time.perf_counter()
         answer = server.client.get("/api/v1/experiment", params={"depth": 3, "seed": seed})
         assert answer.status_code == 200
@@ -206,31 +204,31 @@ BODILESS = tuple(target for target in COMPUTED if target not in ASKED)
 
 @contextlib.contextmanager
 def occupied(server, until):
-    """The server's one place, taken until the block ends."""
+    """The server's one slot, taken until the block ends."""
     server.client.get("/api/v1/experiment", params={"depth": 1})  # the first request makes it known
     until(lambda: server.compute.active == 0)
     loop = server.compute._loop
-    place = asyncio.run_coroutine_threadsafe(server.compute.take(), loop).result()
+    slot = asyncio.run_coroutine_threadsafe(server.compute.take(), loop).result()
     try:
-        yield place
+        yield slot
     finally:
-        loop.call_soon_threadsafe(place.leave)
+        loop.call_soon_threadsafe(slot.leave)
         until(lambda: server.compute.active == 0)
 
 
 def test_who_leaves_the_queue_holds_up_nobody(serve, until):
     """A slider that is dragged over a page asks again and again, and waits for the last alone."""
-    with serve(max_concurrent=1, max_waiting=1) as server, occupied(server, until) as place:
+    with serve(max_concurrent=1, max_waiting=1) as server, occupied(server, until) as slot:
         port = httpx.URL(server.url).port
         for target in COMPUTED:
             with socket.create_connection(("127.0.0.1", port)) as gone:
                 gone.sendall(request("GET", target))
                 until(lambda: server.compute.waiting == 1)
             until(lambda: server.compute.waiting == 0, 5)
-        assert server.compute._places == {place}
+        assert server.compute._slots == {slot}
 
 
-def test_a_page_that_cannot_be_written_gives_its_place_back(serve, monkeypatch):
+def test_a_page_that_cannot_be_written_gives_its_slot_back(serve, until, monkeypatch):
     def unwritable(*_):
         raise RuntimeError("a template with a mistake in it")
 
@@ -238,10 +236,10 @@ def test_a_page_that_cannot_be_written_gives_its_place_back(serve, monkeypatch):
         monkeypatch.setattr("layerscope.app.pages.lab.stream", unwritable)
         for _ in range(2):
             assert server.client.get("/", params={"depth": 1}).status_code == 500
-        assert server.compute.active == 0
+        until(lambda: server.compute.active == 0)
 
 
-def test_head_takes_no_place(serve, until):
+def test_head_takes_no_slot(serve, until):
     with serve(max_concurrent=1, max_waiting=0) as server, occupied(server, until):
         for target in BODILESS:
             assert server.client.head(target).status_code == 200, target

@@ -1,4 +1,4 @@
-"""Places for computations: who gets one, who waits, and when it is free again."""
+"""Slots for computations: who gets one, who waits, and when it is free again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def entered(gate):
     await asyncio.to_thread(gate.entered.wait, 20)
 
 
-def test_a_place_is_free_when_its_thread_is_done_not_when_it_was_asked_to_stop():
+def test_a_slot_is_free_when_its_thread_is_done_not_when_it_was_asked_to_stop():
     async def scenario():
         compute, gate = Compute(1, 5, 20), Gate()
         running = asyncio.ensure_future(compute.run(gate.work))
@@ -49,9 +49,9 @@ def test_a_place_is_free_when_its_thread_is_done_not_when_it_was_asked_to_stop()
         await turns()
         assert not waiting.done()
         gate.open.set()
-        place = await waiting
+        slot = await waiting
         assert compute.active == 1
-        place.leave()
+        slot.leave()
         assert compute.active == 0
 
     asyncio.run(scenario())
@@ -103,32 +103,32 @@ def test_first_come_first_served_and_a_bounded_queue():
 def test_waiting_ends_after_its_time():
     async def scenario():
         compute = Compute(1, 2, 0.05)
-        place = await compute.take()
+        slot = await compute.take()
         with pytest.raises(Problem, match=r"0\.05 s"):
             await compute.take()
         assert compute.waiting == 0
-        place.leave()
+        slot.leave()
         assert compute.active == 0
 
     asyncio.run(scenario())
 
 
-def test_who_stops_waiting_takes_no_place():
+def test_who_stops_waiting_takes_no_slot():
     async def scenario():
         compute = Compute(1, 2, 20)
-        place = await compute.take()
+        slot = await compute.take()
         given_up, patient = (asyncio.ensure_future(compute.take()) for _ in range(2))
         await turns()
         given_up.cancel()
         await turns()
-        place.leave()
+        slot.leave()
         (await patient).leave()
         assert compute.active == 0
 
-        place = await compute.take()
+        slot = await compute.take()
         late = asyncio.ensure_future(compute.take())
         await turns()
-        place.leave()  # hands the place over ...
+        slot.leave()  # hands the slot over ...
         late.cancel()  # ... to somebody who is just leaving
         await turns()
         assert late.cancelled()
@@ -137,14 +137,14 @@ def test_who_stops_waiting_takes_no_place():
     asyncio.run(scenario())
 
 
-def test_a_place_that_gets_no_thread_is_free_again():
+def test_a_slot_that_gets_no_thread_is_free_again():
     async def scenario():
         compute = Compute(1, 0, 1)
-        place = await compute.take()
+        slot = await compute.take()
         compute.join()
         with pytest.raises(RuntimeError, match="shutdown"):
-            place.start(lambda: None)
-        place.leave()
+            slot.start(lambda _: None)
+        slot.leave()
         assert compute.active == 0
 
     asyncio.run(scenario())
@@ -160,7 +160,7 @@ def test_torch_uses_as_many_threads_as_set_and_only_there():
     assert torch.get_num_threads() == before
 
 
-def test_errors_of_the_work_reach_the_caller_and_free_the_place():
+def test_errors_of_the_work_reach_the_caller_and_free_the_slot():
     async def scenario():
         compute = Compute(1, 0, 1)
         with pytest.raises(ZeroDivisionError):

@@ -146,11 +146,11 @@ def test_closing_the_connection_stops_the_computation(serve, until):
             received = events(response.iter_lines())  # kept: httpx closes what nobody holds
             assert next(received)[0] == "start"
             assert server.compute.active == 1
-            (place,) = server.compute._places
-            assert not place.stopped()
+            (slot,) = server.compute._slots
+            assert not slot.stopped()
         left = time.perf_counter()
         until(lambda: server.compute.active == 0)
-        assert place.stopped()
+        assert slot.stopped()
         assert time.perf_counter() - left < 1
 
 
@@ -169,7 +169,7 @@ def test_a_stream_that_fails_says_so_and_ends(serve, monkeypatch):
         yield
 
     with serve(warm_up=False) as server:
-        monkeypatch.setattr("layerscope.app.streams.run", fails)
+        monkeypatch.setattr("layerscope.app.results.run", fails)
         ((name, problem, _),) = collect(server, depth=1)
     assert name == "problem"
     assert problem["status"] == 500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,12 +13,13 @@ from starlette.responses import Response
 from layerscope.app.api.foundations.questions import openapi_fields
 from layerscope.app.api.parameters import Computing
 from layerscope.app.api.responses import bodiless, described, problems
+from layerscope.app.batches import Batches
 from layerscope.app.compute import while_connected
 from layerscope.app.errors import invalid
 from layerscope.app.foundations import Question, Refused
-from layerscope.app.foundations.live import Live, follow, track_of
 from layerscope.app.foundations.matmul import MATMUL, race_events, scaling_events
 from layerscope.app.foundations.schemes import SCHEMES, experiment_of
+from layerscope.app.streams import EventStream, Wire, encoded
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.foundations.schemes import schemes
 from layerscope.engine.foundations.tensor_view import Record
@@ -48,14 +50,8 @@ def _values(question: Question, request: Request) -> Mapping[str, Any]:
     return reading.values
 
 
-def _wire(
-    events: Events, values: Mapping[str, Any]
-) -> Callable[[ShouldStop], Iterator[tuple[str, str]]]:
-    def work(should_stop: ShouldStop) -> Iterator[tuple[str, str]]:
-        for event in events(values, should_stop):
-            yield event.event, orjson.dumps(event.to_dict()).decode()
-
-    return work
+def _encoded(events: Events, values: Mapping[str, Any], should_stop: ShouldStop) -> Iterator[Wire]:
+    return map(encoded, events(values, should_stop))
 
 
 def _whole(found: list[Record]) -> dict[str, Any]:
@@ -65,7 +61,7 @@ def _whole(found: list[Record]) -> dict[str, Any]:
 
 
 def _add(path: str, question: Question, events: Events, summary: str, text: str) -> None:
-    """``path/stream``: one event after the other, on the track where one races at a time."""
+    """``path/stream``: one event after the other, on the lane where one races at a time."""
     alone = question is MATMUL
 
     @router.get(
@@ -84,10 +80,10 @@ def _add(path: str, question: Question, events: Events, summary: str, text: str)
         values = _values(question, request)
         if request.state.head:
             return bodiless("text/event-stream", NO_STORE)
-        track = track_of(request.app) if alone else None
-        if track is not None:
-            track.admit()
-        return Live(compute, _wire(events, values), track)
+        lane = compute.lane if alone else None
+        if lane is not None:
+            lane.admit()
+        return EventStream(Batches(compute, partial(_encoded, events, values), lane=lane))
 
 
 def _add_whole(path: str, events: Events, between: str, summary: str, example: Any) -> None:
@@ -109,17 +105,10 @@ def _add_whole(path: str, events: Events, between: str, summary: str, example: A
         values = _values(MATMUL, request)
         if request.state.head:
             return bodiless("application/json", NO_STORE)
-        track = track_of(request.app)
-        track.admit()
-
-        async def everything() -> list[Any]:
-            running = follow(compute, lambda stop: events(values, stop), track)
-            try:
-                return [event async for event in running]
-            finally:
-                await running.aclose()
-
-        found = await while_connected(request, everything())
+        compute.lane.admit()
+        found = await while_connected(
+            request, compute.run(lambda stop: list(events(values, stop)), compute.lane)
+        )
         kept = [e for e in found if e.event == between or e is found[0] or e is found[-1]]
         body = orjson.dumps(_whole(kept))
         return Response(body, media_type="application/json", headers=NO_STORE)

@@ -9,11 +9,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
-from layerscope.app.compute import while_connected
+from layerscope.app.compute import Compute, while_connected
 from layerscope.app.errors import Problem, field_error
 from layerscope.app.figures.matmul import matmul_figures
 from layerscope.app.foundations import Reading, Refused
-from layerscope.app.foundations.live import follow, track_of
 from layerscope.app.foundations.matmul import MATMUL, race_events
 from layerscope.app.pages.foundations.step import Step, answered, step_page
 from layerscope.engine.foundations.matmul import (
@@ -83,19 +82,11 @@ async def show(request: Request) -> Response:
 
 
 async def _raced(request: Request, reading: Reading) -> dict[str, Mapping[str, Any]]:
-    track = track_of(request.app)
-    track.admit()
-
-    async def everything() -> dict[str, Mapping[str, Any]]:
-        running = follow(
-            request.app.state.compute, lambda stop: race_events(reading.values, stop), track
-        )
-        try:
-            return {e.variant: e.to_dict() async for e in running if isinstance(e, RaceResult)}
-        finally:
-            await running.aclose()
-
-    return await while_connected(request, everything())
+    compute: Compute = request.app.state.compute
+    compute.lane.admit()
+    work = compute.run(lambda stop: list(race_events(reading.values, stop)), compute.lane)
+    raced = await while_connected(request, work)
+    return {event.variant: event.to_dict() for event in raced if isinstance(event, RaceResult)}
 
 
 def _view(reading: Reading, results: Mapping[str, Mapping[str, Any]]) -> View:

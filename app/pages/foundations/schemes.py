@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import HTMLResponse, Response
 
+from layerscope.app.batches import Batches
 from layerscope.app.compute import while_connected
 from layerscope.app.errors import Problem, field_error, invalid
 from layerscope.app.figures.schemes import Panel, panel
 from layerscope.app.foundations import Reading, Refused
-from layerscope.app.foundations.live import Live, follow
 from layerscope.app.foundations.query import FieldError
 from layerscope.app.foundations.schemes import SCHEMES, experiment_of
-from layerscope.app.pages.foundations.step import Step, StepPage, answered, step_page
+from layerscope.app.pages.foundations.step import Step, answered, step_page
 from layerscope.app.pages.render import stream
 from layerscope.app.pages.running import FLUSH, flushed
+from layerscope.app.streams import EventStream, GrowingResponse, Wire
 from layerscope.app.templating import templates
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped
 from layerscope.engine.experiment.specification import Experiment
@@ -82,19 +84,20 @@ async def show(request: Request) -> Response:
         return await answered(request, page, 422)
     if request.state.head:
         return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
-    work = follow(request.app.state.compute, lambda stop: _results(experiment, stop))
+    running = Batches(request.app.state.compute, partial(_results, experiment))
     try:
-        first = await while_connected(request, _next(work))
+        await while_connected(request, running.started())
     except Problem as busy:
         page = step_page(request, "schemes", SCHEMES, reading, [field_error("", str(busy))])
         return await answered(request, page, busy.status)
     try:
         holding: list[str] = []
-        view = View(_panels(holding, first, work, experiment), holding)
+        view = View(_panels(holding, running, experiment), holding)
         page = step_page(request, "schemes", SCHEMES, reading, (), experiment, view)
-        return _Growing(request, page, work)
+        pieces = flushed(stream(request, TEMPLATE, page))
+        return GrowingResponse(pieces, running, headers={"Vary": "HX-Request"})
     except BaseException:  # the page could not be begun: nothing else would stop the work
-        await work.aclose()
+        running.stop()
         raise
 
 
@@ -106,18 +109,17 @@ async def panels(request: Request) -> Response:
         experiment = _accepted(reading)
     except Refused as refused:
         raise invalid(refused.errors) from None
+    return EventStream(Batches(request.app.state.compute, partial(_written, experiment)))
 
-    def work(should_stop: ShouldStop) -> Iterator[tuple[str, str]]:
-        template = templates.env.get_template(PARTIAL)
-        holding = []
-        for result in _results(experiment, should_stop):
-            holding += [result.name] if result.outcome == "holds" else []
-            drawn = panel(result, experiment.depth)
-            query = _lab(experiment, drawn)
-            yield "scheme", template.render(scheme=drawn, lab=query)
-        yield "holding", _summary(holding)
 
-    return Live(request.app.state.compute, work)
+def _written(experiment: Experiment, should_stop: ShouldStop) -> Iterator[Wire]:
+    template = templates.env.get_template(PARTIAL)
+    holding = []
+    for result in _results(experiment, should_stop):
+        holding += [result.name] if result.outcome == "holds" else []
+        drawn = panel(result, experiment.depth)
+        yield "scheme", template.render(scheme=drawn, lab=_lab(experiment, drawn))
+    yield "holding", _summary(holding)
 
 
 def _results(experiment: Experiment, should_stop: ShouldStop) -> Iterator[SchemeResult]:
@@ -126,52 +128,22 @@ def _results(experiment: Experiment, should_stop: ShouldStop) -> Iterator[Scheme
             yield event
 
 
-async def _next(work: AsyncIterator[SchemeResult]) -> SchemeResult:
-    try:
-        return await anext(work)
-    except StopAsyncIteration:
-        raise Stopped from None
-
-
 async def _panels(
-    holding: list[str],
-    first: SchemeResult,
-    rest: AsyncIterator[SchemeResult],
-    experiment: Experiment,
+    holding: list[str], running: Batches[SchemeResult], experiment: Experiment
 ) -> AsyncGenerator[tuple[Panel, str], None]:
-    result: SchemeResult | None = first
-    while result is not None:
-        if result.outcome == "holds":
-            holding.append(result.name)
-        drawn = panel(result, experiment.depth)
-        yield drawn, _lab(experiment, drawn)
-        result = await anext(rest, None)
+    with contextlib.suppress(Stopped):
+        async for batch in running:
+            for result in batch:
+                if result.outcome == "holds":
+                    holding.append(result.name)
+                drawn = panel(result, experiment.depth)
+                yield drawn, _lab(experiment, drawn)
 
 
 def _lab(experiment: Experiment, drawn: Panel) -> str:
     """The Lab's address for this specification with this scheme."""
     query = urlencode(experiment.model_copy(update=drawn.lab).to_query())
     return f"/?{query}" if query else "/"
-
-
-class _Growing(StreamingResponse):
-    """The page, sent as its panels come; a closed connection stops the computation."""
-
-    def __init__(
-        self, request: Request, page: StepPage, work: AsyncGenerator[SchemeResult, None]
-    ) -> None:
-        headers = {
-            "Cache-Control": "private, no-cache", "X-Accel-Buffering": "no", "Vary": "HX-Request",
-        }  # fmt: skip
-        pieces = flushed(stream(request, TEMPLATE, page))
-        super().__init__(pieces, media_type="text/html", headers=headers)
-        self._running = work
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._running.aclose()
 
 
 STEP = Step(

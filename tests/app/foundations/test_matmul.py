@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerscope.app.foundations.live import track_of
 from layerscope.engine.foundations.matmul import MATMULS, NOTES_TABLE
 
 API = "/api/v1/foundations/matmul"
@@ -88,30 +87,30 @@ def test_scaling_streams_points_and_fits(client: httpx.Client) -> None:
 def test_a_second_race_waits_for_the_first_and_a_closed_one_makes_room(
     server: Any, until: Any
 ) -> None:
-    track = track_of(server.app)
+    lane = server.compute.lane
     with httpx.Client(base_url=server.url, timeout=60) as other:
         with other.stream("GET", f"{API}/stream", params=SLOW) as first:
             received = events(first)
             assert next(received)[0] == "race_start"
-            assert track.busy
+            assert lane.busy
             second: list[list[tuple[str, Any]]] = []
             thread = threading.Thread(
                 target=lambda: second.append(stream(server.client, "/stream", **QUICK))
             )
             thread.start()
-            until(lambda: track.waiting == 1)
+            until(lambda: lane.waiting == 1)
         thread.join()  # the first one's connection is closed: the second ran
     (found,) = second
     assert found[0] == ("waiting", {"ahead": 1})
     assert found[-1][0] == "end"
-    until(lambda: not track.busy)
+    until(lambda: not lane.busy)
 
 
 def test_a_twin_nobody_waits_for_is_stopped(server: Any, until: Any) -> None:
-    track = track_of(server.app)
+    lane = server.compute.lane
     with pytest.raises(httpx.ReadTimeout):
         server.client.get(API, params=SLOW, timeout=0.5)
-    until(lambda: not track.busy, 5)
+    until(lambda: not lane.busy, 5)
 
 
 def test_head_runs_nothing(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,55 @@
+"""An experiment's result as JSON: the whole, or event by event with the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from layerscope.app.streams import Wire, encoded
+from layerscope.engine.analyses.autograd_check import compare_with_autograd
+from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.diagnosis.run import Summary, result, run
+from layerscope.engine.execution.cost import cost
+from layerscope.engine.experiment.specification import Experiment
+
+__all__ = ["GROUPED", "complete", "live_check", "patient", "result_events"]
+
+GROUPED = {"forward": "layers", "backward": "layers"}
+"""Events of which those that follow one another are sent as one."""
+
+
+def patient(event: Wire) -> bool:
+    """Whether an event may wait for the next batch: many of its name come, and end no wait."""
+    return event[0] in GROUPED or event[0] == "finding"
+
+
+def live_check(experiment: Experiment, max_flops: float, should_stop: ShouldStop) -> dict[str, Any]:
+    """The comparison with autograd, or why there is none: it costs more than ``max_flops``."""
+    flops = cost(experiment).flops
+    if flops > max_flops:
+        reason = (
+            f"not checked: {flops:.3g} operations are over this server's limit of {max_flops:.3g} "
+            "for a check"
+        )
+        return {"autograd_max_relative_error": None, "reason": reason}
+    return compare_with_autograd(experiment, should_stop=should_stop).to_dict()
+
+
+def complete(experiment: Experiment, check_max_flops: float, should_stop: ShouldStop) -> bytes:
+    """The whole result: the same numbers as the events carry."""
+    whole = result(experiment, check=False, should_stop=should_stop)
+    whole["check"] = live_check(experiment, check_max_flops, should_stop)
+    return orjson.dumps(whole)
+
+
+def result_events(
+    experiment: Experiment, check_max_flops: float, should_stop: ShouldStop
+) -> Iterator[Wire]:
+    """What happens, as it happens; a ``check`` comes before fixes are tried, which takes longer."""
+    for event in run(experiment, should_stop=should_stop):
+        yield encoded(event)
+        if isinstance(event, Summary):
+            check = live_check(experiment, check_max_flops, should_stop)
+            yield "check", orjson.dumps(check).decode()
