@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from layerscope.app.foundations.query import Field, FieldError, Question, whole
+from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.foundations.einsum.explanation import (
     EXAMPLES,
     EinsumError,
@@ -103,9 +104,12 @@ def _equation(text: str) -> str:
     return text
 
 
-def _answer(equation: str, shapes: tuple[tuple[int, ...], ...], seed: int) -> EinsumAnswer:
+def _answer(
+    equation: str, shapes: tuple[tuple[int, ...], ...], seed: int, should_stop: ShouldStop = never
+) -> EinsumAnswer:
     try:
-        return EinsumAnswer(explain(equation, shapes), run(equation, shapes, seed=seed))
+        done = run(equation, shapes, seed=seed, should_stop=should_stop)
+        return EinsumAnswer(explain(equation, shapes), done)
     except EinsumError as error:
         raise Refusal(error) from None
 
@@ -133,5 +137,6 @@ EINSUM = Question(
         Field("seed", "Seed", "0", whole(0, 2**53 - 1), "Of the operands' numbers."),
     ),
     answer=_answer,
+    stoppable=True,
     example={"equation": "ik,kj->ij", "canonical": "ik,kj->ij", "summed": ["k"], "shape": [5, 10]},
 )  # fmt: skip

@@ -8,11 +8,15 @@ import logging
 import random
 import socket
 import struct
+import threading
 import time
 from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
+
+from layerscope.engine.basis.cancellation import Stopped
+from layerscope.engine.foundations.einsum.explanation import run
 
 SLOW = "depth=300&width=512&batch=400&seed="
 """Seconds of work, of which nobody sees the end."""
@@ -41,6 +45,8 @@ TARGETS = (
     "/foundations",
     "/foundations/neuron",
     "/foundations/derivatives",
+    "/foundations/einsum?equation=ij,jk-%3Eik&shapes=(900,900),(900,900)&seed=",
+    "/api/v1/foundations/einsum?equation=ij,jk-%3Eik&shapes=(900,900),(900,900)&seed=",
     "/foundations/schemes?depth=30&seed=",
     "/foundations/schemes/stream?depth=30&seed=",
     "/foundations/matmul?run=true&m=8&k=8&n=8&time_limit=0.01&seed=",
@@ -226,6 +232,29 @@ def test_who_leaves_the_queue_holds_up_nobody(serve, until):
                 until(lambda: server.compute.waiting == 1)
             until(lambda: server.compute.waiting == 0, 5)
         assert server.compute._slots == {slot}
+
+
+@pytest.mark.parametrize("page", ["/foundations/einsum", "/api/v1/foundations/einsum"])
+def test_a_closed_tab_stops_its_einsum(serve, until, monkeypatch, page):
+    begun, ended = threading.Event(), []
+
+    def left_meanwhile(*arguments, should_stop, **named):
+        begun.set()
+        until(should_stop)  # the client is gone before the first step
+        try:
+            ended.append(run(*arguments, should_stop=should_stop, **named))
+        except Stopped:
+            ended.append(Stopped)
+            raise
+
+    monkeypatch.setattr("layerscope.app.foundations.einsum.run", left_meanwhile)
+    large = "?equation=ij,jk-%3Eik&shapes=(1000,1000),(1000,1000)"
+    with serve(max_concurrent=1, warm_up=False) as server:
+        with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port)) as gone:
+            gone.sendall(request("GET", page + large))
+            until(begun.is_set)
+        until(lambda: server.compute.active == 0)
+        assert ended == [Stopped]
 
 
 def test_a_page_that_cannot_be_written_gives_its_slot_back(serve, until, monkeypatch):

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
+from layerscope.app.compute import while_connected
 from layerscope.app.errors import Problem, field_error
 from layerscope.app.foundations import Reading, Refused
 from layerscope.app.foundations.einsum import EINSUM, EinsumAnswer, Refusal, shapes_text
@@ -84,7 +85,10 @@ async def show(request: Request) -> Response:
     try:
         if reading.errors:
             raise Refused(reading.errors)
-        answer = await request.app.state.compute.run(lambda _: EINSUM.answer(**reading.values))
+        work = request.app.state.compute.run(
+            lambda stop: EINSUM.answer(**reading.values, should_stop=stop)
+        )
+        answer = await while_connected(request, work)
     except Refusal as refusal:
         error = field_error(refusal.field, refusal.message, reading.typed[refusal.field])
         view = View(links, NOTES_RULES, _broken(reading, refusal))

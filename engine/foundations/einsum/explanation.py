@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from layerscope.engine.basis.cancellation import ShouldStop, never, stop_if
 from layerscope.engine.foundations.einsum.examples import EXAMPLES, NOTES_RULES, Example
 from layerscope.engine.foundations.einsum.form import equal_form, verified
 from layerscope.engine.foundations.einsum.grammar import (
@@ -189,10 +190,11 @@ def run(
     *,
     seed: int = 0,
     limits: EinsumLimits = LIMITS,
+    should_stop: ShouldStop = never,
 ) -> EinsumRun:
     """Compute it on standard normal float32 operands fixed by ``seed``, by torch and by the form.
 
-    Errors: as `explain`.
+    Errors: as `explain`; `Stopped` within one computation of when ``should_stop()`` turns true.
 
     >>> done = run("ij->ji", [(2, 3)])
     >>> done.shape, done.equal, done.max_difference
@@ -200,17 +202,20 @@ def run(
     """
     binding = _bound(equation, shapes, limits)
     node = equal_form(binding, contraction(binding, limits))
+    stop_if(should_stop)
     generator = torch.Generator().manual_seed(seed)
     operands = [torch.randn(shape, generator=generator) for shape in binding.shapes]
     canonical = binding.equation.canonical
     expected = torch.einsum(canonical, *operands)
+    stop_if(should_stop)
     ours = node.value(operands)
     difference = float((ours - expected).abs().max()) if expected.numel() else 0.0
+    stop_if(should_stop)
     # The terms' magnitudes, not their sum, which may cancel, decide how much is rounded away.
     terms = torch.einsum(canonical, *(operand.abs() for operand in operands))
     magnitude = float(terms.max()) if terms.numel() else 0.0
-    seconds, samples = _median_seconds(lambda: torch.einsum(canonical, *operands))
-    form_seconds, _ = _median_seconds(lambda: node.value(operands))
+    seconds, samples = _median_seconds(lambda: torch.einsum(canonical, *operands), should_stop)
+    form_seconds, _ = _median_seconds(lambda: node.value(operands), should_stop)
     return EinsumRun(
         seed=seed,
         operands=tuple(map(_view, operands)),
@@ -246,10 +251,11 @@ def _view(tensor: Tensor) -> TensorView | None:
     return view(tensor) if tensor.numel() <= MAX_CELLS else None
 
 
-def _median_seconds(compute: Callable[[], Tensor]) -> tuple[float, int]:
+def _median_seconds(compute: Callable[[], Tensor], should_stop: ShouldStop) -> tuple[float, int]:
     samples: list[float] = []
     spent = 0.0
     while len(samples) < SAMPLES and spent < TIME:
+        stop_if(should_stop)
         with on_cores(1):  # as in the matmul race: no thread waits for a core that is busy
             started = perf_counter()
             compute()

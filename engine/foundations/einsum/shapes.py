@@ -32,7 +32,7 @@ class EinsumLimits:
     """Of one operand, of the result and of every intermediate result."""
     flops: int = 2**31
     """Of the whole computation in its best order, two matrices of 1024 × 1024: tenths of a
-    second, in which it cannot be stopped."""
+    second, in which one step of a run cannot be stopped."""
 
 
 LIMITS = EinsumLimits()

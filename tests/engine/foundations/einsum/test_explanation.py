@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.foundations.einsum.explanation import (
     EXAMPLES,
     NOTES_RULES,
@@ -176,3 +177,12 @@ def test_numbers_beyond_json_integers_are_floats() -> None:
     assert said.points == 1e24
     assert isinstance(said.contraction.naive_flops, float)
     assert said.contraction.flops < 2**53
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_a_run_that_is_asked_to_stop_ends_at_its_next_step(steps: int) -> None:
+    """Before torch's, the form's and the magnitudes' computation, and before one that is timed."""
+    answers = iter([False] * steps + [True])
+    with pytest.raises(Stopped):
+        run("ij,jk->ik", [(3, 4), (4, 5)], should_stop=lambda: next(answers))
+    assert not list(answers)
