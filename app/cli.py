@@ -21,7 +21,7 @@ from layerscope.app.terminal import show
 from layerscope.engine.basis.cancellation import never
 from layerscope.engine.diagnosis import SEVERITIES
 from layerscope.engine.diagnosis.run import run
-from layerscope.engine.execution.cost import Limits, OverLimit, check_limits
+from layerscope.engine.execution.cost import OverLimit, cost
 from layerscope.engine.experiment.specification import Experiment, InvalidExperiment, expectation
 
 __all__ = ["application", "main"]
@@ -119,7 +119,7 @@ def _experiment(parameters: dict[str, str | bool | None], settings: Settings) ->
     ]
     try:
         experiment = Experiment.from_strings(pairs)
-        check_limits(experiment, Limits(int(settings.max_flops), settings.max_bytes))
+        settings.limits.check(cost(experiment))
     except InvalidExperiment as error:
         _refuse(f"{_flag(e['field'])}: {e['message']}, got {e['value']!r}" for e in error.errors)
     except OverLimit as error:

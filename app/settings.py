@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from layerscope.engine.execution.cost import Limits
+
 __all__ = ["Settings", "settings_table", "unknown_variables"]
 
 LONGEST_NAME = 100
@@ -127,6 +129,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @property
+    def limits(self) -> Limits:
+        """What a computation may cost: ``settings.limits.check(cost)`` refuses the rest."""
+        return Limits(flops=int(self.max_flops), bytes=self.max_bytes)
 
     def allows_host(self, name: str) -> bool:
         """Whether a request whose ``Host`` is ``name`` (without its port) is answered.

@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 from layerscope.app.compute import Compute
 from layerscope.app.errors import Problem, invalid
 from layerscope.app.settings import Settings
-from layerscope.engine.execution.cost import Limits, check_limits
+from layerscope.engine.execution.cost import cost
 from layerscope.engine.experiment.specification import Experiment, InvalidExperiment
 
 __all__ = [
@@ -71,13 +71,8 @@ def split_query(
                 raise invalid([{"field": name, "message": message, "value": value}])
             others[name] = value
     experiment = Experiment.from_strings([pair for pair in pairs if pair[0] not in names])
-    check_limits(experiment, limits(settings))
+    settings.limits.check(cost(experiment))
     return experiment, others
-
-
-def limits(settings: Settings) -> Limits:
-    """The engine's limits as the operator set them."""
-    return Limits(flops=int(settings.max_flops), bytes=settings.max_bytes)
 
 
 async def from_query(request: Request, settings: Configured) -> Experiment:
@@ -104,7 +99,7 @@ async def from_body(request: Request, settings: Configured) -> Experiment:
         experiment = Experiment.from_json(parse_json(await request.body()))
     except RecursionError:
         raise not_json("nested too deeply; expected one object of parameters") from None
-    check_limits(experiment, limits(settings))
+    settings.limits.check(cost(experiment))
     return experiment
 
 

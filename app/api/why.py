@@ -14,7 +14,6 @@ from layerscope.app.api.parameters import (
     Computing,
     Configured,
     FromQuery,
-    limits,
     openapi_parameters,
 )
 from layerscope.app.api.responses import bodiless, described, problems
@@ -82,7 +81,7 @@ def _add(name: str, analysis: Analysis, twin: _Twin) -> None:
     async def get(
         request: Request, experiment: FromQuery, settings: Configured, compute: Computing
     ) -> Response:
-        limits(settings).check(analysis.cost(experiment))
+        settings.limits.check(analysis.cost(experiment))
         tag = etag("why", name, experiment.to_query())
         if known := unchanged(request.headers.get("if-none-match"), tag, settings.cache_seconds):
             return known

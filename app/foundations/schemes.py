@@ -38,13 +38,10 @@ def experiment_of(values: Mapping[str, Any]) -> Experiment:
     allocated.
     """
     experiment = Experiment(**values)
-    cost = schemes_cost(experiment)
-    for name, allowed, asked in (
-        ("floating point operations", LIMITS.flops, cost.flops),
-        ("bytes of memory", LIMITS.bytes, cost.bytes),
-    ):
-        if asked > allowed:
-            raise FieldError("width", str(OverLimit(name, allowed, asked)))
+    try:
+        LIMITS.check(schemes_cost(experiment))
+    except OverLimit as error:
+        raise FieldError("width", str(error)) from None
     return experiment
 
 

@@ -26,7 +26,7 @@ from layerscope.app.pages.render import Page, render, stream
 from layerscope.app.pages.running import FLUSH, Row, Running, flushed
 from layerscope.app.settings import Settings
 from layerscope.app.streams import GrowingResponse
-from layerscope.engine.execution.cost import Limits, OverLimit, check_limits
+from layerscope.engine.execution.cost import OverLimit, cost
 from layerscope.engine.experiment.specification import Experiment, InvalidExperiment
 
 __all__ = ["PAGE", "Chart", "LabPage", "Tabs"]
@@ -114,7 +114,7 @@ async def lab(request: Request) -> Response:
     try:
         pairs = _pairs(request)
         experiment = Experiment.from_strings(pairs)
-        check_limits(experiment, Limits(int(settings.max_flops), settings.max_bytes))
+        settings.limits.check(cost(experiment))
         if request.state.head:
             return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
         await anyio.to_thread.run_sync(sketches)  # before a slot is taken, not while others wait

@@ -10,7 +10,7 @@ from layerscope.engine.execution.network import layout
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
 
-__all__ = ["Cost", "Limits", "OverLimit", "check_limits", "cost"]
+__all__ = ["Cost", "Limits", "OverLimit", "cost"]
 
 ELEMENTWISE = 30  # operations per entry: activation, its derivative, statistics; a generous guess
 
@@ -83,11 +83,3 @@ def cost(experiment: Experiment) -> Cost:
             held += weights * size
             largest = max(largest, 3 * weights * max(size, 4) + 3 * entries * max(size, 4))
     return Cost(flops, held + largest)
-
-
-def check_limits(experiment: Experiment, limits: Limits) -> Cost:
-    """The cost of ``experiment`` if it is within ``limits``.
-
-    Errors: ``OverLimit`` naming the limit, what was asked and by how much it is exceeded.
-    """
-    return limits.check(cost(experiment))

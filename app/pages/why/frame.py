@@ -78,14 +78,13 @@ def why_router(view: View) -> APIRouter:
     @router.get(view.path, response_class=HTMLResponse, name=f"why_{view.slug}")
     async def page(request: Request) -> Response:
         pairs = _pairs(request)
-        settings = request.app.state.settings
+        limits: Limits = request.app.state.settings.limits
         analysis = ANALYSES[view.slug]
         experiment, answer, picture = None, None, None
         errors: list[dict[str, str]] = []
         status = 200
         try:
             experiment = Experiment.from_strings(pairs)
-            limits = Limits(int(settings.max_flops), settings.max_bytes)
             limits.check(analysis.cost(experiment))
             if request.state.head:
                 return HTMLResponse(headers={"Cache-Control": "private, no-cache"})

@@ -11,7 +11,7 @@ import torch
 
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.diagnosis.run import Backward, Forward, result, run
-from layerscope.engine.execution.cost import Limits, OverLimit, check_limits, cost
+from layerscope.engine.execution.cost import Limits, OverLimit, cost
 from layerscope.engine.execution.network import Network, layout
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, LossStep, passes
 from layerscope.engine.experiment.presets import PRESETS
@@ -209,8 +209,8 @@ def test_cost_counts_the_matrix_products():
 
 def test_over_the_limit_is_refused_by_name_and_factor():
     with pytest.raises(OverLimit, match="floating point operations") as caught:
-        check_limits(Experiment(depth=1000, width=4096, batch=65536), Limits())
+        Limits().check(cost(Experiment(depth=1000, width=4096, batch=65536)))
     assert caught.value.asked > caught.value.allowed
     with pytest.raises(OverLimit, match="bytes of memory"):
-        check_limits(Experiment(depth=1000, width=1000, batch=5000), Limits(flops=10**18))
-    assert math.isfinite(check_limits(Experiment(), Limits()).flops)
+        Limits(flops=10**18).check(cost(Experiment(depth=1000, width=1000, batch=5000)))
+    assert math.isfinite(Limits().check(cost(Experiment())).flops)
