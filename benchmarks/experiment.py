@@ -15,8 +15,8 @@ import torch
 
 from layerscope.engine.diagnosis.run import run
 from layerscope.engine.execution.network import LayerInfo, Network
-from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
-from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.execution.passes import ForwardStep, passes
+from layerscope.engine.execution.recording import record_all
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import ACTIVATIONS, Layer, Linear
 from layerscope.engine.statistics import warm_up
@@ -45,13 +45,7 @@ def ours(network: Drawn) -> Callable[[], object]:
     """Both passes with every statistic that the product records."""
 
     def once() -> object:
-        records: list[LayerRecord] = []
-        for step in passes(network):
-            if isinstance(step, ForwardStep):
-                records.append(LayerRecord.forward(step))
-            elif isinstance(step, BackwardStep):
-                records[step.info.index].backward(step)
-        return records
+        return record_all(network)
 
     return once
 
@@ -93,13 +87,7 @@ def drawn_and_recorded(experiment: Experiment) -> Callable[[], object]:
     """Drawing, both passes, statistics: the whole experiment without theory and diagnosis."""
 
     def once() -> object:
-        records: list[LayerRecord] = []
-        for step in passes(Network(experiment)):
-            if isinstance(step, ForwardStep):
-                records.append(LayerRecord.forward(step))
-            elif isinstance(step, BackwardStep):
-                records[step.info.index].backward(step)
-        return records
+        return record_all(Network(experiment))
 
     return once
 

@@ -9,10 +9,13 @@ from typing import Any
 
 from layerscope.app.figures import number
 
-__all__ = ["CHARTS", "FindingWords", "Measured", "evidence_rows", "finding_words"]
+__all__ = ["FindingWords", "Measured", "evidence_rows", "finding_words"]
 
-CHARTS = {"units": "silent"}
-"""The Lab's name of the chart that shows a finding, where it is not the finding's own."""
+CHARTS = {
+    "saturation": "silent", "dead_units": "silent",
+    "symmetry": "magnitudes", "precision_loss": "magnitudes",
+}  # fmt: skip
+"""The chart that shows a rule's findings, where it is not that of their direction."""
 WHOLE = 1e5
 """From here on a whole number is written with an exponent."""
 
@@ -54,7 +57,7 @@ def finding_words(finding: Mapping[str, Any]) -> FindingWords:
         layers=f"layer {first}" if first == last else f"layers {first} to {last}",
         block=finding["blocks"][begins],
         row=finding["layers"][begins],
-        chart=CHARTS.get(finding["chart"], finding["chart"]),
+        chart=CHARTS.get(finding["rule"], "gradients" if begins else "activations"),
         evidence=evidence_rows(finding["evidence"], finding["threshold"]),
         consequences=[finding_words(c) for c in finding["consequences"]],
     )

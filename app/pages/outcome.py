@@ -8,7 +8,7 @@ from typing import Any
 
 from layerscope.app.figures import number
 from layerscope.app.pages.findings import FindingWords, finding_words
-from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.execution.events import Forward
 from layerscope.engine.statistics import Statistics
 
 __all__ = ["Outcome", "TableRow", "outcome"]
@@ -44,7 +44,7 @@ class Outcome:
         return sum(map(_with_consequences, self.findings))
 
 
-def outcome(whole: dict[str, Any], records: Sequence[LayerRecord]) -> Outcome:
+def outcome(whole: dict[str, Any], layers: Sequence[Forward]) -> Outcome:
     """The outcome of a complete result."""
     verdict = whole["verdict"]
     return Outcome(
@@ -53,7 +53,7 @@ def outcome(whole: dict[str, Any], records: Sequence[LayerRecord]) -> Outcome:
         text=verdict["text"],
         findings=[finding_words(f) for f in whole["findings"]],
         undecided=[(u["rule"], u["reason"]) for u in whole["undecided"]],
-        rows=[_row(r) for r in records],
+        rows=[_row(layer) for layer in layers],
     )
 
 
@@ -61,7 +61,8 @@ def _with_consequences(finding: FindingWords) -> int:
     return 1 + sum(map(_with_consequences, finding.consequences))
 
 
-def _row(record: LayerRecord) -> TableRow:
+def _row(layer: Forward) -> TableRow:
+    info, record = layer.info, layer.record
     s, g = record.activation, record.gradient
     weight = record.parameters.get("weight")
     norm = _norm(weight.gradient) if weight else None
@@ -74,7 +75,7 @@ def _row(record: LayerRecord) -> TableRow:
         number(g.std if g else None),
         number(norm) if weight else "",
     )
-    return TableRow(record.info.index, record.info.block, record.info.name, figures)
+    return TableRow(info.index, info.block, info.name, figures)
 
 
 def _norm(s: Statistics | None) -> float | None:

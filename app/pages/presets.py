@@ -45,9 +45,9 @@ def _curve(experiment: Experiment) -> list[Statistics]:
     """The activations that the blocks hand on; the forward pass only."""
     curve = []
     for event in run(experiment):
-        if isinstance(event, Forward) and event.record.info.ends_block:
+        if isinstance(event, Forward) and event.info.ends_block:
             curve.append(event.record.activation)
-            if event.record.info.block > experiment.depth:
+            if event.info.block > experiment.depth:
                 break
     return curve
 

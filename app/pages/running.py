@@ -17,7 +17,7 @@ from layerscope.app.compute import Compute
 from layerscope.app.figures import Cell, cell
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped
 from layerscope.engine.diagnosis.run import Backward, Event, FixEvent, Forward, Start, Summary, run
-from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.execution.events import layer_dict
 from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["FLUSH", "Row", "Running", "flushed"]
@@ -54,8 +54,7 @@ class Running:
         self.experiment = experiment
         self.batches = Batches(compute, partial(_events, experiment), patient=_patient)
         self._events: deque[Event] = deque()
-        self._records: dict[int, LayerRecord] = {}
-        self._ends: set[int] = set()
+        self._layers: list[Forward] = []
         self._last = 0
         self._summary: Summary | None = None
         self._fixes: list[FixEvent] = []
@@ -69,17 +68,16 @@ class Running:
         while self._summary is None and await self._next() is not None:
             pass
 
-    async def result(self) -> tuple[dict[str, Any], list[LayerRecord]] | None:
-        """The whole result and its records, once every row was read; None if it was cut short."""
+    async def result(self) -> tuple[dict[str, Any], list[Forward]] | None:
+        """The whole result and its layers, once every row was read; None if it was cut short."""
         if self._summary is None:
             return None
-        records = [self._records[i] for i in sorted(self._records)]
         whole = {
             "experiment": self.experiment.to_dict(),
-            "layers": [r.to_dict() for r in records],
+            "layers": [layer_dict(layer.info, layer.record) for layer in self._layers],
             **self._summary.to_dict(),
         }
-        return whole, records
+        return whole, self._layers
 
     async def fixes(self) -> list[dict[str, Any]]:
         """The ``fix`` events, as far as they are known in time, once the result is there."""
@@ -100,10 +98,10 @@ class Running:
                 return
             if not isinstance(event, kind):
                 continue
-            record = event.record
-            if record.info.index in self._ends:
-                yield cell(f"{record.info.block} {record.info.kind}", getattr(record, tensor))
-            if record.info.index == (0 if kind is Backward else self._last):
+            info = event.info
+            if info.ends_block:
+                yield cell(f"{info.block} {info.kind}", getattr(event.record, tensor))
+            if info.index == (0 if kind is Backward else self._last):
                 return
 
     async def _next(self) -> Event | None:
@@ -114,9 +112,8 @@ class Running:
         event = self._events.popleft()
         if isinstance(event, Start):
             self._last = len(event.layers) - 1
-            self._ends = {info.index for info in event.layers if info.ends_block}
         elif isinstance(event, Forward):
-            self._records[event.record.info.index] = event.record
+            self._layers.append(event)
         elif isinstance(event, Summary):
             self._summary = event
         elif isinstance(event, FixEvent):

@@ -10,14 +10,13 @@ from layerscope.engine.diagnosis import rules as _registered  # noqa: F401  fill
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import SEVERITIES, Finding, Severity
 from layerscope.engine.diagnosis.rule import RULES, Rule
-from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["Verdict", "diagnose", "diagnose_early", "undecided", "verdict"]
 
 
 def diagnose_early(evidence: Evidence) -> list[Finding]:
     """What the rules that need not wait for the end find in the records so far."""
-    return [f for r in _askable(evidence.experiment) if r.early for f in r.check(evidence)]
+    return [f for r in _askable(evidence) if r.early for f in r.find(evidence)]
 
 
 def diagnose(evidence: Evidence) -> list[Finding]:
@@ -25,7 +24,7 @@ def diagnose(evidence: Evidence) -> list[Finding]:
 
     Of equally bad ones the rule that explains most comes first.
     """
-    found = [f for r in _askable(evidence.experiment) for f in r.check(evidence)]
+    found = [f for r in _askable(evidence) for f in r.find(evidence)]
     names = {f.rule for f in found}
     roots = [f for f in found if not any(f.rule in explained_by(name) for name in names)]
     symptoms = [f for f in found if f not in roots]
@@ -57,23 +56,19 @@ def explained_by(name: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _askable(experiment: Experiment) -> list[Rule]:
-    return [r for r in RULES.values() if r.undecided is None or not r.undecided(experiment)]
+def _askable(evidence: Evidence) -> list[Rule]:
+    return [r for r in RULES.values() if r.undecided is None or not r.undecided(evidence)]
 
 
-def undecided(experiment: Experiment) -> list[dict[str, str]]:
-    """The rules that cannot be asked of ``experiment``, each with the reason.
-
-    >>> [u["rule"] for u in undecided(Experiment(batch=1, depth=9))]
-    ['rank_collapse', 'dead_units']
-    """
-    reasons = [(r.name, r.undecided(experiment)) for r in RULES.values() if r.undecided]
+def undecided(evidence: Evidence) -> list[dict[str, str]]:
+    """The rules that cannot be asked of ``evidence``, each with the reason."""
+    reasons = [(r.name, r.undecided(evidence)) for r in RULES.values() if r.undecided]
     return [{"rule": name, "reason": reason} for name, reason in reasons if reason]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One line in words on the whole experiment."""
+    """One line in words on the whole network."""
 
     severity: Severity | str
     title: str
@@ -88,11 +83,11 @@ def verdict(evidence: Evidence, findings: Sequence[Finding]) -> Verdict:
     """The worst finding in words, or what held."""
     if findings and findings[0].severity != "info":
         return Verdict(findings[0].severity, findings[0].title, findings[0].explanation)
-    stds = [r.activation.std for r in evidence.ends if r.activation.std is not None]
-    depth = evidence.experiment.depth
+    stds = [r.activation.std for r in evidence.block_outputs if r.activation.std is not None]
+    depth = evidence.depth
     layers = "the one layer" if depth == 1 else f"all {depth} layers"
     text = f"std stays within {min(stds):.2g} and {max(stds):.2g} going forward" if stds else ""
-    gradients = [r.gradient.rms for r in evidence.ends if r.gradient and r.gradient.rms]
+    gradients = [r.gradient.rms for r in evidence.block_outputs if r.gradient and r.gradient.rms]
     if gradients:
         text += f", the gradient's rms within {min(gradients):.2g} and {max(gradients):.2g}"
     return Verdict("ok", f"Signal and gradient hold through {layers}", text + ".")

@@ -15,7 +15,7 @@ from typing import Any
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.diagnosis.diagnose import diagnose
 from layerscope.engine.diagnosis.finding import Finding
-from layerscope.engine.diagnosis.fixes import measure
+from layerscope.engine.diagnosis.gathering import gather
 from layerscope.engine.diagnosis.rule import RULES
 from layerscope.engine.experiment.specification import Experiment
 
@@ -59,7 +59,7 @@ def evaluate(cases: Sequence[dict[str, Any]], *, should_stop: ShouldStop = never
     for case in cases:
         if case["healthy"] is None:
             continue
-        findings = diagnose(measure(Experiment(**case["experiment"]), should_stop))
+        findings = diagnose(gather(Experiment(**case["experiment"]), should_stop))
         errors = _rules(findings, "error")
         for name in errors:
             rows[name]["false_alarms" if case["healthy"] else "hits"] += 1

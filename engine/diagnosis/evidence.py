@@ -1,16 +1,18 @@
-"""What the rules look at: an experiment's records, in the order in which the signal passes."""
+"""What the rules look at: a network's records, in the order in which the signal passes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-from layerscope.engine.execution.records import LayerRecord
-from layerscope.engine.experiment.specification import Experiment
+from scipy.stats import linregress
+
+from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
+from layerscope.engine.execution.records import Record
 from layerscope.engine.statistics import Statistics
-from layerscope.engine.theory import Prediction
 
 __all__ = ["Evidence", "Trend"]
 
@@ -36,39 +38,99 @@ class Trend:
 
 @dataclass(frozen=True)
 class Evidence:
-    """An experiment with the records of its layers, complete or as far as they have come."""
+    """A network's records, complete or as far as they have come, and its loss.
 
-    experiment: Experiment
-    records: Sequence[LayerRecord]
-    theory: Prediction | None = None
-    """What was to be expected; None as long as the records are still coming."""
+    A block begins at a linear map and ends before the next; blocks count from 1. Where nothing
+    follows the last linear map it is the network's output, and no hidden block.
+    """
+
+    records: Sequence[Record]
     loss: float | None = None
     baseline: float | None = None
     """The loss of the best constant output."""
-    agreement: Mapping[int, float] | None = None
-    """Cosine of each linear layer's weight gradient with float32's; narrow formats only."""
 
     @cached_property
-    def ends(self) -> list[LayerRecord]:
-        """The record at the end of each hidden block: what it hands on."""
-        return [
-            r for r in self.records if r.info.ends_block and r.info.block <= self.experiment.depth
-        ]
+    def blocks(self) -> list[list[Record]]:
+        """Hidden blocks and output; what precedes the first linear map belongs to its block."""
+        found: list[list[Record]] = []
+        linear_maps = 0
+        for record in self.records:
+            linear_maps += record.facts.role == "linear_map"
+            if len(found) < max(1, linear_maps):
+                found.append([])
+            found[-1].append(record)
+        return found
 
     @cached_property
-    def linears(self) -> list[LayerRecord]:
-        """The linear layers' records, the output layer's included."""
-        return [r for r in self.records if r.info.kind == "linear"]
+    def hidden_blocks(self) -> list[list[Record]]:
+        """All blocks but the output."""
+        ends_linear = self.blocks and self.blocks[-1][-1].facts.role == "linear_map"
+        return self.blocks[:-1] if ends_linear else self.blocks
+
+    @property
+    def depth(self) -> int:
+        """Number of hidden blocks."""
+        return len(self.hidden_blocks)
+
+    @property
+    def batch(self) -> int:
+        """Number of samples that went in."""
+        return self.records[0].facts.shape[0] if self.records else 0
+
+    @cached_property
+    def block_outputs(self) -> list[Record]:
+        """The last record of each hidden block: what it hands on."""
+        return [block[-1] for block in self.hidden_blocks]
+
+    @cached_property
+    def hidden_linear_maps(self) -> list[Record]:
+        """The linear maps that begin the hidden blocks."""
+        return [r for block in self.hidden_blocks for r in block if r.facts.role == "linear_map"]
+
+    @cached_property
+    def _numbers(self) -> dict[int, int]:
+        return {r.facts.index: i for i, block in enumerate(self.blocks, 1) for r in block}
+
+    def block(self, record: Record) -> int:
+        """The number of the block that ``record`` belongs to."""
+        return self._numbers[record.facts.index]
 
     @cached_property
     def forward_trend(self) -> Trend | None:
-        """How the blocks' std changes with depth."""
-        return _trend([(r.info.block, r.activation) for r in self.ends])
+        """How the rms of what the blocks hand on changes with depth."""
+        return _trend([(self.block(r), r.activation) for r in self.block_outputs])
 
     @cached_property
     def backward_trend(self) -> Trend | None:
         """How the gradient's rms changes with depth, in forward order of the blocks."""
-        return _trend([(r.info.block, r.gradient) for r in self.ends if r.gradient is not None])
+        return _trend([(self.block(r), r.gradient) for r in self.block_outputs if r.gradient])
+
+    def finding(
+        self,
+        rule: str,
+        severity: Severity,
+        where: Sequence[Record],
+        *,
+        title: str,
+        explanation: str,
+        direction: Direction,
+        evidence: dict[str, Any],
+        threshold: dict[str, Any],
+    ) -> Finding:
+        """A finding about the records ``where``, which are in forward order."""
+        first, last = where[0], where[-1]
+        return Finding(
+            rule=rule,
+            severity=severity,
+            title=title,
+            explanation=explanation,
+            direction=direction,
+            modules=tuple(r.facts.name for r in where),
+            layers=(first.facts.index, last.facts.index),
+            blocks=(self.block(first), self.block(last)),
+            evidence=evidence,
+            threshold=threshold,
+        )
 
 
 def _trend(figures: Sequence[tuple[int, Statistics]]) -> Trend | None:
@@ -76,12 +138,8 @@ def _trend(figures: Sequence[tuple[int, Statistics]]) -> Trend | None:
     points = [(block, math.log(s.rms)) for block, s in figures if s.rms and s.finite == s.count]
     if len(points) < 2:
         return None
-    n = len(points)
-    mean_x = sum(x for x, _ in points) / n
-    mean_y = sum(y for _, y in points) / n
-    sxx = sum((x - mean_x) ** 2 for x, _ in points)
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / sxx
-    residual = sum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in points)
-    error = math.sqrt(residual / (n - 2) / sxx) if n > 2 else math.inf
-    span = slope * (points[-1][0] - points[0][0]) / math.log(10)
-    return Trend(slope, error, span, (points[0][0], points[-1][0]))
+    blocks, logarithms = zip(*points, strict=True)
+    line = linregress(blocks, logarithms)
+    error = float(line.stderr) if len(points) > 2 else math.inf  # two points lie on every line
+    span = float(line.slope) * (blocks[-1] - blocks[0]) / math.log(10)
+    return Trend(float(line.slope), error, span, (blocks[0], blocks[-1]))

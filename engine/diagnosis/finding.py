@@ -16,9 +16,10 @@ SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")  # in ascending 
 class Finding:
     """One thing that a rule found.
 
-    ``blocks`` are the first and last block concerned (hidden blocks count from 1), ``layers`` the
-    same as indices into the network's layers. ``threshold`` is what the evidence was held against.
-    ``consequences`` are findings of other rules that follow from this one.
+    ``modules`` are the qualified names of those concerned, in forward order; ``layers`` the first
+    and last of them as indices, ``blocks`` as blocks (hidden ones count from 1). ``since`` is the
+    step of a training from which on it held, None outside one. ``threshold`` is what the evidence
+    was held against. ``consequences`` are findings of other rules that follow from this one.
     """
 
     rule: str
@@ -26,12 +27,12 @@ class Finding:
     title: str
     explanation: str
     direction: Direction
+    modules: tuple[str, ...]
     layers: tuple[int, int]
     blocks: tuple[int, int]
     evidence: dict[str, Any]
     threshold: dict[str, Any]
-    chart: str
-    """Which chart of the Lab shows it: activations, gradients, magnitudes or units."""
+    since: int | None = None
     fix: dict[str, Any] | None = None
     fix_verified: bool = False
     consequences: list[Finding] = field(default_factory=list)
@@ -44,11 +45,12 @@ class Finding:
             "title": self.title,
             "explanation": self.explanation,
             "direction": self.direction,
+            "modules": list(self.modules),
+            "since": self.since,
             "layers": list(self.layers),
             "blocks": list(self.blocks),
             "evidence": self.evidence,
             "threshold": self.threshold,
-            "chart": self.chart,
             "fix": self.fix,
             "fix_verified": self.fix_verified,
             "consequences": [c.to_dict() for c in self.consequences],

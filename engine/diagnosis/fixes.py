@@ -7,22 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from layerscope.engine.analyses.float32_comparison import gradient_cosines
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.diagnosis.diagnose import diagnose
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import SEVERITIES, Finding
+from layerscope.engine.diagnosis.gathering import gather
 from layerscope.engine.execution.cost import cost
-from layerscope.engine.execution.network import Network
-from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
-from layerscope.engine.execution.records import LayerRecord
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS
 from layerscope.engine.theory import NoCriticalPoint, critical_point
-from layerscope.engine.theory.experiments import predicted
 
-__all__ = ["Fix", "candidates", "measure", "verified_fix"]
+__all__ = ["Fix", "candidates", "verified_fix"]
 
 TRIES = 8  # candidates run for one finding at most
 BUDGET_FLOPS = 40_000_000_000  # for all tries of one finding: about a second on two cores
@@ -54,23 +50,6 @@ class Fix:
             "before": self.before,
             "after": self.after,
         }
-
-
-def measure(experiment: Experiment, should_stop: ShouldStop = never) -> Evidence:
-    """``experiment`` run and recorded, for the rules to look at."""
-    network = Network(experiment)
-    records: list[LayerRecord] = []
-    loss = math.nan
-    for step in passes(network, should_stop):
-        if isinstance(step, ForwardStep):
-            records.append(LayerRecord.forward(step))
-        elif isinstance(step, BackwardStep):
-            records[step.info.index].backward(step)
-        else:
-            loss = float(step.loss)
-    baseline = network.loss.baseline(network.target)
-    agreement = gradient_cosines(experiment, should_stop=should_stop)
-    return Evidence(experiment, records, predicted(experiment), loss, baseline, agreement)
 
 
 def candidates(experiment: Experiment, finding: Finding) -> Iterator[Change]:
@@ -126,9 +105,15 @@ def _critical_scale(e: Experiment) -> float | None:
 
 
 def verified_fix(
-    before: Evidence, finding: Finding, *, should_stop: ShouldStop = never
+    experiment: Experiment,
+    before: Evidence,
+    finding: Finding,
+    *,
+    should_stop: ShouldStop = never,
 ) -> Fix | None:
     """The first candidate that works for ``finding``, or None where none of those tried does.
+
+    ``before`` is the evidence that ``experiment`` gave, in which ``finding`` was found.
 
     Works: run with the same seed and data, no rule that found something before as a root finds it
     again, and the worst finding left is milder than this one.
@@ -137,15 +122,15 @@ def verified_fix(
     """
     spent = 0
     seen: list[Change] = []
-    for change in candidates(before.experiment, finding):
+    for change in candidates(experiment, finding):
         if len(seen) >= TRIES or change in seen:
             continue
-        changed = _applied(before.experiment, change)
+        changed = _applied(experiment, change)
         spent += cost(changed).flops if changed else 0
         if changed is None or spent > BUDGET_FLOPS:
             continue
         seen.append(change)
-        after = measure(changed, should_stop)
+        after = gather(changed, should_stop)
         if _better(finding, diagnose(after)):
             return Fix(finding.rule, change, len(seen), _curves(before), _curves(after))
     return None
@@ -164,6 +149,6 @@ def _better(finding: Finding, after: list[Finding]) -> bool:
 
 def _curves(evidence: Evidence) -> dict[str, list[float | None]]:
     return {
-        "activation_rms": [r.activation.rms for r in evidence.ends],
-        "gradient_rms": [r.gradient.rms if r.gradient else None for r in evidence.ends],
+        "activation_rms": [r.activation.rms for r in evidence.block_outputs],
+        "gradient_rms": [r.gradient.rms if r.gradient else None for r in evidence.block_outputs],
     }

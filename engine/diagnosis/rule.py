@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from layerscope.engine.basis.registry import Registry
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import Finding
-from layerscope.engine.experiment.specification import Experiment
 
-__all__ = ["RULES", "Check", "Rule", "Undecided", "rule"]
+__all__ = ["RULES", "Find", "Rule", "Undecided", "rule"]
 
-Undecided = Callable[[Experiment], str | None]
-Check = Callable[[Evidence], Sequence[Finding]]
+Undecided = Callable[[Evidence], str | None]
+Find = Callable[[Evidence], Sequence[Finding]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +22,14 @@ class Rule:
     ``formula`` is the condition in words and figures, ``help`` the reason for its threshold.
     ``early``: may be asked while layers are still being computed. ``explains``: the rules whose
     findings are consequences where this one found something. ``undecided`` says why the rule cannot
-    be asked of a specification (a batch of one, say), or None where it can.
+    be asked of some records (one sample, say), or None where it can.
     """
 
     name: str
     formula: str
     source: str
     help: str
-    check: Check
+    find: Find
     early: bool = False
     explains: tuple[str, ...] = ()
     undecided: Undecided | None = None
@@ -47,12 +46,12 @@ def rule(
     early: bool = False,
     explains: tuple[str, ...] = (),
     undecided: Undecided | None = None,
-) -> Callable[[Check], Check]:
+) -> Callable[[Find], Find]:
     """Register the decorated function as the rule of its own name; roots before symptoms."""
 
-    def register(check: Check) -> Check:
-        name: str = check.__name__
-        RULES.register(Rule(name, formula, source, help, check, early, explains, undecided))
-        return check
+    def register(find: Find) -> Find:
+        name: str = find.__name__
+        RULES.register(Rule(name, formula, source, help, find, early, explains, undecided))
+        return find
 
     return register

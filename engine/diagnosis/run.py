@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from layerscope.engine.analyses.float32_comparison import gradient_cosines
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
 from layerscope.engine.diagnosis import (
     Evidence,
@@ -19,10 +18,14 @@ from layerscope.engine.diagnosis import (
     undecided,
     verdict,
 )
+from layerscope.engine.diagnosis.expectation import beside_theory
 from layerscope.engine.diagnosis.fixes import Fix, verified_fix
-from layerscope.engine.execution.network import LayerInfo, Network
-from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
-from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.diagnosis.gathering import complete
+from layerscope.engine.execution.events import Backward, Forward, Start, layer_dict
+from layerscope.engine.execution.network import Network
+from layerscope.engine.execution.passes import LossStep
+from layerscope.engine.execution.recording import Recording, recorded
+from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.theory import Prediction
 from layerscope.engine.theory.experiments import predicted
@@ -31,46 +34,6 @@ __all__ = [
     "Backward", "Event", "FindingEvent", "FixEvent", "Forward", "Start", "Stopped", "Summary",
     "result", "run",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """The complete specification and the layers to come."""
-
-    event: ClassVar[str] = "start"
-    experiment: Experiment
-    layers: list[LayerInfo]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As on the wire."""
-        return {
-            "experiment": self.experiment.to_dict(),
-            "layers": [info.to_dict() for info in self.layers],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """A layer's record after the forward pass; final."""
-
-    event: ClassVar[str] = "forward"
-    record: LayerRecord
-
-    def to_dict(self) -> dict[str, Any]:
-        """As on the wire."""
-        return self.record.forward_dict()
-
-
-@dataclass(frozen=True, slots=True)
-class Backward:
-    """What the backward pass adds to a layer's record; final."""
-
-    event: ClassVar[str] = "backward"
-    record: LayerRecord
-
-    def to_dict(self) -> dict[str, Any]:
-        """As on the wire."""
-        return self.record.backward_dict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +58,7 @@ class Summary:
 
     event: ClassVar[str] = "summary"
     loss: float
-    baseline: float
+    baseline: float | None
     findings: list[Finding]
     undecided: list[dict[str, str]]
     verdict: Verdict
@@ -149,42 +112,41 @@ def run(
     began = time.perf_counter()
     network = Network(experiment)
     yield Start(experiment, network.infos)
-    records: list[LayerRecord] = []
+    records: list[Record] = []
     reported = False
     loss = math.nan
     forward_ms = 0.0
-    for step in passes(network, should_stop):
-        if isinstance(step, ForwardStep):
-            records.append(LayerRecord.forward(step))
-            yield Forward(records[-1])
-            failed = records[-1].activation.finite < records[-1].activation.count
-        elif isinstance(step, BackwardStep):
-            record = records[step.info.index]
-            record.backward(step)
-            yield Backward(record)
-            failed = record.gradient is not None and record.gradient.finite < record.gradient.count
-        else:
-            loss = float(step.loss)
+    for event in recorded(network, should_stop):
+        if isinstance(event, LossStep):
+            loss = float(event.loss)
             forward_ms = _milliseconds_since(began)
-            failed = False
-        if failed and not reported:
+            continue
+        yield event
+        if isinstance(event, Forward):
+            records.append(event.record)
+        newest = event.record.gradient or event.record.activation
+        if newest.finite < newest.count and not reported:
             reported = True
-            for finding in diagnose_early(Evidence(experiment, records)):
+            for finding in diagnose_early(Evidence(records)):
                 yield FindingEvent(finding)
     theory = predicted(experiment)
-    baseline = network.loss.baseline(network.target)
-    agreement = gradient_cosines(experiment, should_stop=should_stop)
-    evidence = Evidence(experiment, records, theory, loss, baseline, agreement)
-    findings = diagnose(evidence)
+    evidence = complete(network, Recording(records, loss), should_stop)
+    findings = beside_theory(diagnose(evidence), theory)
     for finding in findings:
         yield FindingEvent(finding)
     timing = {"forward_ms": forward_ms, "total_ms": _milliseconds_since(began)}
     yield Summary(
-        loss, baseline, findings, undecided(experiment), verdict(evidence, findings), theory, timing
+        loss=loss,
+        baseline=evidence.baseline,
+        findings=findings,
+        undecided=undecided(evidence),
+        verdict=verdict(evidence, findings),
+        theory=theory,
+        timing=timing,
     )
     if fixes:
         for place, finding in enumerate(findings):
-            fix = verified_fix(evidence, finding, should_stop=should_stop)
+            fix = verified_fix(experiment, evidence, finding, should_stop=should_stop)
             if fix is not None:
                 yield FixEvent(place, fix)
 
@@ -198,11 +160,11 @@ def result(
     """
     from layerscope.engine.analyses.autograd_check import compare_with_autograd
 
-    layers: dict[int, LayerRecord] = {}
+    layers: list[Forward] = []
     summary: dict[str, Any] = {}
     for event in run(experiment, should_stop=should_stop):
         if isinstance(event, Forward):
-            layers[event.record.info.index] = event.record
+            layers.append(event)
         elif isinstance(event, Summary):
             summary = event.to_dict()
         elif isinstance(event, FixEvent):
@@ -211,7 +173,7 @@ def result(
         summary["check"] = compare_with_autograd(experiment, should_stop=should_stop).to_dict()
     return {
         "experiment": experiment.to_dict(),
-        "layers": [layers[i].to_dict() for i in sorted(layers)],
+        "layers": [layer_dict(layer.info, layer.record) for layer in layers],
         **summary,
     }
 

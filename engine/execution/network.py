@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from layerscope.engine.basis.role import Role
 from layerscope.engine.data import DATASETS
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
-from layerscope.engine.layers import ACTIVATIONS, Add, Layer, Linear, Role, chosen_norm
+from layerscope.engine.layers import ACTIVATIONS, Add, Layer, Linear, chosen_norm
 from layerscope.engine.losses import LOSSES, Loss
 
 __all__ = ["LayerInfo", "Network", "layout", "seeds"]

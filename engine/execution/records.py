@@ -1,28 +1,70 @@
-"""What is recorded of each layer: figures only, no tensors."""
+"""What is recorded of one module at one moment: facts and statistics, no tensors.
+
+A record knows neither our layers nor experiments: whoever has a module's tensors at hand can write
+one, and every rule of the diagnosis reads records alone.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from layerscope.engine.execution.network import LayerInfo
-from layerscope.engine.execution.passes import BackwardStep, ForwardStep
-from layerscope.engine.layers import ACTIVATIONS
+from layerscope.engine.basis.role import Role
+from layerscope.engine.execution.saturation import FlatRegion
 from layerscope.engine.statistics import Statistics, Units, distinct_columns, statistics, units
 
-__all__ = ["LayerRecord", "ParameterRecord", "saturation"]
+__all__ = ["Facts", "ParameterRecord", "Record"]
 
-GROWING = 2.0  # a slope beyond this at z = 10 has no peak: squared_relu's
-FLAT = 0.01  # φ' below this share of its peak passes no gradient to speak of
-SATURATION_ROWS = 16  # samples looked at: 16 rows of 100 units give the share to about 1 %
-NARROW = (torch.float16, torch.bfloat16)
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a module before any figure.
+
+    Args:
+        index: its place in forward order.
+        name: its qualified name.
+        kind: what it is called, in words: its class, or its entry in a registry.
+        role: what it is to the network; None for what has no role here (a pooling, a reshape).
+        shape: of its output, samples first.
+        dtype: of its output, as ``"float32"``.
+        unit_axis: of the output; its units: features in (batch, features) and in (batch, tokens,
+            features), channels in (batch, channels, *spatial). None where it has none.
+        weight_unit_axis: of a linear map's weight; the units that it computes: 0 in PyTorch's
+            (n_out, n_in, *kernel), 1 in the notes' (n_in, n_out).
+        adds: what a sum adds: the index of a record, −1 for the network's input.
+        centres: whether a norm takes the mean away.
+        flat: where an activation is flat.
+    """
+
+    index: int
+    name: str
+    kind: str
+    role: Role | None
+    shape: tuple[int, ...]
+    dtype: str
+    unit_axis: int | None = 1
+    weight_unit_axis: int = 0
+    adds: int | None = None
+    centres: bool = False
+    flat: FlatRegion | None = None
+
+    @property
+    def width(self) -> int | None:
+        """Number of units; None where it has none."""
+        return None if self.unit_axis is None else self.shape[self.unit_axis]
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The dtype itself."""
+        found = getattr(torch, self.dtype, None)
+        if not isinstance(found, torch.dtype):
+            raise ValueError(f"{self.name}: expected the name of a torch dtype, got {self.dtype!r}")
+        return found
 
 
 @dataclass(slots=True)
@@ -35,49 +77,84 @@ class ParameterRecord:
 
 
 @dataclass(slots=True)
-class LayerRecord:
-    """Everything recorded of one layer; ``gradient`` is filled by the backward pass."""
+class Record:
+    """Everything recorded of one module; the backward pass fills what concerns gradients."""
 
-    info: LayerInfo
+    facts: Facts
     activation: Statistics
+    """Of the module's output."""
     parameters: dict[str, ParameterRecord] = field(default_factory=dict)
     units: Units | None = None
     saturation: float | None = None
-    """Share of entries where φ' is below a hundredth of its peak; activations only."""
+    """Share of the entries of an activation's input at which it is flat."""
     units_alike: bool | None = None
-    """Whether all of a linear layer's weight columns are copies of one another."""
+    """Whether all units of a linear map have one and the same weight."""
     gradient: Statistics | None = None
+    """Of the loss by the module's output."""
     gradients_alike: bool | None = None
-    """The same of the weight gradient; asked only where all weight columns are alike."""
+    """The same of the weight gradient; asked only where all units are alike."""
+    gradient_cosine: float | None = None
+    """Of a linear map's weight gradient with float32's; filled by who computed both."""
 
     @classmethod
-    def forward(cls, step: ForwardStep) -> LayerRecord:
-        """The record of a forward step."""
-        info, layer = step.info, step.layer
-        record = cls(info, statistics(step.output))
-        for name, value in layer.parameters.items():
-            record.parameters[name] = ParameterRecord(value.shape, statistics(value))
-        activation = info.kind != "linear" and info.kind in ACTIVATIONS
-        if info.ends_block or activation:
-            record.units = units(step.output)
-        if activation:
-            record.saturation = saturation(info.kind, step.x)
-        elif info.kind == "linear":
-            record.units_alike = _all_alike(layer.parameters["weight"])
+    def forward(
+        cls,
+        facts: Facts,
+        output: Tensor,
+        parameters: Mapping[str, Tensor],
+        *,
+        x: Tensor | None = None,
+        by_unit: bool = True,
+    ) -> Record:
+        """The record of a module whose output has been computed.
+
+        Args:
+            facts: of this module and this output.
+            output: of any rank, samples first.
+            parameters: the module's own, by name.
+            x: its input; without it an activation's saturation stays unknown.
+            by_unit: whether to look at the output's units too, which costs another pass over it.
+        """
+        record = cls(facts, statistics(output))
+        for name, value in parameters.items():
+            record.parameters[name] = ParameterRecord(tuple(value.shape), statistics(value))
+        if by_unit and facts.unit_axis is not None:
+            record.units = units(output, facts.unit_axis)
+        if facts.flat is not None and x is not None:
+            record.saturation = facts.flat.share(x)
+        weight = record.weight_name
+        if weight is not None:
+            record.units_alike = _all_alike(parameters[weight], facts.weight_unit_axis)
         return record
 
-    def backward(self, step: BackwardStep) -> None:
-        """Adds what a backward step brought."""
-        self.gradient = statistics(step.gradient)
-        for name, value in step.layer.gradients.items():
+    def backward(self, gradient: Tensor | None, parameters: Mapping[str, Tensor]) -> None:
+        """Adds what the backward pass brought.
+
+        Args:
+            gradient: by the module's output; None where none arrived.
+            parameters: gradients by the module's parameters, as far as there are.
+        """
+        self.gradient = None if gradient is None else statistics(gradient)
+        for name, value in parameters.items():
             self.parameters[name].gradient = statistics(value)
-        if self.units_alike:  # only copies can stay copies
-            self.gradients_alike = _all_alike(step.layer.gradients["weight"])
+        weight = parameters.get(self.weight_name or "")
+        if self.units_alike and weight is not None:  # only copies can stay copies
+            self.gradients_alike = _all_alike(weight, self.facts.weight_unit_axis)
+
+    @property
+    def weight_name(self) -> str | None:
+        """The parameter with which a linear map multiplies."""
+        if self.facts.role != "linear_map":
+            return None
+        return next((name for name, p in self.parameters.items() if len(p.shape) > 1), None)
 
     def forward_dict(self) -> dict[str, Any]:
         """What is known after the forward pass, as JSON."""
         return {
-            **self.info.to_dict(),
+            "index": self.facts.index,
+            "name": self.facts.name,
+            "kind": self.facts.kind,
+            "shape": list(self.facts.shape),
             "activation": self.activation.to_dict(),
             "parameters": {
                 name: {"shape": list(p.shape), "value": p.value.to_dict()}
@@ -91,7 +168,7 @@ class LayerRecord:
     def backward_dict(self) -> dict[str, Any]:
         """What the backward pass adds, as JSON."""
         return {
-            "index": self.info.index,
+            "index": self.facts.index,
             "gradient": self.gradient and self.gradient.to_dict(),
             "parameters": {
                 name: {"gradient": p.gradient and p.gradient.to_dict()}
@@ -100,70 +177,12 @@ class LayerRecord:
             "gradients_alike": self.gradients_alike,
         }
 
-    def to_dict(self) -> dict[str, Any]:
-        """Both together, as in the contract's ``layers``."""
-        forward, backward = self.forward_dict(), self.backward_dict()
-        forward["parameters"] = {
-            name: {**forward["parameters"][name], **backward["parameters"][name]}
-            for name in self.parameters
-        }
-        return {**forward, **{k: v for k, v in backward.items() if k != "parameters"}}
 
-
-def _all_alike(weight: Tensor) -> bool:
-    """Whether all columns of a weight (n_in, n_out) are one, up to rounding."""
-    if weight.dtype == torch.float32 and weight.shape[0] and weight.shape[1] > 1:
-        row = weight.numpy()[0]
-        if np.isfinite(row[:2]).all() and abs(row[0] - row[1]) > 1e-3 * abs(row[0]):
+def _all_alike(weight: Tensor, unit_axis: int) -> bool:
+    """Whether the weights of all units are one, up to rounding."""
+    columns = weight.detach().movedim(unit_axis, -1).flatten(0, -2)  # (n_in, n_out)
+    if columns.dtype == torch.float32 and columns.shape[0] and columns.shape[1] > 1:
+        a, b = columns[0, :2].tolist()
+        if math.isfinite(a) and math.isfinite(b) and abs(a - b) > 1e-3 * abs(a):
             return False  # nearly always, and much quicker than looking at all of it
-    return distinct_columns(weight) == 1
-
-
-@lru_cache
-def _flat_intervals(kind: str) -> tuple[tuple[float, float], ...]:
-    """The intervals of z in which |φ'| is under a hundredth of its peak, on a fine grid.
-
-    The peak is that over −10…10, or 1 where φ' grows without bound. What is flat at an end of the
-    grid is taken to be flat beyond it.
-    """
-    grid = torch.arange(-4000, 4001, dtype=torch.float64) / 400  # holds every kink exactly
-    slope = ACTIVATIONS[kind].derivative(grid).abs()
-    peak = 1.0 if float(slope[-1]) > GROWING else float(slope.max())
-    flat = slope < FLAT * peak
-    edges = torch.nonzero(flat[1:] != flat[:-1])[:, 0].tolist()
-    bounds = [0, *(e + 1 for e in edges), len(grid)]
-    found = []
-    for start, end in pairwise(bounds):
-        if flat[start]:
-            low = -math.inf if start == 0 else float(grid[start])
-            high = math.inf if end == len(grid) else float(grid[end - 1])
-            found.append((low, high))
-    return tuple(found)
-
-
-def saturation(kind: str, z: Tensor) -> float | None:
-    """Share of the entries of ``z`` at which |φ'| is under a hundredth of its peak.
-
-    Args:
-        kind: a registered activation.
-        z: its input, (batch, n); the first 16 samples are looked at.
-
-    Returns:
-        A share from 0 to 1 of the entries that are not NaN, or None where all are.
-
-    >>> saturation("relu", torch.tensor([[-1.0, 1.0, 2.0, 3.0]]))
-    0.25
-    """
-    wide = z.float() if z.dtype in NARROW else z
-    values = wide.numpy()[:SATURATION_ROWS]  # NumPy counts a few entries quicker than torch
-    if values.size and math.isnan(values.min()):  # rare, and NaN is the least of all
-        values = values[~np.isnan(values)]
-    if not values.size:
-        return None
-    flat = 0
-    for low, high in _flat_intervals(kind):
-        inside = values <= high
-        if low > -math.inf:
-            inside &= values >= low
-        flat += int(np.count_nonzero(inside))
-    return flat / values.size
+    return distinct_columns(columns) == 1

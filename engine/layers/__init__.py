@@ -1,7 +1,7 @@
 """Layers, each with its forward pass and its hand-written backward pass side by side."""
 
 from layerscope.engine.layers.activations import ACTIVATIONS, Activation, activation_of
-from layerscope.engine.layers.base import Layer, Role
+from layerscope.engine.layers.base import Layer
 from layerscope.engine.layers.linear import Linear
 from layerscope.engine.layers.normalization import (
     NORMS,
@@ -13,7 +13,7 @@ from layerscope.engine.layers.residual import Add
 
 __all__ = [
     "ACTIVATIONS", "NORMS", "Activation", "Add", "Layer", "Linear", "NormTheory", "Normalization",
-    "Role", "activation_of", "chosen_norm", "layer_classes",
+    "activation_of", "chosen_norm", "layer_classes",
 ]  # fmt: skip
 
 

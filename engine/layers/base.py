@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["DrawParameters", "Layer", "Role"]
+from layerscope.engine.basis.role import Role
 
-Role = Literal["linear_map", "activation", "norm", "sum"]
-"""What a layer is to its network, whoever wrote it: what rules, theory and pictures go by."""
+__all__ = ["DrawParameters", "Layer"]
 
 DrawParameters = Callable[[int, int], tuple[Tensor, Tensor]]
 """``(n_in, n_out) -> weight (n_in, n_out), bias (n_out,)`` as the specification has them drawn."""

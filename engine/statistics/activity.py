@@ -21,14 +21,14 @@ SAFE = 1e-250, 1e250
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """The columns (units) and rows (samples) of one activation matrix.
+    """The units and the samples of one activation.
 
     Args:
         batch: number of samples.
         width: number of units.
-        dead: units that are zero for every sample; 0 when there is no sample.
-        constant: units that have the same value for every sample, dead ones among them; NaN
-            equals nothing. With one sample that is every unit, and says nothing.
+        dead: units that are zero for every sample, at every position of it; 0 when there is none.
+        constant: units that have one value for all samples and positions, dead ones among them; NaN
+            equals nothing. With one of (batch, width) that is every unit, and says nothing.
         sample_correlation: mean cosine similarity over all pairs of distinct samples, from −1 to
             1 (all samples on one ray); None with fewer than two samples that are finite and not
             zero, which alone are counted.
@@ -45,26 +45,43 @@ class Units:
         return asdict(self)
 
 
-def units(activation: Tensor) -> Units:
+def units(activation: Tensor, axis: int = 1) -> Units:
     """Dead and constant units, and how similar the samples are, in one pass over (batch, width).
 
     With x̂ the rows divided by their length, the mean of x̂_i · x̂_j over the pairs i ≠ j is
     (‖Σ_i x̂_i‖² − n) / (n(n − 1)), which needs no pair to be formed.
 
+    Args:
+        activation: samples first: (batch, width), (batch, channels, *spatial), (batch, tokens,
+            features). A sample is compared with another as a whole, whatever its rank.
+        axis: the axis of the units.
+
     Errors:
-        ``ValueError`` unless the tensor has two axes; ``TypeError`` unless it holds floats.
+        ``ValueError`` unless the tensor has two axes or more and ``axis`` is one of them but the
+        first; ``TypeError`` unless it holds floats.
 
     >>> units(torch.tensor([[3.0, 0.0, 0.0], [4.0, 0.0, 0.0]]))
     Units(batch=2, width=3, dead=2, constant=2, sample_correlation=1.0)
     """
-    if activation.dim() != 2:
-        raise ValueError(f"expected a (batch, width) tensor, got shape {tuple(activation.shape)}")
-    x = as_rows(activation)
-    batch, width = x.shape
-    run = _units64 if x.dtype == torch.float64 else _units32
-    dead, constant, correlation = run(x.data_ptr(), batch, width)
+    rank, shape = activation.dim(), tuple(activation.shape)
+    if rank < 2:
+        raise ValueError(f"expected a (batch, width, ...) tensor, got shape {shape}")
+    if not (0 < axis < rank or -rank < axis < 0):
+        raise ValueError(f"expected a unit axis of {shape} other than the samples', got {axis}")
+    if rank == 2:
+        dead, constant, correlation = _in_one_pass(activation)
+    else:
+        dead, constant, _ = _in_one_pass(activation.movedim(axis, -1).flatten(0, -2))
+        _, _, correlation = _in_one_pass(activation.flatten(1))
     known = None if math.isnan(correlation) else correlation
-    return Units(batch, width, dead, constant, known)
+    return Units(shape[0], shape[axis], dead, constant, known)
+
+
+def _in_one_pass(matrix: Tensor) -> tuple[int, int, float]:
+    x = as_rows(matrix)
+    run = _units64 if x.dtype == torch.float64 else _units32
+    dead, constant, correlation = run(x.data_ptr(), *x.shape)
+    return dead, constant, correlation
 
 
 def as_rows(matrix: Tensor) -> Tensor:

@@ -306,7 +306,7 @@ def test_every_rule_of_a_finding_is_explained_where_its_link_leads(server: Any) 
 
 def test_a_finding_begins_where_its_signal_meets_it() -> None:
     found = {
-        "severity": "error", "title": "t", "explanation": "e", "rule": "x", "chart": "units",
+        "severity": "error", "title": "t", "explanation": "e", "rule": "dead_units",
         "direction": "backward", "layers": [0, 9], "blocks": [1, 5], "evidence": {},
         "threshold": {}, "consequences": [],
     }  # fmt: skip
@@ -314,6 +314,8 @@ def test_a_finding_begins_where_its_signal_meets_it() -> None:
     assert (words.block, words.row, words.chart) == (5, 9, "silent")
     words = finding_words({**found, "direction": "forward", "blocks": [3, 3]})
     assert (words.block, words.row, words.layers) == (3, 0, "layer 3")
+    words = finding_words({**found, "rule": "one that came later"})
+    assert words.chart == "gradients"
 
 
 def test_every_figure_and_every_limit_is_shown_once() -> None:

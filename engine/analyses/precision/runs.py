@@ -10,9 +10,9 @@ from typing import Any, Literal
 from layerscope.engine.analyses.precision.fit import Fit, fit
 from layerscope.engine.analyses.precision.formats import FORMATS
 from layerscope.engine.basis.cancellation import ShouldStop, never
-from layerscope.engine.execution.network import Network
-from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
-from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.execution.network import LayerInfo, Network
+from layerscope.engine.execution.recording import record_all
+from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.statistics import Statistics
 
@@ -81,8 +81,8 @@ class FormatRun:
         }  # fmt: skip
 
 
-def tensor_summaries(records: Sequence[LayerRecord]) -> list[TensorSummary]:
-    """Every tensor of these records: activations and weights as they are computed, then gradients.
+def tensor_summaries(infos: Sequence[LayerInfo], records: Sequence[Record]) -> list[TensorSummary]:
+    """Every tensor of these layers: activations and weights as they are computed, then gradients.
 
     What was not recorded yet is left out.
     """
@@ -90,20 +90,20 @@ def tensor_summaries(records: Sequence[LayerRecord]) -> list[TensorSummary]:
     backward: list[TensorSummary] = []
 
     def add(
-        at: list[TensorSummary], kind: Kind, r: LayerRecord, s: Statistics | None, name: str
+        at: list[TensorSummary], kind: Kind, i: LayerInfo, s: Statistics | None, name: str
     ) -> None:
         if s is not None:
-            i = r.info
             at.append(TensorSummary(kind, i.index, i.block, i.name, name, s, i.ends_block))
 
-    for r in records:
+    both = list(zip(infos, records, strict=False))
+    for i, r in both:
         for name, p in r.parameters.items():
-            add(forward, "weight", r, p.value, name)
-        add(forward, "activation", r, r.activation, "")
-    for r in reversed(records):
-        add(backward, "gradient", r, r.gradient, "")
+            add(forward, "weight", i, p.value, name)
+        add(forward, "activation", i, r.activation, "")
+    for i, r in reversed(both):
+        add(backward, "gradient", i, r.gradient, "")
         for name, p in r.parameters.items():
-            add(backward, "weight_gradient", r, p.gradient, name)
+            add(backward, "weight_gradient", i, p.gradient, name)
     return forward + backward
 
 
@@ -115,16 +115,8 @@ def run_in_format(experiment: Experiment, dtype: str, should_stop: ShouldStop = 
     >>> run_in_format(Experiment(depth=1, width=4, batch=4), "float16").broken is None
     True
     """
-    records: list[LayerRecord] = []
-    loss = math.nan
     network = Network(experiment.model_copy(update={"dtype": dtype}))
-    for step in passes(network, should_stop):
-        if isinstance(step, ForwardStep):
-            records.append(LayerRecord.forward(step))
-        elif isinstance(step, BackwardStep):
-            records[step.info.index].backward(step)
-        else:
-            loss = float(step.loss)
-    summaries = tensor_summaries(records)
+    recording = record_all(network, should_stop)
+    summaries = tensor_summaries(network.infos, recording.records)
     broken = next((t for t in summaries if t.statistics.finite < t.statistics.count), None)
-    return FormatRun(dtype, loss, tuple(summaries), broken)
+    return FormatRun(dtype, recording.loss, tuple(summaries), broken)

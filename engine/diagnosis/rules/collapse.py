@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import Finding, Severity
 from layerscope.engine.diagnosis.rule import rule
-from layerscope.engine.execution.records import LayerRecord
-from layerscope.engine.execution.records import saturation as flat_share
-from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.layers import ACTIVATIONS
+from layerscope.engine.execution.records import Record
 
-__all__ = ["mean_shift", "rank_collapse", "saturated_by_nature", "saturation"]
+__all__ = ["mean_shift", "rank_collapse", "saturation"]
 
 VARIATION_WARN = 3e-3  # of the signal differs between samples; healthy nets of the corpus: more
 ORDERED_DECADES = 2.0  # that the gradient loses on its way back: the ordered phase, both ways
@@ -25,11 +21,11 @@ SATURATED = 0.5  # share of entries flat beyond what a standard normal signal wo
 SHIFTED = 5.0  # |mean|/std: the mean is 96 % of the signal's power
 
 
-def _one_sample(e: Experiment) -> str | None:
-    return "with one sample there is nothing to tell apart" if e.batch == 1 else None
+def _one_sample(evidence: Evidence) -> str | None:
+    return "with one sample there is nothing to tell apart" if evidence.batch == 1 else None
 
 
-def _variation(record: LayerRecord) -> float | None:
+def _variation(record: Record) -> float | None:
     """Share of the signal's length that differs between samples: √(1 − mean cosine)."""
     if record.units is None or record.units.sample_correlation is None:
         return None
@@ -47,48 +43,28 @@ def _variation(record: LayerRecord) -> float | None:
 )
 def rank_collapse(evidence: Evidence) -> Sequence[Finding]:
     """Every sample is mapped to the same output."""
-    known = [(r, v) for r in evidence.ends if (v := _variation(r)) is not None]
+    known = [(r, v) for r in evidence.block_outputs if (v := _variation(r)) is not None]
     if not known:
         return []
     (first, at_first), (last, at_last) = known[0], known[-1]
-    limit = max(VARIATION_ERROR, torch.finfo(evidence.experiment.torch_dtype).eps / 2)
+    limit = max(VARIATION_ERROR, torch.finfo(last.facts.torch_dtype).eps / 2)
     back = evidence.backward_trend
     if back is not None and back.span >= ORDERED_DECADES and back.slope > 3 * back.error:
         limit = max(limit, VARIATION_WARN)  # nothing comes back to undo it
     severity: Severity = "error" if at_last < limit else "warning"
     if at_last >= max(VARIATION_WARN, limit):
         return []
-    theory = evidence.theory
-    expected = theory.c_star if theory else None
-    word = "" if expected is None else f" Theory expects correlations to go to {expected:.3g}."
     return [
-        Finding(
-            rule="rank_collapse", severity=severity,
+        evidence.finding(
+            "rank_collapse", severity, [r for r, _ in known],
             title="All samples look the same to the last layers",
             explanation=f"Between samples only {at_last:.1g} of the signal differs after layer "
-            f"{last.info.block}, against {at_first:.1g} after layer {first.info.block}.{word}",
-            direction="forward", layers=(first.info.index, last.info.index),
-            blocks=(first.info.block, last.info.block),
-            evidence={"variation_first": at_first, "variation_last": at_last,
-                      "theory_c_star": expected},
-            threshold={"error": limit, "warning": VARIATION_WARN}, chart="activations",
+            f"{evidence.block(last)}, against {at_first:.1g} after layer {evidence.block(first)}.",
+            direction="forward",
+            evidence={"variation_first": at_first, "variation_last": at_last},
+            threshold={"error": limit, "warning": VARIATION_WARN},
         )
     ]  # fmt: skip
-
-
-@lru_cache
-def saturated_by_nature(activation: str) -> float:
-    """The share of flat entries that ``activation`` has on a standard normal signal."""
-    levels = (torch.arange(2048, dtype=torch.float64) + 0.5) / 2048
-    normal = math.sqrt(2) * torch.erfinv(2 * levels - 1)
-    # a few rows are looked at: the quantiles are spread over all
-    return (
-        flat_share(activation, normal[torch.randperm(2048, generator=_fixed())].view(32, 64)) or 0
-    )
-
-
-def _fixed() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
 
 
 @rule(
@@ -101,30 +77,25 @@ def _fixed() -> torch.Generator:
 )
 def saturation(evidence: Evidence) -> Sequence[Finding]:
     """Layers most of whose units sit where the activation is flat."""
-    e = evidence.experiment
-    if e.activation == "linear":
-        return []
-    nature = saturated_by_nature(e.activation)
     flat = [
-        (r, r.saturation)
+        (r, r.saturation, r.facts.flat.by_nature)
         for r in evidence.records
-        if r.info.kind in ACTIVATIONS and r.saturation is not None
-        and r.saturation - nature > SATURATED
+        if r.facts.flat is not None and r.saturation is not None
+        and r.saturation - r.facts.flat.by_nature > SATURATED
     ]  # fmt: skip
     if not flat:
         return []
-    worst, share = max(flat, key=lambda pair: pair[1])
+    worst, share, nature = max(flat, key=lambda found: found[1])
     return [
-        Finding(
-            rule="saturation", severity="warning",
-            title=f"{e.activation} is saturated in {len(flat)} of {e.depth} layers",
-            explanation=f"In layer {worst.info.block} {share:.0%} of the entries sit where the "
-            f"derivative is under a hundredth of its peak; {nature:.0%} would be this activation's "
-            "nature.",
-            direction="forward", layers=(flat[0][0].info.index, flat[-1][0].info.index),
-            blocks=(flat[0][0].info.block, flat[-1][0].info.block),
+        evidence.finding(
+            "saturation", "warning", [r for r, _, _ in flat],
+            title=f"{worst.facts.kind} is saturated in {len(flat)} of {evidence.depth} layers",
+            explanation=f"In layer {evidence.block(worst)} {share:.0%} of the entries sit where "
+            f"the derivative is under a hundredth of its peak; {nature:.0%} would be this "
+            "activation's nature.",
+            direction="forward",
             evidence={"worst_share": share, "share_by_nature": nature, "layers": len(flat)},
-            threshold={"share_beyond_nature": SATURATED}, chart="units",
+            threshold={"share_beyond_nature": SATURATED},
         )
     ]  # fmt: skip
 
@@ -136,25 +107,22 @@ def saturation(evidence: Evidence) -> Sequence[Finding]:
 )
 def mean_shift(evidence: Evidence) -> Sequence[Finding]:
     """The mean of the activation dominates what varies."""
-    if evidence.experiment.norm in ("layer", "batch"):
-        return []
     shifted = [
-        (r, abs(r.activation.mean) / r.activation.std)
-        for r in evidence.ends
-        if r.activation.mean is not None and r.activation.std
-    ]
+        (block[-1], abs(out.mean) / out.std)
+        for block in evidence.hidden_blocks
+        if (out := block[-1].activation).mean is not None and out.std
+        and not any(r.facts.centres for r in block)
+    ]  # fmt: skip
     shifted = [(r, ratio) for r, ratio in shifted if ratio > SHIFTED]
     if not shifted:
         return []
     worst, ratio = max(shifted, key=lambda pair: pair[1])
     return [
-        Finding(
-            rule="mean_shift", severity="info",
-            title=f"The mean dominates: {ratio:.2g} times the std at layer {worst.info.block}",
+        evidence.finding(
+            "mean_shift", "info", [r for r, _ in shifted],
+            title=f"The mean dominates: {ratio:.2g} times the std at layer {evidence.block(worst)}",
             explanation="Most of the signal is the same for all units and samples; a centred "
             "activation or a norm would remove it.",
-            direction="forward", layers=(shifted[0][0].info.index, shifted[-1][0].info.index),
-            blocks=(shifted[0][0].info.block, shifted[-1][0].info.block),
-            evidence={"worst_ratio": ratio}, threshold={"ratio": SHIFTED}, chart="activations",
+            direction="forward", evidence={"worst_ratio": ratio}, threshold={"ratio": SHIFTED},
         )
     ]  # fmt: skip

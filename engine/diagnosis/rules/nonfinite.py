@@ -9,7 +9,7 @@ import torch
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import Finding
 from layerscope.engine.diagnosis.rule import rule
-from layerscope.engine.execution.records import LayerRecord
+from layerscope.engine.execution.records import Record
 from layerscope.engine.statistics import Statistics
 
 __all__ = ["nonfinite"]
@@ -38,9 +38,7 @@ def _bad(s: Statistics) -> bool:
     return s.nan + s.posinf + s.neginf > 0
 
 
-def _first(
-    records: Sequence[LayerRecord], kind: str, which: str = "activation"
-) -> LayerRecord | None:
+def _first(records: Sequence[Record], kind: str, which: str = "activation") -> Record | None:
     for r in records:
         s: Statistics | None = getattr(r, which)
         if s is not None and (s.nan if kind == "nan" else s.posinf + s.neginf) > 0:
@@ -48,64 +46,58 @@ def _first(
     return None
 
 
-def _forward(evidence: Evidence, bad: Sequence[LayerRecord]) -> Finding:
-    e = evidence.experiment
+def _forward(evidence: Evidence, bad: Sequence[Record]) -> Finding:
     inf, nan = _first(bad, "inf"), _first(bad, "nan")
-    first, last = bad[0], bad[-1]
-    trend = evidence.forward_trend
-    largest = torch.finfo(e.torch_dtype).max
-    if inf is not None and (nan is None or inf.info.index <= nan.info.index):
-        title = f"Activations overflow {e.dtype} at layer {inf.info.block}"
+    first, trend = bad[0], evidence.forward_trend
+    dtype, largest = first.facts.dtype, torch.finfo(first.facts.torch_dtype).max
+    if inf is not None and (nan is None or inf.facts.index <= nan.facts.index):
+        title = f"Activations overflow {dtype} at layer {evidence.block(inf)}"
         if nan is not None:
-            title += f"; NaN from {nan.info.block} on"
-        cause = f"Inf − Inf makes NaN at {nan.info.block}. " if nan is not None else ""
+            title += f"; NaN from {evidence.block(nan)} on"
+        cause = f"Inf − Inf makes NaN at {evidence.block(nan)}. " if nan is not None else ""
         growth = (
-            f"Each block multiplies the signal by about {trend.factor:.3g}; {e.dtype} ends at "
+            f"Each block multiplies the signal by about {trend.factor:.3g}; {dtype} ends at "
             f"{largest:.3g}. "
             if trend
-            else f"{e.dtype} ends at {largest:.3g}. "
+            else f"{dtype} ends at {largest:.3g}. "
         )
         explanation = growth + cause + "No gradient survives."
     else:
-        title = f"NaN from layer {first.info.block} on"
-        explanation = f"{first.info.name} is the first layer with a NaN; no Inf came before it."
-    return Finding(
-        rule="nonfinite", severity="error", title=title, explanation=explanation,
-        direction="forward", layers=(first.info.index, last.info.index),
-        blocks=(first.info.block, last.info.block),
+        title = f"NaN from layer {evidence.block(first)} on"
+        explanation = f"{first.facts.name} is the first layer with a NaN; no Inf came before it."
+    return evidence.finding(
+        "nonfinite", "error", bad, title=title, explanation=explanation, direction="forward",
         evidence={
-            "first_inf": inf and inf.info.name,
-            "first_inf_block": inf and inf.info.block,
-            "first_nan": nan and nan.info.name,
-            "first_nan_block": nan and nan.info.block,
+            **_firsts(evidence, inf, nan),
             "factor_per_block": trend and trend.factor,
             "drift_from_block": trend and trend.blocks[0],
         },
         threshold={"nonfinite_entries": 0, "dtype_max": largest},
-        chart="activations",
     )  # fmt: skip
 
 
-def _backward(evidence: Evidence, bad: Sequence[LayerRecord]) -> Finding:
-    e = evidence.experiment
+def _backward(evidence: Evidence, bad: Sequence[Record]) -> Finding:
     inf, nan = _first(bad, "inf", "gradient"), _first(bad, "nan", "gradient")
-    first, last = bad[0], bad[-1]
+    first = bad[0]
+    dtype, largest = first.facts.dtype, torch.finfo(first.facts.torch_dtype).max
     word = "overflow" if inf is not None and (nan is None or inf is first) else "become NaN"
-    return Finding(
-        rule="nonfinite", severity="error",
-        title=f"Gradients {word} at layer {first.info.block}, going back",
+    return evidence.finding(
+        "nonfinite", "error", bad[::-1],
+        title=f"Gradients {word} at layer {evidence.block(first)}, going back",
         explanation=(
-            f"The activations are finite, but going back {first.info.name} is the first layer "
-            f"whose gradient is not: {e.dtype} ends at {torch.finfo(e.torch_dtype).max:.3g}."
+            f"The activations are finite, but going back {first.facts.name} is the first layer "
+            f"whose gradient is not: {dtype} ends at {largest:.3g}."
         ),
-        direction="backward", layers=(last.info.index, first.info.index),
-        blocks=(last.info.block, first.info.block),
-        evidence={
-            "first_inf": inf and inf.info.name,
-            "first_inf_block": inf and inf.info.block,
-            "first_nan": nan and nan.info.name,
-            "first_nan_block": nan and nan.info.block,
-        },
-        threshold={"nonfinite_entries": 0, "dtype_max": torch.finfo(e.torch_dtype).max},
-        chart="gradients",
+        direction="backward",
+        evidence=_firsts(evidence, inf, nan),
+        threshold={"nonfinite_entries": 0, "dtype_max": largest},
     )  # fmt: skip
+
+
+def _firsts(evidence: Evidence, inf: Record | None, nan: Record | None) -> dict[str, object]:
+    return {
+        "first_inf": inf and inf.facts.name,
+        "first_inf_block": inf and evidence.block(inf),
+        "first_nan": nan and nan.facts.name,
+        "first_nan_block": nan and evidence.block(nan),
+    }

@@ -10,10 +10,11 @@ import torch
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import Finding, Severity
 from layerscope.engine.diagnosis.rule import rule
-from layerscope.engine.statistics import Statistics
+from layerscope.engine.execution.records import Record
 
 __all__ = ["output_scale", "precision_loss"]
 
+NARROW = (torch.float16, torch.bfloat16)  # tiny entries are the rule there: the cosine tells
 LAST_BITS = 2  # bits left of a number under four times the smallest
 LOST = 0.5  # half of a gradient's entries with no more than those
 AGREE_WARN = 0.9  # cosine: 26 degrees away from float32's gradient
@@ -22,9 +23,18 @@ RATIO_WARN = 100.0  # times the loss of the best constant output, before the fir
 RATIO_ERROR = 3000.0  # healthy networks of the corpus start at 1620 times or less
 
 
-def _lost(s: Statistics, smallest: int) -> float:
-    """Share of entries under 2^(smallest + 2), and zeros where there are such entries."""
-    h = s.histogram
+def _smallest(record: Record) -> int:
+    """The exponent of the smallest number that the record's dtype holds."""
+    info = torch.finfo(record.facts.torch_dtype)
+    return math.frexp(info.smallest_normal)[1] - 1 - round(-math.log2(info.eps))
+
+
+def _lost(record: Record) -> float:
+    """Share of the gradient's entries under four times the smallest number; zeros beside such."""
+    s = record.gradient
+    if s is None:
+        return 0.0
+    smallest, h = _smallest(record), s.histogram
     below = sum(
         int(p) + int(n)
         for exponent, p, n in zip(h.exponents, h.positive, h.negative, strict=True)
@@ -44,50 +54,44 @@ def _lost(s: Statistics, smallest: int) -> float:
 )
 def precision_loss(evidence: Evidence) -> Sequence[Finding]:
     """Gradients that the number format turns away or loses."""
-    e = evidence.experiment
-    smallest = math.frexp(torch.finfo(e.torch_dtype).smallest_normal)[1] - 1
-    smallest -= round(-math.log2(torch.finfo(e.torch_dtype).eps))
-    shares = {r.info.index: _lost(r.gradient, smallest) for r in evidence.ends if r.gradient}
-    worst_share = max(shares.values(), default=0.0)
-    if evidence.agreement is not None:
-        turned = {i: c for i, c in evidence.agreement.items() if c < AGREE_WARN}
-        if not turned:
-            return []
-        index = min(turned, key=lambda i: turned[i])
-        severity: Severity = "error" if turned[index] < AGREE_ERROR else "warning"
-        title = f"{e.dtype} turns the gradient of layer {evidence.records[index].info.block} away"
+    shares = [(r, _lost(r)) for r in evidence.block_outputs]
+    worst_share = max((share for _, share in shares), default=0.0)
+    cosines = [(r, c) for r in evidence.records if (c := r.gradient_cosine) is not None]
+    turned = [(r, c) for r, c in cosines if c < AGREE_WARN]
+    lost = [(r, s) for r, s in shares if s > LOST and r.facts.torch_dtype not in NARROW]
+    concerned = turned or lost
+    if not concerned:
+        return []
+    if turned:
+        worst, cosine = min(turned, key=lambda pair: pair[1])
+        severity: Severity = "error" if cosine < AGREE_ERROR else "warning"
+        title = f"{worst.facts.dtype} turns the gradient of layer {evidence.block(worst)} away"
         text = (
-            f"The cosine between this layer's weight gradient in {e.dtype} and in float32, from "
-            f"the same weights, is {turned[index]:.2g}. {worst_share:.0%} of the gradient's "
-            f"entries in the worst layer are near or below the smallest number, 2^{smallest}."
+            f"The cosine between this layer's weight gradient in {worst.facts.dtype} and in "
+            f"float32, from the same weights, is {cosine:.2g}. {worst_share:.0%} of the gradient's "
+            "entries in the worst layer are near or below the smallest number, "
+            f"2^{_smallest(worst)}."
         )
-        concerned = sorted(turned)
     else:
-        concerned = [i for i, share in shares.items() if share > LOST]
-        if not concerned:
-            return []
         severity = "error"
-        index = max(concerned, key=lambda i: shares[i])
-        block = evidence.records[index].info.block
-        title = f"{shares[index]:.0%} of layer {block}'s gradient is lost in {e.dtype}"
+        worst, share = max(lost, key=lambda pair: pair[1])
+        dtype = worst.facts.dtype
+        title = f"{share:.0%} of layer {evidence.block(worst)}'s gradient is lost in {dtype}"
         text = (
-            f"{e.dtype}'s smallest number is 2^{smallest}; near it two bits are left, below it "
-            "nothing. A wider format or a larger loss keeps them."
+            f"{dtype}'s smallest number is 2^{_smallest(worst)}; near it two bits are left, below "
+            "it nothing. A wider format or a larger loss keeps them."
         )
-    first, last = evidence.records[concerned[0]].info, evidence.records[concerned[-1]].info
     return [
-        Finding(
-            rule="precision_loss", severity=severity, title=title, explanation=text,
-            direction="backward", layers=(first.index, last.index),
-            blocks=(first.block, last.block),
+        evidence.finding(
+            "precision_loss", severity, [r for r, _ in concerned], title=title, explanation=text,
+            direction="backward",
             evidence={
                 "worst_share_lost": worst_share,
-                "worst_cosine": min(evidence.agreement.values()) if evidence.agreement else None,
-                "smallest_exponent": smallest,
+                "worst_cosine": min((c for _, c in cosines), default=None),
+                "smallest_exponent": _smallest(worst),
             },
             threshold={"cosine_error": AGREE_ERROR, "cosine_warning": AGREE_WARN,
                        "share_lost": LOST},
-            chart="magnitudes",
         )
     ]  # fmt: skip
 
@@ -111,15 +115,14 @@ def output_scale(evidence: Evidence) -> Sequence[Finding]:
         return []
     start = f"{loss:.3g}" if math.isfinite(loss) else "more than the number format holds"
     return [
-        Finding(
-            rule="output_scale", severity="error" if ratio > RATIO_ERROR else "warning",
+        evidence.finding(
+            "output_scale", "error" if ratio > RATIO_ERROR else "warning", [out],
             title=f"The loss starts {ratio:.2g} times above that of a constant answer"
             if math.isfinite(ratio)
-            else f"The loss overflows {evidence.experiment.dtype}, the outputs do not",
+            else f"The loss overflows {out.facts.dtype}, the outputs do not",
             explanation=f"The outputs have rms {out.activation.rms or 0:.2g}; a constant output "
             f"would have a loss of {baseline:.3g}, this network starts at {start}.",
-            direction="forward", layers=(out.info.index, out.info.index),
-            blocks=(out.info.block, out.info.block),
+            direction="forward",
             evidence={
                 "loss": loss if math.isfinite(loss) else None,
                 "constant_loss": baseline,
@@ -127,6 +130,5 @@ def output_scale(evidence: Evidence) -> Sequence[Finding]:
                 "output_rms": out.activation.rms,
             },
             threshold={"warning_ratio": RATIO_WARN, "error_ratio": RATIO_ERROR},
-            chart="activations",
         )
     ]  # fmt: skip

@@ -8,8 +8,7 @@ from typing import Literal
 from layerscope.engine.diagnosis.evidence import Evidence, Trend
 from layerscope.engine.diagnosis.finding import Finding, Severity
 from layerscope.engine.diagnosis.rule import rule
-from layerscope.engine.execution.records import LayerRecord
-from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.execution.records import Record
 
 __all__ = [
     "exploding_activation", "exploding_gradient", "vanishing_activation", "vanishing_gradient",
@@ -28,10 +27,10 @@ _HELP = (
 )
 
 
-def _shallow(e: Experiment) -> str | None:
-    if e.depth >= LEAST_DEPTH:
+def _shallow(evidence: Evidence) -> str | None:
+    if evidence.depth >= LEAST_DEPTH:
         return None
-    return f"a trend over depth needs {LEAST_DEPTH} blocks, here are {e.depth}"
+    return f"a trend over depth needs {LEAST_DEPTH} blocks, here are {evidence.depth}"
 
 
 def _severity(trend: Trend | None, sign: int, error_decades: float) -> Severity | None:
@@ -58,31 +57,14 @@ def _finding(
     trend: Trend | None,
     words: tuple[str, str],
     direction: Literal["forward", "backward"],
-    where: Sequence[LayerRecord],
+    where: Sequence[Record],
 ) -> Finding:
     title, explanation = words
-    theory = evidence.theory
-    if theory is not None and theory.chi1 is not None and theory.phase is not None:
-        explanation += (
-            f" Theory expects it: χ1 = {theory.chi1:.3g} at σw² = {theory.sigma_w2:.3g}, the "
-            f"{theory.phase} phase."
-            if theory.phase != "critical"
-            else f" Theory (χ1 = {theory.chi1:.3g}) expects it to hold: this is finite width."
-        )
-    return Finding(
-        rule=name, severity=severity, title=title, explanation=explanation, direction=direction,
-        layers=(where[0].info.index, where[-1].info.index),
-        blocks=(where[0].info.block, where[-1].info.block),
-        evidence={
-            **_trend_figures(trend),
-            "depth": evidence.experiment.depth,
-            "theory_chi1": theory.chi1 if theory else None,
-            "theory_phase": theory.phase if theory else None,
-        },
+    return evidence.finding(
+        name, severity, where, title=title, explanation=explanation, direction=direction,
+        evidence={**_trend_figures(trend), "depth": evidence.depth},
         threshold={"warning_decades": WARN_DECADES, "error_decades_grow": GROW_DECADES,
-            "error_decades_shrink": SHRINK_DECADES,
-                   "slope_standard_errors": SIGMAS},
-        chart="activations" if direction == "forward" else "gradients",
+                   "error_decades_shrink": SHRINK_DECADES, "slope_standard_errors": SIGMAS},
     )  # fmt: skip
 
 
@@ -106,11 +88,11 @@ def exploding_activation(evidence: Evidence) -> Sequence[Finding]:
     if severity is None or trend is None:
         return []
     words = (
-        f"Activations grow {10**trend.span:.2g}-fold over {evidence.experiment.depth} layers",
+        f"Activations grow {10**trend.span:.2g}-fold over {evidence.depth} layers",
         f"Each block multiplies the signal by about {trend.factor:.3g}.",
     )
     return [_finding(evidence, "exploding_activation", severity, trend, words, "forward",
-                     evidence.ends)]  # fmt: skip
+                     evidence.block_outputs)]  # fmt: skip
 
 
 @rule(
@@ -123,14 +105,14 @@ def exploding_activation(evidence: Evidence) -> Sequence[Finding]:
 )  # fmt: skip
 def vanishing_activation(evidence: Evidence) -> Sequence[Finding]:
     """The signal shrinks geometrically with depth, or has gone to exact zeros."""
-    silent = [r for r in evidence.ends if r.activation.zeros == r.activation.count > 0]
+    silent = [r for r in evidence.block_outputs if r.activation.zeros == r.activation.count > 0]
     trend = evidence.forward_trend
     if silent:
-        first = silent[0].info.block
+        first = evidence.block(silent[0])
         how = f"Each block multiplies the signal by about {trend.factor:.3g}. " if trend else ""
         words = (
             f"Activations vanish: all zero from layer {first} on",
-            how + f"Below {evidence.experiment.dtype}'s smallest number nothing is left.",
+            how + f"Below {silent[0].facts.dtype}'s smallest number nothing is left.",
         )
         return [_finding(evidence, "vanishing_activation", "error", trend, words, "forward",
                          silent)]  # fmt: skip
@@ -138,12 +120,11 @@ def vanishing_activation(evidence: Evidence) -> Sequence[Finding]:
     if severity is None or trend is None:
         return []
     words = (
-        f"Activations vanish: {10**-trend.span:.2g} times smaller after "
-        f"{evidence.experiment.depth} layers",
+        f"Activations vanish: {10**-trend.span:.2g} times smaller after {evidence.depth} layers",
         f"Each block multiplies the signal by about {trend.factor:.3g}.",
     )
     return [_finding(evidence, "vanishing_activation", severity, trend, words, "forward",
-                     evidence.ends)]  # fmt: skip
+                     evidence.block_outputs)]  # fmt: skip
 
 
 @rule(
@@ -164,7 +145,7 @@ def exploding_gradient(evidence: Evidence) -> Sequence[Finding]:
         f"Each block going back multiplies the gradient by about {1 / trend.factor:.3g}.",
     )
     return [_finding(evidence, "exploding_gradient", severity, trend, words, "backward",
-                     evidence.ends)]  # fmt: skip
+                     evidence.block_outputs)]  # fmt: skip
 
 
 @rule(
@@ -176,11 +157,13 @@ def exploding_gradient(evidence: Evidence) -> Sequence[Finding]:
 )
 def vanishing_gradient(evidence: Evidence) -> Sequence[Finding]:
     """The gradient shrinks geometrically on its way back, or has gone to exact zeros."""
-    silent = [r for r in evidence.ends if r.gradient and r.gradient.zeros == r.gradient.count > 0]
+    silent = [
+        r for r in evidence.block_outputs if r.gradient and r.gradient.zeros == r.gradient.count > 0
+    ]
     trend = evidence.backward_trend
     if silent:
         words = (
-            f"No gradient reaches layers 1 to {silent[-1].info.block}",
+            f"No gradient reaches layers 1 to {evidence.block(silent[-1])}",
             "The gradient by these layers' outputs is exactly zero: they cannot learn.",
         )
         return [_finding(evidence, "vanishing_gradient", "error", trend, words, "backward",
@@ -193,4 +176,4 @@ def vanishing_gradient(evidence: Evidence) -> Sequence[Finding]:
         f"Each block going back multiplies the gradient by about {1 / trend.factor:.3g}.",
     )
     return [_finding(evidence, "vanishing_gradient", severity, trend, words, "backward",
-                     evidence.ends)]  # fmt: skip
+                     evidence.block_outputs)]  # fmt: skip

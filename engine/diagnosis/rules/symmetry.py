@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import Finding
 from layerscope.engine.diagnosis.rule import rule
-from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["symmetry"]
 
 
-def _narrow(e: Experiment) -> str | None:
-    return "a layer of one unit has no copies" if e.width == 1 else None
+def _narrow(evidence: Evidence) -> str | None:
+    one = [r.facts.width == 1 for r in evidence.hidden_linear_maps]
+    return "a layer of one unit has no copies" if one and all(one) else None
 
 
 @rule(
@@ -28,23 +28,21 @@ def _narrow(e: Experiment) -> str | None:
 )  # fmt: skip
 def symmetry(evidence: Evidence) -> Sequence[Finding]:
     """Layers whose units are all alike."""
-    depth = evidence.experiment.depth
     alike = [
-        r.info
-        for r in evidence.linears
-        if r.info.block <= depth and r.units_alike and r.gradients_alike is not False
+        r
+        for r in evidence.hidden_linear_maps
+        if r.units_alike and r.gradients_alike is not False and r.facts.width != 1
     ]
     if not alike:
         return []
     return [
-        Finding(
-            rule="symmetry", severity="error",
-            title=f"All units alike in {len(alike)} of {depth} layers",
+        evidence.finding(
+            "symmetry", "error", alike,
+            title=f"All units alike in {len(alike)} of {evidence.depth} layers",
             explanation="Every unit has the same weights and gets the same gradient: however wide, "
             "each of these layers computes one number and will go on doing so.",
-            direction="both", layers=(alike[0].index, alike[-1].index),
-            blocks=(alike[0].block, alike[-1].block),
+            direction="both",
             evidence={"distinct_units": 1, "layers_alike": len(alike)},
-            threshold={"distinct_units": 2}, chart="magnitudes",
+            threshold={"distinct_units": 2},
         )
     ]  # fmt: skip

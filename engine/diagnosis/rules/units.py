@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import Finding
 from layerscope.engine.diagnosis.rule import rule
-from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["dead_units"]
 
@@ -16,10 +15,10 @@ DEAD_ERROR = 0.9  # nine tenths: little of the layer is left
 LEAST_BATCH = 30  # with fewer samples a live unit may be silent by chance (2⁻³⁰ for ReLU at this)
 
 
-def _few_samples(e: Experiment) -> str | None:
-    if e.batch >= LEAST_BATCH:
+def _few_samples(evidence: Evidence) -> str | None:
+    if evidence.batch >= LEAST_BATCH:
         return None
-    return f"{e.batch} samples cannot show that a unit is never active; {LEAST_BATCH} can"
+    return f"{evidence.batch} samples cannot show that a unit is never active; {LEAST_BATCH} can"
 
 
 @rule(
@@ -32,22 +31,23 @@ def _few_samples(e: Experiment) -> str | None:
 )
 def dead_units(evidence: Evidence) -> Sequence[Finding]:
     """Layers in which most units are silent for the whole batch."""
-    shares = [(r, r.units.dead / r.units.width) for r in evidence.ends if r.units and r.units.width]
+    shares = [
+        (r, r.units.dead / r.units.width)
+        for r in evidence.block_outputs
+        if r.units and r.units.width
+    ]
     dead = [(r, share) for r, share in shares if share > DEAD_WARN]
     if not dead:
         return []
     worst, share = max(dead, key=lambda pair: pair[1])
     return [
-        Finding(
-            rule="dead_units", severity="error" if share >= DEAD_ERROR else "warning",
-            title=f"{share:.0%} of the units of layer {worst.info.block} are dead",
-            explanation=f"They are zero for all {evidence.experiment.batch} samples: no gradient "
-            "passes them.",
-            direction="forward", layers=(dead[0][0].info.index, dead[-1][0].info.index),
-            blocks=(dead[0][0].info.block, dead[-1][0].info.block),
+        evidence.finding(
+            "dead_units", "error" if share >= DEAD_ERROR else "warning", [r for r, _ in dead],
+            title=f"{share:.0%} of the units of layer {evidence.block(worst)} are dead",
+            explanation=f"They are zero for all {evidence.batch} samples: no gradient passes them.",
+            direction="forward",
             evidence={"worst_share": share, "layers_concerned": len(dead)},
             threshold={"warning_share": DEAD_WARN, "error_share": DEAD_ERROR,
                        "least_batch": LEAST_BATCH},
-            chart="units",
         )
     ]  # fmt: skip

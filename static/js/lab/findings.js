@@ -2,7 +2,7 @@
 import { find, make } from "../dom.js";
 import { number } from "../format.js";
 
-const CHARTS = /** @type {Record<string, string>} */ ({ units: "silent" });
+const CHARTS = /** @type {Record<string, string>} */ ({ saturation: "silent", dead_units: "silent", symmetry: "magnitudes", precision_loss: "magnitudes" });
 const WHOLE = 1e5; // from here on a whole number is written with an exponent
 
 /** Shows them under the verdict, open or closed as before. @param {any[]} findings @param {{rule: string, reason: string}[]} undecided */
@@ -33,7 +33,11 @@ function entry(finding) {
     { class: "where" },
     make(
       "a",
-      { href: `#layer-${finding.layers[begins]}`, "data-layer": finding.blocks[begins], "data-shows": CHARTS[finding.chart] ?? finding.chart },
+      {
+        href: `#layer-${finding.layers[begins]}`,
+        "data-layer": finding.blocks[begins],
+        "data-shows": CHARTS[finding.rule] ?? (begins ? "gradients" : "activations"),
+      },
       first === last ? `layer ${first}` : `layers ${first} to ${last}`,
     ),
     make("span", {}, "rule ", rule(finding.rule)),

@@ -192,4 +192,4 @@ def test_every_tensor_is_there_and_the_run_loses_what_rounding_says() -> None:
 
 
 def test_tensors_not_yet_recorded_are_left_out() -> None:
-    assert tensor_summaries([]) == []
+    assert tensor_summaries([], []) == []

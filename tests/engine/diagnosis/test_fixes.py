@@ -4,7 +4,8 @@ import pytest
 
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.diagnosis import diagnose
-from layerscope.engine.diagnosis.fixes import candidates, measure, verified_fix
+from layerscope.engine.diagnosis.fixes import candidates, verified_fix
+from layerscope.engine.diagnosis.gathering import gather
 from layerscope.engine.diagnosis.run import FixEvent, result, run
 from layerscope.engine.experiment.specification import Experiment
 
@@ -20,14 +21,14 @@ FAULTS = [
 
 @pytest.mark.parametrize("experiment", FAULTS, ids=lambda e: str(e.to_query()))
 def test_the_fix_really_removes_the_finding(experiment):
-    before = measure(experiment)
+    before = gather(experiment)
     finding = diagnose(before)[0]
-    fix = verified_fix(before, finding)
+    fix = verified_fix(experiment, before, finding)
     assert fix is not None
     changed = Experiment.model_validate({**experiment.to_dict(), **fix.change})
     assert changed.seed == experiment.seed
     assert changed != experiment
-    after = diagnose(measure(changed))
+    after = diagnose(gather(changed))
     assert finding.rule not in {f.rule for root in after for f in (root, *root.consequences)}
     assert not [f for f in after if f.severity == "error"]
     assert len(fix.before["activation_rms"]) == experiment.depth
@@ -36,7 +37,7 @@ def test_the_fix_really_removes_the_finding(experiment):
 
 def test_the_smallest_change_comes_first():
     experiment = Experiment(init="normal", init_scale=0.1)
-    finding = diagnose(measure(experiment))[0]
+    finding = diagnose(gather(experiment))[0]
     changes = list(candidates(experiment, finding))
     assert changes[0] == {"init_scale": 0.141}  # √(2/100), from theory's critical point
     assert min(len(c) for c in changes) == len(changes[0])
@@ -44,11 +45,11 @@ def test_the_smallest_change_comes_first():
 
 def test_what_does_not_help_is_not_offered(monkeypatch):
     experiment = Experiment(activation="linear", init="normal")
-    before = measure(experiment)
+    before = gather(experiment)
     finding = diagnose(before)[0]
     useless = [{"seed": 1}, {"init_scale": 2.0}]
     monkeypatch.setattr("layerscope.engine.diagnosis.fixes.candidates", lambda e, f: iter(useless))
-    assert verified_fix(before, finding) is None
+    assert verified_fix(experiment, before, finding) is None
 
 
 def test_fixes_come_after_the_summary_and_into_the_result():
@@ -66,6 +67,7 @@ def test_a_healthy_network_is_not_fixed():
 
 
 def test_trying_can_be_stopped():
-    before = measure(FAULTS[2])
+    experiment = FAULTS[2]
+    before = gather(experiment)
     with pytest.raises(Stopped):
-        verified_fix(before, diagnose(before)[0], should_stop=lambda: True)
+        verified_fix(experiment, before, diagnose(before)[0], should_stop=lambda: True)

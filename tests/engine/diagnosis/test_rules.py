@@ -8,7 +8,8 @@ import pytest
 from layerscope.engine.diagnosis import RULES, diagnose, diagnose_early, undecided, verdict
 from layerscope.engine.diagnosis.diagnose import explained_by
 from layerscope.engine.diagnosis.evidence import Evidence
-from layerscope.engine.diagnosis.fixes import measure
+from layerscope.engine.diagnosis.gathering import gather
+from layerscope.engine.execution.network import layout
 from layerscope.engine.experiment.presets import PRESETS
 from layerscope.engine.experiment.specification import Experiment
 
@@ -54,40 +55,41 @@ def test_every_rule_has_its_case():
 
 @pytest.mark.parametrize("rule", FAULTY)
 def test_the_rule_finds_its_fault_with_evidence_and_threshold(rule):
-    findings = diagnose(measure(FAULTY[rule]))
+    findings = diagnose(gather(FAULTY[rule]))
     mine = [f for root in findings for f in (root, *root.consequences) if f.rule == rule]
     assert mine, [f.title for f in findings]
     finding = mine[0]
     assert finding.evidence
     assert finding.threshold
     assert finding.explanation
-    assert finding.chart in {"activations", "gradients", "magnitudes", "units"}
+    assert set(finding.modules) <= {info.name for info in layout(FAULTY[rule])}
+    assert finding.since is None
     assert 0 <= finding.layers[0] <= finding.layers[1]
     json.dumps(finding.to_dict(), allow_nan=False)
 
 
 @pytest.mark.parametrize("experiment", HEALTHY, ids=lambda e: str(e.to_query()))
 def test_healthy_networks_are_left_in_peace(experiment):
-    evidence = measure(experiment)
+    evidence = gather(experiment)
     findings = [f for f in diagnose(evidence) if f.severity != "info"]
     assert findings == []
     assert verdict(evidence, findings).severity == "ok"
 
 
 def test_one_exploding_init_is_one_finding_with_consequences_under_it():
-    findings = diagnose(measure(Experiment(activation="linear", init="normal")))
+    findings = diagnose(gather(Experiment(activation="linear", init="normal")))
     assert [f.rule for f in findings] == ["nonfinite"]
     assert "exploding_activation" in names(findings)
 
 
 def test_a_worse_consequence_raises_its_cause():
-    findings = diagnose(measure(Experiment(activation="hardtanh", init="normal", depth=20)))
+    findings = diagnose(gather(Experiment(activation="hardtanh", init="normal", depth=20)))
     for root in findings:
         assert all(c.severity != "error" or root.severity == "error" for c in root.consequences)
 
 
 def test_the_overflow_is_named_with_its_layers():
-    evidence = measure(FAULTY["nonfinite"])
+    evidence = gather(FAULTY["nonfinite"])
     finding = diagnose(evidence)[0]
     assert finding.title == "Activations overflow float32 at layer 38; NaN from 39 on"
     assert finding.evidence["first_inf_block"] == 38
@@ -96,7 +98,7 @@ def test_the_overflow_is_named_with_its_layers():
 
 
 def test_zeros_from_the_hundredth_are_vanishing_not_dead():
-    findings = diagnose(measure(Experiment(activation="linear", init="normal", init_scale=0.01)))
+    findings = diagnose(gather(Experiment(activation="linear", init="normal", init_scale=0.01)))
     assert findings[0].rule == "vanishing_activation"
     assert findings[0].title == "Activations vanish: all zero from layer 46 on"
 
@@ -107,8 +109,8 @@ def test_nothing_explains_itself():
 
 
 def test_what_is_not_finite_is_known_before_the_end():
-    evidence = measure(FAULTY["nonfinite"])
-    half = Evidence(evidence.experiment, evidence.records[:39])
+    evidence = gather(FAULTY["nonfinite"])
+    half = Evidence(evidence.records[:39])
     assert [f.rule for f in diagnose_early(half)] == ["nonfinite"]
 
 
@@ -121,15 +123,16 @@ def test_what_is_not_finite_is_known_before_the_end():
     ],
 )
 def test_a_rule_that_cannot_decide_says_so(experiment, rules):
-    reasons = undecided(experiment)
+    evidence = gather(experiment)
+    reasons = undecided(evidence)
     assert rules <= {u["rule"] for u in reasons}
     assert all(u["reason"] for u in reasons)
-    assert not rules & names(diagnose(measure(experiment)))
+    assert not rules & names(diagnose(evidence))
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.name)
 def test_the_presets_verdicts(preset):
-    evidence = measure(preset.experiment)
+    evidence = gather(preset.experiment)
     said = verdict(evidence, diagnose(evidence))
     expected = {
         "randn": "overflow float32 at layer 38", "randn-0.01": "all zero from layer 46",
@@ -149,6 +152,6 @@ def test_every_threshold_is_stated_with_its_reason(name):
 
 def test_evidence_holds_no_nan():
     for preset in PRESETS:
-        for finding in diagnose(measure(preset.experiment)):
+        for finding in diagnose(gather(preset.experiment)):
             for value in finding.evidence.values():
                 assert not isinstance(value, float) or math.isfinite(value)

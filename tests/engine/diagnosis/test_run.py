@@ -109,8 +109,8 @@ def test_records_come_forward_then_backward_then_the_summary():
     kinds = [e.event for e in events]
     n = len(events[0].layers)
     assert kinds == ["start"] + ["forward"] * n + ["backward"] * n + ["summary"]
-    assert [e.record.info.index for e in events if isinstance(e, Forward)] == list(range(n))
-    assert [e.record.info.index for e in events if isinstance(e, Backward)] == list(range(n))[::-1]
+    assert [e.info.index for e in events if isinstance(e, Forward)] == list(range(n))
+    assert [e.info.index for e in events if isinstance(e, Backward)] == list(range(n))[::-1]
 
 
 def test_a_nan_is_reported_when_it_happens():

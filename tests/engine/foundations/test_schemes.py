@@ -53,9 +53,7 @@ def test_the_signal_is_the_run_of_the_same_experiment(notes):
         stds = [
             e.record.activation.std
             for e in run(experiment)
-            if isinstance(e, Forward)
-            and e.record.info.ends_block
-            and e.record.info.block <= experiment.depth
+            if isinstance(e, Forward) and e.info.ends_block and e.info.block <= experiment.depth
         ]
         assert [s.std for s in notes[name].signal] == stds
         assert [s.block for s in notes[name].signal] == list(range(1, 51))

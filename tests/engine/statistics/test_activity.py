@@ -119,8 +119,31 @@ def test_one_sample() -> None:
     assert got == Units(1, 2, dead=1, constant=2, sample_correlation=None)
 
 
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((5, 3, 2, 4), 1), ((5, 4, 3), 2), ((5, 4, 3), -1), ((2, 1, 6), 1)]
+)
+def test_any_rank(shape: tuple[int, ...], axis: int) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    by_unit = x.movedim(axis, 0)
+    by_unit[0] = 0.0
+    by_unit[-1, 0] = 0.0  # of one unit, one sample: it stays alive by the others
+    got, samples = units(x, axis), units(x.reshape(shape[0], -1))
+    assert (got.batch, got.width) == (shape[0], shape[axis])
+    silent = [bool((unit == 0).all()) for unit in x.movedim(axis, 0)]
+    assert got.dead == got.constant == sum(silent) == 1
+    assert got.sample_correlation == samples.sample_correlation
+
+
+def test_a_unit_is_constant_only_if_it_is_so_at_every_position() -> None:
+    x = torch.tensor([[[1.0, 2.0], [3.0, 3.0]], [[1.0, 2.0], [3.0, 3.0]]])  # (batch, channels, 2)
+    assert units(x) == Units(2, 2, dead=0, constant=1, sample_correlation=1.0)
+
+
 def test_bad_input() -> None:
-    with pytest.raises(ValueError, match=r"\(batch, width\) tensor, got shape \(2, 3, 4\)"):
-        units(torch.zeros(2, 3, 4))
+    with pytest.raises(ValueError, match=r"\(batch, width, \.\.\.\) tensor, got shape \(2,\)"):
+        units(torch.zeros(2))
+    for axis in (0, -2, 2):
+        with pytest.raises(ValueError, match=rf"axis of \(2, 3\) other than .*, got {axis}"):
+            units(torch.zeros(2, 3), axis)
     with pytest.raises(TypeError, match=r"tensor of floats, got dtype torch\.int64"):
         units(torch.zeros(2, 3, dtype=torch.int64))

@@ -1,0 +1,89 @@
+"""Passes become records: the one loop, for whoever wants each as it comes or all at the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from torch import Tensor
+
+from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.execution.events import Backward, Forward
+from layerscope.engine.execution.network import Network
+from layerscope.engine.execution.passes import BackwardStep, ForwardStep, LossStep, passes
+from layerscope.engine.execution.records import Facts, Record
+from layerscope.engine.execution.saturation import FlatRegion, flat_region
+from layerscope.engine.layers import Activation, Normalization
+
+__all__ = ["Recording", "facts", "record_all", "recorded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A network's records in forward order, after both passes, and its loss."""
+
+    records: list[Record]
+    loss: float
+
+
+def recorded(
+    network: Network, should_stop: ShouldStop = never
+) -> Iterator[Forward | LossStep | Backward]:
+    """Runs ``network``; every layer's record forward, the loss, what each gains backward.
+
+    Errors: ``Stopped`` before the next layer once ``should_stop()`` is true.
+    """
+    records: list[Record] = []
+    for step in passes(network, should_stop):
+        if isinstance(step, ForwardStep):
+            by_unit = step.info.ends_block or isinstance(step.layer, Activation)
+            record = Record.forward(
+                facts(step), step.output, step.layer.parameters, x=step.x, by_unit=by_unit
+            )
+            records.append(record)
+            yield Forward(step.info, record)
+        elif isinstance(step, BackwardStep):
+            record = records[step.info.index]
+            record.backward(step.gradient, step.layer.gradients)
+            yield Backward(step.info, record)
+        else:
+            yield step
+
+
+def record_all(network: Network, should_stop: ShouldStop = never) -> Recording:
+    """Runs ``network`` to its end.
+
+    Errors: as `recorded`.
+    """
+    records: list[Record] = []
+    loss = math.nan
+    for event in recorded(network, should_stop):
+        if isinstance(event, Forward):
+            records.append(event.record)
+        elif isinstance(event, LossStep):
+            loss = float(event.loss)
+    return Recording(records, loss)
+
+
+def facts(step: ForwardStep) -> Facts:
+    """What a record states of one of our own layers."""
+    info, layer = step.info, step.layer
+    return Facts(
+        index=info.index,
+        name=info.name,
+        kind=info.kind,
+        role=layer.role,
+        shape=tuple(step.output.shape),
+        dtype=str(step.output.dtype).removeprefix("torch."),
+        weight_unit_axis=1,
+        adds=info.source,
+        centres=isinstance(layer, Normalization) and bool(layer.theory and layer.theory.centred),
+        flat=_flat_region(layer.derivative) if isinstance(layer, Activation) else None,
+    )
+
+
+@cache
+def _flat_region(derivative: Callable[[Tensor], Tensor]) -> FlatRegion:
+    return flat_region(derivative)
