@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layerscope.engine.layers import Role
+from layerscope.engine.basis.role import Role
 from layerscope.engine.theory.forecast import Forecast
 from layerscope.engine.theory.meanfield import Phase
 from layerscope.engine.theory.spread import Spread, number
