@@ -19,7 +19,7 @@ from fastapi import Request
 
 from layerscope.app.errors import Problem
 from layerscope.engine.basis.cancellation import ShouldStop
-from layerscope.engine.foundations.matmul.cores import keep_to_cores
+from layerscope.engine.basis.cores import keep_to_cores
 
 __all__ = ["ClientGone", "Compute", "Lane", "Slot", "while_connected"]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 # In place of this folder, whose statistics.py would hide the standard library's.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from layerscope.engine.basis.text import number_text, time_text  # noqa: E402
 from layerscope.engine.foundations.matmul import (  # noqa: E402
     NOTES_SHAPE,
     NOTES_TABLE,
@@ -24,7 +25,6 @@ from layerscope.engine.foundations.matmul import (  # noqa: E402
     race,
     scaling,
 )
-from layerscope.engine.foundations.matmul.text import number_text, time_text  # noqa: E402
 
 
 def print_race(m: int, k: int, n: int, time_limit: float, threads: int) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from layerscope.app.foundations.query import Field, FieldError, Question
-from layerscope.engine.foundations.broadcasting import Broadcast, Operand, broadcast
-from layerscope.engine.foundations.indexing import Index, parse_index
-from layerscope.engine.foundations.literals import parse_shape
-from layerscope.engine.foundations.tensor_view import ShapeError
+from layerscope.engine.foundations.errors import ShapeError
+from layerscope.engine.foundations.tensors.broadcasting import Broadcast, Operand, broadcast
+from layerscope.engine.foundations.tensors.indexing import Index, parse_index
+from layerscope.engine.foundations.tensors.literals import parse_shape
 
 __all__ = ["BROADCASTING", "NAMES"]
 

@@ -17,8 +17,8 @@ from layerscope.engine.foundations.einsum.explanation import (
     run,
 )
 from layerscope.engine.foundations.einsum.grammar import MAX_LENGTH
-from layerscope.engine.foundations.literals import LiteralError, parse_shape
-from layerscope.engine.foundations.tensor_view import shape_text
+from layerscope.engine.foundations.record import shape_text
+from layerscope.engine.foundations.tensors.literals import LiteralError, parse_shape
 
 __all__ = ["EINSUM", "EinsumAnswer", "Refusal", "shapes", "shapes_text"]
 

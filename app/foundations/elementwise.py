@@ -9,7 +9,7 @@ from torch import Tensor
 
 from layerscope.app.foundations.query import Field, FieldError, Question, choice
 from layerscope.app.foundations.tensors import LONGEST, MOST_SHOWN, index_of, place_of, tensor
-from layerscope.engine.foundations.elementwise import (
+from layerscope.engine.foundations.tensors.elementwise import (
     OPERATORS,
     Elementwise,
     ElementwiseCell,

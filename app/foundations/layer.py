@@ -10,13 +10,13 @@ from torch import Tensor
 
 from layerscope.app.foundations.query import Field, FieldError, Question, whole
 from layerscope.app.foundations.tensors import MOST_SHOWN, index_of, optional_tensor
+from layerscope.engine.foundations.errors import ShapeError
 from layerscope.engine.foundations.linear import (
     LinearCell,
     LinearLayer,
     linear_layer,
     random_linear_layer,
 )
-from layerscope.engine.foundations.tensor_view import ShapeError
 
 __all__ = ["LAYER", "ExplainedLayer"]
 

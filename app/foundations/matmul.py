@@ -7,6 +7,7 @@ from typing import Any
 
 from layerscope.app.foundations.query import Field, Question, number, whole
 from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.basis.cores import available_cores
 from layerscope.engine.foundations.matmul import (
     LIMITS,
     MATMULS,
@@ -15,7 +16,6 @@ from layerscope.engine.foundations.matmul import (
     RaceEvent,
     ScalingEvent,
 )
-from layerscope.engine.foundations.matmul.cores import available_cores
 from layerscope.engine.foundations.matmul.race import race
 from layerscope.engine.foundations.matmul.scaling import scaling
 

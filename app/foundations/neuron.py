@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from layerscope.app.foundations.query import Field, FieldError, Question, choice, number, numbers
+from layerscope.engine.foundations.errors import ShapeError
 from layerscope.engine.foundations.neuron import MAX_INPUTS, Neuron, neuron
-from layerscope.engine.foundations.tensor_view import ShapeError
 from layerscope.engine.layers import ACTIVATIONS
 
 __all__ = ["NEURON"]

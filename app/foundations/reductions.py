@@ -9,8 +9,8 @@ from torch import Tensor
 
 from layerscope.app.foundations.query import Field, FieldError, Question, choice, switch
 from layerscope.app.foundations.tensors import LONGEST, MOST_SHOWN, index_of, place_of, tensor
-from layerscope.engine.foundations.literals import parse_axes
-from layerscope.engine.foundations.reductions import (
+from layerscope.engine.foundations.tensors.literals import parse_axes
+from layerscope.engine.foundations.tensors.reductions import (
     REDUCTIONS,
     FoldedCell,
     ReductionError,

@@ -6,7 +6,7 @@ import re
 
 from torch import Tensor
 
-from layerscope.engine.foundations.literals import parse_tensor
+from layerscope.engine.foundations.tensors.literals import parse_tensor
 
 __all__ = ["LONGEST", "MOST_SHOWN", "index_of", "optional_tensor", "place_of", "tensor"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from layerscope.engine.foundations.tensor_view import Record
+from layerscope.engine.foundations.record import Record
 from layerscope.engine.layers.activations import ACTIVATIONS, Activation
 from layerscope.engine.losses import LOSSES, Loss
 

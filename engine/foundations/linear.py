@@ -7,17 +7,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from layerscope.engine.foundations.errors import ShapeError
 from layerscope.engine.foundations.neuron import Term, products
-from layerscope.engine.foundations.tensor_view import (
+from layerscope.engine.foundations.record import Record, join_terms, shape_text, value_text
+from layerscope.engine.foundations.tensors.display import (
     MAX_CELLS,
-    Record,
-    ShapeError,
-    TensorView,
-    cell_text,
+    TensorDisplay,
     check_cells,
-    join_terms,
-    shape_text,
-    view,
+    display_tensor,
 )
 
 __all__ = ["LinearCell", "LinearLayer", "linear_layer", "random_linear_layer"]
@@ -55,11 +52,11 @@ class LinearLayer(Record):
         repr=False, compare=False, metadata={"json": False}
     )
     """x, w, b and y themselves."""
-    x: TensorView
-    w: TensorView
-    wt: TensorView
-    b: TensorView
-    y: TensorView
+    x: TensorDisplay
+    w: TensorDisplay
+    wt: TensorDisplay
+    b: TensorDisplay
+    y: TensorDisplay
     batch_size: int
     n_inputs: int
     n_neurons: int
@@ -85,8 +82,8 @@ class LinearLayer(Record):
         terms = products(x[i].tolist(), w[j].tolist())
         bias = float(b[j])
         total = (terms[-1].running if terms else 0.0) + bias
-        texts = [f"{cell_text(t.input)}×{cell_text(t.weight)}" for t in terms]
-        summed = join_terms([*texts, cell_text(bias)], " + ")
+        texts = [f"{value_text(t.input)}×{value_text(t.weight)}" for t in terms]
+        summed = join_terms([*texts, value_text(bias)], " + ")
         return LinearCell(
             sample=i,
             neuron=j,
@@ -98,7 +95,7 @@ class LinearLayer(Record):
             bias=bias,
             total=total,
             value=float(y[i, j]),
-            text=f"y[{i}, {j}] = {summed} = {cell_text(total)}",
+            text=f"y[{i}, {j}] = {summed} = {value_text(total)}",
         )
 
 
@@ -136,11 +133,11 @@ def linear_layer(
     named = {name: f"{name} {shape_text(tuple(t.shape))}" for name, t in shapes.items()}
     return LinearLayer(
         tensors=(x, w, b, y),
-        x=view(x),
-        w=view(w),
-        wt=view(w.t()),
-        b=view(b),
-        y=view(y),
+        x=display_tensor(x),
+        w=display_tensor(w),
+        wt=display_tensor(w.t()),
+        b=display_tensor(b),
+        y=display_tensor(y),
         batch_size=x.shape[0],
         n_inputs=x.shape[1],
         n_neurons=w.shape[0],

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from layerscope.engine.foundations.tensor_view import LimitError, Record, ShapeError, cell_text
+from layerscope.engine.foundations.errors import LimitError, ShapeError
+from layerscope.engine.foundations.record import Record, value_text
 from layerscope.engine.layers.activations import ACTIVATIONS
 
 __all__ = ["MAX_INPUTS", "ActivationCurve", "Neuron", "Term", "neuron", "products"]
@@ -123,18 +124,18 @@ def products(inputs: Sequence[float], weights: Sequence[float]) -> tuple[Term, .
     running = 0.0
     for index, (x, w) in enumerate(zip(map(float, inputs), map(float, weights), strict=True)):
         running += x * w
-        text = f"{cell_text(x)} × {cell_text(w)} = {cell_text(x * w)}"
+        text = f"{value_text(x)} × {value_text(w)} = {value_text(x * w)}"
         terms.append(Term(index, x, w, x * w, running, text))
     return tuple(terms)
 
 
 def _sum_text(parts: Sequence[float], total: float) -> str:
     """``1 - 3 + 0.5 = -1.5``: signs become operators."""
-    text = cell_text(parts[0])
+    text = value_text(parts[0])
     for part in parts[1:]:
         negative = math.copysign(1.0, part) < 0
-        text += f" {'-' if negative else '+'} {cell_text(abs(part))}"
-    return f"{text} = {cell_text(total)}"
+        text += f" {'-' if negative else '+'} {value_text(abs(part))}"
+    return f"{text} = {value_text(total)}"
 
 
 def _curve(activation: str, total: float) -> ActivationCurve:

@@ -19,7 +19,7 @@ from layerscope.engine.execution.cost import Cost, cost
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import ForwardStep, passes
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.foundations.tensor_view import Record
+from layerscope.engine.foundations.record import Record
 from layerscope.engine.initialization import INITS, Distribution, InitScheme
 from layerscope.engine.statistics import Statistics, statistics
 

@@ -10,7 +10,7 @@ import torch
 
 from layerscope.app.compute import ClientGone, Compute, while_connected
 from layerscope.app.errors import Problem
-from layerscope.engine.foundations.matmul.cores import available_cores
+from layerscope.engine.basis.cores import available_cores
 
 
 class Gate:

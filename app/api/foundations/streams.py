@@ -21,8 +21,8 @@ from layerscope.app.foundations.matmul import MATMUL, race_events, scaling_event
 from layerscope.app.foundations.schemes import SCHEMES, experiment_of
 from layerscope.app.streams import EventStream, Wire, encoded
 from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.foundations.record import Record
 from layerscope.engine.foundations.schemes import schemes
-from layerscope.engine.foundations.tensor_view import Record
 
 __all__ = ["router"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layerscope.engine.foundations.broadcasting import Axis, Broadcast
+from layerscope.engine.foundations.tensors.broadcasting import Axis, Broadcast
 
 __all__ = ["Alignment", "Column", "Row", "Slot", "alignment"]
 

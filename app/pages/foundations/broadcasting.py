@@ -9,8 +9,8 @@ from layerscope.app.foundations import Reading
 from layerscope.app.foundations.broadcasting import BROADCASTING
 from layerscope.app.pages.foundations.alignment import Alignment, alignment
 from layerscope.app.pages.foundations.step import Step, step_router
-from layerscope.engine.foundations.broadcasting import Broadcast, BroadcastOperand
-from layerscope.engine.foundations.tensor_view import shape_text
+from layerscope.engine.foundations.record import shape_text
+from layerscope.engine.foundations.tensors.broadcasting import Broadcast, BroadcastOperand
 
 __all__ = ["EXAMPLES", "STEP", "BroadcastingPicture", "Expanded", "GhostCell", "Memory"]
 

@@ -14,10 +14,10 @@ from layerscope.app.errors import Problem, field_error
 from layerscope.app.foundations import Reading, Refused
 from layerscope.app.foundations.einsum import EINSUM, EinsumAnswer, Refusal, shapes_text
 from layerscope.app.pages.foundations.step import Step, answered, step_page
+from layerscope.engine.basis.text import number_text, time_text
 from layerscope.engine.foundations.einsum.examples import NotesRule
 from layerscope.engine.foundations.einsum.explanation import EXAMPLES, NOTES_RULES
-from layerscope.engine.foundations.matmul.text import number_text, time_text
-from layerscope.engine.foundations.tensor_view import TensorView
+from layerscope.engine.foundations.tensors.display import TensorDisplay
 
 __all__ = ["STEP"]
 
@@ -53,7 +53,7 @@ class Numbers:
 
     name: str
     shape: str
-    view: TensorView | None
+    view: TensorDisplay | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _view(links: Sequence[Link], answer: EinsumAnswer) -> View:
     )
 
 
-def _small(view: TensorView | None) -> TensorView | None:
+def _small(view: TensorDisplay | None) -> TensorDisplay | None:
     return view if view is not None and view.elements <= MOST_SHOWN else None
 
 

@@ -10,7 +10,8 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from layerscope.engine.foundations.tensor_view import TensorView, cell_text
+from layerscope.engine.foundations.record import value_text
+from layerscope.engine.foundations.tensors.display import TensorDisplay
 
 __all__ = ["Grid", "GridCell", "GridPlane", "Source", "cells", "grid"]
 
@@ -68,7 +69,7 @@ def cells(name: str, flats: Collection[int]) -> str:
 
 def grid(
     name: str,
-    view: TensorView,
+    view: TensorDisplay,
     *,
     lit: Collection[int] = (),
     sources: Mapping[int, Source] | None = None,
@@ -93,7 +94,7 @@ def grid(
         if not math.isfinite(value):
             css.append("nonfinite")
         source = sources[flat] if sources else None
-        return GridCell(f"{name}:{flat}", cell_text(value), " ".join(css), source, flat == current)
+        return GridCell(f"{name}:{flat}", value_text(value), " ".join(css), source, flat == current)
 
     planes = tuple(
         GridPlane(

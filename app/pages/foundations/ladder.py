@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from layerscope.app.foundations import Reading
 from layerscope.app.foundations.ladder import LADDER
 from layerscope.app.pages.foundations.step import Step, step_router
+from layerscope.engine.basis.text import bytes_text, number_text, time_text
 from layerscope.engine.foundations.ladder import GRADIENTS, Ladder, RungResult
-from layerscope.engine.foundations.matmul.text import bytes_text, number_text, time_text
 
 __all__ = ["STEP"]
 

@@ -15,6 +15,7 @@ from layerscope.app.figures.matmul import matmul_figures
 from layerscope.app.foundations import Reading, Refused
 from layerscope.app.foundations.matmul import MATMUL, race_events
 from layerscope.app.pages.foundations.step import Step, answered, step_page
+from layerscope.engine.basis.text import bytes_text, number_text, time_text
 from layerscope.engine.foundations.matmul import (
     MATMULS,
     NOTES_SHAPE,
@@ -23,7 +24,6 @@ from layerscope.engine.foundations.matmul import (
     RaceResult,
 )
 from layerscope.engine.foundations.matmul.base import MatmulVariant
-from layerscope.engine.foundations.matmul.text import bytes_text, number_text, time_text
 
 __all__ = ["STEP"]
 

@@ -19,7 +19,7 @@ from layerscope.app.errors import Problem
 from layerscope.app.figures import number
 from layerscope.app.foundations import Field, Question, Reading, Refused
 from layerscope.app.pages.render import environment, render
-from layerscope.engine.foundations.tensor_view import cell_text
+from layerscope.engine.foundations.record import value_text
 
 __all__ = [
     "STEPS",
@@ -42,11 +42,11 @@ def shown(value: float | None) -> str:
     >>> shown(0.0333333), shown(float("-inf"))
     ('0.0333', '-inf')
     """
-    return number(value) if value is None or math.isfinite(value) else cell_text(value)
+    return number(value) if value is None or math.isfinite(value) else value_text(value)
 
 
 environment.filters["number"] = shown
-environment.filters["cell_text"] = cell_text
+environment.filters["value_text"] = value_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layerscope.engine.foundations.tensor_view import Record
+from layerscope.engine.foundations.record import Record
 
 __all__ = ["EXAMPLES", "NOTES_RULES", "Example", "NotesRule"]
 

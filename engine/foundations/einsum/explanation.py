@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.cancellation import ShouldStop, never, stop_if
+from layerscope.engine.basis.cores import on_cores
+from layerscope.engine.basis.text import time_text
 from layerscope.engine.foundations.einsum.examples import EXAMPLES, NOTES_RULES, Example
 from layerscope.engine.foundations.einsum.form import equal_form, verified
 from layerscope.engine.foundations.einsum.grammar import (
@@ -40,9 +42,8 @@ from layerscope.engine.foundations.einsum.loops import nested_loops
 from layerscope.engine.foundations.einsum.path import Contraction, contraction
 from layerscope.engine.foundations.einsum.shapes import LIMITS, Binding, EinsumLimits, bind
 from layerscope.engine.foundations.einsum.sublist import parse, parse_sublist
-from layerscope.engine.foundations.matmul.cores import on_cores
-from layerscope.engine.foundations.matmul.text import time_text
-from layerscope.engine.foundations.tensor_view import MAX_CELLS, Record, TensorView, view
+from layerscope.engine.foundations.record import Record
+from layerscope.engine.foundations.tensors.display import MAX_CELLS, TensorDisplay, display_tensor
 
 __all__ = [
     "EXAMPLES", "LIMITS", "NOTES_RULES", "RULES", "Axis", "EinsumError", "EinsumExplanation",
@@ -95,9 +96,9 @@ class EinsumRun(Record):
     """The numbers, for operands drawn from the standard normal distribution."""
 
     seed: int
-    operands: tuple[TensorView | None, ...]
+    operands: tuple[TensorDisplay | None, ...]
     """Cell by cell; None where there are too many to be looked at."""
-    result: TensorView | None
+    result: TensorDisplay | None
     shape: Shape
     elements: int
     max_shown: int
@@ -247,8 +248,8 @@ def _torch_code(equation: Equation) -> str:
     return f"torch.einsum({', '.join([*parts, *output])})"
 
 
-def _view(tensor: Tensor) -> TensorView | None:
-    return view(tensor) if tensor.numel() <= MAX_CELLS else None
+def _view(tensor: Tensor) -> TensorDisplay | None:
+    return display_tensor(tensor) if tensor.numel() <= MAX_CELLS else None
 
 
 def _median_seconds(compute: Callable[[], Tensor], should_stop: ShouldStop) -> tuple[float, int]:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from layerscope.engine.foundations.tensor_view import LimitError
+from layerscope.engine.foundations.errors import LimitError
 
 __all__ = [
     "ELLIPSIS", "LETTERS", "MAX_LENGTH", "RULES", "EinsumError", "EinsumLimitError", "Equation",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from layerscope.engine.foundations.einsum.grammar import ELLIPSIS
 from layerscope.engine.foundations.einsum.shapes import Binding
-from layerscope.engine.foundations.tensor_view import Record
+from layerscope.engine.foundations.record import Record
 
 __all__ = [
     "Axis", "Letter", "OperandAxes", "Role", "letter_of", "operand_axes", "result_axes",

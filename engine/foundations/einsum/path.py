@@ -12,7 +12,7 @@ from opt_einsum.parser import get_symbol
 
 from layerscope.engine.foundations.einsum.grammar import EinsumLimitError
 from layerscope.engine.foundations.einsum.shapes import LIMITS, Binding, EinsumLimits
-from layerscope.engine.foundations.tensor_view import Record
+from layerscope.engine.foundations.record import Record
 
 __all__ = ["Contraction", "Path", "Step", "contraction", "flops_of", "other_orders"]
 

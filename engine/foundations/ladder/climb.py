@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
+from layerscope.engine.basis.cores import on_cores
+from layerscope.engine.basis.text import time_text
+from layerscope.engine.foundations.errors import LimitError
 from layerscope.engine.foundations.ladder.auto_module import AUTO_MODULE, forgotten
 from layerscope.engine.foundations.ladder.autograd_function import AUTOGRAD_FUNCTION
 from layerscope.engine.foundations.ladder.base import GRADIENTS, Attempt, Rung, Source, problem
@@ -21,9 +24,7 @@ from layerscope.engine.foundations.ladder.layer_function import LAYER_FUNCTION
 from layerscope.engine.foundations.ladder.mistake import Mistake, mistake
 from layerscope.engine.foundations.ladder.module import MODULE
 from layerscope.engine.foundations.ladder.sequential import SEQUENTIAL
-from layerscope.engine.foundations.matmul.cores import on_cores
-from layerscope.engine.foundations.matmul.text import time_text
-from layerscope.engine.foundations.tensor_view import LimitError, Record
+from layerscope.engine.foundations.record import Record
 
 __all__ = [
     "LIMITS", "RUNGS", "Agreement", "Ladder", "LadderLimits", "RungResult", "climb", "ladder",

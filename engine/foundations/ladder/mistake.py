@@ -10,7 +10,7 @@ import torch
 
 from layerscope.engine.foundations.ladder.base import Node, Problem, source_of
 from layerscope.engine.foundations.ladder.functions import forward, mse
-from layerscope.engine.foundations.tensor_view import Record
+from layerscope.engine.foundations.record import Record
 
 __all__ = ["Mistake", "mistake", "mse_without_squeeze"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from layerscope.engine.basis.registry import Registry
 from layerscope.engine.basis.source import source_text
-from layerscope.engine.foundations.tensor_view import ShapeError
+from layerscope.engine.foundations.errors import ShapeError
 
 __all__ = ["MATMULS", "MatmulVariant", "check_operands", "matmul_variant"]
 
@@ -29,7 +29,7 @@ def check_operands(a: Tensor, b: Tensor) -> None:
     >>> check_operands(torch.zeros(5, 784), torch.zeros(28, 10))
     Traceback (most recent call last):
         ...
-    layerscope.engine.foundations.tensor_view.ShapeError: (5, 784) @ (28, 10): a has 784 \
+    layerscope.engine.foundations.errors.ShapeError: (5, 784) @ (28, 10): a has 784 \
 columns but b has 28 rows; each column of a meets one row of b
     """
     for name, matrix in (("a", a), ("b", b)):

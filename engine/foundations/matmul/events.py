@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
-from layerscope.engine.foundations.matmul.text import bytes_text, number_text, time_text
-from layerscope.engine.foundations.tensor_view import Record
+from layerscope.engine.basis.text import bytes_text, number_text, time_text
+from layerscope.engine.foundations.record import Record
 
 __all__ = ["MatmulEvent", "RaceEnd", "RaceProgress", "RaceResult", "RaceStart", "Ranking", "Status"]
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from layerscope.engine.basis.cores import available_cores
+from layerscope.engine.basis.text import bytes_text
+from layerscope.engine.foundations.errors import LimitError
 from layerscope.engine.foundations.matmul.base import MATMULS, MatmulVariant
-from layerscope.engine.foundations.matmul.cores import available_cores
-from layerscope.engine.foundations.matmul.text import bytes_text
-from layerscope.engine.foundations.tensor_view import LimitError
 
 __all__ = ["LIMITS", "MatmulLimits", "chosen_variants"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from layerscope.engine.foundations.matmul.text import number_text, time_text
-from layerscope.engine.foundations.tensor_view import Record
+from layerscope.engine.basis.text import number_text, time_text
+from layerscope.engine.foundations.record import Record
 
 __all__ = ["NOTES_SHAPE", "NOTES_TABLE", "NotesTime"]
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
-from layerscope.engine.foundations.matmul.cores import on_cores
-from layerscope.engine.foundations.matmul.text import number_text
-from layerscope.engine.foundations.tensor_view import Record
+from layerscope.engine.basis.cores import on_cores
+from layerscope.engine.basis.text import number_text
+from layerscope.engine.foundations.record import Record
 
 __all__ = ["PEAK_RUNS", "Peak", "measured_peak"]
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
+from layerscope.engine.basis.text import number_text
 from layerscope.engine.foundations.matmul.base import MatmulVariant
 from layerscope.engine.foundations.matmul.events import (
     RaceEnd,
@@ -21,7 +22,6 @@ from layerscope.engine.foundations.matmul.events import (
 from layerscope.engine.foundations.matmul.limits import LIMITS, MatmulLimits, chosen_variants
 from layerscope.engine.foundations.matmul.notes import NOTES_SHAPE, NOTES_TABLE
 from layerscope.engine.foundations.matmul.peak import measured_peak
-from layerscope.engine.foundations.matmul.text import number_text
 from layerscope.engine.foundations.matmul.timing import Measurement, measure, timer_noise
 
 __all__ = ["BASELINE", "RaceEvent", "operands", "race"]

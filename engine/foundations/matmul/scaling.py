@@ -9,12 +9,12 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
+from layerscope.engine.foundations.errors import LimitError
 from layerscope.engine.foundations.matmul.base import MatmulVariant
 from layerscope.engine.foundations.matmul.events import MatmulEvent, Status
 from layerscope.engine.foundations.matmul.limits import LIMITS, MatmulLimits, chosen_variants
 from layerscope.engine.foundations.matmul.race import operands
 from layerscope.engine.foundations.matmul.timing import Measurement, measure, timer_noise
-from layerscope.engine.foundations.tensor_view import LimitError
 
 __all__ = [
     "SIZES", "Fit", "ScalingEnd", "ScalingEvent", "ScalingPoint", "ScalingStart",

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
+from layerscope.engine.basis.cores import on_cores
 from layerscope.engine.foundations.matmul.base import MatmulVariant
-from layerscope.engine.foundations.matmul.cores import on_cores
 
 __all__ = ["Measurement", "measure", "timer_noise"]
 

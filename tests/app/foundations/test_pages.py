@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from layerscope.app.api.foundations import QUESTIONS
 from layerscope.app.foundations import Question
 from layerscope.app.pages.foundations import TOUR
-from layerscope.engine.foundations.broadcasting import Operand, broadcast
 from layerscope.engine.foundations.calculus import derivative_of, differentiable
-from layerscope.engine.foundations.elementwise import elementwise
 from layerscope.engine.foundations.linear import linear_layer
-from layerscope.engine.foundations.literals import parse_tensor
 from layerscope.engine.foundations.neuron import neuron
-from layerscope.engine.foundations.reductions import reduce
+from layerscope.engine.foundations.tensors.broadcasting import Operand, broadcast
+from layerscope.engine.foundations.tensors.elementwise import elementwise
+from layerscope.engine.foundations.tensors.literals import parse_tensor
+from layerscope.engine.foundations.tensors.reductions import reduce
 
 MINE = ("neuron", "layer", "elementwise", "reductions", "broadcasting", "derivatives")
 BY_NAME = {q.name: q for q in QUESTIONS}

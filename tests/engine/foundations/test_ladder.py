@@ -11,10 +11,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from layerscope.engine.basis.cancellation import Stopped
+from layerscope.engine.foundations.errors import LimitError
 from layerscope.engine.foundations.ladder import GRADIENTS, RUNGS, climb, ladder, mistake, problem
 from layerscope.engine.foundations.ladder.auto_module import Forgetful, Module
 from layerscope.engine.foundations.ladder.mistake import mse_without_squeeze
-from layerscope.engine.foundations.tensor_view import LimitError
 
 
 def autograd(p):

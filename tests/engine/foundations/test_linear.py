@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from layerscope.engine.foundations.errors import LimitError, ShapeError
 from layerscope.engine.foundations.linear import linear_layer, random_linear_layer
-from layerscope.engine.foundations.tensor_view import LimitError, ShapeError
 
 size = st.integers(0, 4)
 

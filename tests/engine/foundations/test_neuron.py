@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from layerscope.engine.foundations.errors import LimitError, ShapeError
 from layerscope.engine.foundations.neuron import MAX_INPUTS, neuron
-from layerscope.engine.foundations.tensor_view import LimitError, ShapeError
 from layerscope.engine.layers.activations import ACTIVATIONS
 
 number = st.floats(-10, 10)

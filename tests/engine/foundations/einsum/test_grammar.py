@@ -6,7 +6,7 @@ import pytest
 
 from layerscope.engine.foundations.einsum.explanation import EinsumError, EinsumLimitError, explain
 from layerscope.engine.foundations.einsum.grammar import RULES, parse_equation
-from layerscope.engine.foundations.tensor_view import LimitError
+from layerscope.engine.foundations.errors import LimitError
 
 BROKEN = [
     ("unknown_character", "i_->i", [(3,)], 1, "_", "'_' at index 1 in the term of operand 0"),

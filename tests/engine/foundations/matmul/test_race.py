@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from layerscope.engine.basis.cancellation import Stopped
+from layerscope.engine.basis.cores import on_cores
+from layerscope.engine.foundations.errors import LimitError
 from layerscope.engine.foundations.matmul import (
     MATMULS,
     NOTES_SHAPE,
@@ -20,9 +22,7 @@ from layerscope.engine.foundations.matmul import (
     measured_peak,
     race,
 )
-from layerscope.engine.foundations.matmul.cores import on_cores
 from layerscope.engine.foundations.matmul.race import operands
-from layerscope.engine.foundations.tensor_view import LimitError
 
 
 @pytest.fixture

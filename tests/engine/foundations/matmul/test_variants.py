@@ -9,8 +9,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from layerscope.engine.basis.registry import Described
+from layerscope.engine.foundations.errors import ShapeError
 from layerscope.engine.foundations.matmul import MATMULS
-from layerscope.engine.foundations.tensor_view import ShapeError
 
 SHAPES = [(1, 1, 1), (5, 28, 10), (2, 1, 3), (1, 7, 1), (3, 0, 4), (0, 3, 2), (3, 4, 0), (0, 0, 0)]
 

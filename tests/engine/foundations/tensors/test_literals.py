@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerscope.engine.foundations.literals import (
+from layerscope.engine.foundations.tensors.literals import (
     MAX_SIZE,
     LiteralError,
     parse_axes,

@@ -15,14 +15,13 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.registry import Registry
-from layerscope.engine.foundations.broadcasting import Broadcast, broadcast
-from layerscope.engine.foundations.tensor_view import (
+from layerscope.engine.foundations.record import Record, value_text
+from layerscope.engine.foundations.tensors.broadcasting import Broadcast, broadcast
+from layerscope.engine.foundations.tensors.display import (
     MAX_CELLS,
-    Record,
-    TensorView,
-    cell_text,
+    TensorDisplay,
     check_cells,
-    view,
+    display_tensor,
 )
 
 __all__ = [
@@ -83,10 +82,10 @@ class Elementwise(Record):
 
     operator: str
     expression: str
-    a: TensorView
-    b: TensorView
+    a: TensorDisplay
+    b: TensorDisplay
     broadcast: Broadcast
-    result: TensorView | None
+    result: TensorDisplay | None
     cells: tuple[ElementwiseCell, ...]
     """In row-major order of the result; empty without one."""
     error: str
@@ -104,7 +103,7 @@ def elementwise(name: str, a: Tensor, b: Tensor, *, max_cells: int = MAX_CELLS) 
     Errors:
         ``KeyError`` for an unknown operator; `LimitError` beyond ``max_cells`` in one tensor.
 
-    >>> from layerscope.engine.foundations.literals import parse_tensor
+    >>> from layerscope.engine.foundations.tensors.literals import parse_tensor
     >>> done = elementwise("+", parse_tensor("[10., 6, 4]"), parse_tensor("[2., 8, 7]"))
     >>> [cell.text for cell in done.cells]
     ['10 + 2 = 12', '6 + 8 = 14', '4 + 7 = 11']
@@ -128,10 +127,10 @@ def elementwise(name: str, a: Tensor, b: Tensor, *, max_cells: int = MAX_CELLS) 
     return Elementwise(
         operator=name,
         expression=f"a {name} b",
-        a=view(a),
-        b=view(b),
+        a=display_tensor(a),
+        b=display_tensor(b),
         broadcast=fit,
-        result=None if result is None else view(result),
+        result=None if result is None else display_tensor(result),
         cells=cells,
         error=error,
         explanation=explanation,
@@ -154,7 +153,9 @@ def _cells(name: str, a: Tensor, b: Tensor, result: Tensor) -> tuple[Elementwise
             flat=flat,
             a_flat=i,
             b_flat=j,
-            text=f"{cell_text(a_values[i])} {name} {cell_text(b_values[j])} = {cell_text(value)}",
+            text=(
+                f"{value_text(a_values[i])} {name} {value_text(b_values[j])} = {value_text(value)}"
+            ),
         )
         for flat, (index, i, j, value) in enumerate(
             zip(indices, a_flat, b_flat, values, strict=True)

@@ -9,16 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerscope.engine.foundations import tensor_view
-from layerscope.engine.foundations.tensor_view import (
-    LimitError,
-    Record,
-    cell_text,
-    cell_value,
-    check_cells,
-    join_terms,
-    view,
-)
+from layerscope.engine.foundations import record
+from layerscope.engine.foundations.errors import LimitError
+from layerscope.engine.foundations.record import Record, join_terms, json_number, value_text
+from layerscope.engine.foundations.tensors.display import check_cells, display_tensor
 
 
 @dataclass(frozen=True)
@@ -48,15 +42,15 @@ def test_a_record_is_strict_json(number: float, series: list[float]) -> None:
     ],
 )  # fmt: skip
 def test_number_as_value_and_text(number: float, text: str, value: float | None) -> None:
-    assert cell_text(number) == text
-    assert cell_value(number) == value
+    assert value_text(number) == text
+    assert json_number(number) == value
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 3), max_size=5).map(tuple))
 def test_view_places_every_cell_as_torch_indexes_it(shape: tuple[int, ...]) -> None:
     tensor = torch.arange(math.prod(shape), dtype=torch.float32).reshape(shape)
-    seen = view(tensor)
+    seen = display_tensor(tensor)
     listed = [cell for plane in seen.planes for row in plane.rows for cell in row]
     assert [cell.flat for cell in listed] == list(range(tensor.numel()))
     assert all(tensor[cell.index].item() == cell.value for cell in listed)
@@ -66,13 +60,13 @@ def test_view_places_every_cell_as_torch_indexes_it(shape: tuple[int, ...]) -> N
 
 
 def test_view_of_a_transposed_tensor_is_in_its_own_order() -> None:
-    rows = view(torch.tensor([[1.0, 2], [3, 4]]).t()).planes[0].rows
+    rows = display_tensor(torch.tensor([[1.0, 2], [3, 4]]).t()).planes[0].rows
     assert [[cell.value for cell in row] for row in rows] == [[1, 3], [2, 4]]
 
 
 def test_planes_are_labelled_as_one_would_index_them() -> None:
-    assert [plane.label for plane in view(torch.zeros(2, 1, 1)).planes] == ["[0]", "[1]"]
-    assert [plane.label for plane in view(torch.zeros(2, 2)).planes] == [""]
+    assert [plane.label for plane in display_tensor(torch.zeros(2, 1, 1)).planes] == ["[0]", "[1]"]
+    assert [plane.label for plane in display_tensor(torch.zeros(2, 2)).planes] == [""]
 
 
 def test_limit_names_what_is_too_large() -> None:
@@ -88,4 +82,4 @@ def test_limit_names_what_is_too_large() -> None:
 def test_long_sums_are_cut_short_before_the_last_term() -> None:
     terms = [str(n) for n in range(100)]
     short = join_terms(terms, "+").split("+")
-    assert short == [*terms[: tensor_view.SHOWN_TERMS - 1], "…", "99"]
+    assert short == [*terms[: record.SHOWN_TERMS - 1], "…", "99"]

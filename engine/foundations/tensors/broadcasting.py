@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from layerscope.engine.foundations.indexing import Index, IndexStep, parse_index
-from layerscope.engine.foundations.literals import MAX_AXES
-from layerscope.engine.foundations.tensor_view import LimitError, Record, shape_text
+from layerscope.engine.foundations.errors import LimitError
+from layerscope.engine.foundations.record import Record, shape_text
+from layerscope.engine.foundations.tensors.indexing import Index, IndexStep, parse_index
+from layerscope.engine.foundations.tensors.literals import MAX_AXES
 
 __all__ = [
     "MAX_ELEMENTS", "Axis", "AxisSize", "Broadcast", "BroadcastOperand", "Operand", "broadcast",

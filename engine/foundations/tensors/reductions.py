@@ -15,15 +15,12 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.registry import Registry
-from layerscope.engine.foundations.tensor_view import (
+from layerscope.engine.foundations.record import Record, join_terms, shape_text, value_text
+from layerscope.engine.foundations.tensors.display import (
     MAX_CELLS,
-    Record,
-    TensorView,
-    cell_text,
+    TensorDisplay,
     check_cells,
-    join_terms,
-    shape_text,
-    view,
+    display_tensor,
 )
 
 __all__ = [
@@ -97,8 +94,8 @@ class ReductionResult(Record):
     axes: tuple[int, ...]
     """The axes reduced, counted from the left, ascending."""
     keepdim: bool
-    input: TensorView
-    result: TensorView
+    input: TensorDisplay
+    result: TensorDisplay
     cells: tuple[FoldedCell, ...]
     folded: int
     """How many cells went into each cell of the result."""
@@ -152,12 +149,12 @@ def reduce(
         expression=_expression(reduction, axes, keepdim),
         axes=reduced,
         keepdim=keepdim,
-        input=view(x),
-        result=view(result),
+        input=display_tensor(x),
+        result=display_tensor(result),
         cells=_cells(reduction, x, result, sources),
         folded=folded,
         item=result.item() if one else None,
-        item_text=cell_text(result.item()) if one else "",
+        item_text=value_text(result.item()) if one else "",
         item_error="" if one else _item_error(result),
     )
 
@@ -218,12 +215,12 @@ def _cells(
 
 
 def _text(reduction: Reduction, terms: list[float], value: float) -> str:
-    joined = join_terms([cell_text(term) for term in terms], reduction.infix) or "nothing"
+    joined = join_terms([value_text(term) for term in terms], reduction.infix) or "nothing"
     if reduction.name == "mean":
         joined = f"({joined}) / {len(terms)}"
     elif reduction.infix == ", ":
         joined = f"{reduction.name}({joined})"
-    return f"{joined} = {cell_text(value)}"
+    return f"{joined} = {value_text(value)}"
 
 
 def _item_error(result: Tensor) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from layerscope.engine.foundations.literals import MAX_AXES, LiteralError, Scanner
-from layerscope.engine.foundations.tensor_view import Record, ShapeError, shape_text
+from layerscope.engine.foundations.errors import ShapeError
+from layerscope.engine.foundations.record import Record, shape_text
+from layerscope.engine.foundations.tensors.literals import MAX_AXES, LiteralError, Scanner
 
 __all__ = ["Index", "IndexStep", "Subscript", "Unsqueeze", "parse_index"]
 

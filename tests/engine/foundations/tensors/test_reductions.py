@@ -9,14 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerscope.engine.foundations.literals import parse_tensor
-from layerscope.engine.foundations.reductions import (
+from layerscope.engine.foundations.errors import LimitError
+from layerscope.engine.foundations.tensors.literals import parse_tensor
+from layerscope.engine.foundations.tensors.reductions import (
     REDUCTIONS,
     ReductionError,
     ReductionResult,
     reduce,
 )
-from layerscope.engine.foundations.tensor_view import LimitError
 
 TORCH = {
     "all": torch.all, "any": torch.any, "sum": torch.sum, "mean": torch.mean,

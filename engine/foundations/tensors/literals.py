@@ -117,8 +117,8 @@ def parse_tensor(
     >>> parse_tensor("[[1, 2, 3], [4, 5]]")
     Traceback (most recent call last):
     ...
-    layerscope.engine.foundations.literals.LiteralError: at position 12: found row 1 with 2 \
-entries, expected 3 as row 0 has
+    layerscope.engine.foundations.tensors.literals.LiteralError: at position 12: found row 1 with \
+2 entries, expected 3 as row 0 has
     """
     if not 0 <= max_depth <= 64:
         raise ValueError(f"max_depth is {max_depth}; expected 0 to 64")

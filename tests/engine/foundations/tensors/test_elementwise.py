@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerscope.engine.foundations.elementwise import OPERATORS, Elementwise, elementwise
-from layerscope.engine.foundations.literals import parse_tensor
-from layerscope.engine.foundations.tensor_view import LimitError, cell_text
+from layerscope.engine.foundations.errors import LimitError
+from layerscope.engine.foundations.record import value_text
+from layerscope.engine.foundations.tensors.elementwise import OPERATORS, Elementwise, elementwise
+from layerscope.engine.foundations.tensors.literals import parse_tensor
 
 TORCH = {
     "+": torch.add, "-": torch.sub, "*": torch.mul, "/": torch.div, ">": torch.gt,
@@ -61,9 +62,9 @@ def test_equals_torch(name: str, a: torch.Tensor, b: torch.Tensor) -> None:
     left, right = a.flatten().tolist(), b.flatten().tolist()
     for cell, value in zip(done.cells, shown(done), strict=True):
         x, y = left[cell.a_flat], right[cell.b_flat]
-        assert cell.text == f"{cell_text(x)} {name} {cell_text(y)} = {cell_text(value)}"
+        assert cell.text == f"{value_text(x)} {name} {value_text(y)} = {value_text(value)}"
         pair = TORCH[name](torch.tensor(x, dtype=a.dtype), torch.tensor(y, dtype=b.dtype))
-        assert cell_text(pair.item()) == cell_text(value)
+        assert value_text(pair.item()) == value_text(value)
         assert torch.equal(expected[cell.index], expected.flatten()[cell.flat]) or value != value
 
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
+from layerscope.engine.basis.cores import available_cores, keep_to_cores, on_cores
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.foundations.matmul.cores import available_cores, keep_to_cores, on_cores
 
 
 def blas_threads() -> list[int]:

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerscope.engine.foundations.indexing import Index, Subscript, Unsqueeze, parse_index
-from layerscope.engine.foundations.literals import LiteralError
-from layerscope.engine.foundations.tensor_view import ShapeError
+from layerscope.engine.foundations.errors import ShapeError
+from layerscope.engine.foundations.tensors.indexing import Index, Subscript, Unsqueeze, parse_index
+from layerscope.engine.foundations.tensors.literals import LiteralError
 
 c = torch.zeros(3)
 m = torch.zeros(2, 3)
