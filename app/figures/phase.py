@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from contourpy import contour_generator
 
 from layerscope.app.figures.axes import Axis, Tick, path, round_ticks
 from layerscope.app.figures.strip import step
@@ -90,7 +91,7 @@ def phase_picture(found: PhasePosition) -> PhasePicture:
         width=WIDTH, height=HEIGHT, left=LEFT, right=WIDTH - RIGHT, top=TOP,
         bottom=HEIGHT - BOTTOM, x_ticks=round_ticks(x, 7), y_ticks=round_ticks(y, 6),
         runs=tuple(_runs(d.rows, x, y, found.experiment.depth)),
-        contours=tuple(_contour(level, d.rows, d.sigma_w, x, y) for level in CONTOURS),
+        contours=tuple(_contours(d.rows, d.sigma_w, x, y)),
         edge=path(x, y, stable), passed=path(x, y, passed), corner=corner,
         point=None if found.sigma_w is None else (x.place(found.sigma_w), y.place(found.sigma_b)),
         far=(far_w, far_b), names=tuple(_names(d.rows, d.sigma_w, x, y)),
@@ -137,22 +138,18 @@ def _inverse(point: FixedPoint) -> float:
     return -inverse if point.phase == "ordered" else inverse
 
 
-def _contour(
-    level: int, rows: Sequence[PhaseRow], sigma_w: Sequence[float], x: Axis, y: Axis
-) -> Contour:
-    field = [[_inverse(p) for p in row.points] for row in rows]
-    parts: list[str] = []
-    spots: list[tuple[float, float]] = []
-    for value in (-1 / level, 1 / level):
-        for a, b in _segments(field, value):
-            ends = []
-            for i, j in (a, b):
-                w = i / (len(sigma_w) - 1) * x.high
-                s = j / (len(rows) - 1) * y.high
-                ends.append((x.place(w), y.place(s)))
-            parts.append("M{:g} {:g}L{:g} {:g}".format(*ends[0], *ends[1]))
-            spots.append(ends[0])
-    return Contour(level, "".join(parts), _spot(spots, CONTOURS.index(level)))
+def _contours(
+    rows: Sequence[PhaseRow], sigma_w: Sequence[float], x: Axis, y: Axis
+) -> Iterator[Contour]:
+    lines_at = contour_generator(
+        x=[x.place(w) for w in sigma_w],
+        y=[y.place(row.sigma_b) for row in rows],
+        z=np.array([[_inverse(p) for p in row.points] for row in rows]),
+    ).lines
+    for row, level in enumerate(CONTOURS):
+        lines = [line.tolist() for line in (*lines_at(-1 / level), *lines_at(1 / level))]
+        drawn = "".join("M" + "L".join(f"{w:g} {b:g}" for w, b in line) for line in lines)
+        yield Contour(level, drawn, _spot([(w, b) for line in lines for w, b in line], row))
 
 
 def _spot(spots: Sequence[tuple[float, float]], row: int) -> tuple[float, float] | None:
@@ -162,28 +159,6 @@ def _spot(spots: Sequence[tuple[float, float]], row: int) -> tuple[float, float]
     wanted = TOP + (0.46 + 0.09 * row) * (HEIGHT - TOP - BOTTOM)
     near = min(spots, key=lambda s: (abs(s[1] - wanted) > 8, s[0]))
     return near if near[0] < WIDTH - RIGHT - 30 else None
-
-
-Corner = tuple[float, float]
-
-
-def _segments(field: Sequence[Sequence[float]], level: float) -> list[tuple[Corner, Corner]]:
-    """Marching squares: where the field crosses ``level``, in units of the grid."""
-    found = []
-    for j in range(len(field) - 1):
-        for i in range(len(field[0]) - 1):
-            corners = (
-                (i, j, field[j][i]), (i + 1, j, field[j][i + 1]),
-                (i + 1, j + 1, field[j + 1][i + 1]), (i, j + 1, field[j + 1][i]),
-            )  # fmt: skip
-            cuts = []
-            for k in range(4):
-                (ax, ay, a), (bx, by, b) = corners[k], corners[(k + 1) % 4]
-                if (a < level) != (b < level):
-                    t = (level - a) / (b - a)
-                    cuts.append((ax + t * (bx - ax), ay + t * (by - ay)))
-            found += [(cuts[k], cuts[k + 1]) for k in range(0, len(cuts) - 1, 2)]
-    return found
 
 
 def _names(

@@ -9,13 +9,13 @@ from typing import Any
 
 from layerscope.engine.analyses.base import analysis
 from layerscope.engine.analyses.jacobian_spectrum import sigma_w
-from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
+from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.execution.cost import Cost
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.theory.critical import critical_curve
+from layerscope.engine.theory import phase
 from layerscope.engine.theory.experiments import predicted
 from layerscope.engine.theory.meanfield import TRAINABLE, FixedPoint, fixed_point
-from layerscope.engine.theory.phase import PhaseDiagram, PhaseRow, axis, phase_rows
+from layerscope.engine.theory.phase import PhaseDiagram
 
 __all__ = ["GRID", "PhasePosition", "axis_ends", "phase_diagram", "trainable_depth"]
 
@@ -130,11 +130,9 @@ class _Ask:
 
 @lru_cache(maxsize=64)
 def _diagram(activation: str, far_w: float, far_b: float, ask: _Ask) -> PhaseDiagram:
-    over_w, over_b = axis(0.0, far_w, GRID[0]), axis(0.0, far_b, GRID[1])
-    rows: list[PhaseRow] = []
-    for row in phase_rows(activation, over_w, over_b):
-        if ask.should_stop():
-            raise Stopped
-        rows.append(row)
-    curve = critical_curve(activation, max_sigma_w=far_w, max_sigma_b=far_b)
-    return PhaseDiagram(activation, over_w, tuple(rows), tuple(curve))
+    return phase.phase_diagram(
+        activation,
+        sigma_w=(0.0, far_w, GRID[0]),
+        sigma_b=(0.0, far_b, GRID[1]),
+        should_stop=ask.should_stop,
+    )

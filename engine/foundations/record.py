@@ -4,7 +4,8 @@ One convention holds for all of them:
 
 - a finite number stands as itself; a NaN or an infinity is ``null``, and its text says which
   (``"nan"``, ``"inf"``, ``"-inf"``);
-- a record's float ``x`` has a twin ``x_text``, as short as six significant digits allow;
+- a record's float ``x`` has a twin ``x_text``, as short as six significant digits allow; a time in
+  seconds has its unit there;
 - a tensor's element carries ``value`` and ``text`` of the same meaning;
 - a series (a list of floats, for a curve) holds ``null`` where it is not finite, without text.
 """
@@ -15,6 +16,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
+
+from layerscope.engine.basis.text import time_text
 
 __all__ = ["Record", "join_terms", "json_number", "plain", "shape_text", "value_text"]
 
@@ -81,6 +84,13 @@ class Record:
                 continue
             value = getattr(self, field.name)
             result[field.name] = plain(value)
-            if isinstance(value, float):
-                result[f"{field.name}_text"] = value_text(value)
+            text = self.text_of(field.name, value)
+            if text is not None:
+                result[f"{field.name}_text"] = text
         return result
+
+    def text_of(self, name: str, value: Any) -> str | None:
+        """What stands beside the field ``name`` for a person to read; None where nothing does."""
+        if not isinstance(value, float):
+            return None
+        return time_text(value) if name.endswith("seconds") else value_text(value)

@@ -23,9 +23,7 @@ from layerscope.engine.theory.record import LayerPrediction, Prediction
 from layerscope.engine.theory.spectrum import (
     JacobianSpectrum,
     SpectrumEstimate,
-    correlation_through_depth,
     estimate_spectrum,
-    jacobian_singular_values,
     jacobian_spectrum,
     spectrum_through_depth,
 )
@@ -47,13 +45,11 @@ __all__ = [
     "chi",
     "correlation_map",
     "correlation_path",
-    "correlation_through_depth",
     "critical_curve",
     "critical_point",
     "critical_points",
     "estimate_spectrum",
     "fixed_point",
-    "jacobian_singular_values",
     "jacobian_spectrum",
     "length_map",
     "length_path",

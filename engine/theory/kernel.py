@@ -43,7 +43,6 @@ class Kernel:
             _tail(1 - totals[2], 2 * ORDER * (1 - totals[2])),
         )
         self._kurtosis, self._slope_kurtosis = m.kurtosis, m.slope_kurtosis
-        self.second_order = float(shares[0, 2])
 
     def at(self, c: float) -> tuple[float, float, float, float]:
         """At correlation c, with φ = φ(u), φ̃ = φ(v): four numbers.

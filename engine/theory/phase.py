@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from layerscope.engine.basis.cancellation import ShouldStop, never, stop_if
 from layerscope.engine.theory.critical import CriticalPoint, critical_curve
 from layerscope.engine.theory.meanfield import FixedPoint, fixed_point
 
@@ -87,10 +88,12 @@ def phase_diagram(
     *,
     sigma_w: tuple[float, float, int] = (0.0, 4.0, 60),
     sigma_b: tuple[float, float, int] = (0.0, 2.0, 40),
+    should_stop: ShouldStop = never,
 ) -> PhaseDiagram:
     """The whole diagram; each axis is given as (low, high, points).
 
-    Errors: as `axis`, and ``KeyError`` for an unknown activation.
+    Errors: as `axis`; ``KeyError`` for an unknown activation; ``Stopped`` before the next row once
+    ``should_stop()`` is true.
 
     Example:
         >>> diagram = phase_diagram("tanh", sigma_w=(0.5, 3.0, 3), sigma_b=(0.0, 0.5, 2))
@@ -98,10 +101,13 @@ def phase_diagram(
         ['ordered', 'chaotic', 'chaotic']
     """
     over_w, over_b = axis(*sigma_w), axis(*sigma_b)
-    rows = tuple(phase_rows(activation, over_w, over_b))
+    rows: list[PhaseRow] = []
+    for row in phase_rows(activation, over_w, over_b):
+        stop_if(should_stop)
+        rows.append(row)
     curve = critical_curve(activation, max_sigma_w=over_w[-1], max_sigma_b=max(over_b[-1], 1e-6))
     inside = (
         p for p in curve
         if math.sqrt(p.sigma_w2) >= over_w[0] and math.sqrt(p.sigma_b2) >= over_b[0]
     )  # fmt: skip
-    return PhaseDiagram(activation, over_w, rows, tuple(inside))
+    return PhaseDiagram(activation, over_w, tuple(rows), tuple(inside))

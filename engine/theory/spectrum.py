@@ -1,4 +1,4 @@
-"""Singular values of the end-to-end Jacobian, and the correlation of samples, through depth.
+"""Singular values of the end-to-end Jacobian through depth.
 
 J = ∂out/∂in = Wᵀ_L D_(L−1) Wᵀ_(L−1) … D_1 Wᵀ_1, with D the slopes φ'(z) of one sample. Its singular
 values say how unevenly directions are stretched: orthogonal weights keep them together where
@@ -9,7 +9,7 @@ Ganguli 2017).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -20,8 +20,8 @@ from layerscope.engine.theory.products import Product
 from layerscope.engine.theory.quadrature import Array
 
 __all__ = [
-    "JacobianSpectrum", "SpectrumEstimate", "correlation_through_depth", "estimate_spectrum",
-    "jacobian_singular_values", "jacobian_spectrum", "spectrum_through_depth",
+    "JacobianSpectrum", "SpectrumEstimate", "estimate_spectrum", "jacobian_spectrum",
+    "spectrum_through_depth",
 ]  # fmt: skip
 
 
@@ -119,16 +119,6 @@ def jacobian_spectrum(
     factors = _factors(weights, slopes)
     size = min(factors[0].shape[1], factors[-1].shape[0])
     return _spectrum(_product(factors), size)
-
-
-def jacobian_singular_values(weights: Sequence[Tensor], slopes: Sequence[Tensor | None]) -> Array:
-    """The singular values themselves, descending, zeros included; shape (min(n_in, n_out),).
-
-    Beyond float64's range they read 0 or the largest float; `jacobian_spectrum` keeps logarithms.
-    """
-    spectrum = jacobian_spectrum(weights, slopes)
-    logs = np.clip(np.asarray(spectrum.log10_values), None, 308.0)
-    return np.concatenate([10.0**logs, np.zeros(spectrum.zeros)])
 
 
 def spectrum_through_depth(
@@ -247,46 +237,3 @@ def _lanczos(factors: Sequence[Array], start: Array, steps: int) -> float | None
     small = span.T @ image
     top = float(np.linalg.eigvalsh((small + small.T) / 2)[-1])
     return 0.5 * (math.log(top) + reference) if top > 0 else None
-
-
-def correlation_through_depth(
-    layers: Sequence[Callable[[Tensor], Tensor]], x: Tensor
-) -> list[float | None]:
-    """Mean correlation (cosine) over all pairs of samples after every layer; none is centred.
-
-    Args:
-        layers: each maps (batch, n) to (batch, m).
-        x: input of shape (batch, n), batch ≥ 2.
-
-    Returns:
-        One number for the input and one after each layer: what `correlation_path` predicts.
-        ``None`` where a sample has become zero or is not finite.
-
-    Errors: ``ValueError`` for fewer than two samples.
-
-    Example:
-        >>> x = torch.eye(2)
-        >>> correlation_through_depth([lambda x: x + 1], x)
-        [0.0, 0.8]
-    """
-    if x.ndim != 2 or x.shape[0] < 2:
-        raise ValueError(f"expected (batch ≥ 2, n), got shape {tuple(x.shape)}")
-    found: list[float | None] = []
-    for layer in (None, *layers):
-        x = x if layer is None else layer(x)
-        found.append(_mean_cosine(x))
-    return found
-
-
-def _mean_cosine(x: Tensor) -> float | None:
-    values = x.detach().to(torch.float64)
-    if not bool(torch.isfinite(values).all()):
-        return None
-    peak = values.abs().amax(dim=1, keepdim=True)
-    if bool((peak == 0).any()):
-        return None
-    unit = values / peak
-    unit = unit / unit.norm(dim=1, keepdim=True)
-    batch = len(unit)
-    total = float(unit.sum(dim=0).square().sum()) - batch  # Σ over ordered pairs α ≠ β
-    return round(total / (batch * (batch - 1)), 15)

@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,6 @@ from torch import Tensor
 
 from layerscope.engine.basis.cancellation import ShouldStop, never, stop_if
 from layerscope.engine.basis.cores import on_cores
-from layerscope.engine.basis.text import time_text
 from layerscope.engine.foundations.einsum.examples import EXAMPLES, NOTES_RULES, Example
 from layerscope.engine.foundations.einsum.form import equal_form, verified
 from layerscope.engine.foundations.einsum.grammar import (
@@ -111,11 +109,6 @@ class EinsumRun(Record):
     form_seconds: float
     """Median time of the form without einsum."""
     samples: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """As `Record`, with times as a person reads them."""
-        texts = {f"{x}_text": time_text(getattr(self, x)) for x in ("seconds", "form_seconds")}
-        return {**Record.to_dict(self), **texts}
 
 
 def explain(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.source import source_lines
+from layerscope.engine.foundations.record import Record
 
 __all__ = [
     "GRADIENTS", "Attempt", "Node", "Problem", "Rung", "Source", "problem",
@@ -82,7 +83,7 @@ class Attempt(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Source(Record):
     """One function or class as it stands in its file."""
 
     name: str
@@ -91,10 +92,6 @@ class Source:
     line: int
     """Of its first line in that file."""
     code: str
-
-    def to_dict(self) -> dict[str, str | int]:
-        """As JSON."""
-        return {"name": self.name, "file": self.file, "line": self.line, "code": self.code}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
 from layerscope.engine.basis.cores import on_cores
-from layerscope.engine.basis.text import time_text
 from layerscope.engine.foundations.errors import LimitError
 from layerscope.engine.foundations.ladder.auto_module import AUTO_MODULE, forgotten
 from layerscope.engine.foundations.ladder.autograd_function import AUTOGRAD_FUNCTION
@@ -103,13 +101,6 @@ class RungResult(Record):
     """Median, float32, on one core."""
     backward_seconds: float
     samples: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """As `Record`, with times as a person reads them and the sources in full."""
-        times = {"forward": self.forward_seconds, "backward": self.backward_seconds}
-        texts = {f"{name}_seconds_text": time_text(value) for name, value in times.items()}
-        sources = [source.to_dict() for source in self.sources]
-        return {**Record.to_dict(self), **texts, "sources": sources}
 
 
 @dataclass(frozen=True, slots=True)

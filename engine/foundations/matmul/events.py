@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from layerscope.engine.basis.text import bytes_text, number_text, time_text
@@ -18,27 +18,20 @@ class MatmulEvent(Record):
 
     event: ClassVar[str] = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        result = super().to_dict()
-        for field in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
-            value = getattr(self, field.name)
-            if value is None:
-                result.setdefault(f"{field.name}_text", "")
-            elif field.name.endswith("bytes"):
-                result[f"{field.name}_text"] = bytes_text(value)
-            elif isinstance(value, float):
-                result[f"{field.name}_text"] = _text(field.name, value)
-        return result
-
-
-def _text(name: str, value: float) -> str:
-    if name.endswith(("seconds", "limit")):
-        return time_text(value)
-    if name.endswith(("fraction", "share_of_peak")):
-        return f"{number_text(100 * value)} %"
-    if name.startswith(("speedup", "slower")):
-        return f"{number_text(value)} ×"
-    return number_text(value)
+    def text_of(self, name: str, value: Any) -> str | None:
+        if value is None:
+            return ""
+        if name.endswith("bytes"):
+            return bytes_text(value)
+        if not isinstance(value, float):
+            return None
+        if name.endswith(("seconds", "limit")):
+            return time_text(value)
+        if name.endswith(("fraction", "share_of_peak")):
+            return f"{number_text(100 * value)} %"
+        if name.startswith(("speedup", "slower")):
+            return f"{number_text(value)} ×"
+        return number_text(value)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from layerscope.engine.basis.text import number_text, time_text
+from layerscope.engine.basis.text import number_text
 from layerscope.engine.foundations.record import Record
 
 __all__ = ["NOTES_SHAPE", "NOTES_TABLE", "NotesTime"]
@@ -29,8 +29,6 @@ class NotesTime(Record):
         speedup = NOTES_TABLE[0].seconds / self.seconds
         return {
             **super().to_dict(),
-            "seconds_text": time_text(self.seconds),
-            "spread_seconds_text": time_text(self.spread_seconds),
             "speedup": speedup,
             "speedup_text": f"{number_text(speedup)} ×",
         }

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
 
+import numpy as np
+from scipy.stats import linregress
+
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
 from layerscope.engine.foundations.errors import LimitError
 from layerscope.engine.foundations.matmul.base import MatmulVariant
@@ -17,7 +20,7 @@ from layerscope.engine.foundations.matmul.race import operands
 from layerscope.engine.foundations.matmul.timing import Measurement, measure, timer_noise
 
 __all__ = [
-    "SIZES", "Fit", "ScalingEnd", "ScalingEvent", "ScalingPoint", "ScalingStart",
+    "SIZES", "PowerLaw", "ScalingEnd", "ScalingEvent", "ScalingPoint", "ScalingStart",
     "fit_power_law", "scaling",
 ]  # fmt: skip
 
@@ -28,7 +31,7 @@ ABOVE_FLOOR = 4.0  # times the cost of a call; below it, the fixed cost bends th
 
 
 @dataclass(frozen=True)
-class Fit(MatmulEvent):
+class PowerLaw(MatmulEvent):
     """Least squares of ln t on ln n: t = coefficient · n^exponent."""
 
     exponent: float
@@ -88,7 +91,7 @@ class ScalingPoint(MatmulEvent):
     """The cost of calling the variant at all, or of the timer, whichever is larger."""
     above_floor: bool = False
     """The point is part of the fit."""
-    fit: Fit | None = None
+    fit: PowerLaw | None = None
 
 
 @dataclass(frozen=True)
@@ -97,16 +100,14 @@ class ScalingEnd(MatmulEvent):
 
     event: ClassVar[str] = "scaling_end"
 
-    fits: dict[str, Fit | None]
+    fits: dict[str, PowerLaw | None]
 
 
 ScalingEvent = ScalingStart | ScalingPoint | ScalingEnd
 
 
-def fit_power_law(points: Sequence[tuple[int, float]]) -> Fit | None:
+def fit_power_law(points: Sequence[tuple[int, float]]) -> PowerLaw | None:
     """The line through ln n, ln t of two or more points (n, seconds), else None.
-
-    The slope's standard error is √(Σ residual² / (points − 2) / Σ (ln n − mean)²).
 
     >>> fit = fit_power_law([(2, 8e-6), (4, 64e-6), (8, 512e-6)])
     >>> round(fit.exponent, 6), round(fit.standard_error, 6), round(fit.coefficient, 9)
@@ -114,17 +115,12 @@ def fit_power_law(points: Sequence[tuple[int, float]]) -> Fit | None:
     """
     if len(points) < 2:
         return None
-    xs = [math.log(n) for n, _ in points]
-    ys = [math.log(t) for _, t in points]
-    x_mean, y_mean = math.fsum(xs) / len(xs), math.fsum(ys) / len(ys)
-    spread = math.fsum((x - x_mean) ** 2 for x in xs)
-    slope = math.fsum((x - x_mean) * (y - y_mean) for x, y in zip(xs, ys, strict=True)) / spread
-    start = y_mean - slope * x_mean
-    residual = math.fsum((y - start - slope * x) ** 2 for x, y in zip(xs, ys, strict=True))
-    error = math.sqrt(residual / (len(xs) - 2) / spread) if len(xs) > 2 else None
     sizes = [n for n, _ in points]
-    ends = [{"n": float(n), "seconds": math.exp(start) * n**slope} for n in (sizes[0], sizes[-1])]
-    return Fit(slope, error, math.exp(start), sizes, ends)
+    line = linregress(np.log(sizes), np.log([t for _, t in points]))
+    slope, at_one = float(line.slope), math.exp(line.intercept)
+    error = float(line.stderr) if len(points) > 2 else None
+    ends = [{"n": float(n), "seconds": at_one * n**slope} for n in (sizes[0], sizes[-1])]
+    return PowerLaw(slope, error, at_one, sizes, ends)
 
 
 def scaling(

@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.theory import phase_diagram, phase_rows
 
 
@@ -36,6 +37,11 @@ def test_json(name: str) -> None:
         (point,) = out["critical"]
         assert point["sigma_w"] == pytest.approx(math.sqrt(2))
         assert out["rows"][1]["kind"][-1] == "infinite"
+
+
+def test_a_diagram_stops_when_asked() -> None:
+    with pytest.raises(Stopped):
+        phase_diagram("tanh", should_stop=lambda: True)
 
 
 @pytest.mark.parametrize(

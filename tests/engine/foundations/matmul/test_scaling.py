@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import math
 import random
+from collections.abc import Iterator
 
+import numpy as np
 import pytest
-from scipy.stats import linregress
+from torch import Tensor
 
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.foundations.matmul import (
-    Fit,
     MatmulLimits,
+    PowerLaw,
     ScalingEnd,
     ScalingPoint,
     ScalingStart,
     scaling,
 )
+from layerscope.engine.foundations.matmul.base import MatmulVariant
 from layerscope.engine.foundations.matmul.scaling import fit_power_law
+from layerscope.engine.foundations.matmul.timing import Measurement
 
 
 def test_the_fit_is_the_regression_of_the_logarithms() -> None:
@@ -26,10 +30,13 @@ def test_the_fit_is_the_regression_of_the_logarithms() -> None:
     points = [(n, 3e-9 * n**2.7 * math.exp(noise.gauss(0, 0.2))) for n in (8, 16, 32, 64, 128, 256)]
     ours = fit_power_law(points)
     assert ours is not None
-    scipy = linregress([math.log(n) for n, _ in points], [math.log(t) for _, t in points])
-    assert ours.exponent == pytest.approx(scipy.slope, rel=1e-10)
-    assert ours.standard_error == pytest.approx(scipy.stderr, rel=1e-8)
-    assert math.log(ours.coefficient) == pytest.approx(scipy.intercept, rel=1e-10)
+    x, y = (np.log(column) for column in zip(*points, strict=True))
+    slope, intercept = np.polyfit(x, y, 1)
+    residual = np.sum((y - intercept - slope * x) ** 2)
+    error = math.sqrt(residual / (len(points) - 2) / np.sum((x - x.mean()) ** 2))
+    assert ours.exponent == pytest.approx(slope, rel=1e-10)
+    assert ours.standard_error == pytest.approx(error, rel=1e-8)
+    assert math.log(ours.coefficient) == pytest.approx(intercept, rel=1e-10)
     assert [end["n"] for end in ours.line] == [8, 256]
     assert ours.line[1]["seconds"] == pytest.approx(ours.coefficient * 256**ours.exponent)
 
@@ -43,18 +50,29 @@ def test_two_points_make_a_line_without_an_error_and_one_makes_none() -> None:
     assert fit_power_law([]) is None
 
 
-def test_three_python_loops_grow_with_the_cube() -> None:
-    events = list(scaling(["loops"], [2, 4, 8, 16, 24], time_limit=0.2))
+def test_the_points_above_the_floor_are_fitted_as_they_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def cubic(variant: MatmulVariant, a: Tensor, b: Tensor, **_: object) -> Iterator[Measurement]:
+        n = len(a)
+        t = 1e-6 + 5e-7 * n**3  # a fixed cost, which is the floor, and the growth
+        yield Measurement(t, t, t, t, 5, 5, 1.0, 0.0, a @ b, n, 0)
+
+    monkeypatch.setitem(scaling.__globals__, "measure", cubic)
+    monkeypatch.setitem(scaling.__globals__, "timer_noise", lambda: 1e-9)
+    events = list(scaling(["loops"], [1, 2, 4, 8, 16, 24], time_limit=0.2))
     assert isinstance(events[0], ScalingStart)
     assert isinstance(events[-1], ScalingEnd)
     points = [event for event in events if isinstance(event, ScalingPoint)]
-    assert [point.n for point in points] == [2, 4, 8, 16, 24]
-    assert [point.index for point in points] == [0, 1, 2, 3, 4]
+    assert [point.n for point in points] == [1, 2, 4, 8, 16, 24]
+    assert [point.index for point in points] == [0, 1, 2, 3, 4, 5]
+    assert [point.above_floor for point in points] == [False, False, True, True, True, True]
+    assert points[2].fit is None  # one point makes no line
     fit = events[-1].fits["loops"]
-    assert isinstance(fit, Fit)
-    assert 2.5 < fit.exponent < 3.5
+    assert isinstance(fit, PowerLaw)
+    assert fit.exponent == pytest.approx(3, abs=0.03)
     assert points[-1].fit == fit
-    assert fit.sizes == [point.n for point in points if point.above_floor]
+    assert fit.sizes == [4, 8, 16, 24]
 
 
 def test_a_long_point_is_extrapolated_and_marked() -> None:
