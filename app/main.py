@@ -30,7 +30,7 @@ from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.calculus import derivative_of, differentiable
 from layerscope.engine.foundations.ladder import ladder
 from layerscope.engine.statistics import warm_up
-from layerscope.engine.theory.experiments import predicted
+from layerscope.engine.theory.experiments import predict_experiment
 
 __all__ = ["create_app", "import_everything", "run_everything_once"]
 
@@ -142,8 +142,8 @@ def import_everything(should_stop: ShouldStop) -> None:
     """What imports or derives for a second when first asked: data sets, SymPy, torch's modules."""
     tiny = Experiment(depth=1, width=4, batch=4)
     first: list[Callable[[], object]] = [
-        lambda: predicted(Experiment()),
-        lambda: predicted(Experiment(data="digits", loss="cross_entropy")),
+        lambda: predict_experiment(Experiment()),
+        lambda: predict_experiment(Experiment(data="digits", loss="cross_entropy")),
         lambda: phase_diagram(tiny),
         lambda: ladder(2, 2, 2),
         *(partial(derivative_of, name) for name in differentiable()),

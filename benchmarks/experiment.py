@@ -20,7 +20,7 @@ from layerscope.engine.execution.recording import record_all
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import ACTIVATIONS, Layer, Linear
 from layerscope.engine.statistics import warm_up
-from layerscope.engine.theory.experiments import predicted
+from layerscope.engine.theory.experiments import predict_experiment
 
 
 class Drawn(Network):
@@ -96,7 +96,7 @@ def whole(experiment: Experiment) -> Callable[[], object]:
     """What the server does: the same with theory, as if never asked before, and diagnosis."""
 
     def once() -> object:
-        predicted.cache_clear()
+        predict_experiment.cache_clear()
         return list(run(experiment))
 
     return once

@@ -134,3 +134,9 @@ def test_exports_are_complete(name):
     assert module.__doc__, f"{name} says not what it is"
     for exported in getattr(module, "__all__", []):
         assert hasattr(module, exported), f"{name}.__all__ names {exported}"
+
+
+def test_the_engine_has_few_rooms():
+    rooms = [module.name for module in pkgutil.iter_modules(layerscope.engine.__path__)]
+    assert "basis" in rooms
+    assert len(rooms) < 14, f"with __init__, more than 14 entries at the engine's top: {rooms}"

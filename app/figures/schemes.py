@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from layerscope.app.figures.text import number, raised
-from layerscope.engine.foundations.schemes import AXIS, BINS, SchemeResult, Signal
+from layerscope.engine.foundations.schemes import AXIS, BINS, BlockSignal, SchemeResult
 
 __all__ = ["HEIGHT", "WIDTH", "Mark", "Panel", "Tick", "panel"]
 
@@ -157,7 +157,7 @@ def _spike(z: float, share: float, value: float) -> Mark:
     return Mark(x, y, f"{percent} exactly {value:.3g}", beyond)
 
 
-def _path(signal: Sequence[Signal], layers: int) -> str:
+def _path(signal: Sequence[BlockSignal], layers: int) -> str:
     """Pieces of line through the layers that are finite and not zero; one alone is a dot."""
     pieces: list[list[str]] = [[]]
     for s in signal:
@@ -169,7 +169,7 @@ def _path(signal: Sequence[Signal], layers: int) -> str:
     return "".join("M" + "L".join(p if len(p) > 1 else p * 2) for p in pieces if p)
 
 
-def _ends(signal: Sequence[Signal]) -> str:
+def _ends(signal: Sequence[BlockSignal]) -> str:
     first, last = signal[0], signal[-1]
     return f"{number(first.std)} after layer 1, {number(last.std)} after layer {last.block}"
 

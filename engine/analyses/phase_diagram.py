@@ -13,7 +13,7 @@ from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.execution.cost import Cost
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.theory import phase
-from layerscope.engine.theory.experiments import predicted
+from layerscope.engine.theory.experiments import predict_experiment
 from layerscope.engine.theory.meanfield import TRAINABLE, FixedPoint, fixed_point
 from layerscope.engine.theory.phase import PhaseDiagram
 
@@ -105,7 +105,7 @@ def phase_diagram(experiment: Experiment, *, should_stop: ShouldStop = never) ->
     far_w, far_b = axis_ends(experiment)
     diagram = _diagram(experiment.activation, far_w, far_b, _Ask(should_stop))
     w = sigma_w(experiment)
-    said = predicted(experiment)
+    said = predict_experiment(experiment)
     reason = None if said.available else said.reason
     if experiment.norm != "none" or experiment.residual:
         reason = "the diagram is of plain networks: norms and residual sums change these recursions"

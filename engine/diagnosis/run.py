@@ -28,7 +28,7 @@ from layerscope.engine.execution.recording import Recording, recorded
 from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.theory import Prediction
-from layerscope.engine.theory.experiments import predicted
+from layerscope.engine.theory.experiments import predict_experiment
 
 __all__ = [
     "Backward", "Event", "FindingEvent", "FixEvent", "Forward", "Start", "Stopped", "Summary",
@@ -129,7 +129,7 @@ def run(
             reported = True
             for finding in diagnose_early(Evidence(records)):
                 yield FindingEvent(finding)
-    theory = predicted(experiment)
+    theory = predict_experiment(experiment)
     evidence = complete(network, Recording(records, loss), should_stop)
     findings = beside_theory(diagnose(evidence), theory)
     for finding in findings:

@@ -24,8 +24,8 @@ from layerscope.engine.initialization import INITS, Distribution, InitScheme
 from layerscope.engine.statistics import Statistics, statistics
 
 __all__ = [
-    "AXIS", "BINS", "HOLDS", "Histogram", "SchemeEvent", "SchemeResult", "SchemesEnd",
-    "SchemesStart", "Signal", "schemes", "schemes_cost",
+    "AXIS", "BINS", "HOLDS", "BlockSignal", "SchemeEvent", "SchemeResult", "SchemesEnd",
+    "SchemesStart", "WeightHistogram", "schemes", "schemes_cost",
 ]  # fmt: skip
 
 AXIS = 4.0  # standard deviations to either side: beyond lies 1 of 16,000 normal weights
@@ -46,7 +46,7 @@ class Atom(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Histogram(Record):
+class WeightHistogram(Record):
     """The first layer's weight over −4 to 4 units, and the intended density over it."""
 
     shape: tuple[int, int]
@@ -74,7 +74,7 @@ class Histogram(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Signal(Record):
+class BlockSignal(Record):
     """The activations after one block."""
 
     block: int
@@ -111,8 +111,8 @@ class SchemeResult(Record):
     assumes: str
     gain: float | None
     """Intended std · √n_in · init scale: 1 keeps a linear signal, √2 one through ReLU."""
-    weight: Histogram
-    signal: tuple[Signal, ...]
+    weight: WeightHistogram
+    signal: tuple[BlockSignal, ...]
     outcome: Outcome
     factor: float | None
     """By which the std changes from one block to the next, as a geometric mean."""
@@ -186,8 +186,8 @@ def _result(experiment: Experiment, index: int, should_stop: ShouldStop) -> Sche
     scheme: InitScheme = INITS[experiment.init]
     n_in, width = experiment.n_inputs, experiment.width
     expected = scheme.intended(n_in, width)
-    weight: Histogram | None = None
-    signal: list[Signal] = []
+    weight: WeightHistogram | None = None
+    signal: list[BlockSignal] = []
     for step in passes(Network(experiment), should_stop):
         if not isinstance(step, ForwardStep) or step.info.block > experiment.depth:
             break  # the loss and the backward pass are not asked for
@@ -215,11 +215,11 @@ def _result(experiment: Experiment, index: int, should_stop: ShouldStop) -> Sche
     )
 
 
-def _signal(block: int, s: Statistics) -> Signal:
-    return Signal(block, s.std, s.rms, s.zeros / s.count, s.count - s.finite)
+def _signal(block: int, s: Statistics) -> BlockSignal:
+    return BlockSignal(block, s.std, s.rms, s.zeros / s.count, s.count - s.finite)
 
 
-def _histogram(weight: Tensor, expected: Distribution, scale: float) -> Histogram:
+def _histogram(weight: Tensor, expected: Distribution, scale: float) -> WeightHistogram:
     measured = statistics(weight)
     w = weight.double().flatten()
     w = w[torch.isfinite(w)]
@@ -229,7 +229,7 @@ def _histogram(weight: Tensor, expected: Distribution, scale: float) -> Histogra
     counts = torch.histc(rest / unit, BINS, -AXIS, AXIS)
     width = 2 * AXIS / BINS
     x, curve = _curve(expected, scale, unit, intended_std)
-    return Histogram(
+    return WeightHistogram(
         shape=(weight.shape[0], weight.shape[1]),
         unit=unit,
         density=tuple((counts / max(1, w.numel()) / width).tolist()),
@@ -273,7 +273,7 @@ def _curve(
     return tuple(x.tolist()), tuple((expected.density(x * one) * one).tolist())
 
 
-def _judged(signal: Sequence[Signal]) -> tuple[Outcome, float | None, int | None, str]:
+def _judged(signal: Sequence[BlockSignal]) -> tuple[Outcome, float | None, int | None, str]:
     # The spread where there is one; units that are all copies still carry a size.
     sizes = [s.std or s.rms for s in signal]
     broken = next((s.block for s in signal if s.nonfinite), None)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 
-from layerscope.engine.theory.forward import Network, Trace
+from layerscope.engine.theory.forward import MeanFieldNetwork, Trace
 from layerscope.engine.theory.kernel import fixed_correlation
 from layerscope.engine.theory.meanfield import TRAINABLE, depth_scale, fixed_point, phase_of
 
 __all__ = ["asymptotics"]
 
 
-def asymptotics(activation: str, net: Network, traces: list[Trace]) -> dict[str, object]:
+def asymptotics(activation: str, net: MeanFieldNetwork, traces: list[Trace]) -> dict[str, object]:
     """Fields of a `Prediction` by name; what does not apply to the setting is left out."""
     index = min(1, len(traces) - 2)
     last = traces[-2]

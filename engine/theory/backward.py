@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from layerscope.engine.theory.forward import Network, Signal, Trace, mix
+from layerscope.engine.theory.forward import MeanFieldNetwork, SignalMoments, Trace, mix
 from layerscope.engine.theory.losses import LossGradient
 
 __all__ = ["Gradient", "GradientTrace", "backward"]
@@ -49,7 +49,7 @@ class Gradient(NamedTuple):
     overlap: float
     drift: float
 
-    def of_tensor(self, at: Signal, batch: int) -> tuple[float, float]:
+    def of_tensor(self, at: SignalMoments, batch: int) -> tuple[float, float]:
         """Relative shift of the mean, and relative variance over draws, of a batch's tensor."""
         s, t = self.response, self.bend
         own = self.own + s * s * at.own
@@ -67,7 +67,7 @@ class GradientTrace(NamedTuple):
     added: Gradient | None
 
 
-def _through_linear(g: Gradient, t: Trace, net: Network, index: int) -> Gradient:
+def _through_linear(g: Gradient, t: Trace, net: MeanFieldNetwork, index: int) -> Gradient:
     """Wᵀδ: weights drawn afresh re-draw its length too, orthogonal ones keep it."""
     n_in, n = net.fans[index]
     isometry = min(1.0, n_in / n) if net.orthogonal else 0.0
@@ -117,7 +117,7 @@ def _through_activation(g: Gradient, t: Trace) -> Gradient:
     )
 
 
-def _through_norm(g: Gradient, t: Trace, net: Network) -> Gradient:
+def _through_norm(g: Gradient, t: Trace, net: MeanFieldNetwork) -> Gradient:
     """A norm divides by its scale and projects out what would only change length (and mean).
 
     The scale is measured on n units: E[1/χ²_n] = (1 + 2/n)/n to first order. A gradient that comes
@@ -161,7 +161,7 @@ def _join(skip: Gradient, branch: Gradient, kept: float) -> Gradient:
     )
 
 
-def backward(net: Network, traces: list[Trace], loss: LossGradient) -> list[GradientTrace]:
+def backward(net: MeanFieldNetwork, traces: list[Trace], loss: LossGradient) -> list[GradientTrace]:
     """The gradients of every block, in forward order, from the loss's gradient by the output."""
     m = traces[-1].n
     coherent = loss.cross**2 + loss.drift**2 * traces[-1].pre.wobble

@@ -9,14 +9,14 @@ from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
 from layerscope.engine.theory import Prediction, predict
 
-__all__ = ["predicted"]
+__all__ = ["predict_experiment"]
 
 
 @lru_cache(maxsize=256)
-def predicted(experiment: Experiment) -> Prediction:
+def predict_experiment(experiment: Experiment) -> Prediction:
     """The prediction for ``experiment``, or why there is none; the same every time.
 
-    >>> predicted(Experiment()).phase
+    >>> predict_experiment(Experiment()).phase
     'critical'
     """
     e = experiment

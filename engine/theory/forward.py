@@ -21,7 +21,9 @@ from layerscope.engine.layers.normalization import NormTheory
 from layerscope.engine.theory.kernel import Kernel
 from layerscope.engine.theory.moments import Moments, MomentTable
 
-__all__ = ["LOG_ZERO", "Network", "Signal", "Trace", "forward", "given", "log_of", "mix"]
+__all__ = [
+    "LOG_ZERO", "MeanFieldNetwork", "SignalMoments", "Trace", "forward", "given", "log_of", "mix",
+]  # fmt: skip
 
 WIDEST = 100.0  # relative variance of a length: beyond, only "anything" is said of a seed
 LOG_ZERO = -1e8
@@ -43,7 +45,7 @@ def mix(own: float, shared: float, batch: int) -> float:
     return own / batch + (1 - 1 / batch) * shared
 
 
-class Network(NamedTuple):
+class MeanFieldNetwork(NamedTuple):
     """What theory must know of the network; lists run over the linear layers, the output's last."""
 
     table: MomentTable
@@ -62,7 +64,7 @@ class Network(NamedTuple):
     input_correlation: float
 
 
-class Signal(NamedTuple):
+class SignalMoments(NamedTuple):
     """One tensor in the forward pass, to leading order and next.
 
     ``log_second``: ln of its second moment over units; ``mean``: E[x]/√E[x²] over units; ``cross``:
@@ -94,12 +96,12 @@ class Trace(NamedTuple):
     """1 where weights or a norm fix a sample's length (the units lie on a sphere), 0 where not."""
     kept: float
     """1 where the weights keep inner products (orthogonal), 0 where not."""
-    pre: Signal
-    normed: Signal | None
+    pre: SignalMoments
+    normed: SignalMoments | None
     log_scale: float
     """ln of the variance the norm divides by; 0 without one."""
-    post: Signal | None
-    added: Signal | None
+    post: SignalMoments | None
+    added: SignalMoments | None
     moments: Moments
     kernel: Kernel
     slope_cross: float
@@ -109,24 +111,24 @@ class Trace(NamedTuple):
     slope_shared: float
     """E[φ'²φ̃'²]/E[φ'²]² for two samples."""
 
-    def after(self) -> Signal:
+    def after(self) -> SignalMoments:
         """What the block hands to the next."""
         return self.added or self.post or self.normed or self.pre
 
 
-def _linear(x: Signal, log_w: float, log_b: float) -> tuple[Signal, float]:
+def _linear(x: SignalMoments, log_w: float, log_b: float) -> tuple[SignalMoments, float]:
     """Pre-activation of a linear layer, and the part of its variance that the weights make."""
     scaled = log_w + x.log_second
     log_q = _add(scaled, log_b)
     share = math.exp(max(-800.0, scaled - log_q))
     cross = min(1.0, share * x.cross + 1 - share)
     square = share * share
-    return Signal(
+    return SignalMoments(
         log_q, 0.0, cross, square * x.own, square * x.shared, share * x.shift, square * x.wobble
     ), share
 
 
-def _norm(z: Signal, norm: NormTheory, n: int, batch: int) -> tuple[Signal, float]:
+def _norm(z: SignalMoments, norm: NormTheory, n: int, batch: int) -> tuple[SignalMoments, float]:
     """A norm sets the length to q/(q + ε): only through ε does any of q's history pass."""
     log_q = z.log_second
     of_batch = norm.over == "batch"
@@ -137,8 +139,8 @@ def _norm(z: Signal, norm: NormTheory, n: int, batch: int) -> tuple[Signal, floa
     log_scale = _add(log_q, log_of(norm.epsilon))
     passed = 1 - math.exp(max(-800.0, log_q - log_scale))
     if of_batch:
-        return Signal(log_q - log_scale, 0.0, 0.0, 0.0, 0.0, 0.0, 1 / n), log_scale
-    y = Signal(
+        return SignalMoments(log_q - log_scale, 0.0, 0.0, 0.0, 0.0, 0.0, 1 / n), log_scale
+    y = SignalMoments(
         log_q - log_scale, 0.0, z.cross,
         passed**2 * z.own, passed**2 * z.shared, passed * z.shift, z.wobble,
     )  # fmt: skip
@@ -146,14 +148,14 @@ def _norm(z: Signal, norm: NormTheory, n: int, batch: int) -> tuple[Signal, floa
 
 
 def _activate(
-    y: Signal,
+    y: SignalMoments,
     m: Moments,
     around: tuple[float, float, float],
     n: int,
     isometry: float,
     kept: float,
     sphere: float,
-) -> Signal:
+) -> SignalMoments:
     """φ of n independent N(0, q): the layer's own fluctuation joins what came from below.
 
     ``isometry``: how far each sample's length is fixed; ``kept``: how far inner products are too;
@@ -164,7 +166,7 @@ def _activate(
     bend = m.curvature + a * a - a  # (d²E[φ²]/dq²)·q²/E[φ²]
     noise = m.kurtosis - 1 - 2 * a * a * isometry
     common = shared - 2 * a * a * isometry * y.overlap()
-    return Signal(
+    return SignalMoments(
         log_second=m.log_second,
         mean=m.mean,
         cross=same,
@@ -175,7 +177,7 @@ def _activate(
     )
 
 
-def _add_residual(x: Signal, f: Signal, m: Moments, n: int) -> Signal:
+def _add_residual(x: SignalMoments, f: SignalMoments, m: Moments, n: int) -> SignalMoments:
     """x + f with f = φ(z): given x, every unit of z has one law, so E[x·f] = E[x]·E[f]."""
     rx, rf = 0.5 * x.log_second, 0.5 * f.log_second
     top = max(rx, rf)
@@ -191,7 +193,7 @@ def _add_residual(x: Signal, f: Signal, m: Moments, n: int) -> Signal:
     carried = (sx * sx + m.growth * sf * sf + 0.5 * m.growth * between) / total
     fresh = max(0.0, noise) / (n * total**2)
     both = max(0.0, min(1.0, cross / total))
-    return Signal(
+    return SignalMoments(
         log_second=2 * top + math.log(total) if total > 0 else LOG_ZERO,
         mean=(mean_x + mean_f) / math.sqrt(total) if total > 0 else 0.0,
         cross=min(1.0, cross / total) if total > 0 else 1.0,
@@ -224,15 +226,15 @@ class _Activations:
         return m, kernel
 
 
-def given(net: Network) -> Signal:
+def given(net: MeanFieldNetwork) -> SignalMoments:
     """The data, as the first layer's input."""
-    return Signal(
+    return SignalMoments(
         net.log_input, 0.0, net.input_correlation, net.input_norm_variance, 0.0, 0.0,
         1 / net.fans[0][0],
     )  # fmt: skip
 
 
-def forward(net: Network) -> list[Trace]:
+def forward(net: MeanFieldNetwork) -> list[Trace]:
     """The traces of every block, the output layer's last."""
     x = given(net)
     activations = _Activations(net.table)

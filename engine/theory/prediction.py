@@ -15,8 +15,8 @@ from layerscope.engine.theory.backward import Gradient, GradientTrace, backward
 from layerscope.engine.theory.forecast import Forecast, Level, forecast, formats_up_to
 from layerscope.engine.theory.forward import (
     LOG_ZERO,
-    Network,
-    Signal,
+    MeanFieldNetwork,
+    SignalMoments,
     Trace,
     forward,
     given,
@@ -27,7 +27,7 @@ from layerscope.engine.theory.losses import loss_gradient
 from layerscope.engine.theory.moments import MomentsUndefined, moment_table
 from layerscope.engine.theory.record import LayerPrediction, Prediction
 from layerscope.engine.theory.spread import LN10, Spread, of_gradient, of_signal
-from layerscope.engine.theory.transport import Chain, Tensor, needed
+from layerscope.engine.theory.transport import LengthChain, LengthLaw, needed
 
 __all__ = ["predict"]
 
@@ -102,7 +102,7 @@ def predict(
     if reason is not None:
         return Prediction(available=False, reason=reason)
     log_w = {f: log_of(f[0] * init_scale**2 * cast(float, v)) for f, v in drawn.items()}
-    net = Network(
+    net = MeanFieldNetwork(
         table=moment_table(activation),
         fans=fans,
         log_sigma_w2=[log_w[fan] for fan in fans],
@@ -180,7 +180,7 @@ def _refusal(
 
 
 def _gradient_refusal(
-    loss: str, law: LossTheory | None, net: Network, traces: list[Trace]
+    loss: str, law: LossTheory | None, net: MeanFieldNetwork, traces: list[Trace]
 ) -> str | None:
     if law is None:
         return f"no theory for this setting: the gradient of the loss {loss!r}"
@@ -198,7 +198,7 @@ def _gradient_refusal(
     return None
 
 
-def _notes(net: Network, traces: list[Trace], gaussian: bool) -> tuple[str, ...]:
+def _notes(net: MeanFieldNetwork, traces: list[Trace], gaussian: bool) -> tuple[str, ...]:
     notes = []
     if not gaussian and not net.orthogonal:
         notes.append("weights are not Gaussian: exact in their second moment, 1/width beyond it")
@@ -217,24 +217,26 @@ def _notes(net: Network, traces: list[Trace], gaussian: bool) -> tuple[str, ...]
 class _Law(NamedTuple):
     """What the chain of lengths says of one block; ``None`` where perturbation is good enough."""
 
-    pre: Tensor | None = None
-    post: Tensor | None = None
-    gradient: Tensor | None = None
-    post_gradient: Tensor | None = None
+    pre: LengthLaw | None = None
+    post: LengthLaw | None = None
+    gradient: LengthLaw | None = None
+    post_gradient: LengthLaw | None = None
 
 
-def _laws(net: Network, traces: list[Trace], loss: LossTheory | None, target: float) -> list[_Law]:
+def _laws(
+    net: MeanFieldNetwork, traces: list[Trace], loss: LossTheory | None, target: float
+) -> list[_Law]:
     if not needed(net, traces):
         return [_Law()] * len(traces)
-    chain = Chain(net, traces)
-    nothing: list[tuple[Tensor | None, Tensor | None]] = [(None, None)] * len(traces)
+    chain = LengthChain(net, traces)
+    nothing: list[tuple[LengthLaw | None, LengthLaw | None]] = [(None, None)] * len(traces)
     back = nothing if loss is None else chain.gradients(loss, target)
     return [_Law(*s, *g) for s, g in zip(chain.signals(), back, strict=True)]
 
 
 def _layers(
     kinds: tuple[type[Linear], type[Normalization] | None, type[Activation], type[Add]],
-    net: Network,
+    net: MeanFieldNetwork,
     traces: list[Trace],
     gradients: list[GradientTrace] | None,
     laws: list[_Law],
@@ -288,7 +290,9 @@ def _chi(gradients: list[GradientTrace] | None, position: int) -> float | None:
     return math.exp(step) if -690 < step < 690 else None
 
 
-def _weight_gradient(net: Network, x: Signal, share: float, g: Gradient) -> float | None:
+def _weight_gradient(
+    net: MeanFieldNetwork, x: SignalMoments, share: float, g: Gradient
+) -> float | None:
     """log10 rms of xᵀg: Σ_αβ E[x_α·x_β g_α·g_β] over the batch, to leading order in depth/width.
 
     The two correlations move together over draws of the weights, g's following x's; so do the
@@ -303,7 +307,7 @@ def _weight_gradient(net: Network, x: Signal, share: float, g: Gradient) -> floa
 
 
 def _forecasts(
-    layers: tuple[LayerPrediction, ...], net: Network, dtype: str
+    layers: tuple[LayerPrediction, ...], net: MeanFieldNetwork, dtype: str
 ) -> tuple[Forecast, ...]:
     hidden = [x for x in layers if x.role == "linear_map"][:-1]
     depth = len(hidden)

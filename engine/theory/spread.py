@@ -6,8 +6,8 @@ import math
 from typing import NamedTuple
 
 from layerscope.engine.theory.backward import Gradient
-from layerscope.engine.theory.forward import LOG_ZERO, Signal, mix
-from layerscope.engine.theory.transport import Tensor
+from layerscope.engine.theory.forward import LOG_ZERO, SignalMoments, mix
+from layerscope.engine.theory.transport import LengthLaw
 
 __all__ = ["LN10", "Spread", "number", "of_gradient", "of_signal"]
 
@@ -89,7 +89,7 @@ def _spread(
 
 
 def of_signal(
-    s: Signal, n: int, batch: int, measured: float, law: Tensor | None, centred: bool
+    s: SignalMoments, n: int, batch: int, measured: float, law: LengthLaw | None, centred: bool
 ) -> Spread:
     """Prediction for a tensor of the forward pass.
 
@@ -109,7 +109,9 @@ def of_signal(
     return _spread(s.log_second, mean, s.cross, shift, variance, n, batch, drop, centred)
 
 
-def of_gradient(g: Gradient, at: Signal, n: int, batch: int, law: Tensor | None) -> Spread:
+def of_gradient(
+    g: Gradient, at: SignalMoments, n: int, batch: int, law: LengthLaw | None
+) -> Spread:
     """Prediction for a tensor of the backward pass; ``at``: the same tensor forward."""
     if law is None:
         shift, variance = g.of_tensor(at, batch)

@@ -17,11 +17,11 @@ from scipy.interpolate import CubicSpline
 from scipy.sparse import csr_array, vstack
 
 from layerscope.engine.losses.theory import LossTheory, PowerOfDifference
-from layerscope.engine.theory.forward import Network, Trace, log_of
+from layerscope.engine.theory.forward import MeanFieldNetwork, Trace, log_of
 from layerscope.engine.theory.losses import loss_gradient
 from layerscope.engine.theory.quadrature import Array
 
-__all__ = ["Chain", "Tensor", "needed"]
+__all__ = ["LengthChain", "LengthLaw", "needed"]
 
 SPACING, FINEST = 0.2, 0.03
 """Of ln q: at most the noise of one layer, which is the finest thing the chain can resolve."""
@@ -33,7 +33,7 @@ SHIFT, SPREAD = 0.01, 0.1
 """Perturbation is left where it would move a mean, or spread the length, by more than this."""
 
 
-class Tensor(NamedTuple):
+class LengthLaw(NamedTuple):
     """ln of the mean second moment, mean and variance of its ln over seeds, and the share of the
     second moment that is not the squared mean."""
 
@@ -43,7 +43,7 @@ class Tensor(NamedTuple):
     central: float
 
 
-def needed(net: Network, traces: list[Trace]) -> bool:
+def needed(net: MeanFieldNetwork, traces: list[Trace]) -> bool:
     """Whether perturbation in 1/width is too coarse for this plain, non-homogeneous network."""
     if net.norm is not None or net.residual or net.table.homogeneous or len(traces) > DEEPEST:
         return False
@@ -55,7 +55,7 @@ def needed(net: Network, traces: list[Trace]) -> bool:
 class _Step:
     """Transition from one layer's length to the next's: f ↦ E[f(ln q') | ln q] on the grid."""
 
-    def __init__(self, chain: Chain, log_w: float) -> None:
+    def __init__(self, chain: LengthChain, log_w: float) -> None:
         self.log_w = log_w
         m, n, o = chain.curves, chain.width, chain.isometry
         second, kurtosis, mixed, a = m[:, 0], m[:, 3], m[:, 7], m[:, 9]
@@ -66,7 +66,7 @@ class _Step:
         self.back = vstack([self.plain, self._operator(chain, second + lean, noise, tilt)], "csr")
         self.ahead = self.plain.T.tocsr()
 
-    def _operator(self, chain: Chain, second: Array, noise: Array, tilt: Array) -> csr_array:
+    def _operator(self, chain: LengthChain, second: Array, noise: Array, tilt: Array) -> csr_array:
         width = np.log1p(noise)
         centre = self.log_w + second + tilt - width / 2
         following = np.logaddexp(centre, chain.log_b)
@@ -74,14 +74,14 @@ class _Step:
         return chain.kernel(following, share * np.sqrt(width))
 
 
-class Chain:
+class LengthChain:
     """The chain of one plain network.
 
     Args:
         net, traces: as from `forward`.
     """
 
-    def __init__(self, net: Network, traces: list[Trace]) -> None:
+    def __init__(self, net: MeanFieldNetwork, traces: list[Trace]) -> None:
         self.net, self.traces = net, traces
         self.width, self.log_b = traces[0].n, net.log_sigma_b2
         self.isometry = traces[min(1, len(traces) - 2)].isometry
@@ -146,7 +146,7 @@ class Chain:
             states.append(step.ahead @ states[-1])
         return np.stack(states)
 
-    def _laws(self, log_values: Array) -> list[Tensor]:
+    def _laws(self, log_values: Array) -> list[LengthLaw]:
         """Per layer, the law of e^log_values; one row for each layer, or one row for all."""
         states = self.states
         top = log_values.max(axis=-1, keepdims=True)
@@ -155,13 +155,13 @@ class Chain:
         variance = np.sum(states * (log_values - average[:, None]) ** 2, axis=1)
         log_mean = np.broadcast_to(top, (len(states), 1))[:, 0] + np.log(np.maximum(mean, 1e-300))
         columns = (log_mean.tolist(), average.tolist(), variance.tolist())
-        return [Tensor(*row, 1.0) for row in zip(*columns, strict=True)]
+        return [LengthLaw(*row, 1.0) for row in zip(*columns, strict=True)]
 
-    def signals(self) -> list[tuple[Tensor, Tensor | None]]:
+    def signals(self) -> list[tuple[LengthLaw, LengthLaw | None]]:
         """Per layer: the pre-activation and, but for the output, the activation."""
         pre, whole = self._laws(self.grid[None]), self._laws(self.curves[None, :, 0])
         variance = self._laws(self.curves[None, :, 4])
-        post: list[Tensor | None] = [
+        post: list[LengthLaw | None] = [
             w._replace(central=min(1.0, math.exp(v.log_mean - w.log_mean)))
             for w, v in zip(whole, variance, strict=True)
         ]
@@ -186,7 +186,9 @@ class Chain:
         found: Array = CubicSpline(points, both)(self.grid)
         return found[:, 0], found[:, 1]
 
-    def gradients(self, loss: LossTheory, target: float) -> list[tuple[Tensor, Tensor | None]]:
+    def gradients(
+        self, loss: LossTheory, target: float
+    ) -> list[tuple[LengthLaw, LengthLaw | None]]:
         """Per layer: gradient by the pre-activation and, but for the output, by the activation."""
         m, o, n, layers = self.curves, self.isometry, self.width, len(self.states)
         a, b, mixed = m[:, 9], m[:, 11], m[:, 7]
@@ -218,7 +220,7 @@ class Chain:
             u = u / scale
         floor = 1e-280  # of a function at most about 1: nothing there has weight
         at_pre = self._laws(np.log(np.maximum(pre, floor)) + tops[:, 0])
-        at_post: list[Tensor | None] = [
+        at_post: list[LengthLaw | None] = [
             *self._laws(np.log(np.maximum(post, floor)) + tops[:, 1])[:-1],
             None,
         ]

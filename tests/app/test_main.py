@@ -6,7 +6,7 @@ from layerscope.app.main import VANISHING, import_everything
 from layerscope.engine.basis.cancellation import never
 from layerscope.engine.diagnosis.run import FixEvent, run
 from layerscope.engine.foundations.calculus import derivative_of, differentiable
-from layerscope.engine.theory.experiments import predicted
+from layerscope.engine.theory.experiments import predict_experiment
 
 
 def test_a_verified_fix_is_part_of_the_warm_up():
@@ -15,11 +15,11 @@ def test_a_verified_fix_is_part_of_the_warm_up():
 
 def test_what_only_some_pages_need_is_prepared_once():
     import_everything(never)
-    derived, predictions = derivative_of.cache_info(), predicted.cache_info()
+    derived, predictions = derivative_of.cache_info(), predict_experiment.cache_info()
     assert derived.currsize == len(differentiable())
     import_everything(never)
     assert derivative_of.cache_info().misses == derived.misses
-    assert predicted.cache_info().misses == predictions.misses
+    assert predict_experiment.cache_info().misses == predictions.misses
 
 
 def test_a_stopping_server_prepares_nothing_more():
