@@ -18,7 +18,8 @@ from layerscope.engine.foundations.einsum.explanation import (
 )
 from layerscope.engine.foundations.einsum.grammar import MAX_LENGTH
 from layerscope.engine.foundations.record import shape_text
-from layerscope.engine.foundations.tensors.literals import LiteralError, parse_shape
+from layerscope.engine.foundations.tensors.literals import parse_shape
+from layerscope.engine.foundations.tensors.scanner import LiteralError
 
 __all__ = ["EINSUM", "EinsumAnswer", "Refusal", "shapes", "shapes_text"]
 

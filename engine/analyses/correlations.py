@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from layerscope.engine.execution.network import Network, seeds
 from layerscope.engine.execution.passes import ForwardStep, LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
+from layerscope.engine.layers import chosen_norm
 from layerscope.engine.theory.meanfield import correlation_path
 
 __all__ = [
@@ -47,13 +48,6 @@ class CorrelationPath:
     high: tuple[float | None, ...]
     theory: tuple[float, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return {
-            "start": self.start, "mean": list(self.mean), "low": list(self.low),
-            "high": list(self.high), "theory": list(self.theory),
-        }  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Correlations:
@@ -64,9 +58,7 @@ class Correlations:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return {
-            "pairs": PAIRS, "reason": self.reason, "paths": [p.to_dict() for p in self.paths],
-        }  # fmt: skip
+        return {"pairs": PAIRS, **asdict(self)}
 
 
 def correlations_cost(experiment: Experiment) -> Cost:
@@ -93,9 +85,10 @@ def correlations(experiment: Experiment, *, should_stop: ShouldStop = never) -> 
     >>> abs(found.paths[1].mean[1] - 0.6) < 0.05, round(found.paths[1].theory[1], 9)
     (True, 0.6)
     """
-    if experiment.norm == "batch":
+    norm = chosen_norm(experiment.norm)
+    if norm is not None and norm.couples_samples:
         return Correlations(
-            (), "batch norm ties all inputs together: no two are a pair of their own"
+            (), f"{experiment.norm} norm ties all inputs together: no two are a pair of their own"
         )
     if experiment.n_inputs < 2:
         return Correlations((), "one input feature: two inputs are parallel or opposite")

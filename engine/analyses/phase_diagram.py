@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -49,7 +49,7 @@ class PhasePosition:
                 "sigma_b": self.sigma_b,
                 "available": self.point is not None,
                 "reason": self.reason,
-                **(self.point.to_dict() if self.point else {}),
+                **(asdict(self.point) if self.point else {}),
             },
             **self.diagram.to_dict(),
         }

@@ -8,7 +8,7 @@ root of one function, q − E[φ²]/E[φ'²] = σb².
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
@@ -42,10 +42,6 @@ class CriticalPoint:
     q_star: float | None
     chi_length: float
     stable: bool
-
-    def to_dict(self) -> dict[str, object]:
-        """All fields, JSON-able."""
-        return asdict(self)
 
 
 def _excess(m: Moments, log_q: float) -> float:

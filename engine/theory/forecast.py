@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -52,10 +52,6 @@ class Forecast:
     block: int
     layer: int | None
     extrapolated: bool
-
-    def to_dict(self) -> dict[str, object]:
-        """All fields, JSON-able."""
-        return asdict(self)
 
 
 @lru_cache(maxsize=16)

@@ -7,7 +7,7 @@ z^l = W^l φ(z^(l−1)) + b^l with W_ij ~ N(0, σw²/n), b_i ~ N(0, σb²). Sour
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from scipy.optimize import brentq
@@ -134,10 +134,6 @@ class FixedPoint:
     xi_c: float | None
     trainable_depth: float | None
     phase: Phase
-
-    def to_dict(self) -> dict[str, object]:
-        """All fields, JSON-able."""
-        return asdict(self)
 
 
 def _settle(table: MomentTable, log_q: float, w: float, b: float) -> tuple[Kind, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class PhaseDiagram:
             "sigma_w": list(self.sigma_w),
             "rows": [row.to_dict() for row in self.rows],
             "critical": [
-                {"sigma_w": math.sqrt(p.sigma_w2), "sigma_b": math.sqrt(p.sigma_b2), **p.to_dict()}
+                {"sigma_w": math.sqrt(p.sigma_w2), "sigma_b": math.sqrt(p.sigma_b2), **asdict(p)}
                 for p in self.critical
             ],
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from layerscope.engine.basis.role import Role
 from layerscope.engine.theory.forecast import Forecast
@@ -78,5 +78,5 @@ class Prediction:
         out: dict[str, object] = {name: getattr(self, name) for name in plain}
         out["notes"] = list(self.notes)
         out["layers"] = [layer.to_dict() for layer in self.layers]
-        out["forecast"] = [f.to_dict() for f in self.forecast]
+        out["forecast"] = [asdict(f) for f in self.forecast]
         return out

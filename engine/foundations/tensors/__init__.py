@@ -4,8 +4,9 @@ from layerscope.engine.foundations.tensors.broadcasting import Broadcast, Operan
 from layerscope.engine.foundations.tensors.display import TensorDisplay, display_tensor
 from layerscope.engine.foundations.tensors.elementwise import OPERATORS, Elementwise, elementwise
 from layerscope.engine.foundations.tensors.indexing import Index, parse_index
-from layerscope.engine.foundations.tensors.literals import LiteralError, parse_shape, parse_tensor
+from layerscope.engine.foundations.tensors.literals import parse_shape, parse_tensor
 from layerscope.engine.foundations.tensors.reductions import REDUCTIONS, ReductionResult, reduce
+from layerscope.engine.foundations.tensors.scanner import LiteralError
 
 __all__ = [
     "OPERATORS", "REDUCTIONS", "Broadcast", "Elementwise", "Index", "LiteralError", "Operand",

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from layerscope.engine.foundations.errors import ShapeError
 from layerscope.engine.foundations.record import Record, shape_text
-from layerscope.engine.foundations.tensors.literals import MAX_AXES, LiteralError, Scanner
+from layerscope.engine.foundations.tensors.literals import MAX_AXES
+from layerscope.engine.foundations.tensors.scanner import LiteralError, Scanner
 
 __all__ = ["Index", "IndexStep", "Subscript", "Unsqueeze", "parse_index"]
 

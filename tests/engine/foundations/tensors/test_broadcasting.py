@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from layerscope.engine.foundations.errors import LimitError, ShapeError
 from layerscope.engine.foundations.tensors.broadcasting import MAX_ELEMENTS, Operand, broadcast
-from layerscope.engine.foundations.tensors.literals import LiteralError
+from layerscope.engine.foundations.tensors.scanner import LiteralError
 
 shapes = st.lists(st.sampled_from([0, 1, 1, 2, 3]), max_size=5).map(tuple)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from layerscope.engine.foundations.errors import ShapeError
 from layerscope.engine.foundations.tensors.indexing import Index, Subscript, Unsqueeze, parse_index
-from layerscope.engine.foundations.tensors.literals import LiteralError
+from layerscope.engine.foundations.tensors.scanner import LiteralError
 
 c = torch.zeros(3)
 m = torch.zeros(2, 3)

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 import sympy
 
-from layerscope.engine.foundations.mathml import equation, text
+from layerscope.engine.foundations.calculus.mathml import equation, text
 
 x, t = sympy.symbols("x t", real=True)
 TAGS = {
