@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import orjson
 
 from layerscope.app.streams import Wire, encoded
 from layerscope.engine.analyses.autograd_check import compare_with_autograd
 from layerscope.engine.basis.cancellation import ShouldStop
-from layerscope.engine.diagnosis.run import Summary, result, run
+from layerscope.engine.diagnosis.run import Event, Summary, result, run
 from layerscope.engine.execution.cost import cost
 from layerscope.engine.experiment.specification import Experiment
 
-__all__ = ["GROUPED", "complete", "live_check", "patient", "result_events"]
+__all__ = ["GROUPED", "Checked", "complete", "events", "patient", "result_events"]
 
 GROUPED = {"forward": "layers", "backward": "layers"}
 """Events of which those that follow one another are sent as one."""
@@ -44,12 +45,30 @@ def complete(experiment: Experiment, check_max_flops: float, should_stop: Should
     return orjson.dumps(whole)
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How the gradients compare with autograd's."""
+
+    event: ClassVar[str] = "check"
+    check: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As on the wire."""
+        return self.check
+
+
+def events(
+    experiment: Experiment, check_max_flops: float, should_stop: ShouldStop
+) -> Iterator[Event | Checked]:
+    """What happens, as it happens; the check comes before fixes are tried, which takes longer."""
+    for event in run(experiment, should_stop=should_stop):
+        yield event
+        if isinstance(event, Summary):
+            yield Checked(live_check(experiment, check_max_flops, should_stop))
+
+
 def result_events(
     experiment: Experiment, check_max_flops: float, should_stop: ShouldStop
 ) -> Iterator[Wire]:
-    """What happens, as it happens; a ``check`` comes before fixes are tried, which takes longer."""
-    for event in run(experiment, should_stop=should_stop):
-        yield encoded(event)
-        if isinstance(event, Summary):
-            check = live_check(experiment, check_max_flops, should_stop)
-            yield "check", orjson.dumps(check).decode()
+    """The same as it is sent."""
+    return map(encoded, events(experiment, check_max_flops, should_stop))

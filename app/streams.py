@@ -22,7 +22,10 @@ KEEPALIVE_SECONDS = 15.0
 RETRY_MILLISECONDS = 2000
 
 Wire = tuple[str, str]
-"""An event's name and its data, ready to be sent: encoded where it was computed."""
+"""An event's name and its data, ready to be sent: encoded where it was computed.
+
+Data without a name is HTML, which htmx puts into the page.
+"""
 
 log = structlog.stdlib.get_logger("layerscope.streams")
 
@@ -128,7 +131,7 @@ class EventStream(GrowingResponse):
     def _event(self, name: str, data: str) -> bytes:
         retry, self._retry = self._retry, None  # told once, with the first
         last_id = self._last_id if name == "end" else None
-        return format_sse_event(event=name, data_str=data, id=last_id, retry=retry)
+        return format_sse_event(event=name or None, data_str=data, id=last_id, retry=retry)
 
 
 def _json(value: Any) -> str:

@@ -12,8 +12,6 @@ from typing import Any
 import torch
 
 from layerscope.engine.experiment.specification import DTYPES
-from layerscope.engine.layers import layer_classes
-from layerscope.engine.theory.forecast import formats_up_to
 
 __all__ = ["lab_figures"]
 
@@ -22,11 +20,10 @@ HALF_PIXEL = 1  # gridlines: thinner ones vanish on ordinary screens
 
 
 def lab_figures() -> Form:
-    """Everything that charts and inspector need to know beforehand, as JSON.
+    """Everything that charts need to know beforehand, as JSON.
 
     ``charts`` by name, ``scales`` (colours of the magnitudes by tensor), ``formats`` (limits of
-    each dtype), ``forecast`` (the formats that a forecast is made for, by dtype), ``rules`` (the
-    gradient's formula by kind of layer).
+    each dtype).
     """
     return {
         "charts": {
@@ -41,8 +38,6 @@ def lab_figures() -> Form:
             "weights": _scale("n"),
         },
         "formats": {name: _limits(name, dtype) for name, dtype in DTYPES.items()},
-        "forecast": {name: formats_up_to(name) for name in DTYPES},
-        "rules": {kind: layer.gradient_formula for kind, layer in layer_classes().items()},
     }
 
 
@@ -52,7 +47,6 @@ def _limits(name: str, dtype: torch.dtype) -> Form:
         "name": name,
         "max": info.max,
         "tiny": info.tiny,  # the smallest normal number
-        "smallest": info.tiny * info.eps,  # the smallest subnormal one
     }
 
 

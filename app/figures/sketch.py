@@ -36,7 +36,7 @@ def sketch(tensors: Sequence[Statistics]) -> Sketch:
 
 
 def line(values: Sequence[float | None]) -> Sketch:
-    """log₁₀ of each value, 1 at half the height; ``static/js/lab/sketch.js`` draws the same.
+    """log₁₀ of each value, 1 at half the height.
 
     A missing value (nothing finite) leaves a gap, a zero lies on the floor.
 

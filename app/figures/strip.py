@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from layerscope.app.figures.text import number
 from layerscope.engine.statistics import Statistics
 
-__all__ = ["STEPS", "Cell", "cell", "step"]
+__all__ = ["STEPS", "Cell", "cell", "cell_css", "cell_words", "lost_words", "step"]
 
 STEPS = 33
 """Half decades from 10⁻⁸ (step 0) over 1 (16) to 10⁸ (32): the classes of ``magnitude.css``."""
@@ -34,19 +34,21 @@ def step(value: float) -> int:
 def cell(name: str, s: Statistics) -> Cell:
     """The cell of a tensor called ``name``.
 
-    NaN before Inf before zero before colour: the worst is shown. The colour is that of the std, or
-    of the rms where all entries are alike. A notch marks a tensor most of whose nonzero entries
-    are below the smallest normal number.
-
     >>> import torch
     >>> from layerscope.engine.statistics import statistics
     >>> cell("relu1", statistics(torch.zeros(3))).css
     's-zero'
     """
-    return Cell(_css(s), f"{name}: {_words(s)}")
+    return Cell(cell_css(s), f"{name}: {cell_words(s)}")
 
 
-def _css(s: Statistics) -> str:
+def cell_css(s: Statistics) -> str:
+    """The CSS classes of a tensor's cell.
+
+    NaN before Inf before zero before colour: the worst is shown. The colour is that of the std, or
+    of the rms where all entries are alike. A notch marks a tensor most of whose nonzero entries
+    are below the smallest normal number.
+    """
     if s.nan:
         return "s-nan"
     if s.posinf + s.neginf:
@@ -58,13 +60,20 @@ def _css(s: Statistics) -> str:
     return f"q{step(value)}{tiny}"
 
 
-def _words(s: Statistics) -> str:
-    lost = []
-    for kind, count in (("NaN", s.nan), ("Inf", s.posinf + s.neginf)):
-        if count:
-            lost.append(f"all {kind}" if count == s.count else f"{count} {kind}")
+def cell_words(s: Statistics) -> str:
+    """A tensor's std and mean, and what of it is not finite."""
+    lost = lost_words(s)
     if not s.finite:
         return ", ".join(lost)
     alike = s.zeros == s.count
     main = "all zero" if alike else f"std {number(s.std)}, mean {number(s.mean)}"
     return ", ".join([main, *lost])
+
+
+def lost_words(s: Statistics) -> list[str]:
+    """How much of a tensor is NaN, and how much infinite."""
+    return [
+        f"all {kind}" if count == s.count else f"{count} {kind}"
+        for kind, count in (("NaN", s.nan), ("Inf", s.posinf + s.neginf))
+        if count
+    ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["number", "raised"]
+__all__ = ["number", "raised", "whole"]
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -37,3 +37,12 @@ def number(value: float | None) -> str:
         return f"{value:.{digits}f}".replace("-", "−")
     mantissa, _, exponent = f"{value:.2e}".partition("e")
     return f"{mantissa.replace('-', '−')}×10{raised(int(exponent))}"
+
+
+def whole(value: int) -> str:
+    """A whole number with thin spaces at the thousands.
+
+    >>> whole(20000)
+    '20\u2009000'
+    """
+    return f"{value:,}".replace(",", "\u2009")

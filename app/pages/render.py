@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,15 @@ from starlette.responses import HTMLResponse
 
 from layerscope.app.templating import templates
 
-__all__ = ["NAVIGATION", "Page", "context", "environment", "render", "stream"]
+__all__ = [
+    "FLUSH", "NAVIGATION", "SEND", "Page", "context", "environment", "flushed", "render", "stream",
+]  # fmt: skip
+
+FLUSH = "\0"
+"""Where the page so far should reach the browser: a character that no page may contain."""
+SEND = "\0\0"
+"""Where it must, however little time has passed."""
+FRAME_SECONDS = 0.016
 
 
 @dataclass(frozen=True)
@@ -74,3 +83,18 @@ async def render(request: Request, template: str, page: object, status: int = 20
 def stream(request: Request, template: str, page: object) -> AsyncIterator[str]:
     """The page in pieces, as its parts become known."""
     return environment.get_template(template).generate_async(context(request, page))
+
+
+async def flushed(pieces: AsyncIterator[str]) -> AsyncIterator[bytes]:
+    """A template's pieces, sent wherever it says ``SEND``, and once a frame where ``FLUSH``."""
+    gathered: list[str] = []
+    loop = asyncio.get_running_loop()
+    last = 0.0
+    async for piece in pieces:
+        if piece not in (FLUSH, SEND):
+            gathered.append(piece)
+        elif gathered and (piece == SEND or loop.time() - last > FRAME_SECONDS):
+            last = loop.time()
+            yield "".join(gathered).encode()
+            gathered.clear()
+    yield "".join(gathered).encode()

@@ -1,8 +1,8 @@
-"""A layer's tensors themselves, picked out of a run."""
+"""Layers' tensors themselves, picked out of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -11,9 +11,11 @@ from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
 from layerscope.engine.experiment.specification import Experiment
 
-__all__ = ["TENSORS", "layer_tensors"]
+__all__ = ["TENSORS", "layer_tensors", "tensors_of_layers"]
 
 TENSORS = ("activation", "activation.grad", "weight", "weight.grad", "bias", "bias.grad")
+
+Named = dict[str, Tensor | None]
 
 
 def layer_tensors(
@@ -22,30 +24,48 @@ def layer_tensors(
     names: Sequence[str] = TENSORS,
     *,
     should_stop: ShouldStop = never,
-) -> dict[str, Tensor | None]:
+) -> Named:
     """The named tensors of the layer with index ``layer``; None for what it does not have.
+
+    Errors: as of ``tensors_of_layers``.
+    """
+    return tensors_of_layers(experiment, {layer: names}, should_stop=should_stop)[layer]
+
+
+def tensors_of_layers(
+    experiment: Experiment,
+    wanted: Mapping[int, Sequence[str]],
+    *,
+    should_stop: ShouldStop = never,
+) -> dict[int, Named]:
+    """The named tensors of several layers by index; None for what a layer does not have.
 
     The network is run again as far as needed: the backward pass only if a gradient is asked for.
 
     Errors: ``IndexError`` naming the range of layers; ``KeyError`` naming an unknown tensor.
     """
     network = Network(experiment)
-    if not 0 <= layer < len(network.infos):
-        raise IndexError(f"layer {layer}: expected 0 to {len(network.infos) - 1}")
-    for name in names:
-        if name not in TENSORS:
-            raise KeyError(f"tensor {name!r}: expected one of {', '.join(TENSORS)}")
-    found: dict[str, Tensor | None] = dict.fromkeys(names)
-    needs_backward = any(name.endswith(".grad") for name in names)
+    for layer, names in wanted.items():
+        if not 0 <= layer < len(network.infos):
+            raise IndexError(f"layer {layer}: expected 0 to {len(network.infos) - 1}")
+        for name in names:
+            if name not in TENSORS:
+                raise KeyError(f"tensor {name!r}: expected one of {', '.join(TENSORS)}")
+    found: dict[int, Named] = {layer: dict.fromkeys(names) for layer, names in wanted.items()}
+    backward = {i for i, names in wanted.items() if any(n.endswith(".grad") for n in names)}
+    forward = set(wanted)
     for step in passes(network, should_stop):
-        if isinstance(step, ForwardStep) and step.info.index == layer:
+        if isinstance(step, ForwardStep) and step.info.index in wanted:
             here = {"activation": step.output, **step.layer.parameters}
-            found.update({n: here[n].clone() for n in names if n in here})
-            if not needs_backward:
-                break
-        elif isinstance(step, BackwardStep) and step.info.index == layer:
-            gradients = {f"{n}.grad": g for n, g in step.layer.gradients.items()}
-            gradients["activation.grad"] = step.gradient
-            found.update({n: gradients[n].clone() for n in names if n in gradients})
+            forward.discard(step.info.index)
+        elif isinstance(step, BackwardStep) and step.info.index in backward:
+            here = {f"{name}.grad": g for name, g in step.layer.gradients.items()}
+            here["activation.grad"] = step.gradient
+            backward.discard(step.info.index)
+        else:
+            continue
+        names = wanted[step.info.index]
+        found[step.info.index].update({n: here[n].clone() for n in names if n in here})
+        if not forward and not backward:
             break
     return found

@@ -262,7 +262,7 @@ def test_a_page_that_cannot_be_written_gives_its_slot_back(serve, until, monkeyp
         raise RuntimeError("a template with a mistake in it")
 
     with serve(max_concurrent=1, warm_up=False) as server:
-        monkeypatch.setattr("layerscope.app.pages.lab.stream", unwritable)
+        monkeypatch.setattr("layerscope.app.pages.lab.page.stream", unwritable)
         for _ in range(2):
             assert server.client.get("/", params={"depth": 1}).status_code == 500
         until(lambda: server.compute.active == 0)

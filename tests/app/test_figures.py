@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from layerscope.app.figures import cell, lab_figures, number, sketch
 from layerscope.app.figures.strip import STEPS, step
-from layerscope.engine.layers import ACTIVATIONS, NORMS, Linear
 from layerscope.engine.statistics import Statistics, statistics
 
 CSS = Path(__file__).resolve().parents[2] / "static" / "css"
@@ -103,17 +102,13 @@ def test_charts_take_their_colours_from_the_tokens() -> None:
     assert re.findall(r"#[0-9a-f]{3,8}\b", written) == []
 
 
-def test_figures_know_every_dtype_and_every_rule() -> None:
+def test_figures_know_every_dtype() -> None:
     figures = lab_figures()
     assert figures["formats"]["float16"] == {
         "name": "float16",
         "max": 65504.0,
         "tiny": 2.0**-14,
-        "smallest": 2.0**-24,
     }
-    assert set(figures["rules"]) == {"linear", "add", *NORMS, *ACTIVATIONS}
-    assert all(figures["rules"].values())
-    assert figures["rules"]["linear"] == Linear.gradient_formula
 
 
 def test_numbers_keep_three_digits_and_their_sign() -> None:

@@ -17,10 +17,19 @@ from jinja2 import Environment, nodes
 
 from layerscope.app.pages import PAGES
 from layerscope.app.pages.controls import Control, controls
-from layerscope.app.pages.findings import FindingWords, Measured, evidence_rows, finding_words
-from layerscope.app.pages.lab import LabPage
-from layerscope.app.pages.outcome import Outcome, TableRow
-from layerscope.app.pages.remedies import FixLink, fix_link
+from layerscope.app.pages.lab.captions import ChartWords
+from layerscope.app.pages.lab.charts import Frame
+from layerscope.app.pages.lab.findings import (
+    FindingWords,
+    Measured,
+    evidence_rows,
+    finding_words,
+)
+from layerscope.app.pages.lab.fixes import FixLink, fix_link
+from layerscope.app.pages.lab.inspector import Inspected, Picture
+from layerscope.app.pages.lab.page import LabPage
+from layerscope.app.pages.lab.table import TableRow
+from layerscope.app.pages.lab.verdict import VerdictWords
 from layerscope.engine.diagnosis import RULES
 from layerscope.engine.diagnosis.run import FixEvent, Summary, run
 from layerscope.engine.experiment.presets import PRESETS
@@ -70,12 +79,16 @@ def attributes_of(name: str, template: str, seen: set[str] | None = None) -> set
     ("variable", "template", "context", "unread"),
     [
         ("page", "pages/lab.html", LabPage, set()),
-        ("outcome", "pages/lab.html", Outcome, set()),
+        ("verdict", "pages/lab.html", VerdictWords, {"decided", "faulty", "searched", "settled"}),
+        ("frame", "pages/lab.html", Frame, set()),
+        ("words", "macros/chart.html", ChartWords, set()),
+        ("inspected", "partials/lab/inspector.html", Inspected, set()),
+        ("picture", "partials/lab/inspector.html", Picture, set()),
         ("c", "macros/controls.html", Control, set()),
         ("finding", "macros/findings.html", FindingWords, set()),
         ("figure", "macros/findings.html", Measured, set()),
         ("fix", "macros/findings.html", FixLink, set()),
-        ("row", "partials/lab/table.html", TableRow, set()),
+        ("row", "partials/lab/rows.html", TableRow, set()),
     ],
 )
 def test_a_template_reads_exactly_what_it_is_given(
@@ -100,14 +113,27 @@ def test_the_page_is_complete_without_javascript(server: Any) -> None:
     assert "\0" not in text
 
 
-def test_the_embedded_result_is_that_of_the_api(server: Any) -> None:
-    text = fetch(server, "depth=3&width=5&norm=layer").text
-    embedded = re.search(r'id="result">(.*?)</script>', text, re.DOTALL)
+def test_the_embedded_drawing_has_the_numbers_of_the_api(server: Any) -> None:
+    query = "depth=3&width=5&norm=layer"
+    text = fetch(server, query).text
+    embedded = re.search(r'id="drawing">(.*?)</script>', text, re.DOTALL)
     assert embedded
     found = httpx.Response(200, content=html.unescape(embedded[1])).json()
-    api = server.client.get("/api/v1/experiment?depth=3&width=5&norm=layer").json()
-    for name in ("experiment", "loss", "layers", "findings"):
-        assert found[name] == api[name]
+    api = server.client.get(f"/api/v1/experiment?{query}").json()
+    assert found["start"]["experiment"] == api["experiment"]
+    assert found["start"]["blocks"] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 9, 9]]
+    assert found["verdict"] == api["verdict"]["title"]
+    for layer, there, back in zip(api["layers"], found["forward"], found["backward"], strict=True):
+        assert there[0] == back[0] == layer["index"]
+        for s, tensor in ((layer["activation"], there[1]), (layer["gradient"], back[1])):
+            _, spread, lost, zeros, count, exponent, counts = tensor
+            assert (spread, zeros, count) == (s["std"], s["zeros"], s["count"])
+            assert lost == 0
+            h = s["histogram"]
+            assert exponent == h["exponents"][0]
+            assert counts == [p + n for p, n in zip(h["positive"], h["negative"], strict=True)]
+        assert there[2] == layer["activation"]["mean"]
+    assert server.client.get(f"/lab/drawing?{query}").json() == found
 
 
 def test_nothing_inline_that_the_policy_would_block(server: Any) -> None:
@@ -271,12 +297,12 @@ def test_a_healthy_network_is_offered_nothing(server: Any) -> None:
 
 def test_a_fix_is_marked_only_when_verified() -> None:
     fix = next(e for e in run(NAN) if isinstance(e, FixEvent)).to_dict()
-    link = fix_link(NAN, fix)
+    link = fix_link(NAN, fix, "/")
     assert link.label == "Try init scale 0.1 ✓"
     assert link.href.startswith("/?init_scale=0.1&")
     assert "other" not in link.title
-    assert "after 2 others that did not help" in fix_link(NAN, {**fix, "tried": 3}).title
-    assert fix_link(NAN, {**fix, "fix_verified": False}).label == "Try init scale 0.1"
+    assert "after 2 others that did not help" in fix_link(NAN, {**fix, "tried": 3}, "/").title
+    assert fix_link(NAN, {**fix, "fix_verified": False}, "/").label == "Try init scale 0.1"
     assert link.before.fault is not None  # NaN
     assert link.after.fault is None
     assert link.after.forward.path.startswith("M1 9L")  # the std is 1 from the first layer on

@@ -118,11 +118,11 @@ def test_a_finding_leads_to_its_layer_and_chart(page: Page, url: str) -> None:
         if c["rule"] == "exploding_gradient"
     )  # fmt: skip
     last = finding["blocks"][1]  # going back, that is where it begins
+    chart = page.locator("#chart-gradients")
     link.click()
+    expect(chart).to_have_class(re.compile("pointed"))
     expect(page.locator(f"#block-{last}")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#inspector h2")).to_have_text(f"Layer {last}")
-    chart = page.locator("#chart-gradients")
-    expect(chart).to_have_class(re.compile("pointed"))
     expect(chart).to_be_in_viewport(ratio=0.9)
     expect(chart).not_to_have_class(re.compile("pointed"))
     rule = gradients.locator("a", has_text="exploding_gradient")

@@ -7,6 +7,8 @@ interface Plotly {
 
 interface Htmx {
   trigger(element: Element, event: string): void;
+  process(root: Element): void;
+  swap(swap: { text: string; sourceElement: Element; target: Element; swap: string }): Promise<void>;
 }
 
 interface Window {

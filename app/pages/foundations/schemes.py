@@ -19,8 +19,7 @@ from layerscope.app.foundations import Reading, Refused
 from layerscope.app.foundations.query import FieldError
 from layerscope.app.foundations.schemes import SCHEMES, experiment_of
 from layerscope.app.pages.foundations.step import Step, answered, step_page
-from layerscope.app.pages.render import stream
-from layerscope.app.pages.running import FLUSH, flushed
+from layerscope.app.pages.render import FLUSH, flushed, stream
 from layerscope.app.streams import EventStream, GrowingResponse, Wire
 from layerscope.app.templating import templates
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped

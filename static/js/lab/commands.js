@@ -14,7 +14,6 @@ export function presets(query, open) {
   });
   return () => {
     const current = query();
-    for (const lens of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("[data-lens]"))) lens.search = current;
     const shown = canonical(current);
     for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll(".presets a"))) {
       if (canonical(new URL(link.href).search) === shown) link.setAttribute("aria-current", "true");
@@ -25,9 +24,9 @@ export function presets(query, open) {
 
 /** Lets the verdict's links act in place: a fix is tried, a layer is chosen and the chart that shows it is pointed at.
  * @param {(query: URLSearchParams) => void} tryFix @param {(block: number, chart: string) => void} show */
-export function remedies(tryFix, show) {
-  find("#verdict").addEventListener("click", (/** @type {MouseEvent} */ event) => {
-    const link = /** @type {HTMLAnchorElement|null} */ (/** @type {Element} */ (event.target).closest("[data-fix], [data-layer]"));
+export function verdictLinks(tryFix, show) {
+  document.addEventListener("click", (event) => {
+    const link = /** @type {HTMLAnchorElement|null} */ (/** @type {Element} */ (event.target).closest("#verdict :is([data-fix], [data-layer])"));
     if (!link || elsewhere(event)) return;
     event.preventDefault();
     if ("fix" in link.dataset) tryFix(queryIn(link));
@@ -49,18 +48,22 @@ const canonical = (search) =>
     .join("&");
 
 /** Wires buttons with data-action, and keys.
- * @param {{query: () => string, here: () => string, pin: () => void, swap: () => void, step: (by: number) => void, seed: () => void, side: () => void}} lab */
+ * @param {{query: () => string, here: () => string, pin: () => void, unpin: () => void, swap: () => void, step: (by: number) => void, seed: () => void, side: () => void}} lab */
 export function commands(lab) {
   const suffix = () => lab.query() && `?${lab.query()}`;
+  const link = () => copy(location.origin + lab.here(), "Link");
+  /** What each button does with its own address. @type {Record<string, (href: string|undefined) => void>} */
   const actions = {
     pin: lab.pin,
-    link: () => copy(location.origin + lab.here(), "Link"),
-    call: () => copy(`curl '${location.origin}/api/v1/experiment${suffix()}'`, "Call"),
-    script: () => showScript(`/api/v1/experiment/script${suffix()}`),
+    unpin: lab.unpin,
+    swap: lab.swap,
+    link,
+    call: (href) => copy(`curl '${location.origin}${href}${suffix()}'`, "Call"),
+    script: (href) => showScript(`${href}${suffix()}`),
   };
   document.addEventListener("click", (event) => {
     const button = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-action]"));
-    if (button) actions[/** @type {keyof typeof actions} */ (button.dataset.action)]();
+    if (button) actions[button.dataset.action ?? ""](button.dataset.href);
   });
   onKey("[", () => lab.step(-1));
   onKey("]", () => lab.step(1));
@@ -69,7 +72,7 @@ export function commands(lab) {
   onKey("x", lab.swap);
   onKey("r", lab.seed);
   onKey("b", lab.side);
-  onKey("c", actions.link);
+  onKey("c", link);
 }
 
 /** @param {string} url */

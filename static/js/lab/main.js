@@ -5,30 +5,27 @@ import { present } from "../shell.js";
 import { tabs } from "../tabs.js";
 import { History, address, fill, fragment, queryOf } from "./address.js";
 import { Charts } from "./charts.js";
-import { commands, presets, remedies } from "./commands.js";
+import { commands, presets, verdictLinks } from "./commands.js";
 import { Controls } from "./controls.js";
-import { showFixes, staleFixes } from "./fixes.js";
-import { showFindings } from "./findings.js";
 import { Inspector } from "./inspector.js";
+import { late } from "./late.js";
 import { compare } from "./pin.js";
-import { Profile } from "./profile.js";
+import { Series } from "./series.js";
 import { listen } from "./stream.js";
 import { Strip } from "./strip.js";
-import { Table } from "./table.js";
-import { sayVerdict, showCheck, showTheory, showVerdict } from "./verdict.js";
 
 const form = /** @type {HTMLFormElement} */ (find("#experiment"));
 const figures = json("figures");
 const controls = new Controls(form);
 const past = new History();
-/** @type {{profile: Profile|null, pinned: Profile|null, pin: string|null, side: "after"|"before", tensor: any, chosen: number}} */
-const state = { profile: null, pinned: null, pin: null, side: "after", tensor: "activations", chosen: 0 };
+/** @typedef {import("./series.js").Side} Side */
+/** @type {{series: Series|null, pinned: Series|null, pin: string|null, side: Side, tensor: any, chosen: number}} */
+const state = { series: null, pinned: null, pin: null, side: "after", tensor: "activations", chosen: 0 };
 
 const strip = new Strip(find("#strip"), find("#readout"), select);
 const charts = new Charts(find("#charts"), figures, select);
-const table = new Table(/** @type {any} */ (find(".layers")));
-const inspector = new Inspector(find("#inspector"), figures.rules, select);
-const showSide = tabs("side", (side) => look({ side: /** @type {"after"|"before"} */ (side) }));
+const inspector = new Inspector(find("#inspector"), select);
+const showSide = tabs("side", (side) => look({ side: /** @type {Side} */ (side) }));
 const showTensor = tabs("tensor", (tensor) => look({ tensor }));
 
 /* Drawing */
@@ -36,11 +33,11 @@ const showTensor = tabs("tensor", (tensor) => look({ tensor }));
 /** @type {Set<string>} */
 const stale = new Set();
 const drawStale = oncePerFrame(() => {
-  if (!state.profile) return;
+  if (!state.series) return;
   charts.draw(/** @type {any} */ (state), stale);
   stale.clear();
-  const { experiment, complete, summary } = state.profile;
-  document.dispatchEvent(new CustomEvent("lab:drawn", { detail: { experiment, complete, summary: Boolean(summary) } }));
+  const { experiment, complete, theory } = state.series;
+  document.dispatchEvent(new CustomEvent("lab:drawn", { detail: { experiment, complete, summary: theory !== null } }));
 });
 
 /** Draws charts at the next frame. @param {string[]} names all of them by default */
@@ -48,65 +45,43 @@ function draw(names = charts.names) {
   for (const name of names) stale.add(name);
   drawStale();
 }
-const inspect = () => state.profile && (state.chosen ? inspector.show(state.profile, state.chosen, state.side, queryOf(form).toString()) : inspector.close());
+const inspect = () => state.series && (state.chosen ? inspector.show(state.chosen, state.side, queryOf(form)) : inspector.close());
 
-/** Everything that may wait until a result is complete and painted. */
-function complete() {
-  if (!state.profile) return;
-  const { summary } = state.profile;
-  showVerdict(summary);
-  showFixes(form, summary, false);
-  showTheory(summary.theory);
-  charts.forecast(state.profile);
+/** Takes over what the server has said: figures for those who don't see them, the verdict for the comparison. */
+function told() {
+  if (!state.series?.theory) return;
+  state.series.verdict = find("#verdict h2").textContent;
   comparePinned();
-  // All that the summary brings to the charts is theory.
-  draw(summary.theory?.available ? ["activations", "gradients"] : []);
-}
-
-function describe() {
-  strip.describe();
-  if (state.profile) {
-    charts.describe(/** @type {any} */ (state));
-    table.show(state.profile);
-  }
-  inspect();
+  if (strip.readouts !== find("#readouts")) strip.describe();
 }
 
 /* The stream */
 
 listen(form, {
-  start(profile) {
+  start(series) {
     controls.refuse([]);
-    state.profile = profile;
-    strip.start(profile);
-    state.chosen = Math.min(state.chosen, profile.blocks.length);
+    state.series = series;
+    strip.start(series);
+    state.chosen = Math.min(state.chosen, series.blocks.length);
     strip.choose(state.chosen);
-    showCheck(null);
-    staleFixes();
+    // These belong to the setting before: a fix stays where it is, but can't be pressed.
+    find("#check").textContent = "";
+    find("#fixes").toggleAttribute("data-stale", true);
   },
-  records(blocks, ready) {
+  rows(blocks, ready) {
     strip.touch(blocks);
     if (ready) draw();
   },
-  findings(found) {
-    if (state.profile?.summary) return;
-    sayVerdict(found[0].severity, found[0].title, found[0].explanation);
-    showFindings(found, []);
-  },
-  summary: complete,
-  fix: () => state.profile && showFixes(form, state.profile.summary, false),
-  check: showCheck,
-  end() {
-    describe();
-    if (state.profile?.summary) showFixes(form, state.profile.summary, true);
-  },
+  // All that it brings to the charts is theory.
+  complete: () => draw(state.series?.theory?.activation ? ["activations", "gradients"] : []),
+  told,
+  end: inspect,
   refused(problem) {
     controls.refuse(problem.errors ?? [{ field: "", message: problem.detail }]);
   },
   failed(words) {
-    sayVerdict("error", "No result", words);
-    showFindings([], []);
-    showTheory(null);
+    find("#verdict").replaceWith(find("#no-result").content.cloneNode(true));
+    if (words) find("#verdict .words p").textContent = words;
   },
 });
 
@@ -164,11 +139,10 @@ function restore() {
   state.side = wanted.get("side") === "before" ? "before" : "after";
   state.tensor = ["gradients", "weights"].includes(wanted.get("tensor") ?? "") ? wanted.get("tensor") : "activations";
   state.chosen = Math.max(0, Number.parseInt(wanted.get("layer") ?? "", 10) || 0);
-  if (state.profile) state.chosen = Math.min(state.chosen, state.profile.blocks.length);
+  if (state.series) state.chosen = Math.min(state.chosen, state.series.blocks.length);
   showSide(state.side);
   showTensor(state.tensor);
-  strip.side = state.side;
-  strip.touchAll();
+  turn();
   strip.choose(state.chosen);
   if (wanted.has("present") !== document.documentElement.hasAttribute("data-present")) present(wanted.has("present"));
   if (wanted.get("pin") !== state.pin) loadPin(wanted.get("pin"));
@@ -176,12 +150,18 @@ function restore() {
   inspect();
 }
 
+/** Turns the strip, and the words that there are for each side and tensor, to the chosen one. */
+function turn() {
+  Object.assign(find(".bench").dataset, { side: state.side, tensor: state.tensor });
+  strip.side = state.side;
+  strip.touchAll();
+}
+
 /** A change of what is looked at, not of what is run. @param {Partial<typeof state>} change */
 function look(change) {
   Object.assign(state, change);
-  strip.side = state.side;
-  strip.touchAll();
-  strip.tell(state.chosen);
+  turn();
+  strip.describe();
   draw();
   inspect();
   note();
@@ -199,25 +179,26 @@ function select(block) {
 /* Pinning */
 
 function comparePinned() {
-  if (state.profile) compare(state.pinned, state.profile, { swap, clear: () => setPin(null, null) });
+  if (state.series) compare(state.pinned, state.series);
   find("[data-action=pin]").setAttribute("aria-pressed", String(state.pin !== null));
 }
 
-/** @param {string|null} query @param {Profile|null} profile */
-function setPin(query, profile) {
+/** @param {string|null} query @param {Series|null} series */
+function setPin(query, series) {
   state.pin = query;
-  state.pinned = profile;
+  state.pinned = series;
   comparePinned();
   draw();
   note();
 }
 
-const togglePin = () => (state.pin === null ? state.profile?.summary && setPin(queryOf(form).toString(), state.profile) : setPin(null, null));
+const unpin = () => setPin(null, null);
+const togglePin = () => (state.pin === null ? state.series?.theory && setPin(queryOf(form).toString(), state.series) : unpin());
 
 function swap() {
   if (state.pin === null) return;
   const query = new URLSearchParams(state.pin);
-  setPin(queryOf(form).toString(), state.profile);
+  setPin(queryOf(form).toString(), state.series);
   open(query);
 }
 
@@ -226,9 +207,9 @@ async function loadPin(query) {
   state.pin = query;
   state.pinned = null;
   if (query !== null) {
-    const response = await fetch(`/api/v1/experiment?${query}`);
+    const response = await fetch(`${find("#compare").dataset.href}?${query}`);
     if (!response.ok || state.pin !== query) return;
-    state.pinned = Profile.of(await response.json());
+    state.pinned = Series.of(await response.json());
   }
   comparePinned();
   draw();
@@ -238,12 +219,12 @@ async function loadPin(query) {
 
 /** Runs the changed experiment over the curves of the present one. @param {URLSearchParams} query */
 function tryFix(query) {
-  if (state.profile?.summary) [state.pin, state.pinned] = [queryOf(form).toString(), state.profile];
+  if (state.series?.theory) [state.pin, state.pinned] = [queryOf(form).toString(), state.series];
   open(query);
 }
 
-remedies(tryFix, (block, chart) => {
-  select(Math.min(block, state.profile?.blocks.length ?? 0));
+verdictLinks(tryFix, (block, chart) => {
+  select(Math.min(block, state.series?.blocks.length ?? 0));
   charts.point(chart);
 });
 
@@ -254,8 +235,9 @@ commands({
   query: () => queryOf(form).toString(),
   here,
   pin: togglePin,
+  unpin,
   swap,
-  step: (by) => state.profile && select(Math.min(state.profile.blocks.length, Math.max(1, state.chosen + by))),
+  step: (by) => state.series && select(Math.min(state.series.blocks.length, Math.max(1, state.chosen + by))),
   seed: () => controls.roll("c-seed"),
   side() {
     look({ side: state.side === "after" ? "before" : "after" });
@@ -264,39 +246,20 @@ commands({
 });
 document.addEventListener("present", note);
 
-/* The page as it came */
+/* The page as it came: what is said is there already, and some more follows in the same response */
 
-const result = json("result");
-if (result) {
-  state.profile = Profile.of(result);
-  strip.start(state.profile);
-  // Verdict, findings and fixes are already there.
-  showTheory(result.theory);
-  charts.forecast(state.profile);
+window.htmx.process(find("main")); // by itself htmx would wait for the end of that response
+const drawing = json("drawing");
+if (drawing) {
+  state.series = Series.of(drawing);
+  strip.start(state.series);
   comparePinned();
-} else {
-  charts.say("nothing was run");
 }
+const { series } = state;
 restore();
+late(find("#late"), (text) => state.series === series && window.htmx.swap({ text, sourceElement: form, target: form, swap: "none" }));
 document.addEventListener("look", () => draw()); // marks and heatmaps have their colours from the tokens too
 plotly.then(() => {
   draw();
-  requestAnimationFrame(() => setTimeout(settle));
+  requestAnimationFrame(() => setTimeout(() => strip.describe()));
 });
-
-/** After the first paint: the check, which the page did not wait for. */
-async function settle() {
-  describe();
-  if (!state.profile) return;
-  const at = state.profile;
-  const response = await fetch(`/api/v1/experiment?${queryOf(form)}`);
-  if (!response.ok || state.profile !== at) return;
-  const whole = await response.json();
-  showCheck(whole.check);
-  if (at.summary.fixes.length) return;
-  // The page did not wait for fixes that take long.
-  at.summary.fixes = whole.findings.flatMap((/** @type {any} */ f, /** @type {number} */ i) =>
-    f.fix ? [{ finding: i, fix: f.fix, fix_verified: f.fix_verified }] : [],
-  );
-  showFixes(form, at.summary, true);
-}

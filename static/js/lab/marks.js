@@ -1,6 +1,7 @@
 /** What is drawn around the curves: the chosen layer, number format limits, where nothing finite is left. */
 import { token } from "../tokens.js";
 import { number } from "../format.js";
+import { INF, NAN } from "./series.js";
 
 /** @typedef {{shapes: any[], annotations: any[]}} Marks */
 
@@ -40,18 +41,18 @@ export function runs(is) {
 const FLOOR = { y: 0.02, yanchor: "bottom" };
 
 /** Tints the blocks with NaN or Inf, and those that are all zero; says once where each begins.
- * @param {(import("./profile.js").Statistics|null|undefined)[]} statistics by block
+ * @param {(import("./series.js").Tensor|null)[]} tensors by block
  * @param {boolean} backward whether the first in time is the last block
  * @returns {Marks} */
-export function faults(statistics, backward = false) {
-  const infinite = statistics.map((s) => Boolean(s && s.posinf + s.neginf));
-  const nan = statistics.map((s) => Boolean(s?.nan));
-  const zero = statistics.map((s) => Boolean(s && s.count && s.zeros === s.count));
+export function faults(tensors, backward = false) {
+  const infinite = tensors.map((t) => Boolean(t && t.lost & INF));
+  const nan = tensors.map((t) => Boolean(t && t.lost & NAN));
+  const zero = tensors.map((t) => Boolean(t && t.count && t.zeros === t.count));
   const bad = infinite.map((yes, i) => yes || nan[i]);
   const tint = (/** @type {boolean[]} */ is, /** @type {string} */ color) =>
     runs(is).map(([first, last]) => shape({ x0: first - 0.5, x1: last + 0.5, yref: "paper", y0: 0, y1: 1, fillcolor: token(color) }));
   const first = (/** @type {boolean[]} */ is) => (backward ? is.lastIndexOf(true) : is.indexOf(true)) + 1;
-  const at = (/** @type {number} */ block) => place(block, statistics.length);
+  const at = (/** @type {number} */ block) => place(block, tensors.length);
   const annotations = [];
   if (bad.includes(true) && bad.includes(false)) {
     const named = [
@@ -71,7 +72,7 @@ export function faults(statistics, backward = false) {
 const place = (block, blocks) => (block > blocks * 0.6 ? { x: block - 0.5, xanchor: "right" } : { x: block - 0.5, xanchor: "left" });
 
 /** The range of a log axis over `values`, at least two decades, and with the number format's limits where they are near.
- * @param {(number|null)[][]} values @param {{name: string, max: number, tiny: number, smallest: number}} format
+ * @param {(number|null)[][]} values @param {{name: string, max: number, tiny: number}} format
  * @param {boolean} overflows whether something went past the largest number
  * @returns {Marks & {range: [number, number], dtick: number}} */
 export function logRange(values, format, overflows) {

@@ -1,52 +1,17 @@
 /** The pinned experiment beside the current one: which parameters differ, and both verdicts. */
 import { find, make } from "../dom.js";
 
-/** @typedef {import("./profile.js").Profile} Profile */
+/** @typedef {import("./series.js").Series} Series */
 
-/** @param {Profile|null} pinned @param {Profile} current @param {{swap: () => void, clear: () => void}} actions */
-export function compare(pinned, current, actions) {
+/** Fills the table, or hides it. @param {Series|null} pinned @param {Series} current */
+export function compare(pinned, current) {
   const root = find("#compare");
   root.hidden = !pinned;
-  if (!pinned) {
-    root.replaceChildren();
-    return;
-  }
+  if (!pinned) return;
   const names = Object.keys(current.experiment).filter((name) => pinned.experiment[name] !== current.experiment[name]);
   const rows = names.map((name) => row(name.replaceAll("_", " "), text(pinned.experiment[name]), text(current.experiment[name])));
-  root.replaceChildren(
-    make(
-      "header",
-      {},
-      make("h2", { id: "compare-title" }, "Pinned and current"),
-      make("span", { class: "quiet" }, names.length ? "" : "the same setting; change something"),
-      make(
-        "span",
-        { class: "actions" },
-        make("button", { class: "button small", type: "button", click: actions.swap, title: "Swap (x)" }, "⇄ Swap"),
-        make("button", { class: "button small", type: "button", click: actions.clear, title: "Let go (k)" }, "Clear"),
-      ),
-    ),
-    make(
-      "div",
-      { class: "scroll-x" },
-      make(
-        "table",
-        {},
-        make(
-          "thead",
-          {},
-          make(
-            "tr",
-            {},
-            make("td"),
-            make("th", { scope: "col" }, make("i", { class: "line ghost" }), "pinned"),
-            make("th", { scope: "col" }, make("i", { class: "line" }), "current"),
-          ),
-        ),
-        make("tbody", {}, ...rows, row("verdict", verdict(pinned), verdict(current))),
-      ),
-    ),
-  );
+  find("[data-same]", root).hidden = names.length > 0;
+  find("tbody", root).replaceChildren(...rows, row("verdict", pinned.verdict || "…", current.verdict || "…"));
 }
 
 /** @param {string} name @param {string} a @param {string} b */
@@ -54,6 +19,3 @@ const row = (name, a, b) => make("tr", {}, make("th", { scope: "row" }, name), m
 
 /** @param {any} value */
 const text = (value) => (value === null ? "auto" : String(value));
-
-/** @param {Profile} profile */
-const verdict = (profile) => profile.summary?.verdict?.title ?? "…";

@@ -1,12 +1,12 @@
-/** The form's event stream (htmx's hx-sse on the form itself): events to profile, the last setting always wins. */
+/** The form's event stream (htmx's hx-sse on the form itself): data to series, HTML to its places, the last setting always wins. */
 import { find } from "../dom.js";
-import { Profile } from "./profile.js";
+import { Series } from "./series.js";
 
 const SLOW_MS = 150; // a computation that takes longer is drawn while it runs; a shorter one once, when done
 const REDRAW_MS = 250;
 
-/** @typedef {{start: (profile: Profile) => void, records: (blocks: Set<number>, ready: boolean) => void, findings: (findings: any[]) => void, summary: () => void,
- *   fix: () => void, check: (check: any) => void, end: () => void, refused: (problem: any) => void, failed: (words: string) => void}} Listener */
+/** @typedef {{start: (series: Series) => void, rows: (blocks: Set<number>, ready: boolean) => void, complete: () => void, told: () => void,
+ *   end: () => void, refused: (problem: any) => void, failed: (words: string) => void}} Listener */
 
 /** @param {HTMLFormElement} form @param {Listener} listener */
 export function listen(form, listener) {
@@ -14,14 +14,11 @@ export function listen(form, listener) {
   let current = null;
   /** @type {any} */
   let connection = null;
-  /** @type {Profile|null} */
-  let profile = null;
+  /** @type {Series|null} */
+  let series = null;
   let began = 0;
   let drawn = 0;
   let retry = 0;
-  let telling = 0;
-  /** @type {Map<string, any>} */
-  const found = new Map();
 
   const on = (/** @type {string} */ name, /** @type {(detail: any) => void} */ act) =>
     form.addEventListener(name, (event) => act(/** @type {CustomEvent} */ (event).detail));
@@ -49,50 +46,27 @@ export function listen(form, listener) {
   });
 
   on("start", (detail) => {
-    clearTimeout(telling);
-    telling = 0;
-    found.clear();
-    profile = new Profile(data(detail));
+    series = new Series(data(detail));
     began = performance.now();
     drawn = began;
-    listener.start(profile);
+    listener.start(series);
   });
-  for (const name of ["forward", "backward"])
+  for (const name of /** @type {const} */ (["forward", "backward"]))
     on(name, (detail) => {
-      if (!profile) return;
-      const blocks = profile.add(data(detail).layers);
+      if (!series) return;
+      const blocks = series[name](data(detail).rows);
       const now = performance.now();
-      // The summary follows later, with theory and findings: the measurement is not kept waiting for it.
-      const ready = profile.complete || (now - began > SLOW_MS && now - drawn > REDRAW_MS);
+      // Theory and words follow later: the measurement is not kept waiting for them.
+      const ready = series.complete || (now - began > SLOW_MS && now - drawn > REDRAW_MS);
       if (ready) drawn = now;
-      listener.records(blocks, ready);
+      listener.rows(blocks, ready);
     });
-  on("summary", (detail) => {
-    if (!profile) return;
-    clearTimeout(telling);
-    profile.summary = data(detail);
-    listener.summary();
+  on("theory", (detail) => {
+    if (!series) return;
+    series.theory = data(detail);
+    listener.complete();
   });
-  // A computation that lasts says what it has found before it is through; by rule, because a finding grows.
-  on("finding", (detail) => {
-    const finding = data(detail);
-    found.set(finding.rule, finding);
-    telling ||= window.setTimeout(
-      () => {
-        telling = 0;
-        listener.findings([...found.values()]);
-      },
-      Math.max(0, began + SLOW_MS - performance.now()),
-    );
-  });
-  on("fix", (detail) => {
-    if (!profile?.summary) return;
-    const fix = data(detail);
-    (profile.summary.fixes ??= []).push(fix);
-    Object.assign(profile.summary.findings[fix.finding], { fix: fix.fix, fix_verified: fix.fix_verified });
-    listener.fix();
-  });
-  on("check", (detail) => listener.check(data(detail)));
+  on("htmx:after:swap", () => listener.told());
   on("end", () => listener.end());
   on("problem", (detail) => listener.failed(data(detail).detail));
 
@@ -108,6 +82,6 @@ export function listen(form, listener) {
     if (ctx.response.status === 503 && seconds) retry = window.setTimeout(() => window.htmx.trigger(form, "restore"), 1000 * seconds);
   });
   on("htmx:error", ({ error }) => {
-    if (error?.name !== "AbortError") listener.failed("The server can't be reached. Change a control to try again.");
+    if (error?.name !== "AbortError") listener.failed("");
   });
 }

@@ -1,6 +1,5 @@
 /** The signal strip: a cell pair per block, filled as records come; also how one picks a layer. */
 import { make, oncePerFrame } from "../dom.js";
-import { css, words } from "./magnitude.js";
 
 export class Strip {
   /** @param {HTMLElement} root @param {HTMLElement} readout @param {(block: number) => void} select */
@@ -8,10 +7,12 @@ export class Strip {
     this.root = root;
     this.readout = readout;
     this.select = select;
-    /** @type {import("./profile.js").Profile|null} */
-    this.profile = null;
-    this.side = /** @type {"after"|"before"} */ ("after");
+    /** @type {import("./series.js").Series|null} */
+    this.series = null;
+    this.side = /** @type {import("./series.js").Side} */ ("after");
     this.chosen = 0;
+    /** The words for each block that `describe` has taken over. @type {Element|null} */
+    this.readouts = null;
     /** @type {HTMLElement[]} */
     this.pairs = [];
     /** @type {Set<number>} */
@@ -33,12 +34,12 @@ export class Strip {
   }
 
   /** Another experiment: keeps its cells where the number of blocks is the same, so that nothing flickers.
-   * @param {import("./profile.js").Profile} profile */
-  start(profile) {
-    this.profile = profile;
-    if (this.pairs.length === profile.blocks.length) return;
-    const every = profile.blocks.length > 400 ? 50 : 10;
-    this.pairs = profile.blocks.map(({ block }) =>
+   * @param {import("./series.js").Series} series */
+  start(series) {
+    this.series = series;
+    if (this.pairs.length === series.blocks.length) return;
+    const every = series.blocks.length > 400 ? 50 : 10;
+    this.pairs = series.numbers.map((block) =>
       make(
         "li",
         { id: `block-${block}`, role: "option", "aria-selected": "false", "data-block": block, "data-tick": block === 1 || block % every === 0 ? block : null },
@@ -59,37 +60,34 @@ export class Strip {
 
   /** Everything anew, for example after the switch before/after φ. */
   touchAll() {
-    if (this.profile) this.touch(this.profile.blocks.map(({ block }) => block));
+    if (this.series) this.touch(this.series.numbers);
   }
 
   paint() {
-    const { profile } = this;
-    if (!profile) return;
     for (const number of this.dirty) {
-      const block = profile.blocks[number - 1];
+      const block = this.series?.blocks[number - 1];
       const pair = this.pairs[number - 1];
-      if (!block || !pair) continue;
-      const layer = profile.layer(block, this.side);
+      if (!this.series || !block || !pair) continue;
+      const { activation, gradient } = this.series.layers[block[this.side]];
       const [above, below] = /** @type {HTMLCollectionOf<HTMLElement>} */ (pair.children);
       // What is not computed yet keeps the colour of the last setting: a slider glides.
-      if (layer.activation) set(above, css(layer.activation));
-      if (layer.gradient) set(below, css(layer.gradient));
+      if (activation) set(above, activation.cell);
+      if (gradient) set(below, gradient.cell);
     }
     this.dirty.clear();
   }
 
-  /** Says every cell's figures to assistive technology; once a result is complete. */
+  /** Says every cell's figures to assistive technology, in the server's words. */
   describe() {
-    for (const block of this.profile?.blocks ?? []) this.pairs[block.block - 1].setAttribute("aria-label", this.text(block.block));
+    this.readouts = document.querySelector("#readouts");
+    this.pairs.forEach((pair, i) => pair.setAttribute("aria-label", this.text(i + 1)));
     this.tell(this.chosen);
   }
 
-  /** @param {number} number */
-  text(number) {
-    const block = this.profile?.blocks[number - 1];
-    if (!block || !this.profile) return "";
-    const layer = this.profile.layer(block, this.side);
-    return `Layer ${number} ${layer.kind}: activation ${words(layer.activation)}; gradient ${words(layer.gradient)}`;
+  /** @param {number} block */
+  text(block) {
+    const [after, before] = this.readouts?.children[block - 1]?.children ?? [];
+    return (this.side === "after" ? after : before)?.textContent ?? "";
   }
 
   /** @param {number} block */

@@ -52,13 +52,13 @@ def _curve(experiment: Experiment) -> list[Statistics]:
     return curve
 
 
-def preset_links(current: Experiment | None) -> list[PresetLink]:
-    """Every preset, in the notes' order; the one that is ``current`` is marked."""
+def preset_links(current: Experiment | None, lab: str) -> list[PresetLink]:
+    """Every preset at the Lab's address, in the notes' order; the ``current`` one is marked."""
     return [
         PresetLink(
             preset.title,
             preset.note,
-            f"/?{urlencode(preset.experiment.to_query())}" if preset.experiment.to_query() else "/",
+            f"{lab}?{query}" if (query := urlencode(preset.experiment.to_query())) else lab,
             preset.experiment == current,
             sketches()[preset.name],
         )

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from layerscope.app.figures import Sketch, line
 from layerscope.engine.experiment.specification import Experiment
 
-__all__ = ["Curves", "FixLink", "Remedies", "fix_link", "words"]
+__all__ = ["Curves", "FixLink", "fix_link", "words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +40,14 @@ class FixLink:
     after: Curves
 
 
-@dataclass(frozen=True, slots=True)
-class Remedies:
-    """Fixes by the place of their finding; ``none_helps``: all were tried, and there is none."""
+def fix_link(experiment: Experiment, fix: Mapping[str, Any], lab: str) -> FixLink:
+    """The link of a ``fix`` event; ✓ only where it says that the change was run and helped.
 
-    by_finding: Mapping[int, FixLink]
-    none_helps: bool
-
-    @property
-    def best(self) -> FixLink | None:
-        """That of the worst finding which has one."""
-        return self.by_finding[min(self.by_finding)] if self.by_finding else None
-
-
-def fix_link(experiment: Experiment, fix: Mapping[str, Any]) -> FixLink:
-    """The link of a ``fix`` event; ✓ only where it says that the change was run and helped."""
+    Args:
+        experiment: the one that is to be changed.
+        fix: what the event says.
+        lab: the address of the Lab.
+    """
     changed = Experiment.from_json({**experiment.to_dict(), **fix["fix"]})
     failed = fix["tried"] - 1
     tried = f", after {failed} other{'s' * (failed > 1)} that did not help" if failed else ""
@@ -63,14 +56,14 @@ def fix_link(experiment: Experiment, fix: Mapping[str, Any]) -> FixLink:
         label=f"Try {words(fix['fix'])}{' ✓' if fix['fix_verified'] else ''}",
         title=f"Run with the same seed and data: the fault is gone{tried}. "
         "rms of activations and gradients by layer, before and after.",
-        href=f"/?{urlencode(changed.to_query())}#pin={pin}",
+        href=f"{lab}?{urlencode(changed.to_query())}#pin={pin}",
         before=_curves(fix["before"]),
         after=_curves(fix["after"]),
     )
 
 
 def words(change: Mapping[str, Any]) -> str:
-    """A change of specification in words; ``static/js/lab/fixes.js`` says the same.
+    """A change of specification in words.
 
     >>> words({"init": "lsuv", "init_scale": 1.0, "residual": True})
     'init scheme lsuv, init scale 1, residual on'

@@ -1,4 +1,4 @@
-"""Findings in words, with their evidence; ``static/js/lab/findings.js`` writes the same."""
+"""Findings in words, with their evidence."""
 
 from __future__ import annotations
 

@@ -1,0 +1,116 @@
+"""A cold page that is written while its experiment runs, once: cells first, words, drawings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+
+from layerscope.app.batches import Batches
+from layerscope.app.figures import Cell, cell
+from layerscope.app.pages.lab.progress import Progress
+from layerscope.app.pages.lab.verdict import VerdictWords
+from layerscope.app.results import Checked
+from layerscope.engine.basis.cancellation import Stopped
+from layerscope.engine.diagnosis.run import Backward, Event, FixEvent, Forward
+
+__all__ = ["Row", "Writing"]
+
+PATIENCE_SECONDS = 1.0
+"""How long a page's verdict waits for fixes; what takes longer comes at the page's end."""
+FAILED = VerdictWords("error", "No result", "The computation failed; the server's log says why.")
+
+log = structlog.stdlib.get_logger("layerscope.pages")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the strip; ``cells`` ends with the pass. None among them: no more is ready."""
+
+    name: str
+    title: str
+    cells: AsyncIterator[Cell | None]
+
+
+class Writing:
+    """What a page asks for, in this order, while its experiment runs.
+
+    Args:
+        running: the events of the experiment.
+        progress: is fed with them.
+    """
+
+    def __init__(self, running: Batches[Event | Checked], progress: Progress) -> None:
+        self.progress = progress
+        self._running = running
+        self._ready: deque[Event | Checked] = deque()
+
+    async def rows(self) -> AsyncIterator[Row]:
+        """The activations, first to last, then the gradients, last to first."""
+        yield Row("activations", "activations →", self._cells(Forward, "activation"))
+        yield Row("gradients", "← gradients", self._cells(Backward, "gradient"))
+
+    async def verdict(self) -> VerdictWords:
+        """The verdict as soon as it is known."""
+        while self.progress.summary is None and await self._next():
+            pass
+        return self._words
+
+    async def with_fixes(self) -> VerdictWords:
+        """The same, where something is wrong with the fixes that were found in time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not self._words.settled and await self._next():
+                    pass
+        return self._words
+
+    async def late(self) -> AsyncIterator[Progress]:
+        """What is known, whenever there is more of it than the verdict waited for."""
+        decided = self._words.decided
+        while event := await self._next():
+            if isinstance(event, Checked | FixEvent):
+                yield self.progress
+        if not decided and self._words.none_helps:
+            yield self.progress
+
+    @property
+    def _words(self) -> VerdictWords:
+        known = self.progress.verdict if self.progress.summary else None
+        return known or FAILED
+
+    async def _cells(
+        self, kind: type[Forward] | type[Backward], tensor: str
+    ) -> AsyncIterator[Cell | None]:
+        while True:
+            if not self._ready:
+                yield None
+            event = await self._next()
+            if event is None:
+                return
+            if not isinstance(event, kind):
+                continue
+            info = event.info
+            if info.ends_block:
+                yield cell(f"{info.block} {info.kind}", getattr(event.record, tensor))
+            if info.index == (0 if kind is Backward else self.progress.blocks[-1].after):
+                return
+
+    async def _next(self) -> Event | Checked | None:
+        """Another event; None when there is no more, for whatever reason."""
+        if not self._ready:
+            try:
+                self._ready.extend(await anext(self._running, ()))
+            except Stopped:
+                pass
+            except Exception:
+                log.exception("page failed", experiment=self.progress.experiment.to_query())
+        if not self._ready:
+            self.progress.ended = True
+            return None
+        event = self._ready.popleft()
+        self.progress.take(event)
+        return event

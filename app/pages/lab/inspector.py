@@ -1,0 +1,129 @@
+"""One block under the glass: its tensors as pictures, their figures, the gradient's rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from torch import Tensor
+
+from layerscope.app.figures import Bars, bars, lost_words, number, whole
+from layerscope.app.pages.lab.blocks import Side, blocks
+from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.basis.heatmap import heatmap
+from layerscope.engine.execution.layer_tensors import tensors_of_layers
+from layerscope.engine.execution.network import LayerInfo, layout
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.statistics import Statistics, statistics
+
+__all__ = ["FIGURES", "Inspected", "Picture", "inspect"]
+
+FIGURES = (
+    "entries", "finite", "mean", "std", "rms", "min", "max", "zeros", "subnormal", "NaN", "+Inf",
+    "−Inf",
+)  # fmt: skip
+"""The columns of the table."""
+OUTER = {"activation": "activation", "activation.grad": "its gradient"}
+LINEAR = {"weight": "weight", "weight.grad": "weight gradient"}
+"""What is shown of the layer that stands for the block, and of its linear map."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A tensor: ``heatmap`` is drawn by ``static/js/heatmap.js``, ``label`` says what it shows."""
+
+    name: str
+    shape: str
+    label: str
+    lost: str
+    """Said in place of the picture where nothing is finite."""
+    pooling: str
+    heatmap: dict[str, Any]
+    bars: Bars
+    npy: str
+    filename: str
+    figures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """Block ``block`` of ``last``; ``rules`` are its layers with their gradients, last to first."""
+
+    block: int
+    last: int
+    kinds: str
+    name: str
+    side: str
+    pictures: Sequence[Picture]
+    rules: Sequence[tuple[str, str]]
+
+
+def inspect(
+    experiment: Experiment, place: int, side: Side, npy: str, should_stop: ShouldStop
+) -> Inspected:
+    """What is shown of a block.
+
+    Args:
+        experiment: run as far as needed.
+        place: the block, from 1.
+        side: from which side of the activation function it is looked at.
+        npy: the address of a tensor's exact entries.
+        should_stop: asked between layers.
+    """
+    layers = layout(experiment)
+    every = blocks(layers)
+    block = every[place - 1]
+    outer, linear = layers[block.at(side)], layers[block.linear]
+    within = layers[block.linear : block.after + 1]
+    shown = [(outer, name, title) for name, title in OUTER.items()]
+    shown += [(linear, name, title) for name, title in LINEAR.items()]
+    wanted: dict[int, list[str]] = {}
+    for info, name, _ in shown:
+        wanted.setdefault(info.index, []).append(name)
+    found = tensors_of_layers(experiment, wanted, should_stop=should_stop)
+    pictures = [
+        _picture(experiment, info, name, title, tensor, npy)
+        for info, name, title in shown
+        if (tensor := found[info.index][name]) is not None
+    ]
+    return Inspected(
+        place,
+        len(every),
+        " + ".join(info.kind for info in within),
+        outer.name,
+        side,
+        pictures,
+        [(info.name, info.layer.gradient_formula) for info in reversed(within)],
+    )
+
+
+def _picture(
+    experiment: Experiment, info: LayerInfo, name: str, title: str, tensor: Tensor, npy: str
+) -> Picture:
+    s, pooled = statistics(tensor), heatmap(tensor)
+    shape = list(tensor.shape)
+    lost = ", ".join(lost_words(s))
+    seen = lost or f"from {number(s.min)} to {number(s.max)}"
+    limit = pooled["limit"]
+    pooling = pooled["pooling"].replace("none: one cell an entry", "one pixel an entry")
+    query = {**experiment.to_query(), "layer": info.index, "tensor": name, "format": "npy"}
+    return Picture(
+        name=title,
+        shape="×".join(map(str, shape)),
+        label=f"{title} of {info.name}, {' by '.join(map(str, shape))}: {seen}",
+        lost="" if s.finite else lost,
+        pooling=f"{pooling}; colour ∝ √|x|, ±{number(limit)}" if limit else pooling,
+        heatmap=pooled,
+        bars=bars(s.histogram),
+        npy=f"{npy}?{urlencode(query)}",
+        filename=f"{info.name}-{title.replace(' ', '-')}.npy",
+        figures=_figures(s),
+    )
+
+
+def _figures(s: Statistics) -> tuple[str, ...]:
+    moments = (number(v) for v in (s.mean, s.std, s.rms, s.min, s.max))
+    counts = (whole(v) for v in (s.zeros, s.subnormal, s.nan, s.posinf, s.neginf))
+    return (whole(s.count), whole(s.finite), *moments, *counts)

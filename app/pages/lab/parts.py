@@ -1,0 +1,112 @@
+"""Parts of the Lab that its scripts ask for: the stream, a pinned experiment, a layer."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse, Response
+
+from layerscope.app.batches import Batches
+from layerscope.app.caching import cached, etag, unchanged
+from layerscope.app.compute import while_connected
+from layerscope.app.errors import Problem
+from layerscope.app.pages.lab.blocks import SIDES, Side, blocks
+from layerscope.app.pages.lab.elsewhere import elsewhere
+from layerscope.app.pages.lab.inspector import FIGURES, inspect
+from layerscope.app.pages.lab.progress import Progress, ran
+from layerscope.app.pages.lab.query import experiment_of, pairs_of, split
+from layerscope.app.pages.lab.stream import GROUPED, messages, patient
+from layerscope.app.streams import EventStream
+from layerscope.app.templating import templates
+from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.execution.cost import OverLimit
+from layerscope.engine.execution.network import layout
+from layerscope.engine.experiment.specification import Experiment, InvalidExperiment
+
+__all__ = ["router"]
+
+INSPECTOR = "partials/lab/inspector.html"
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/lab/stream", response_class=Response)
+async def lab_stream(request: Request) -> Response:
+    """What the form asks for when it changes: drawings and words, as they are known."""
+    experiment = experiment_of(request, pairs_of(request))
+    if request.state.head:
+        return Response(media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    settings, compute = request.app.state.settings, request.app.state.compute
+    progress = Progress(experiment, request.url_for("lab").path)
+    work = partial(messages, progress, elsewhere(experiment), settings.check_max_flops)
+    running = Batches(compute, work, patient=patient)
+    await while_connected(request, running.started())
+    return EventStream(running, grouped=GROUPED)
+
+
+@router.get("/lab/drawing", response_class=Response)
+async def lab_drawing(request: Request) -> Response:
+    """All that is drawn of a pinned experiment, and its verdict."""
+    experiment = experiment_of(request, pairs_of(request))
+    if request.state.head:
+        return Response(media_type="application/json", headers={"Cache-Control": "no-store"})
+    lab = request.url_for("lab").path
+
+    def work(should_stop: ShouldStop) -> bytes:
+        return orjson.dumps(ran(experiment, lab, should_stop).drawing)
+
+    body = await while_connected(request, request.app.state.compute.run(work))
+    return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+@router.get("/lab/layer", response_class=HTMLResponse)
+async def lab_layer(request: Request) -> Response:
+    """A block, as the inspector shows it; or why it can't be shown."""
+    pairs, asked = split(pairs_of(request), "block", "side")
+    npy = request.url_for("tensor").path
+    try:
+        experiment = experiment_of(request, pairs)
+        block, side = _place(experiment, asked)
+        tag = etag("inspector", _source(INSPECTOR), experiment.to_query(), block, side)
+        seconds = request.app.state.settings.cache_seconds
+        if known := unchanged(request.headers.get("if-none-match"), tag, seconds):
+            return known
+        if request.state.head:
+            return HTMLResponse(headers=cached(tag, seconds))
+
+        def work(should_stop: ShouldStop) -> str:
+            template = templates.env.get_template(INSPECTOR)
+            inspected = inspect(experiment, block, side, npy, should_stop)
+            return template.render(inspected=inspected, columns=FIGURES)
+
+        html = await while_connected(request, request.app.state.compute.run(work))
+    except (InvalidExperiment, OverLimit, Problem) as refusal:
+        html = templates.env.get_template("partials/lab/not_inspected.html").render(
+            why=str(refusal)
+        )
+        status = refusal.status if isinstance(refusal, Problem) else 422
+        return HTMLResponse(html, status)
+    return HTMLResponse(html, headers=cached(tag, seconds))
+
+
+def _source(template: str) -> str:
+    loader = templates.env.loader
+    assert loader is not None  # noqa: S101 - the environment is ours
+    return loader.get_source(templates.env, template)[0]
+
+
+def _place(experiment: Experiment, asked: dict[str, str]) -> tuple[int, Side]:
+    """The block and the side of φ that are asked for.
+
+    Errors: ``Problem`` 404 for one that there is not.
+    """
+    last = len(blocks(layout(experiment)))
+    block = asked.get("block", "")
+    if block not in map(str, range(1, last + 1)):
+        raise Problem(404, f"layer {block}: expected 1 to {last}")
+    side = next((side for side in SIDES if side == asked.get("side", "after")), None)
+    if side is None:
+        raise Problem(404, f"side {asked['side']}: expected one of {', '.join(SIDES)}")
+    return int(block), side

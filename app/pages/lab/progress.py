@@ -1,0 +1,142 @@
+"""What is known so far of an experiment that runs: its events in, words and drawings out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from layerscope.app.pages.lab import drawing
+from layerscope.app.pages.lab.blocks import Block, blocks
+from layerscope.app.pages.lab.captions import ChartWords, chart_words, readouts
+from layerscope.app.pages.lab.findings import finding_words
+from layerscope.app.pages.lab.fixes import FixLink, fix_link
+from layerscope.app.pages.lab.table import TableRow, table
+from layerscope.app.pages.lab.verdict import Line, VerdictWords, check_line, theory_line
+from layerscope.app.results import Checked
+from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.diagnosis.run import (
+    Event,
+    FindingEvent,
+    FixEvent,
+    Forward,
+    Start,
+    Summary,
+    run,
+)
+from layerscope.engine.execution.network import LayerInfo
+from layerscope.engine.execution.records import Record
+from layerscope.engine.experiment.specification import Experiment
+
+__all__ = ["Progress", "ran"]
+
+
+class Progress:
+    """Fed by ``take`` with every event, in order.
+
+    Args:
+        experiment: the one that runs.
+        lab: the address of the Lab, for links to changed experiments.
+    """
+
+    def __init__(self, experiment: Experiment, lab: str) -> None:
+        self.experiment = experiment
+        self.layers: list[LayerInfo] = []
+        self.blocks: list[Block] = []
+        self.records: list[Record] = []
+        self.summary: Summary | None = None
+        self.ended = False
+        """Whether nothing more comes: set by whoever reads the events."""
+        self._lab = lab
+        self._early: dict[str, FindingEvent] = {}
+        self._fixes: dict[int, FixLink] = {}
+        self._check = Line()
+
+    def take(self, event: Event | Checked) -> None:
+        """Another event."""
+        if isinstance(event, Forward):
+            self.records.append(event.record)
+        elif isinstance(event, Start):
+            self.layers = event.layers
+            self.blocks = blocks(event.layers)
+        elif isinstance(event, FindingEvent):
+            self._early[event.finding.rule] = event  # by rule, because a finding grows
+        elif isinstance(event, Summary):
+            self.summary = event
+        elif isinstance(event, Checked):
+            self._check = check_line(event.check)
+        elif isinstance(event, FixEvent):
+            self._fixes[event.finding] = fix_link(self.experiment, event.fix.to_dict(), self._lab)
+
+    @property
+    def found_early(self) -> int:
+        """How many rules have found something before the summary."""
+        return len(self._early)
+
+    @property
+    def verdict(self) -> VerdictWords | None:
+        """The words for what is known: before the summary those of what was found early."""
+        if self.summary is None:
+            found = [finding_words(event.finding.to_dict()) for event in self._early.values()]
+            if not found:
+                return None
+            first = found[0]
+            return VerdictWords(
+                first.severity, first.title, first.explanation, found, searched=False
+            )
+        said = self.summary.verdict
+        return VerdictWords(
+            said.severity,
+            said.title,
+            said.text,
+            [finding_words(f.to_dict()) for f in self.summary.findings],
+            [(u["rule"], u["reason"]) for u in self.summary.undecided],
+            self._fixes,
+            self.ended,
+            self._check,
+            theory_line(self.summary.theory),
+        )
+
+    @property
+    def charts(self) -> list[ChartWords]:
+        """The words beside each chart."""
+        assert self.summary is not None  # noqa: S101 - asked for once it is there
+        return chart_words(self.experiment, self.blocks, self.records, self.summary.theory)
+
+    @property
+    def readouts(self) -> list[tuple[str, str]]:
+        """The figures of each block, after φ and before it."""
+        return readouts(self.blocks, self.records)
+
+    @property
+    def rows(self) -> list[TableRow]:
+        """The table of figures."""
+        return table(self.layers, self.records)
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """What is known before anything was computed."""
+        return drawing.start(self.experiment, self.blocks)
+
+    @property
+    def theory(self) -> dict[str, Any]:
+        """What is drawn of the prediction."""
+        assert self.summary is not None  # noqa: S101 - asked for once it is there
+        return drawing.theory(self.summary.theory, self.blocks, self.experiment)
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """Everything that is drawn, at once: what the stream's events carry one after the other."""
+        return {
+            "start": self.start,
+            "forward": [drawing.forward_row(record) for record in self.records],
+            "backward": [drawing.backward_row(record) for record in self.records],
+            "theory": self.theory,
+            "verdict": self.summary.verdict.title if self.summary else "",
+        }
+
+
+def ran(experiment: Experiment, lab: str, should_stop: ShouldStop) -> Progress:
+    """What is known of ``experiment`` once it ran, without fixes and without the check."""
+    progress = Progress(experiment, lab)
+    for event in run(experiment, fixes=False, should_stop=should_stop):
+        progress.take(event)
+    return progress

@@ -1,0 +1,92 @@
+"""The Lab's own stream: what is drawn as arrays, what is said as HTML, from one run.
+
+Named events carry data: ``start``, ``forward`` and ``backward`` with rows, ``theory``; see
+``drawing``. Messages without a name are HTML for htmx to put where it says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from layerscope.app.pages.lab import drawing
+from layerscope.app.pages.lab.elsewhere import Elsewhere
+from layerscope.app.pages.lab.progress import Progress
+from layerscope.app.results import Checked, events
+from layerscope.app.streams import Wire
+from layerscope.app.templating import templates
+from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.diagnosis.run import Backward, Event, FixEvent, Forward, Start, Summary
+
+__all__ = ["GROUPED", "fragment", "messages", "patient"]
+
+GROUPED = {"forward": "rows", "backward": "rows"}
+"""Events of which those that follow one another are sent as one."""
+SAID: dict[type, str] = {Summary: "result", Checked: "figures", FixEvent: "verdict"}
+"""What is said after an event: which of ``fragment``'s."""
+SLOW_SECONDS = 0.15
+"""A computation that takes longer says what it has found before it is through."""
+
+
+def patient(message: Wire) -> bool:
+    """Whether a message may wait for others: many of its name come, and end no wait."""
+    return message[0] in GROUPED
+
+
+def messages(
+    progress: Progress, elsewhere: Elsewhere, check_max_flops: float, should_stop: ShouldStop
+) -> Iterator[Wire]:
+    """What the page is sent while ``progress``'s experiment runs."""
+    began = time.monotonic()
+    told = 0
+    decided = False
+
+    def words(name: str) -> Wire:
+        nonlocal decided
+        before, decided = decided, bool(progress.verdict and progress.verdict.decided)
+        return "", fragment(name, progress, elsewhere, fixes=decided and not before)
+
+    for event in events(progress.experiment, check_max_flops, should_stop):
+        progress.take(event)
+        yield from _drawn(event, progress)
+        if name := SAID.get(type(event)):
+            yield words(name)
+        slow = progress.summary is None and time.monotonic() - began > SLOW_SECONDS
+        if slow and progress.found_early > told:
+            told = progress.found_early
+            yield words("verdict")
+    progress.ended = True
+    if not decided:
+        yield words("verdict")
+
+
+def _drawn(event: Event | Checked, progress: Progress) -> Iterator[Wire]:
+    if isinstance(event, Forward):
+        yield "forward", _json(drawing.forward_row(event.record))
+    elif isinstance(event, Backward):
+        yield "backward", _json(drawing.backward_row(event.record))
+    elif isinstance(event, Start):
+        yield "start", _json(progress.start)
+    elif isinstance(event, Summary):
+        yield "theory", _json(progress.theory)
+
+
+def fragment(name: str, progress: Progress, elsewhere: Elsewhere, *, fixes: bool) -> str:
+    """HTML that says what is known by now, each part with the place where htmx puts it.
+
+    Args:
+        name: which of ``templates/partials/lab/swaps``: the verdict alone, with the words beside
+            the charts (``result``), or with every layer's figures (``figures``).
+        progress: what is known.
+        elsewhere: the same experiment's other pages.
+        fixes: whether fixes replace those of the experiment before, which are shown till then.
+    """
+    template = templates.env.get_template(f"partials/lab/swaps/{name}.html")
+    return template.render(progress=progress, elsewhere=elsewhere, fixes=fixes)
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,119 @@
+"""A result in words: the verdict, what was found, what helps, the check and theory in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from layerscope.app.figures import number
+from layerscope.app.pages.lab.findings import FindingWords
+from layerscope.app.pages.lab.fixes import FixLink
+from layerscope.engine.theory import Prediction
+
+__all__ = ["Line", "VerdictWords", "check_line", "theory_line"]
+
+MATCH = 1e-3
+"""Beyond rounding of float32 through some dozen layers, "match" would say too much."""
+FAULTY = ("warning", "error")
+
+
+class Line(NamedTuple):
+    """A line of text, and more of it for whoever points at it."""
+
+    text: str = ""
+    more: str = ""
+
+
+NOTHING = Line()
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictWords:
+    """What stands on the page about an experiment, or why it was not run.
+
+    ``undecided`` are the rules that could not be asked, each with the reason; ``fixes`` are those
+    that helped, by the place of their finding, all of them once ``searched``.
+    """
+
+    severity: str
+    title: str
+    text: str
+    findings: Sequence[FindingWords] = ()
+    undecided: Sequence[tuple[str, str]] = ()
+    fixes: Mapping[int, FixLink] = field(default_factory=dict)
+    searched: bool = True
+    check: Line = NOTHING
+    theory: Line = NOTHING
+
+    @property
+    def count(self) -> int:
+        """How many findings, consequences included."""
+        return sum(map(_with_consequences, self.findings))
+
+    @property
+    def best(self) -> FixLink | None:
+        """The fix of the worst finding that has one."""
+        return self.fixes[min(self.fixes)] if self.fixes else None
+
+    @property
+    def none_helps(self) -> bool:
+        """Whether everything was tried, and nothing helped."""
+        return self.faulty and self.searched and not self.fixes
+
+    @property
+    def faulty(self) -> bool:
+        """Whether a fix is looked for."""
+        return bool(self.findings) and self.severity in FAULTY
+
+    @property
+    def settled(self) -> bool:
+        """Whether no more fixes can come."""
+        return self.searched or not self.faulty
+
+    @property
+    def decided(self) -> bool:
+        """Whether it is known what to say about fixes."""
+        return bool(self.fixes) or self.settled
+
+
+def _with_consequences(finding: FindingWords) -> int:
+    return 1 + sum(map(_with_consequences, finding.consequences))
+
+
+def check_line(check: Mapping[str, Any]) -> Line:
+    """The comparison of the gradients with autograd.
+
+    >>> check_line({"autograd_max_relative_error": 2.9e-7}).text
+    'gradients match autograd, max relative error 2.90×10⁻⁷'
+    """
+    error = check.get("autograd_max_relative_error")
+    if error is None:
+        text = check.get("reason") or "no gradient to compare with autograd"
+    else:
+        verb = "match" if error < MATCH else "against"
+        text = f"gradients {verb} autograd, max relative error {number(error)}"
+    if not check.get("worst"):
+        return Line(text)
+    counts = f"{check['compared']} tensors compared, {check['skipped']} skipped"
+    return Line(text, f"largest at {check['worst']}; {counts}")
+
+
+def theory_line(theory: Prediction) -> Line:
+    """What theory says of the setting, or why it says nothing."""
+    more = "; ".join(theory.notes)
+    if not theory.available:
+        return Line(theory.reason or "", more)
+    figures = (
+        ("σw² = ", theory.sigma_w2),
+        ("σb² = ", theory.sigma_b2),
+        ("χ₁ = ", theory.chi1),
+        ("", theory.phase),
+        ("trainable depth about ", theory.trainable_depth),
+    )
+    known = [
+        name + (value if isinstance(value, str) else number(value))
+        for name, value in figures
+        if value is not None
+    ]
+    return Line(f"theory: {', '.join(known)}", more)

@@ -1,0 +1,80 @@
+"""A cold Lab page in real Chromium: one run, of which everything on the page comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from layerscope.engine.diagnosis.run import run
+from layerscope.engine.experiment.specification import Experiment
+from tests.browser.serving import until
+
+pytestmark = pytest.mark.browser
+
+NAN = "init=normal&activation=linear"
+FIX = "Try init scale 0.1 ✓"
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Experiment]:
+    """Every experiment that the server runs, for a page or for the API."""
+    made: list[Experiment] = []
+
+    def counted(experiment: Experiment, **options: Any) -> Any:
+        made.append(experiment)
+        return run(experiment, **options)
+
+    for module in ("app.results", "app.pages.lab.progress", "engine.diagnosis.run"):
+        monkeypatch.setattr(f"layerscope.{module}.run", counted)
+    return made
+
+
+@pytest.mark.parametrize("query", ["", NAN])
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_cold_page_runs_its_experiment_once(
+    browser: Browser,
+    serve: Callable[..., Any],
+    runs: list[Experiment],
+    query: str,
+    scripts: bool,
+) -> None:
+    with serve() as server:
+        runs.clear()  # what warms it up
+        context = browser.new_context(java_script_enabled=scripts)
+        page = context.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{server.url}/?{query}")
+        if scripts:
+            until(page, "document.querySelectorAll('.plot .main-svg').length >= 4")
+            expect(page.locator("#check")).to_contain_text("gradients")
+        expect(page.locator("#verdict h2")).to_contain_text("overflow" if query else "hold")
+        expect(page.locator("#verdict .fixes a")).to_have_count(1 if query else 0)
+        expect(page.locator("#layers tbody tr")).to_have_count(51 if query else 101)
+        page.wait_for_load_state("networkidle")
+        assert runs == [Experiment.from_strings(parse_qsl(query))]
+        parts = ("/api/", "/lab/stream", "/lab/drawing")
+        assert [url for url in asked if any(part in url for part in parts)] == []
+        context.close()
+
+
+def test_a_fix_that_takes_long_still_comes(
+    browser: Browser,
+    serve: Callable[..., Any],
+    runs: list[Experiment],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("layerscope.app.pages.lab.cold.PATIENCE_SECONDS", 0.0)
+    with serve() as server:
+        runs.clear()
+        page = browser.new_page()
+        page.goto(f"{server.url}/?{NAN}")
+        expect(page.locator("#verdict .fixes a")).to_contain_text(FIX)
+        expect(page.locator("#verdict .remedy a")).to_contain_text(FIX)
+        expect(page.locator("#check")).not_to_be_empty()
+        assert len(runs) == 1
+        page.close()
