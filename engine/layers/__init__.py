@@ -1,5 +1,6 @@
 """Layers, each with its forward pass and its hand-written backward pass side by side."""
 
+from layerscope.engine.basis.role import Role
 from layerscope.engine.layers.activations import ACTIVATIONS, Activation, activation_of
 from layerscope.engine.layers.base import Layer
 from layerscope.engine.layers.linear import Linear
@@ -13,7 +14,7 @@ from layerscope.engine.layers.residual import Add
 
 __all__ = [
     "ACTIVATIONS", "NORMS", "Activation", "Add", "Layer", "Linear", "NormTheory", "Normalization",
-    "activation_of", "chosen_norm", "layer_classes",
+    "Role", "activation_of", "chosen_norm", "layer_classes",
 ]  # fmt: skip
 
 
