@@ -19,10 +19,11 @@ from layerscope.app.results import complete
 from layerscope.app.settings import Settings, unknown_variables
 from layerscope.app.terminal import show
 from layerscope.engine.basis.cancellation import never
+from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.diagnosis import SEVERITIES
 from layerscope.engine.diagnosis.run import run
 from layerscope.engine.execution.cost import OverLimit, cost
-from layerscope.engine.experiment.specification import Experiment, InvalidExperiment, expectation
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["application", "main"]
 
@@ -120,7 +121,7 @@ def _experiment(parameters: dict[str, str | bool | None], settings: Settings) ->
     try:
         experiment = Experiment.from_strings(pairs)
         settings.limits.check(cost(experiment))
-    except InvalidExperiment as error:
+    except InvalidParameters as error:
         _refuse(f"{_flag(e['field'])}: {e['message']}, got {e['value']!r}" for e in error.errors)
     except OverLimit as error:
         _refuse([str(error)])
@@ -155,7 +156,8 @@ def _options() -> list[inspect.Parameter]:
     for name, field in Experiment.model_fields.items():
         flag = _flag(name)
         switch = field.annotation is bool
-        expected = "" if switch else f" {expectation(name)[0].upper()}{expectation(name)[1:]}."
+        words = Experiment.expectation(name)
+        expected = "" if switch else f" {words[0].upper()}{words[1:]}."
         option = typer.Option(
             f"{flag}/--no-{flag[2:]}" if switch else flag,
             help=f"{field.description}{expected} [{_default(field.default)}]",

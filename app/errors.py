@@ -14,10 +14,10 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from layerscope.engine.basis.cancellation import Stopped
+from layerscope.engine.basis.refusals import InvalidParameters, field_error
 from layerscope.engine.execution.cost import OverLimit
-from layerscope.engine.experiment.specification import InvalidExperiment
 
-__all__ = ["KINDS", "Problem", "ProblemResponse", "field_error", "install", "invalid", "over_limit"]
+__all__ = ["KINDS", "Problem", "ProblemResponse", "install", "invalid", "over_limit"]
 
 KINDS = {
     "invalid": "A parameter is unknown, repeated, out of bounds or of the wrong type; `errors` "
@@ -33,9 +33,6 @@ KINDS = {
     "host": "The request's `Host` is not one of this server's names.",
 }
 """What a problem's ``type`` means, by its last part; the documentation page lists them."""
-
-LONGEST_VALUE = 200
-"""Characters of a refused value that an error repeats."""
 
 
 class ProblemResponse(Response):
@@ -87,34 +84,6 @@ class Problem(Exception):
         return ProblemResponse(body, status_code=self.status, headers=headers)
 
 
-def field_error(field: str, message: str, value: object = None) -> dict[str, Any]:
-    """One entry of ``errors``; a long value is cut, one that JSON can't hold becomes its text.
-
-    >>> field_error("depth", "expected at most 1000", 5000)
-    {'field': 'depth', 'message': 'expected at most 1000', 'value': 5000}
-    """
-    if not (value is None or isinstance(value, bool | str)):
-        # JSON holds integers of 64 bits and finite numbers; everything else is told as text.
-        fits = isinstance(value, int) and -(2**63) <= value < 2**63
-        finite = isinstance(value, float) and abs(value) <= 1.8e308  # NaN compares false
-        value = value if fits or finite else _text(value)
-    if isinstance(value, str):
-        # Half a surrogate pair can't be written as UTF-8.
-        value = value.encode("utf-8", "replace").decode()
-        if len(value) > LONGEST_VALUE:
-            value = f"{value[:LONGEST_VALUE]}… ({len(value)} characters)"
-    return {"field": field, "message": message, "value": value}
-
-
-def _text(value: object) -> str:
-    if isinstance(value, int):
-        return hex(value)
-    try:
-        return repr(value)
-    except RecursionError:
-        return f"a deeply nested {type(value).__name__}"
-
-
 def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
     """The 422 for refused parameters; each error has ``field``, ``message`` and ``value``."""
     cleaned = [field_error(e["field"], e["message"], e.get("value")) for e in errors]
@@ -142,7 +111,7 @@ async def _validation(_: Request, error: Exception) -> Response:
 
 
 async def _parameters(_: Request, error: Exception) -> Response:
-    assert isinstance(error, InvalidExperiment)  # noqa: S101 - registered for this class only
+    assert isinstance(error, InvalidParameters)  # noqa: S101 - registered for this class only
     return invalid(error.errors).response()
 
 
@@ -200,6 +169,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(InvalidExperiment, _parameters)
+    app.add_exception_handler(InvalidParameters, _parameters)
     app.add_exception_handler(OverLimit, _over_limit)
     app.add_exception_handler(Stopped, _stopped)

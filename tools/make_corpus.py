@@ -30,7 +30,7 @@ from torch import Tensor
 
 from layerscope.engine.execution.network import LayerInfo, Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
-from layerscope.engine.experiment.specification import DTYPES, Experiment, options
+from layerscope.engine.experiment.specification import DTYPES, Experiment
 from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS, NORMS
 
@@ -62,7 +62,7 @@ def draw(rng: random.Random) -> Experiment:
         ),
         width=rng.choice([32, 48, 64]),
         batch=rng.choice([48, 64, 96]),
-        norm=rng.choice(["none", *(options("norm") or ())]),
+        norm=rng.choice(["none", *Experiment.options("norm")]),
         residual=rng.random() < 0.3,
         bias_std=rng.choice([0.0, 0.0, 0.1, 1.0]),
         data=data,

@@ -20,7 +20,7 @@ from torch import Tensor
 from layerscope.engine.data import DATASETS
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
-from layerscope.engine.experiment.specification import DTYPES, Experiment, options
+from layerscope.engine.experiment.specification import DTYPES, Experiment
 from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS
 from layerscope.engine.losses import LOSSES
@@ -46,7 +46,7 @@ def specifications() -> list[Experiment]:
                 init=inits[(i * 7) % len(inits)],
                 init_scale=chosen.choice((1.0, 1.0, 0.01, 0.1, 1.3, 2.0, 0.0, 30.0)),
                 bias_std=chosen.choice((0.0, 0.0, 0.2236, 1.5)),
-                norm=chosen.choice(("none", *(options("norm") or ()))),
+                norm=chosen.choice(("none", *Experiment.options("norm"))),
                 residual=chosen.random() < 0.25,
                 data=data,
                 loss=list(LOSSES)[i % len(LOSSES)],

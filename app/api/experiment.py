@@ -15,13 +15,12 @@ from layerscope.app.api.parameters import (
     Configured,
     FromBody,
     FromQuery,
-    openapi_body,
-    openapi_parameters,
 )
 from layerscope.app.api.responses import bodiless, described, problems
 from layerscope.app.batches import Batches
 from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.compute import while_connected
+from layerscope.app.forms import body_of, query_of
 from layerscope.app.results import GROUPED, complete, patient, result_events
 from layerscope.app.streams import EventStream
 from layerscope.engine.execution.script import as_pytorch
@@ -31,18 +30,8 @@ from layerscope.engine.experiment.specification import Experiment
 __all__ = ["router"]
 
 router = APIRouter(tags=["experiment"])
-QUERY: dict[str, Any] = {"parameters": openapi_parameters()}
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": openapi_body(),
-                "example": {"activation": "linear", "init": "normal", "init_scale": 0.1},
-            }
-        },
-    }
-}
+QUERY = query_of(Experiment)
+BODY = body_of(Experiment, {"activation": "linear", "init": "normal", "init_scale": 0.1})
 EXAMPLE = {
     "experiment": {"depth": 50, "width": 100, "activation": "relu", "init": "kaiming_normal"},
     "loss": 1.23,

@@ -14,11 +14,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 from torch import Tensor
 
-from layerscope.app.api.parameters import Computing, Configured, openapi_parameters, split_query
+from layerscope.app.api.parameters import Computing, Configured, split_query
 from layerscope.app.api.responses import bodiless, described, problems
 from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.compute import Compute, while_connected
 from layerscope.app.errors import Problem, invalid
+from layerscope.app.forms import query_of
 from layerscope.engine.basis.heatmap import heatmap
 from layerscope.engine.execution.layer_tensors import TENSORS, layer_tensors
 from layerscope.engine.execution.network import LayerInfo, layout
@@ -75,7 +76,7 @@ a cell shows the entry of largest magnitude, the last three list `[row, column, 
     "/experiment/tensor",
     summary="One tensor of one layer",
     description=DESCRIPTION,
-    openapi_extra={"parameters": openapi_parameters(LAYER, TENSOR, FORMAT)},
+    openapi_extra=query_of(Experiment, LAYER, TENSOR, FORMAT),
     responses={
         200: {
             "description": "The tensor",
@@ -121,7 +122,7 @@ async def tensor(request: Request, settings: Configured, compute: Computing) -> 
 @router.get(
     "/experiment/layer",
     summary="All tensors of one layer, as pictures and figures",
-    openapi_extra={"parameters": openapi_parameters(LAYER)},
+    openapi_extra=query_of(Experiment, LAYER),
     responses={
         200: described(
             "The layer, and each of its tensors with statistics, heatmap and the address of its "

@@ -6,28 +6,25 @@ import json
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any
-from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
 
 from layerscope.app.compute import Compute
 from layerscope.app.errors import Problem, invalid
 from layerscope.app.settings import Settings
+from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.execution.cost import cost
-from layerscope.engine.experiment.specification import Experiment, InvalidExperiment
+from layerscope.engine.experiment import Experiment
 
 __all__ = [
     "Computing",
     "Configured",
     "FromBody",
     "FromQuery",
-    "openapi_body",
-    "openapi_parameters",
     "parse_json",
     "split_query",
 ]
 
-MOST_PARAMETERS = 100
 JSON_TYPE = re.compile(r"application/(json|[\w.-]+\+json)\s*(;.*)?", re.IGNORECASE)
 
 
@@ -53,15 +50,10 @@ def split_query(
 ) -> tuple[Experiment, dict[str, str]]:
     """The experiment of the query string, and the parameters named in ``extra``.
 
-    Errors: ``InvalidExperiment`` for a bad, unknown or repeated parameter, ``OverLimit`` before
+    Errors: ``InvalidParameters`` for a bad, unknown or repeated parameter, ``OverLimit`` before
     anything is allocated.
     """
-    text = request.scope["query_string"].decode("latin-1")
-    try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
-    except ValueError:
-        message = f"more than {MOST_PARAMETERS} parameters; expected each at most once"
-        raise invalid([{"field": "query", "message": message}]) from None
+    pairs = request.query_params.multi_items()
     names = set(extra)
     others: dict[str, str] = {}
     for name, value in pairs:
@@ -111,7 +103,7 @@ def parse_json(body: bytes) -> object:
     """The value that ``body`` holds, by the letter of RFC 8259.
 
     Errors: ``Problem`` 422 for anything else, for NaN and Infinity, which are no JSON, and
-    ``InvalidExperiment`` for a name that stands twice in one object.
+    ``InvalidParameters`` for a name that stands twice in one object.
 
     >>> parse_json(b'{"depth": 3}')
     {'depth': 3}
@@ -127,7 +119,7 @@ def parse_json(body: bytes) -> object:
         raise not_json("half a surrogate pair; expected whole characters") from None
     except json.JSONDecodeError as error:
         raise not_json(f"{error.msg} at character {error.pos}") from None
-    except InvalidExperiment:
+    except InvalidParameters:
         raise
     except ValueError as error:  # a constant, or an integer of thousands of digits
         raise not_json(str(error)) from None
@@ -144,33 +136,10 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for name, value in pairs:
         if name in found:
             message = "given more than once; expected it once"
-            raise InvalidExperiment([{"field": name, "message": message, "value": value}])
+            raise InvalidParameters([{"field": name, "message": message, "value": value}])
         found[name] = value
     return found
 
 
 def _no_constant(text: str) -> object:
     raise ValueError(f"{text} is not JSON; expected a finite number")
-
-
-def openapi_parameters(*extra: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every parameter of an experiment, with its bounds, as OpenAPI's query parameters."""
-    return [*extra, *(_parameter(n, s) for n, s in openapi_body()["properties"].items())]
-
-
-def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    schema = dict(schema)
-    text = schema.pop("description", "")
-    return {"name": name, "in": "query", "required": False, "description": text, "schema": schema}
-
-
-def openapi_body() -> dict[str, Any]:
-    """The JSON schema of an experiment: names, types, bounds, defaults; no form controls."""
-    schema = Experiment.model_json_schema()
-    properties = {}
-    for name, full in schema["properties"].items():
-        kept = {k: v for k, v in full.items() if k not in ("control", "options", "slider", "unit")}
-        if full.get("unit"):
-            kept["description"] = f"{kept['description']} Unit: {full['unit']}."
-        properties[name] = kept
-    return {**schema, "properties": properties}

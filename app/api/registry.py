@@ -8,11 +8,11 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from layerscope.app.api.parameters import Configured, openapi_body
+from layerscope.app.api.parameters import Configured
 from layerscope.app.api.responses import described, problems
 from layerscope.app.caching import cached, etag, unchanged
 from layerscope.engine.diagnosis import RULES
-from layerscope.engine.experiment.specification import Experiment, options
+from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.matmul import MATMULS
 from layerscope.engine.layers import layer_classes
 
@@ -55,7 +55,7 @@ def _everything() -> dict[str, Any]:
     found: dict[str, Any] = {
         name: [{"name": option, **text} for option, text in known.items()]
         for name in Experiment.model_fields
-        if (known := options(name)) is not None
+        if (known := Experiment.options(name))
     }
     found["matmul"] = MATMULS.describe()
     found["rule"] = RULES.describe()
@@ -69,5 +69,5 @@ def _everything() -> dict[str, Any]:
         }
         for layer in layer_classes().values()
     ]
-    found["parameters"] = openapi_body()
+    found["parameters"] = Experiment.json_schema()
     return found

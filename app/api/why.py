@@ -14,12 +14,12 @@ from layerscope.app.api.parameters import (
     Computing,
     Configured,
     FromQuery,
-    openapi_parameters,
 )
 from layerscope.app.api.responses import bodiless, described, problems
 from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.compute import while_connected
 from layerscope.app.errors import invalid
+from layerscope.app.forms import query_of
 from layerscope.app.why import PAGES, rules_table
 from layerscope.engine.analyses import ANALYSES, Analysis, AnalysisUndefined
 from layerscope.engine.basis.cancellation import ShouldStop
@@ -70,7 +70,7 @@ def _add(name: str, analysis: Analysis, twin: _Twin) -> None:
         operation_id=f"why_{name}",
         summary=twin.summary,
         description=twin.help,
-        openapi_extra={"parameters": openapi_parameters()},
+        openapi_extra=query_of(Experiment),
         responses={
             200: described(twin.help, "application/json", {"type": "object"}, dict(twin.example)),
             304: {"description": "Not Modified"},

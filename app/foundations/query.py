@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from layerscope.app.errors import field_error
 from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.basis.refusals import field_error
 
 __all__ = [
     "Field", "FieldError", "Question", "Reading", "Refused", "choice", "number", "numbers",

@@ -1,16 +1,6 @@
 """The experiment: a frozen specification that determines every number that follows."""
 
 from layerscope.engine.experiment.presets import PRESETS, Preset
-from layerscope.engine.experiment.specification import (
-    DTYPES,
-    Experiment,
-    FieldError,
-    InvalidExperiment,
-    expectation,
-    options,
-)
+from layerscope.engine.experiment.specification import DTYPES, Experiment
 
-__all__ = [
-    "DTYPES", "PRESETS", "Experiment", "FieldError", "InvalidExperiment", "Preset",
-    "expectation", "options",
-]  # fmt: skip
+__all__ = ["DTYPES", "PRESETS", "Experiment", "Preset"]

@@ -81,7 +81,7 @@ def test_bad_parameters_are_named(layerscope):
     assert done.stdout == ""
     done = layerscope("run", "--init", "randn")
     assert done.exit_code == 2
-    assert "--init: expected one of normal, " in done.stderr
+    assert "--init: expected one of: normal, " in done.stderr
 
 
 def test_over_a_limit(layerscope):

@@ -12,9 +12,10 @@ from fastapi.routing import iter_route_contexts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from layerscope.app.errors import KINDS, Problem, field_error
+from layerscope.app.errors import KINDS, Problem
 from layerscope.app.main import create_app
 from layerscope.app.settings import Settings
+from layerscope.engine.basis.refusals import field_error
 from layerscope.engine.experiment.specification import Experiment
 
 URL = "/api/v1/experiment"

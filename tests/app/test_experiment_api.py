@@ -8,7 +8,6 @@ import sys
 import httpx
 import pytest
 
-from layerscope.app.api.parameters import openapi_body
 from layerscope.engine.experiment.specification import Experiment
 
 URL = "/api/v1/experiment"
@@ -119,7 +118,7 @@ def test_openapi_documents_every_parameter_with_its_bounds(server):
         assert "application/problem+json" in operation["responses"]["422"]["content"]
     stream = api["paths"][f"{URL}/stream"]["get"]["responses"]["200"]["content"]
     assert "event: start" in stream["text/event-stream"]["example"]
-    assert openapi_body()["properties"]["depth"]["default"] == 50
+    assert Experiment.json_schema()["properties"]["depth"]["default"] == 50
 
 
 def test_the_same_bits_from_another_server(server, serve):

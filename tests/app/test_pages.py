@@ -15,8 +15,9 @@ import httpx
 import pytest
 from jinja2 import Environment, nodes
 
+from layerscope.app.forms import Control
 from layerscope.app.pages import PAGES
-from layerscope.app.pages.controls import Control, controls
+from layerscope.app.pages.controls import experiment_controls
 from layerscope.app.pages.lab.captions import ChartWords
 from layerscope.app.pages.lab.charts import Frame
 from layerscope.app.pages.lab.findings import (
@@ -376,7 +377,7 @@ def test_the_same_experiment_elsewhere(server: Any) -> None:
 
 
 def test_a_control_is_drawn_from_its_field_alone() -> None:
-    by_name = {c.name: c for c in controls({}, {})}
+    by_name = experiment_controls({}, {})
     assert list(by_name) == list(Experiment.model_fields)
     depth = by_name["depth"]
     assert (depth.kind, depth.label, depth.unit, depth.low, depth.high) == (

@@ -10,10 +10,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
 from layerscope.app.compute import while_connected
-from layerscope.app.errors import Problem, field_error
+from layerscope.app.errors import Problem
 from layerscope.app.foundations import Reading, Refused
 from layerscope.app.foundations.einsum import EINSUM, EinsumAnswer, Refusal, shapes_text
 from layerscope.app.pages.foundations.step import Step, answered, step_page
+from layerscope.engine.basis.refusals import field_error
 from layerscope.engine.basis.text import number_text, time_text
 from layerscope.engine.foundations.einsum.examples import NotesRule
 from layerscope.engine.foundations.einsum.explanation import EXAMPLES, NOTES_RULES

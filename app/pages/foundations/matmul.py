@@ -10,11 +10,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
 from layerscope.app.compute import Compute, while_connected
-from layerscope.app.errors import Problem, field_error
+from layerscope.app.errors import Problem
 from layerscope.app.figures.matmul import matmul_figures
 from layerscope.app.foundations import Reading, Refused
 from layerscope.app.foundations.matmul import MATMUL, race_events
 from layerscope.app.pages.foundations.step import Step, answered, step_page
+from layerscope.engine.basis.refusals import field_error
 from layerscope.engine.basis.text import bytes_text, number_text, time_text
 from layerscope.engine.foundations.matmul import (
     MATMULS,

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from layerscope.app.batches import Batches
 from layerscope.app.compute import while_connected
-from layerscope.app.errors import Problem, field_error, invalid
+from layerscope.app.errors import Problem, invalid
 from layerscope.app.figures.schemes import Panel, panel
 from layerscope.app.foundations import Reading, Refused
 from layerscope.app.foundations.query import FieldError
@@ -23,6 +23,7 @@ from layerscope.app.pages.render import FLUSH, flushed, stream
 from layerscope.app.streams import EventStream, GrowingResponse, Wire
 from layerscope.app.templating import templates
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped
+from layerscope.engine.basis.refusals import field_error
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.schemes import SchemeResult, schemes
 from layerscope.engine.initialization import INITS

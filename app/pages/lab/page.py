@@ -17,22 +17,24 @@ from layerscope.app.batches import Batches
 from layerscope.app.compute import while_connected
 from layerscope.app.errors import Problem
 from layerscope.app.figures import lab_figures
-from layerscope.app.pages.controls import Control, controls
+from layerscope.app.forms import Control
+from layerscope.app.pages.controls import experiment_controls
 from layerscope.app.pages.lab.captions import ChartWords
 from layerscope.app.pages.lab.charts import FRAMES, Frame
 from layerscope.app.pages.lab.cold import Row, Writing
 from layerscope.app.pages.lab.elsewhere import Elsewhere, elsewhere
 from layerscope.app.pages.lab.presets import PresetLink, preset_links, sketches
 from layerscope.app.pages.lab.progress import Progress
-from layerscope.app.pages.lab.query import Pairs, experiment_of, pairs_of
+from layerscope.app.pages.lab.query import Pairs, experiment_of
 from layerscope.app.pages.lab.table import TableRow
 from layerscope.app.pages.lab.verdict import VerdictWords
 from layerscope.app.pages.render import FLUSH, SEND, Page, flushed, render, stream
 from layerscope.app.results import events
 from layerscope.app.settings import Settings
 from layerscope.app.streams import GrowingResponse
+from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.execution.cost import OverLimit
-from layerscope.engine.experiment.specification import Experiment, InvalidExperiment
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["PAGE", "Addresses", "LabPage"]
 
@@ -103,7 +105,7 @@ PAGE = Page("/", "Lab", "Lab", router)
 async def lab(request: Request) -> Response:
     """The Lab for the experiment in the query string, or the form with what is wrong with it."""
     settings: Settings = request.app.state.settings
-    pairs = pairs_of(request)
+    pairs = request.query_params.multi_items()
     try:
         experiment = experiment_of(request, pairs)
         if request.state.head:
@@ -112,7 +114,7 @@ async def lab(request: Request) -> Response:
         work = partial(events, experiment, settings.check_max_flops)
         running = Batches(request.app.state.compute, work)
         await while_connected(request, running.started())
-    except InvalidExperiment as error:
+    except InvalidParameters as error:
         return await _refused(request, pairs, error.errors, 422)
     except OverLimit as error:
         return await _refused(request, pairs, [_general(error)], 422)
@@ -135,7 +137,7 @@ def _accepted(
     return LabPage(
         at=at,
         presets=preset_links(experiment, at.lab),
-        controls=controls(dict(pairs), {}),
+        controls=list(experiment_controls(dict(pairs), {}).values()),
         refusal="",
         strip=writing.rows(),
         verdict=writing.verdict,
@@ -175,7 +177,7 @@ async def _refused(
     page = LabPage(
         at=at,
         presets=preset_links(None, at.lab),
-        controls=controls(dict(pairs), messages),
+        controls=list(experiment_controls(dict(pairs), messages).values()),
         refusal="; ".join(others),
         strip=(),
         verdict=nothing,

@@ -16,14 +16,15 @@ from layerscope.app.pages.lab.blocks import SIDES, Side, blocks
 from layerscope.app.pages.lab.elsewhere import elsewhere
 from layerscope.app.pages.lab.inspector import FIGURES, inspect
 from layerscope.app.pages.lab.progress import Progress, ran
-from layerscope.app.pages.lab.query import experiment_of, pairs_of, split
+from layerscope.app.pages.lab.query import experiment_of, split
 from layerscope.app.pages.lab.stream import GROUPED, messages, patient
 from layerscope.app.streams import EventStream
 from layerscope.app.templating import templates
 from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.execution.cost import OverLimit
 from layerscope.engine.execution.network import layout
-from layerscope.engine.experiment.specification import Experiment, InvalidExperiment
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["router"]
 
@@ -35,7 +36,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/lab/stream", response_class=Response)
 async def lab_stream(request: Request) -> Response:
     """What the form asks for when it changes: drawings and words, as they are known."""
-    experiment = experiment_of(request, pairs_of(request))
+    experiment = experiment_of(request, request.query_params.multi_items())
     if request.state.head:
         return Response(media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     settings, compute = request.app.state.settings, request.app.state.compute
@@ -49,7 +50,7 @@ async def lab_stream(request: Request) -> Response:
 @router.get("/lab/drawing", response_class=Response)
 async def lab_drawing(request: Request) -> Response:
     """All that is drawn of a pinned experiment, and its verdict."""
-    experiment = experiment_of(request, pairs_of(request))
+    experiment = experiment_of(request, request.query_params.multi_items())
     if request.state.head:
         return Response(media_type="application/json", headers={"Cache-Control": "no-store"})
     lab = request.url_for("lab").path
@@ -64,7 +65,7 @@ async def lab_drawing(request: Request) -> Response:
 @router.get("/lab/layer", response_class=HTMLResponse)
 async def lab_layer(request: Request) -> Response:
     """A block, as the inspector shows it; or why it can't be shown."""
-    pairs, asked = split(pairs_of(request), "block", "side")
+    pairs, asked = split(request.query_params.multi_items(), "block", "side")
     npy = request.url_for("tensor").path
     try:
         experiment = experiment_of(request, pairs)
@@ -82,7 +83,7 @@ async def lab_layer(request: Request) -> Response:
             return template.render(inspected=inspected, columns=FIGURES)
 
         html = await while_connected(request, request.app.state.compute.run(work))
-    except (InvalidExperiment, OverLimit, Problem) as refusal:
+    except (InvalidParameters, OverLimit, Problem) as refusal:
         html = templates.env.get_template("partials/lab/not_inspected.html").render(
             why=str(refusal)
         )

@@ -14,9 +14,10 @@ from layerscope.app.compute import while_connected
 from layerscope.app.figures.axes import percent
 from layerscope.app.pages.render import render
 from layerscope.app.why import evaluation
+from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.diagnosis import RULES
 from layerscope.engine.diagnosis.rule import Rule
-from layerscope.engine.experiment.specification import Experiment, InvalidExperiment
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["DiagnosisPage", "Score", "Wrong", "router"]
 
@@ -104,7 +105,7 @@ def _score(row: dict[str, Any], table: dict[str, Any]) -> Score:
 def _wrong(parameters: dict[str, Any], rules: Sequence[str]) -> Wrong:
     try:
         query = Experiment.from_json(parameters).to_query()
-    except InvalidExperiment:  # of a corpus older than today's bounds
+    except InvalidParameters:  # of a corpus older than today's bounds
         return Wrong("a specification that is no longer accepted", "/")
     words = ", ".join(f"{name} {value}" for name, value in query.items()) or "the default"
     found = f" ({', '.join(rules)})" if rules else ""

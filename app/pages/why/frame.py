@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
 from layerscope.app.compute import while_connected
 from layerscope.app.errors import Problem
-from layerscope.app.pages.controls import Control, controls
+from layerscope.app.forms import Control
+from layerscope.app.pages.controls import experiment_controls
 from layerscope.app.pages.render import render
 from layerscope.engine.analyses import ANALYSES, AnalysisUndefined
+from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.execution.cost import Limits, OverLimit
-from layerscope.engine.experiment.specification import Experiment, InvalidExperiment
+from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["View", "WhyPage", "why_router"]
-
-MOST_PARAMETERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def why_router(view: View) -> APIRouter:
 
     @router.get(view.path, response_class=HTMLResponse, name=f"why_{view.slug}")
     async def page(request: Request) -> Response:
-        pairs = _pairs(request)
+        pairs = request.query_params.multi_items()
         limits: Limits = request.app.state.settings.limits
         analysis = ANALYSES[view.slug]
         experiment, answer, picture = None, None, None
@@ -98,7 +98,7 @@ def why_router(view: View) -> APIRouter:
                     )
                 ),
             )
-        except InvalidExperiment as error:
+        except InvalidParameters as error:
             errors = [{"field": e["field"], "message": e["message"]} for e in error.errors]
             status = 422
         except AnalysisUndefined as error:
@@ -124,7 +124,7 @@ def _page(
     beside: dict[str, str] = {}
     for error in errors:
         beside.setdefault(error["field"], error["message"])
-    all_controls = {c.name: c for c in controls(dict(pairs), beside)}
+    all_controls = experiment_controls(dict(pairs), beside)
     more = [c for c in all_controls.values() if c.name not in view.first]
     general = [
         f"{e['field']}: {e['message']}" if e["field"] else e["message"]
@@ -143,12 +143,3 @@ def _page(
         answer=answer,
         picture=picture,
     )
-
-
-def _pairs(request: Request) -> list[tuple[str, str]]:
-    """The query's pairs; one with far too many is cut, and refused for the rest."""
-    parts = request.scope["query_string"].decode("latin-1").split("&")
-    pairs = parse_qsl("&".join(parts[:MOST_PARAMETERS]), keep_blank_values=True)
-    if len(parts) > MOST_PARAMETERS:
-        pairs.append(("query", f"more than {MOST_PARAMETERS} parameters"))
-    return pairs

@@ -5,7 +5,7 @@ import pytest
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.diagnosis import RULES
 from layerscope.engine.diagnosis.evaluation import corpus, evaluate, evaluation
-from layerscope.engine.experiment.specification import Experiment, options
+from layerscope.engine.experiment.specification import Experiment
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def test_enough_cases_are_found_and_few_are_accused(today):
 def test_the_corpus_covers_every_choice():
     cases = [Experiment(**case["experiment"]) for case in corpus()]
     for name in ("activation", "init", "norm", "dtype", "data"):
-        known = options(name)
+        known = Experiment.options(name)
         assert {getattr(e, name) for e in cases} == set(known), name
     assert {e.residual for e in cases} == {True, False}
 

@@ -11,7 +11,7 @@ import torch
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
 from layerscope.engine.execution.script import as_pytorch
-from layerscope.engine.experiment.specification import Experiment, options
+from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS
 
@@ -55,5 +55,5 @@ def test_every_choice_gives_a_script_that_compiles():
         source = as_pytorch(Experiment(activation=activation, init=init))
         compile(source, f"{activation}-{init}", "exec")
         assert "engine" not in source.split('"""')[2]
-    for norm in options("norm"):
+    for norm in Experiment.options("norm"):
         compile(as_pytorch(Experiment(norm=norm, residual=True)), norm, "exec")

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerscope.engine.experiment.specification import Experiment, InvalidExperiment, expectation
+from layerscope.engine.basis.refusals import InvalidParameters
+from layerscope.engine.experiment.specification import Experiment
 
 
 def errors_of(make):
-    with pytest.raises(InvalidExperiment) as caught:
+    with pytest.raises(InvalidParameters) as caught:
         make()
     return caught.value.errors
 
@@ -30,7 +31,7 @@ def errors_of(make):
 def test_a_bad_parameter_is_named_with_its_value_and_what_was_expected(name, text):
     (error,) = errors_of(lambda: Experiment.from_strings([(name, text)]))
     assert error["field"] == name
-    assert error["message"] == expectation(name)
+    assert error["message"] == Experiment.expectation(name)
     assert error["value"] == text
 
 
@@ -102,7 +103,7 @@ def test_query_and_json_bring_back_the_same_experiment(**parameters):
 def test_any_text_is_an_experiment_or_an_error(pairs):
     try:
         Experiment.from_strings(pairs)
-    except InvalidExperiment as error:
+    except InvalidParameters as error:
         json.dumps(error.errors, allow_nan=False).encode()
 
 
@@ -117,11 +118,11 @@ JSON_VALUES = st.recursive(
 def test_any_json_is_an_experiment_or_an_error(body):
     try:
         Experiment.from_json(body)
-    except InvalidExperiment as error:
+    except InvalidParameters as error:
         json.dumps(error.errors, allow_nan=False).encode()
 
 
 def test_every_parameter_has_a_label_help_and_control():
     for name, field in Experiment.model_fields.items():
         assert field.title and field.description, name
-        assert field.json_schema_extra["control"] in {"log", "range", "select", "switch", "number"}
+        assert field.annotation is not str or Experiment.options(name)

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerscope.engine.analyses.autograd_check import compare_with_autograd
-from layerscope.engine.experiment.specification import Experiment, options
+from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS, NORMS
 from layerscope.engine.losses import LOSSES
 
-NORM_CHOICES = list(options("norm"))
+NORM_CHOICES = list(Experiment.options("norm"))
 # Copies of one feature, normalised: nearly all of the signal cancels, and digits go with it.
 CANCELLING = {(init, norm) for init in ("constant", "identity") for norm in ("batch", "layer")}
 

@@ -1,0 +1,9 @@
+"""One machine for every form: a specification's controls, its query, its OpenAPI."""
+
+from __future__ import annotations
+
+from layerscope.app.forms.controls import Control, Option, controls
+from layerscope.app.forms.form import Form, default_text
+from layerscope.app.forms.openapi import body_of, query_of
+
+__all__ = ["Control", "Form", "Option", "body_of", "controls", "default_text", "query_of"]

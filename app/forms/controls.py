@@ -1,0 +1,123 @@
+"""The controls of a specification, from its fields: label, bounds, unit, options, help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic.fields import FieldInfo
+
+from layerscope.app.forms.form import default_text
+from layerscope.engine.basis.specification import Specification, bounds, presentation
+
+__all__ = ["Control", "Option", "controls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One choice of a select."""
+
+    name: str
+    formula: str = ""
+    source: str = ""
+    help: str = ""
+    text: str = ""
+    """What is shown in the name's place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What the macros of ``macros/controls.html`` and ``macros/foundations.html`` draw."""
+
+    name: str
+    kind: str
+    """``select``, ``switch``, ``log`` or ``range`` (a slider), ``number``."""
+    label: str
+    unit: str
+    help: str
+    value: str
+    default: str
+    error: str
+    decimal: bool
+    low: str
+    high: str
+    slider: tuple[float, float] | None
+    step: float
+    marks: tuple[str, ...]
+    options: tuple[Option, ...]
+    formula: str = ""
+
+    @property
+    def chosen(self) -> Option:
+        """The selected option; an empty one where the value is none of them."""
+        return next((o for o in self.options if o.name == self.value), Option(""))
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the value is none of the options, and must be shown all the same."""
+        return self.value not in {o.name for o in self.options}
+
+
+def controls(
+    model: type[Specification], typed: Mapping[str, str], errors: Mapping[str, str]
+) -> dict[str, Control]:
+    """A control for every field by its name, in the order of the fields.
+
+    Args:
+        model: what the form asks for.
+        typed: what stands in the query, as it was typed; a missing name has its default.
+        errors: messages by field.
+
+    >>> from layerscope.engine.experiment import Experiment
+    >>> shown = controls(Experiment, {"depth": "many"}, {"depth": "expected a number"})
+    >>> shown["depth"].value, shown["init_scale"].value
+    ('many', '1')
+    """
+    return {
+        name: _control(model, name, field, typed, errors.get(name, ""))
+        for name, field in model.model_fields.items()
+    }
+
+
+def _control(
+    model: type[Specification], name: str, field: FieldInfo, typed: Mapping[str, str], error: str
+) -> Control:
+    shown = presentation(field)
+    low, high = bounds(field)
+    default = default_text(field)
+    kind = _kind(field)
+    return Control(
+        name=name,
+        kind=kind,
+        label=field.title or name,
+        unit=shown.unit,
+        help=field.description or "",
+        value=typed.get(name, default),
+        default=default,
+        error=error,
+        decimal=field.annotation is float,
+        low=str(low),
+        high=str(high),
+        slider=shown.slider,
+        step=shown.step,
+        marks=_marks(kind, shown.slider),
+        options=tuple(Option(n, **text) for n, text in model.options(name).items()),
+    )
+
+
+def _kind(field: FieldInfo) -> str:
+    shown = presentation(field)
+    if shown.options:
+        return "select"
+    if field.annotation is bool:
+        return "switch"
+    return ("log" if shown.log else "range") if shown.slider else "number"
+
+
+def _marks(kind: str, slider: tuple[float, float] | None) -> tuple[str, ...]:
+    if slider is None:
+        return ()
+    low, high = slider
+    if kind == "log":
+        return ("0.001", "0.01", "0.1", "1", "10")
+    return (f"{low:g}", f"{(low + high) // 2:g}", f"{high:g}")

@@ -1,0 +1,46 @@
+"""A specification in OpenAPI: as query parameters, or as a JSON body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, ItemsView
+from typing import Any
+
+from layerscope.engine.basis.specification import Specification
+
+__all__ = ["body_of", "query_of"]
+
+
+class _WhenAsked(dict[str, Any]):
+    """A route's ``openapi_extra``, made when the schema is: what was registered since is in it."""
+
+    def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
+        super().__init__(make())
+        self._make = make
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
+        return self._make().items()
+
+
+def query_of(model: type[Specification], *extra: dict[str, Any]) -> dict[str, Any]:
+    """Every parameter of ``model`` with its bounds, after those of ``extra``."""
+
+    def parameters() -> dict[str, Any]:
+        properties = model.json_schema()["properties"]
+        return {"parameters": [*extra, *(_parameter(n, s) for n, s in properties.items())]}
+
+    return _WhenAsked(parameters)
+
+
+def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    text = schema.pop("description", "")
+    return {"name": name, "in": "query", "required": False, "description": text, "schema": schema}
+
+
+def body_of(model: type[Specification], example: dict[str, Any]) -> dict[str, Any]:
+    """``model`` as the one thing that a request's body may be."""
+
+    def body() -> dict[str, Any]:
+        content = {"schema": model.json_schema(), "example": example}
+        return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+    return _WhenAsked(body)
