@@ -93,8 +93,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install(app)
     app.add_exception_handler(ClientGone, _client_gone)
     app.include_router(static.router)
-    app.include_router(api.router)
-    app.include_router(pages.router)
+    app.include_router(api.make_router())
+    app.include_router(pages.make_router())
     return app
 
 

@@ -1,4 +1,4 @@
-"""What the pages under ``/why`` and their JSON show."""
+"""What the diagnosis knows of itself: its rules, and how well they do."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Any
 from layerscope.engine.diagnosis import RULES
 from layerscope.engine.diagnosis.evaluation import evaluation as published
 
-__all__ = ["PAGES", "evaluation", "rules_table"]
-
-PAGES = ("phase", "spectrum", "precision")
-"""Analyses that have a page of their own, in its order of navigation."""
+__all__ = ["evaluation", "rules_table"]
 
 
 def evaluation() -> dict[str, Any] | None:

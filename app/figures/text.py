@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["number", "raised", "whole"]
+from layerscope.engine.foundations.record import value_text
+
+__all__ = ["number", "raised", "shown", "whole"]
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -46,3 +48,12 @@ def whole(value: int) -> str:
     '20\u2009000'
     """
     return f"{value:,}".replace(",", "\u2009")
+
+
+def shown(value: float | None) -> str:
+    """As `number`, and ``nan``, ``inf`` as themselves.
+
+    >>> shown(0.0333333), shown(float("-inf"))
+    ('0.0333', '-inf')
+    """
+    return number(value) if value is None or math.isfinite(value) else value_text(value)

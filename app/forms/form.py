@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from pydantic.fields import FieldInfo
 
-from layerscope.engine.basis.refusals import InvalidParameters
+from layerscope.engine.basis.refusals import InvalidParameters, field_error
 from layerscope.engine.basis.specification import Specification
 
 __all__ = ["Form", "default_text"]
@@ -53,6 +53,25 @@ class Form(Generic[S]):
             raise InvalidParameters(self.errors)
         return self.value
 
+    def refused(self, message: str, field: str = "") -> Form[S]:
+        """The same, refused for a reason that was found later; by default of no one field."""
+        return replace(self, errors=(*self.errors, field_error(field, message)))
+
+    @property
+    def messages(self) -> dict[str, str]:
+        """The first message about each field."""
+        return {e["field"]: e["message"] for e in reversed(self.errors)}
+
+    @property
+    def refusal(self) -> str:
+        """What is wrong with no field in particular."""
+        general = [
+            e["message"] if e["field"] in ("", "query") else f"{e['field'][:40]}: {e['message']}"
+            for e in self.errors
+            if e["field"] not in self.model.model_fields
+        ]
+        return "; ".join(general[:3])
+
     def query(self, **changes: str) -> str:
         """The query string of this state, shortened by the defaults, with some values changed."""
         text = {**self.typed, **changes}
@@ -72,4 +91,4 @@ def default_text(field: FieldInfo) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value).removesuffix(".0")
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

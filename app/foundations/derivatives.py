@@ -1,4 +1,4 @@
-"""The derivatives' question: every activation and loss, and one of them in full."""
+"""Every derivative: each function in small, and one in full."""
 
 from __future__ import annotations
 
@@ -7,13 +7,33 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from layerscope.app.foundations.query import Field, Question, choice
+from markupsafe import Markup
+
+from layerscope.app.figures.plot import Mark, Plot, Series, plot
+from layerscope.app.figures.text import shown
+from layerscope.app.forms import Form
+from layerscope.app.foundations.step import Step
+from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.source import source_text
+from layerscope.engine.basis.specification import Options, Specification, parameter
 from layerscope.engine.foundations.calculus import Derivative, derivative_of, differentiable
 from layerscope.engine.layers import ACTIVATIONS
 from layerscope.engine.losses import LOSSES
 
-__all__ = ["DERIVATIVES", "Derivatives", "Detail"]
+__all__ = ["STEP", "Card", "Derivatives", "DerivativesForm", "DerivativesPicture", "Detail", "Full"]
+
+
+def _functions() -> Options:
+    return {"": {"text": "all of them"}, **{name: {} for name in differentiable()}}
+
+
+class DerivativesForm(Specification):
+    """Which function to show in full."""
+
+    name: str = parameter(
+        "", "Function", "Which activation or loss to show in full; empty: none.",
+        options=_functions,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +78,115 @@ def _detail(name: str) -> Detail:
     return Detail(derivative_of(name), source_text(entry).rstrip(), reference.rstrip())
 
 
-def _answer(name: str) -> Derivatives:
+def _answer(asked: DerivativesForm, _: ShouldStop) -> Derivatives:
     every = tuple(derivative_of(each) for each in differentiable())
-    return Derivatives(every, _detail(name) if name else None)
+    return Derivatives(every, _detail(asked.name) if asked.name else None)
 
 
-DERIVATIVES = Question(
+ROUNDING = 2.0**-52  # the distance of float64 numbers just above 1
+THINNED = 6
+"""One point in so many is enough for a small drawing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A function in small."""
+
+    name: str
+    query: str
+    plot: Plot
+    difference: str
+    kinks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """The chosen function in full."""
+
+    definition: Markup
+    derivative: Markup
+    function: Plot
+    slope: Plot
+    residual: Plot
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class DerivativesPicture:
+    """What the template draws."""
+
+    groups: tuple[tuple[str, tuple[Card, ...]], ...]
+    full: Full | None
+
+
+def _picture(form: Form[DerivativesForm], answer: Derivatives) -> DerivativesPicture:
+    groups = tuple(
+        (title, tuple(_card(form, d) for d in answer.functions if d.kind == kind))
+        for title, kind in (("Activations", "activation"), ("Losses", "loss"))
+    )
+    full = None
+    if answer.chosen:
+        names = [d.name for d in answer.functions]
+        at = names.index(answer.chosen.derivative.name)
+        around = (names[at - 1], names[(at + 1) % len(names)])
+        full = _full(answer.chosen.derivative, *around)
+    return DerivativesPicture(groups, full)
+
+
+def _card(form: Form[DerivativesForm], d: Derivative) -> Card:
+    x = d.x[::THINNED]
+    series = [
+        Series("φ", "forward", d.value[::THINNED]),
+        Series("φ′", "backward", d.hand[::THINNED]),
+    ]
+    high = 3.0 if d.kind == "activation" else 6.0
+    small = plot(x, series, y_range=(-2.0, high), width=120, height=72, axes=False)
+    return Card(d.name, form.query(name=d.name), small, shown(d.largest_difference), len(d.kinks))
+
+
+def _full(d: Derivative, before: str, after: str) -> Full:
+    sign = "φ" if d.kind == "activation" else "ℓ"
+    marks = []
+    for kink in d.kinks:
+        if kink.jumps:
+            marks += [Mark(kink.x, kink.left, "", "kink"), Mark(kink.x, kink.right, "", "kink")]
+        marks.append(Mark(kink.x, kink.chosen, f"{shown(kink.chosen)} at {kink.x:g}", "chosen"))
+    gaps = [
+        None if s is None else (s - h) / ROUNDING for s, h in zip(d.symbolic, d.hand, strict=True)
+    ]
+    reach = max(d.largest_difference / ROUNDING, 1.0)
+    return Full(
+        # Made by our own printer out of our own expressions: well-formed and escaped.
+        definition=Markup(d.definition_mathml),  # noqa: S704
+        derivative=Markup(d.derivative_mathml),  # noqa: S704
+        function=plot(d.x, [Series(sign, "forward", d.value)]),
+        slope=plot(
+            d.x,
+            [Series("by hand", "backward", d.hand), Series("by SymPy", "theory", d.symbolic)],
+            marks,
+        ),
+        residual=plot(
+            d.x,
+            [Series("SymPy − hand", "backward", gaps)],
+            y_range=(-1.2 * reach, 1.2 * reach),
+            height=120,
+        ),
+        before=before,
+        after=after,
+    )
+
+
+STEP = Step(
     name="derivatives",
+    title="Derivatives",
+    lead="Each activation and loss: the derivative SymPy finds beside the one written by hand.",
+    form=DerivativesForm,
+    answer=_answer,
+    picture=_picture,
     summary="Every derivative: by SymPy, and by hand",
     help="`functions`: each activation and loss in brief, with the largest difference between "
     "SymPy's derivative and the hand-written one. `chosen`: the one called `name` in full, with "
     "both curves, MathML, kinks and source.",
-    fields=(
-        Field(
-            "name", "Function", "", choice(("", *differentiable())),
-            "Which activation or loss to show in full; empty: none.",
-            options=(("", "all of them"), *((name, name) for name in differentiable())),
-        ),
-    ),
-    answer=_answer,
     example={"functions": [{"name": "relu", "largest_difference": 0.0}], "chosen": None},
-)  # fmt: skip
+)

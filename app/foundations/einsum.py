@@ -1,15 +1,22 @@
-"""The einsum question: an equation and the shapes of its operands."""
+"""Einsum: axes coloured by letter, loops, cost, an equal form; or the broken rule, placed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlencode
 
-from layerscope.app.foundations.query import Field, FieldError, Question, whole
-from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.app.forms import Form
+from layerscope.app.foundations.step import Step
+from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.basis.refusals import FieldError
+from layerscope.engine.basis.specification import Specification, Text, parameter
+from layerscope.engine.basis.text import number_text, time_text
+from layerscope.engine.foundations.einsum.examples import NotesRule
 from layerscope.engine.foundations.einsum.explanation import (
     EXAMPLES,
+    NOTES_RULES,
     EinsumError,
     EinsumExplanation,
     EinsumRun,
@@ -18,10 +25,11 @@ from layerscope.engine.foundations.einsum.explanation import (
 )
 from layerscope.engine.foundations.einsum.grammar import MAX_LENGTH
 from layerscope.engine.foundations.record import shape_text
+from layerscope.engine.foundations.tensors.display import TensorDisplay
 from layerscope.engine.foundations.tensors.literals import parse_shape
 from layerscope.engine.foundations.tensors.scanner import LiteralError
 
-__all__ = ["EINSUM", "EinsumAnswer", "Refusal", "shapes", "shapes_text"]
+__all__ = ["STEP", "EinsumAnswer", "EinsumForm", "Refusal", "shapes", "shapes_text"]
 
 OF_SHAPES = frozenset({"no_operand", "missing_term", "negative_size"})
 """Rules that are broken by the shapes alone: their message stands beside those."""
@@ -101,43 +109,148 @@ def shapes_text(given: Sequence[tuple[int, ...]]) -> str:
     return ", ".join(map(shape_text, given))
 
 
-def _equation(text: str) -> str:
-    return text
+Shapes = Annotated[tuple[tuple[int, ...], ...], Text(shapes, MOST_CHARACTERS)]
 
 
-def _answer(
-    equation: str, shapes: tuple[tuple[int, ...], ...], seed: int, should_stop: ShouldStop = never
-) -> EinsumAnswer:
+class EinsumForm(Specification):
+    """An equation, and the shapes of its operands."""
+
+    equation: Annotated[str, Text(str, MAX_LENGTH)] = parameter(
+        EXAMPLES[0].equation, "Equation",
+        "Letters, commas, an arrow and '...', or the sublist form [0, 1], [1, 2], [0, 2]; "
+        f"at most {MAX_LENGTH} characters.",
+    )  # fmt: skip
+    shapes: Shapes = parameter(
+        shapes_text(EXAMPLES[0].shapes), "Shapes",
+        "Of the operands, in order: (5, 784), (784, 10).",
+    )  # fmt: skip
+    seed: int = parameter(0, "Seed", "Of the operands' numbers.", ge=0, le=2**53 - 1)
+
+
+def _answer(asked: EinsumForm, should_stop: ShouldStop) -> EinsumAnswer:
     try:
-        done = run(equation, shapes, seed=seed, should_stop=should_stop)
-        return EinsumAnswer(explain(equation, shapes), done)
+        done = run(asked.equation, asked.shapes, seed=asked.seed, should_stop=should_stop)
+        return EinsumAnswer(explain(asked.equation, asked.shapes), done)
     except EinsumError as error:
         raise Refusal(error) from None
 
 
-_FIRST = EXAMPLES[0]
+HUES = 12  # classes hue-0 … hue-11 of css/foundations-einsum.css
+MOST_SHOWN = 150  # cells of a tensor that are written out on the page
 
-EINSUM = Question(
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One of the notes' examples."""
+
+    title: str
+    equation: str
+    query: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The rule that was broken, and the place in the equation, marked."""
+
+    rule: str
+    sentence: str
+    message: str
+    equation: str
+    caret: str
+    """Spaces up to the place; None of it where the rule has no one place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """One tensor, written out where it is small."""
+
+    name: str
+    shape: str
+    view: TensorDisplay | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the template draws beside the engine's record."""
+
+    links: Sequence[Link]
+    rules: Sequence[NotesRule]
+    broken: Broken | None = None
+    hues: dict[str, int] | None = None
+    tensors: Sequence[Numbers] = ()
+    time: str = ""
+    form_time: str = ""
+    points: str = ""
+    naive: str = ""
+    flops: str = ""
+    speedup: str = ""
+    difference: str = ""
+
+
+def _links(form: Form[EinsumForm]) -> list[Link]:
+    links = []
+    for example in EXAMPLES:
+        typed = {"equation": example.equation, "shapes": shapes_text(example.shapes)}
+        current = all(form.typed[name] == text for name, text in typed.items())
+        links.append(Link(example.title, example.equation, urlencode(typed), current))
+    return links
+
+
+def _broken(form: Form[EinsumForm], refusal: Refusal) -> Broken:
+    equation = form.typed["equation"]
+    at = refusal.position
+    return Broken(
+        rule=refusal.rule,
+        sentence=str(refusal.sentence),
+        message=refusal.message,
+        equation=equation,
+        caret="" if at is None else f"{' ' * at}^",
+    )
+
+
+def _refused(form: Form[EinsumForm], error: Exception | None) -> View:
+    broken = _broken(form, error) if isinstance(error, Refusal) else None
+    return View(_links(form), NOTES_RULES, broken)
+
+
+def _view(form: Form[EinsumForm], answer: EinsumAnswer) -> View:
+    e, run = answer.explanation, answer.run
+    views = [
+        Numbers(o.name, str(tuple(o.shape)), _small(view))
+        for o, view in zip(e.operands, run.operands, strict=True)
+    ]
+    return View(
+        links=_links(form),
+        rules=NOTES_RULES,
+        hues={letter.label: letter.index % HUES for letter in e.letters},
+        tensors=[*views, Numbers("result", str(tuple(run.shape)), _small(run.result))],
+        time=time_text(run.seconds),
+        form_time=time_text(run.form_seconds),
+        points=number_text(e.points),
+        naive=number_text(e.contraction.naive_flops),
+        flops=number_text(e.contraction.flops),
+        speedup=number_text(e.contraction.speedup) if e.contraction.speedup else "",
+        difference="0" if run.max_difference == 0 else f"{run.max_difference:.1e}",
+    )
+
+
+def _small(view: TensorDisplay | None) -> TensorDisplay | None:
+    return view if view is not None and view.elements <= MOST_SHOWN else None
+
+
+STEP = Step(
     name="einsum",
+    title="Einsum",
+    lead="Any product and sum of tensors in one line: which letters are kept, which are summed.",
+    form=EinsumForm,
+    answer=_answer,
+    picture=_view,
+    refused=_refused,
     summary="An einsum equation explained, and computed",
     help="For every axis its letter; for every letter whether it is summed, kept or batched; the "
     "result's shape, the nested loops, FLOPs, the order of contraction, an equal form with "
     "@, *, sum and transpose, and the numbers for standard normal operands. A broken rule is a "
     "422 that names it, its letter and its place.",
-    fields=(
-        Field(
-            "equation", "Equation", _FIRST.equation, _equation,
-            "Letters, commas, an arrow and '...', or the sublist form [0, 1], [1, 2], [0, 2]; "
-            f"at most {MAX_LENGTH} characters.",
-            longest=MAX_LENGTH,
-        ),
-        Field(
-            "shapes", "Shapes", shapes_text(_FIRST.shapes), shapes,
-            "Of the operands, in order: (5, 784), (784, 10).", longest=MOST_CHARACTERS,
-        ),
-        Field("seed", "Seed", "0", whole(0, 2**53 - 1), "Of the operands' numbers."),
-    ),
-    answer=_answer,
-    stoppable=True,
     example={"equation": "ik,kj->ij", "canonical": "ik,kj->ij", "summed": ["k"], "shape": [5, 10]},
-)  # fmt: skip
+)

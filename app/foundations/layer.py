@@ -1,4 +1,4 @@
-"""The fully connected layer's question: sizes and a seed, or typed tensors, and one output cell."""
+"""The fully connected layer: x, w, b and y as grids, each output cell explained."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from layerscope.app.foundations.query import Field, FieldError, Question, whole
-from layerscope.app.foundations.tensors import MOST_SHOWN, index_of, optional_tensor
+from layerscope.app.figures.grids import Grid, Source, cells, grid
+from layerscope.app.forms import Form
+from layerscope.app.foundations.readers import MOST_SHOWN, CellIndex, OptionalTensor
+from layerscope.app.foundations.step import Step
+from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.basis.refusals import FieldError
+from layerscope.engine.basis.specification import Specification, parameter
 from layerscope.engine.foundations.errors import ShapeError
 from layerscope.engine.foundations.linear import (
     LinearCell,
@@ -18,10 +22,26 @@ from layerscope.engine.foundations.linear import (
     random_linear_layer,
 )
 
-__all__ = ["LAYER", "ExplainedLayer"]
+__all__ = ["STEP", "ExplainedLayer", "LayerForm", "LayerPicture"]
 
 MOST_SIZE = 12
-LONGEST = 4000
+
+
+def _size(default: int, title: str, help: str) -> Any:  # noqa: A002 - as `parameter` has it
+    return parameter(default, title, help, slider=(1, MOST_SIZE), ge=1, le=MOST_SIZE)
+
+
+class LayerForm(Specification):
+    """Sizes and a seed, or typed tensors, and one output cell."""
+
+    batch_size: int = _size(5, "Samples", "Rows of x and of y.")
+    n_inputs: int = _size(3, "Inputs", "Columns of x and of w.")
+    n_neurons: int = _size(2, "Neurons", "Rows of w, columns of y.")
+    seed: int = parameter(0, "Seed", "Of the tensors that are drawn.", ge=0, le=2**31 - 1)
+    x: OptionalTensor = parameter("", "x", "Inputs as nested lists; empty: drawn.")
+    w: OptionalTensor = parameter("", "w", "Weights, a row a neuron; empty: drawn.")
+    b: OptionalTensor = parameter("", "b", "Biases, one a neuron; empty: drawn.")
+    cell: CellIndex = parameter("", "Cell", "Row and column of y, such as 0,1; empty: the first.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +57,12 @@ class ExplainedLayer:
         return {**self.layer.to_dict(), "cell": self.cell.to_dict() if self.cell else None}
 
 
-def _answer(
-    batch_size: int, n_inputs: int, n_neurons: int, seed: int,
-    x: Tensor | None, w: Tensor | None, b: Tensor | None, cell: tuple[int, ...] | None,
-) -> ExplainedLayer:  # fmt: skip
-    generator = torch.Generator().manual_seed(seed)
-    drawn = random_linear_layer(batch_size, n_inputs, n_neurons, generator=generator).tensors
-    typed = {"x": x, "w": w, "b": b}
+def _answer(asked: LayerForm, _: ShouldStop) -> ExplainedLayer:
+    generator = torch.Generator().manual_seed(asked.seed)
+    drawn = random_linear_layer(
+        asked.batch_size, asked.n_inputs, asked.n_neurons, generator=generator
+    ).tensors
+    typed = {"x": asked.x, "w": asked.w, "b": asked.b}
     full = [d if t is None else t for t, d in zip(typed.values(), drawn, strict=False)]
     try:
         layer = linear_layer(*full, max_cells=MOST_SHOWN)
@@ -53,7 +72,7 @@ def _answer(
         blamed = [named, *(name for name, tensor in typed.items() if tensor is not None)]
         field = next(name for name in blamed if typed[name] is not None)
         raise FieldError(field, str(error)) from None
-    return ExplainedLayer(layer, _cell(layer, cell))
+    return ExplainedLayer(layer, _cell(layer, asked.cell))
 
 
 def _cell(layer: LinearLayer, index: tuple[int, ...] | None) -> LinearCell | None:
@@ -67,25 +86,54 @@ def _cell(layer: LinearLayer, index: tuple[int, ...] | None) -> LinearCell | Non
         raise FieldError("cell", str(error)) from None
 
 
-def _size(name: str, label: str, default: str, text: str) -> Field:
-    return Field(name, label, default, whole(1, MOST_SIZE), text, slider=(1, MOST_SIZE, 1))
+@dataclass(frozen=True, slots=True)
+class LayerPicture:
+    """The four grids of y = x @ w.t() + b, and w as it is stored."""
+
+    x: Grid
+    w: Grid
+    wt: Grid
+    b: Grid
+    y: Grid
 
 
-LAYER = Question(
+def _picture(form: Form[LayerForm], answer: ExplainedLayer) -> LayerPicture:
+    layer, chosen = answer.layer, answer.cell
+    sources = {}
+    for i in range(layer.batch_size):
+        for j in range(layer.n_neurons):
+            cell = layer.cell(i, j)
+            sources[cell.y_flat] = Source(form.query(cell=f"{i},{j}"), _made_of(cell), cell.text)
+    return LayerPicture(
+        x=grid("x", layer.x, lit=chosen.x_flat if chosen else ()),
+        w=grid("w", layer.w, lit=chosen.w_flat if chosen else ()),
+        wt=grid("wt", layer.wt, lit=chosen.wt_flat if chosen else ()),
+        b=grid("b", layer.b, lit=(chosen.neuron,) if chosen else ()),
+        y=grid("y", layer.y, sources=sources, current=chosen.y_flat if chosen else None),
+    )
+
+
+def _made_of(cell: LinearCell) -> str:
+    return " ".join(
+        (
+            cells("x", cell.x_flat),
+            cells("w", cell.w_flat),
+            cells("wt", cell.wt_flat),
+            cells("b", (cell.neuron,)),
+        )
+    )
+
+
+STEP = Step(
     name="layer",
+    title="Layer",
+    lead="Every neuron sees every input: y = x @ w.t() + b, each cell a row of x against a row of "
+    "w.",
+    form=LayerForm,
+    answer=_answer,
+    picture=_picture,
     summary="A fully connected layer, each output cell explained",
     help="y = x @ w.t() + b cell by cell; `cell` names the output cell that is explained by its "
     "row of x and its row of w. Tensors left out are drawn at random, rounded to a tenth.",
-    fields=(
-        _size("batch_size", "Samples", "5", "Rows of x and of y."),
-        _size("n_inputs", "Inputs", "3", "Columns of x and of w."),
-        _size("n_neurons", "Neurons", "2", "Rows of w, columns of y."),
-        Field("seed", "Seed", "0", whole(0, 2**31 - 1), "Of the tensors that are drawn."),
-        Field("x", "x", "", optional_tensor, "Inputs as nested lists; empty: drawn.", LONGEST),
-        Field("w", "w", "", optional_tensor, "Weights, a row a neuron; empty: drawn.", LONGEST),
-        Field("b", "b", "", optional_tensor, "Biases, one a neuron; empty: drawn.", LONGEST),
-        Field("cell", "Cell", "", index_of, "Row and column of y, such as 0,1; empty: the first."),
-    ),
-    answer=_answer,
     example={"expression": "y (5, 2) = x (5, 3) @ w.t() (3, 2) + b (2,)"},
 )

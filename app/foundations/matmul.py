@@ -1,13 +1,18 @@
-"""The matmul race's question: two matrices, who runs, for how long; and how time grows with n."""
+"""The matmul race: two matrices, who runs, for how long; and how time grows with n."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Self
 
-from layerscope.app.foundations.query import Field, Question, number, whole
+from pydantic import model_validator
+
+from layerscope.app.foundations.readers import number
+from layerscope.app.foundations.step import Step
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.cores import available_cores
+from layerscope.engine.basis.specification import Specification, Text, parameter
 from layerscope.engine.foundations.matmul import (
     LIMITS,
     MATMULS,
@@ -19,7 +24,7 @@ from layerscope.engine.foundations.matmul import (
 from layerscope.engine.foundations.matmul.race import race
 from layerscope.engine.foundations.matmul.scaling import scaling
 
-__all__ = ["MATMUL", "check", "race_events", "scaling_events"]
+__all__ = ["SCALING", "STEP", "Measured", "RaceForm", "race_events", "scaling_events"]
 
 MOST_SECONDS = 5.0  # for one variant: a race of all then takes less than a minute
 MOST_POINT_SECONDS = 1.0
@@ -40,75 +45,116 @@ def _variants(text: str) -> tuple[str, ...]:
     return tuple(name for name in MATMULS if name in names)
 
 
-def check(values: Mapping[str, Any]) -> None:
-    """Refuse what is over the engine's limits; nothing is allocated.
-
-    Errors: ``ValueError`` naming the value and what was expected.
-    """
-    v = values
-    LIMITS.check(v["m"], v["k"], v["n"], v["seed"], v["time_limit"], v["threads"])
-
-
-def race_events(values: Mapping[str, Any], should_stop: ShouldStop) -> Iterator[RaceEvent]:
-    """The race that the fields describe."""
-    v = values
-    return race(
-        v["m"], v["k"], v["n"],
-        seed=v["seed"], time_limit=v["time_limit"], threads=v["threads"],
-        variants=v["variants"], should_stop=should_stop,
-    )  # fmt: skip
-
-
-def scaling_events(values: Mapping[str, Any], should_stop: ShouldStop) -> Iterator[ScalingEvent]:
-    """Time against n, up to the largest size asked for."""
-    v = values
-    return scaling(
-        sizes=[size for size in SIZES if size <= v["largest"]],
-        seed=v["seed"], time_limit=v["point_limit"], threads=v["threads"],
-        variants=v["variants"], should_stop=should_stop,
-    )  # fmt: skip
-
-
-def _answer(**values: Any) -> None:
-    check(values)
-
-
 _M, _K, _N = NOTES_SHAPE
 
-MATMUL = Question(
+
+def _side(default: int, title: str, help: str) -> Any:  # noqa: A002 - as `parameter` has it
+    return parameter(default, title, help, ge=1, le=LIMITS.side)
+
+
+class RaceForm(Specification):
+    """Two matrices, who runs, for how long; held to the engine's limits, nothing is allocated."""
+
+    m: int = _side(_M, "m", "Rows of a, and of the result.")
+    k: int = _side(_K, "k", "Columns of a, rows of b: summed over.")
+    n: int = _side(_N, "n", "Columns of b, and of the result.")
+    time_limit: Annotated[float, Text(number(0.01, MOST_SECONDS))] = parameter(
+        "1", "Time limit", "Seconds for one variant; slower ones are extrapolated, and marked.",
+        slider=(0.05, MOST_SECONDS), step=0.05,
+    )  # fmt: skip
+    threads: int = parameter(
+        1, "Cores",
+        "How many cores torch and NumPy may use; one compares the code, not the machine.",
+        ge=1, le=max(1, available_cores()),
+    )  # fmt: skip
+    seed: int = parameter(0, "Seed", "Of the two matrices.", ge=0, le=2**53 - 1)
+    variants: Annotated[tuple[str, ...], Text(_variants, 400)] = parameter(
+        ALL, "Variants", f"{ALL}, or names separated by commas: {', '.join(MATMULS)}."
+    )
+    largest: int = parameter(
+        512, "Largest n",
+        f"Time against n: square matrices of {SIZES[0]}, {SIZES[1]}, {SIZES[2]}, … up to this.",
+        ge=2, le=SIZES[-1],
+    )  # fmt: skip
+    point_limit: Annotated[float, Text(number(0.01, MOST_POINT_SECONDS))] = parameter(
+        "0.05", "Time per point", "Time against n: seconds for one variant at one n."
+    )
+
+    @model_validator(mode="after")
+    def _within_limits(self) -> Self:
+        LIMITS.check(self.m, self.k, self.n, self.seed, self.time_limit, self.threads)
+        return self
+
+
+def race_events(asked: RaceForm, should_stop: ShouldStop) -> Iterator[RaceEvent]:
+    """The race that the fields describe."""
+    return race(
+        asked.m, asked.k, asked.n,
+        seed=asked.seed, time_limit=asked.time_limit, threads=asked.threads,
+        variants=asked.variants, should_stop=should_stop,
+    )  # fmt: skip
+
+
+def scaling_events(asked: RaceForm, should_stop: ShouldStop) -> Iterator[ScalingEvent]:
+    """Time against n, up to the largest size asked for."""
+    return scaling(
+        sizes=[size for size in SIZES if size <= asked.largest],
+        seed=asked.seed, time_limit=asked.point_limit, threads=asked.threads,
+        variants=asked.variants, should_stop=should_stop,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A measurement's events, without the progress between them."""
+
+    start: Any
+    results: tuple[Any, ...]
+    end: Any
+
+    def to_dict(self) -> dict[str, Any]:
+        """The start's and the end's fields, and what came between in a list."""
+        results = [event.to_dict() for event in self.results]
+        return {**self.start.to_dict(), "results": results, **self.end.to_dict()}
+
+
+def _measured(events: Iterable[Any], between: str) -> Measured:
+    start, *rest, end = events
+    return Measured(start, tuple(event for event in rest if event.event == between), end)
+
+
+def _race(asked: RaceForm, should_stop: ShouldStop) -> Measured:
+    """The whole race."""
+    return _measured(race_events(asked, should_stop), "race_result")
+
+
+def _scaling(asked: RaceForm, should_stop: ShouldStop) -> Measured:
+    """All of time against n."""
+    return _measured(scaling_events(asked, should_stop), "scaling_point")
+
+
+STEP = Step(
     name="matmul",
+    title="Matmul race",
+    lead="One product of two matrices, from three Python loops to BLAS: what each loop less is "
+    "worth.",
+    form=RaceForm,
+    answer=_race,
+    alone=True,
     summary="The matmul race",
     help="Every way to multiply (m, k) by (k, n), one after the other: median time, speed-up over "
     "three Python loops, GFLOP/s, share of the machine's measured peak, extra memory, error "
     "against float64. One race runs at a time; the next waits. Loops that pass their time limit "
     "are timed on a part and marked as extrapolated.",
-    fields=(
-        Field("m", "m", str(_M), whole(1, LIMITS.side), "Rows of a, and of the result."),
-        Field("k", "k", str(_K), whole(1, LIMITS.side), "Columns of a, rows of b: summed over."),
-        Field("n", "n", str(_N), whole(1, LIMITS.side), "Columns of b, and of the result."),
-        Field(
-            "time_limit", "Time limit", "1", number(0.01, MOST_SECONDS),
-            "Seconds for one variant; slower ones are extrapolated, and marked.",
-            slider=(0.05, MOST_SECONDS, 0.05),
-        ),
-        Field(
-            "threads", "Cores", "1", whole(1, max(1, available_cores())),
-            "How many cores torch and NumPy may use; one compares the code, not the machine.",
-        ),
-        Field("seed", "Seed", "0", whole(0, 2**53 - 1), "Of the two matrices."),
-        Field(
-            "variants", "Variants", ALL, _variants,
-            f"{ALL}, or names separated by commas: {', '.join(MATMULS)}.", longest=400,
-        ),
-        Field(
-            "largest", "Largest n", "512", whole(2, SIZES[-1]),
-            f"Time against n: square matrices of {SIZES[0]}, {SIZES[1]}, {SIZES[2]}, … up to this.",
-        ),
-        Field(
-            "point_limit", "Time per point", "0.05", number(0.01, MOST_POINT_SECONDS),
-            "Time against n: seconds for one variant at one n.",
-        ),
-    ),
-    answer=_answer,
     example={"ranking": [{"place": 1, "variant": "matmul", "seconds": 6.4e-6}]},
-)  # fmt: skip
+)
+
+SCALING = replace(
+    STEP,
+    name="matmul/scaling",
+    title="Time against n",
+    answer=_scaling,
+    summary="How the time grows with n: points, and the fitted exponents",
+    example={"fits": {"loops": {"exponent": 3.0}}},
+)
+"""The race's second half, on the same page."""

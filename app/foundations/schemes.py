@@ -1,22 +1,59 @@
-"""The init schemes' question: one specification for all of them."""
+"""The init schemes: all of them side by side on one specification."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Self
 
-from layerscope.app.foundations.query import Field, FieldError, Question, choice, number, whole
+from pydantic import model_validator
+
+from layerscope.app.foundations.readers import number
+from layerscope.app.foundations.step import Step
 from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.basis.refusals import FieldError
+from layerscope.engine.basis.specification import Specification, Text, parameter
 from layerscope.engine.execution.cost import Limits, OverLimit
 from layerscope.engine.experiment.specification import DTYPES, MAX_SEED, Experiment
 from layerscope.engine.foundations.schemes import SchemeEvent, schemes, schemes_cost
 from layerscope.engine.layers import ACTIVATIONS
 
-__all__ = ["LIMITS", "SCHEMES", "SchemesAnswer", "experiment_of"]
+__all__ = ["LIMITS", "STEP", "SchemesAnswer", "SchemesForm"]
 
 LIMITS = Limits(flops=100_000_000_000, bytes=512 * 2**20)
 """All schemes together: some seconds on one core."""
+
+
+class SchemesForm(Specification):
+    """One specification for all schemes; what they cost together is held to `LIMITS`."""
+
+    init_scale: Annotated[float, Text(number(0, 100))] = parameter(
+        "1", "Init scale", "Multiplies whatever a scheme draws.", slider=(0, 3), step=0.01
+    )
+    activation: str = parameter(
+        "relu", "Activation", "φ after every layer.",
+        options=lambda: {name: {} for name in ACTIVATIONS},
+    )  # fmt: skip
+    depth: int = parameter(50, "Depth", "Layers.", slider=(1, 100), ge=1, le=200)
+    width: int = parameter(100, "Width", "Units of a layer.", slider=(1, 256), ge=1, le=1024)
+    batch: int = parameter(200, "Batch", "Samples.", ge=1, le=4096)
+    dtype: str = parameter(
+        "float32", "Number format", "Every tensor's dtype.",
+        options=lambda: {name: {} for name in DTYPES},
+    )  # fmt: skip
+    seed: int = parameter(0, "Seed", "Of data and weights.", ge=0, le=MAX_SEED)
+
+    @model_validator(mode="after")
+    def _affordable(self) -> Self:
+        try:
+            LIMITS.check(schemes_cost(self.experiment))
+        except OverLimit as error:
+            raise FieldError("width", str(error)) from None
+        return self
+
+    @property
+    def experiment(self) -> Experiment:
+        """The specification that the schemes share."""
+        return Experiment(**self.to_dict())
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,50 +68,19 @@ class SchemesAnswer:
         return {**start, "schemes": results, **end}
 
 
-def experiment_of(values: Mapping[str, Any]) -> Experiment:
-    """The specification that the fields make.
-
-    Errors: `FieldError` when all schemes together cost more than `LIMITS`, before anything is
-    allocated.
-    """
-    experiment = Experiment(**values)
-    try:
-        LIMITS.check(schemes_cost(experiment))
-    except OverLimit as error:
-        raise FieldError("width", str(error)) from None
-    return experiment
+def _answer(asked: SchemesForm, should_stop: ShouldStop) -> SchemesAnswer:
+    return SchemesAnswer(tuple(schemes(asked.experiment, should_stop=should_stop)))
 
 
-def _answer(*, should_stop: ShouldStop, **values: Any) -> SchemesAnswer:
-    return SchemesAnswer(tuple(schemes(experiment_of(values), should_stop=should_stop)))
-
-
-SCHEMES = Question(
+STEP = Step(
     name="schemes",
+    title="Init schemes",
+    lead="How weights are drawn decides whether a signal survives fifty layers.",
+    form=SchemesForm,
+    answer=_answer,
     summary="All init schemes side by side on one specification",
     help="For every scheme its formula, source and assumptions, the histogram of the first layer's "
     "weight with the intended density, and the std of the signal after every block. "
     "`/schemes/stream` sends them one by one.",
-    fields=(
-        Field(
-            "init_scale", "Init scale", "1", number(0, 100),
-            "Multiplies whatever a scheme draws.", slider=(0, 3, 0.01),
-        ),
-        Field(
-            "activation", "Activation", "relu", choice(tuple(ACTIVATIONS)),
-            "φ after every layer.",
-            options=tuple((name, name) for name in ACTIVATIONS),
-        ),
-        Field("depth", "Depth", "50", whole(1, 200), "Layers.", slider=(1, 100, 1)),
-        Field("width", "Width", "100", whole(1, 1024), "Units of a layer.", slider=(1, 256, 1)),
-        Field("batch", "Batch", "200", whole(1, 4096), "Samples."),
-        Field(
-            "dtype", "Number format", "float32", choice(tuple(DTYPES)), "Every tensor's dtype.",
-            options=tuple((name, name) for name in DTYPES),
-        ),
-        Field("seed", "Seed", "0", whole(0, MAX_SEED), "Of data and weights."),
-    ),
-    answer=_answer,
-    stoppable=True,
     example={"holding": ["kaiming_normal", "lsuv", "kaiming_uniform"]},
-)  # fmt: skip
+)

@@ -10,15 +10,13 @@ from fastapi import APIRouter
 from layerscope.app.pages import foundations, lab, why
 from layerscope.app.pages.render import NAVIGATION
 
-__all__ = ["PAGES", "router"]
+__all__ = ["make_router"]
 
-PAGES = (
-    lab.PAGE,
-    *foundations.PAGES,
-    *why.PAGES,
-)
 
-NAVIGATION[:] = PAGES
-router = APIRouter()
-for _page in PAGES:
-    router.include_router(_page.router)
+def make_router() -> APIRouter:
+    """Every page's routes, and the header's links; analyses as they are registered now."""
+    NAVIGATION[:] = [lab.PAGE, *foundations.PAGES, *why.pages()]
+    router = APIRouter()
+    for page in NAVIGATION:
+        router.include_router(page.router)
+    return router

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -14,7 +15,8 @@ from starlette.responses import HTMLResponse
 from layerscope.app.templating import templates
 
 __all__ = [
-    "FLUSH", "NAVIGATION", "SEND", "Page", "context", "environment", "flushed", "render", "stream",
+    "FLUSH", "NAVIGATION", "SEND", "Page", "address", "context", "environment", "flushed", "render",
+    "stream",
 ]  # fmt: skip
 
 FLUSH = "\0"
@@ -58,6 +60,12 @@ environment.policies = {
 }
 
 
+def address(request: Request, name: str, query: str = "") -> str:
+    """The path of the route called ``name``, with a query."""
+    path = str(request.app.url_path_for(name))
+    return f"{path}?{query}" if query else path
+
+
 def context(request: Request, page: object) -> dict[str, Any]:
     """What every template receives: ``page`` and what the frame needs."""
     path = request.url.path
@@ -68,6 +76,7 @@ def context(request: Request, page: object) -> dict[str, Any]:
     inside = tuple(_Link(p.path, p.title) for p in NAVIGATION if p.section == section)
     return {
         "page": page,
+        "address": partial(address, request),
         "nav": [_Link(path, title) for title, path in first.items()] + [_Link("/docs", "API")],
         "here": _Here(path, section, inside),
         "csp_nonce": request.state.csp_nonce,

@@ -12,10 +12,9 @@ from starlette.responses import HTMLResponse, Response
 from layerscope.app.compute import Compute, while_connected
 from layerscope.app.errors import Problem
 from layerscope.app.figures.matmul import matmul_figures
-from layerscope.app.foundations import Reading, Refused
-from layerscope.app.foundations.matmul import MATMUL, race_events
-from layerscope.app.pages.foundations.step import Step, answered, step_page
-from layerscope.engine.basis.refusals import field_error
+from layerscope.app.forms import Form
+from layerscope.app.foundations.matmul import STEP, RaceForm, race_events
+from layerscope.app.pages.foundations.step import answered, step_page
 from layerscope.engine.basis.text import bytes_text, number_text, time_text
 from layerscope.engine.foundations.matmul import (
     MATMULS,
@@ -26,9 +25,9 @@ from layerscope.engine.foundations.matmul import (
 )
 from layerscope.engine.foundations.matmul.base import MatmulVariant
 
-__all__ = ["STEP"]
+__all__ = ["router"]
 
-RUN = "run=true"
+RUN = ("run", "true")
 """What a browser without JavaScript adds to have the race run before the page is sent."""
 
 
@@ -61,37 +60,33 @@ class View:
 router = APIRouter(include_in_schema=False)
 
 
-@router.get("/foundations/matmul", response_class=HTMLResponse)
+@router.get("/foundations/matmul", response_class=HTMLResponse, name=STEP.route)
 async def show(request: Request) -> Response:
     """The table for the race of the query string; run only where ``run=true`` asks for it."""
-    parts = request.scope["query_string"].decode("latin-1").split("&")
-    asked = RUN in parts
-    reading = MATMUL.read("&".join(p for p in parts if p != RUN).encode("latin-1"))
+    pairs = request.query_params.multi_items()
+    form = Form.read(RaceForm, [pair for pair in pairs if pair != RUN])
+    if form.value is None:
+        return await answered(request, step_page(request, STEP, form), 422)
+    asked, run = form.value, RUN in pairs and not request.state.head
     try:
-        MATMUL.ask(reading)
-        results = await _raced(request, reading) if asked and not request.state.head else {}
-    except Refused as refused:
-        page = step_page(request, "matmul", MATMUL, reading, refused.errors)
-        return await answered(request, page, 422)
+        results = await _raced(request, asked) if run else {}
     except Problem as busy:
-        page = step_page(request, "matmul", MATMUL, reading, [field_error("", str(busy))])
+        page = step_page(request, STEP, form.refused(str(busy)))
         return await answered(request, page, busy.status)
-    page = step_page(
-        request, "matmul", MATMUL, reading, (), reading.values, _view(reading, results)
-    )
+    page = step_page(request, STEP, form, asked, _view(asked, results))
     return await answered(request, page)
 
 
-async def _raced(request: Request, reading: Reading) -> dict[str, Mapping[str, Any]]:
+async def _raced(request: Request, asked: RaceForm) -> dict[str, Mapping[str, Any]]:
     compute: Compute = request.app.state.compute
     compute.lane.admit()
-    work = compute.run(lambda stop: list(race_events(reading.values, stop)), compute.lane)
+    work = compute.run(lambda stop: list(race_events(asked, stop)), compute.lane)
     raced = await while_connected(request, work)
     return {event.variant: event.to_dict() for event in raced if isinstance(event, RaceResult)}
 
 
-def _view(reading: Reading, results: Mapping[str, Mapping[str, Any]]) -> View:
-    m, k, n = (reading.values[name] for name in "mkn")
+def _view(asked: RaceForm, results: Mapping[str, Mapping[str, Any]]) -> View:
+    m, k, n = asked.m, asked.k, asked.n
     notes = {row.variant: row for row in NOTES_TABLE}
     rows = [
         Row(
@@ -104,7 +99,7 @@ def _view(reading: Reading, results: Mapping[str, Mapping[str, Any]]) -> View:
             else "",
             result=results.get(name),
         )
-        for name in reading.values["variants"]
+        for name in asked.variants
     ]
     same = (m, k, n) == NOTES_SHAPE
     return View(
@@ -115,11 +110,3 @@ def _view(reading: Reading, results: Mapping[str, Mapping[str, Any]]) -> View:
         flops=number_text(2 * m * k * n),
         ran=bool(results),
     )
-
-
-STEP = Step(
-    "matmul",
-    "Matmul race",
-    "One product of two matrices, from three Python loops to BLAS: what each loop less is worth.",
-    router,
-)

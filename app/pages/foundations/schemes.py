@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlencode
@@ -13,22 +13,20 @@ from starlette.responses import HTMLResponse, Response
 
 from layerscope.app.batches import Batches
 from layerscope.app.compute import while_connected
-from layerscope.app.errors import Problem, invalid
+from layerscope.app.errors import Problem
 from layerscope.app.figures.schemes import Panel, panel
-from layerscope.app.foundations import Reading, Refused
-from layerscope.app.foundations.query import FieldError
-from layerscope.app.foundations.schemes import SCHEMES, experiment_of
-from layerscope.app.pages.foundations.step import Step, answered, step_page
-from layerscope.app.pages.render import FLUSH, flushed, stream
+from layerscope.app.forms import Form
+from layerscope.app.foundations.schemes import STEP, SchemesForm
+from layerscope.app.pages.foundations.step import answered, step_page
+from layerscope.app.pages.render import FLUSH, address, flushed, stream
 from layerscope.app.streams import EventStream, GrowingResponse, Wire
 from layerscope.app.templating import templates
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped
-from layerscope.engine.basis.refusals import field_error
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.schemes import SchemeResult, schemes
 from layerscope.engine.initialization import INITS
 
-__all__ = ["STEP"]
+__all__ = ["router"]
 
 TEMPLATE = "pages/foundations/schemes.html"
 PARTIAL = "partials/foundations/scheme.html"
@@ -39,7 +37,7 @@ class View:
     """What the template draws: panels as they come, and after the last of them who holds."""
 
     panels: AsyncIterator[tuple[Panel, str]]
-    """Each with the Lab's address for it."""
+    """Each with the Lab's query for it."""
     holding: list[str]
     """Filled while the panels are written."""
     flush: str = FLUSH
@@ -56,44 +54,28 @@ def _summary(holding: list[str]) -> str:
     return f"{len(holding)} of {len(INITS)} hold the signal: {', '.join(holding)}."
 
 
-def _accepted(reading: Reading) -> Experiment:
-    """The specification of a query.
-
-    Errors: `Refused`.
-    """
-    if reading.errors:
-        raise Refused(reading.errors)
-    try:
-        return experiment_of(reading.values)
-    except FieldError as error:
-        value = reading.typed[error.field]
-        raise Refused([field_error(error.field, error.message, value)]) from None
-
-
 router = APIRouter(include_in_schema=False)
 
 
-@router.get("/foundations/schemes", response_class=HTMLResponse)
+@router.get("/foundations/schemes", response_class=HTMLResponse, name=STEP.route)
 async def show(request: Request) -> Response:
     """Every scheme on the specification of the query string; the page grows as they come."""
-    reading = SCHEMES.read(request.scope["query_string"])
-    try:
-        experiment = _accepted(reading)
-    except Refused as refused:
-        page = step_page(request, "schemes", SCHEMES, reading, refused.errors)
-        return await answered(request, page, 422)
+    form = Form.read(SchemesForm, request.query_params.multi_items())
+    if form.value is None:
+        return await answered(request, step_page(request, STEP, form), 422)
+    experiment = form.value.experiment
     if request.state.head:
         return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
     running = Batches(request.app.state.compute, partial(_results, experiment))
     try:
         await while_connected(request, running.started())
     except Problem as busy:
-        page = step_page(request, "schemes", SCHEMES, reading, [field_error("", str(busy))])
+        page = step_page(request, STEP, form.refused(str(busy)))
         return await answered(request, page, busy.status)
     try:
         holding: list[str] = []
         view = View(_panels(holding, running, experiment), holding)
-        page = step_page(request, "schemes", SCHEMES, reading, (), experiment, view)
+        page = step_page(request, STEP, form, experiment, view)
         pieces = flushed(stream(request, TEMPLATE, page))
         return GrowingResponse(pieces, running, headers={"Vary": "HX-Request"})
     except BaseException:  # the page could not be begun: nothing else would stop the work
@@ -101,24 +83,27 @@ async def show(request: Request) -> Response:
         raise
 
 
-@router.get("/foundations/schemes/stream", response_class=Response)
+@router.get("/foundations/schemes/stream", response_class=Response, name="scheme_panels")
 async def panels(request: Request) -> Response:
     """The panels as HTML, one event each: what the page swaps in when its form changes."""
-    reading = SCHEMES.read(request.scope["query_string"])
-    try:
-        experiment = _accepted(reading)
-    except Refused as refused:
-        raise invalid(refused.errors) from None
-    return EventStream(Batches(request.app.state.compute, partial(_written, experiment)))
+    experiment = Form.read(SchemesForm, request.query_params.multi_items()).valid().experiment
+    return EventStream(
+        Batches(request.app.state.compute, partial(_written, experiment, partial(address, request)))
+    )
 
 
-def _written(experiment: Experiment, should_stop: ShouldStop) -> Iterator[Wire]:
+def _written(
+    experiment: Experiment, links: Callable[..., str], should_stop: ShouldStop
+) -> Iterator[Wire]:
     template = templates.env.get_template(PARTIAL)
     holding = []
     for result in _results(experiment, should_stop):
         holding += [result.name] if result.outcome == "holds" else []
         drawn = panel(result, experiment.depth)
-        yield "scheme", template.render(scheme=drawn, lab=_lab(experiment, drawn))
+        yield (
+            "scheme",
+            template.render(scheme=drawn, query=_query(experiment, drawn), address=links),
+        )
     yield "holding", _summary(holding)
 
 
@@ -137,18 +122,9 @@ async def _panels(
                 if result.outcome == "holds":
                     holding.append(result.name)
                 drawn = panel(result, experiment.depth)
-                yield drawn, _lab(experiment, drawn)
+                yield drawn, _query(experiment, drawn)
 
 
-def _lab(experiment: Experiment, drawn: Panel) -> str:
-    """The Lab's address for this specification with this scheme."""
-    query = urlencode(experiment.model_copy(update=drawn.lab).to_query())
-    return f"/?{query}" if query else "/"
-
-
-STEP = Step(
-    "schemes",
-    "Init schemes",
-    "How weights are drawn decides whether a signal survives fifty layers.",
-    router,
-)
+def _query(experiment: Experiment, drawn: Panel) -> str:
+    """The Lab's query for this specification with this scheme."""
+    return urlencode(experiment.model_copy(update=drawn.lab).to_query())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
-from layerscope.app.pages.foundations.step import STEPS, Step
+from layerscope.app.foundations import TOUR, Step
 from layerscope.app.pages.render import render
 
 __all__ = ["TourPage", "router"]
@@ -21,10 +21,9 @@ class TourPage:
     """What the tour's template receives."""
 
     steps: Sequence[Step]
-    fragment: bool = False
 
 
-@router.get("/foundations", response_class=HTMLResponse)
+@router.get("/foundations", response_class=HTMLResponse, name="tour")
 async def tour(request: Request) -> Response:
     """All steps at a glance."""
-    return await render(request, "pages/foundations/tour.html", TourPage(tuple(STEPS)))
+    return await render(request, "pages/foundations/tour.html", TourPage(TOUR))

@@ -1,21 +1,27 @@
-"""Why a network fails: theory, spectra and number formats around an experiment; one file per page.
+"""Why a network fails: every analysis of an experiment as a page, and the diagnosis' own record.
 
-A page is a module with a ``VIEW``, a template ``pages/why/<slug>.html`` and one line here; its
-computation is in ``layerscope.app.why``, and its JSON is at the same address under ``/api/v1``.
+An analysis with drawings of its own is a module with a ``VIEW``, a template of its name
+(``pages/why/<name>.html``) and one line in `VIEWS`; every other one is shown by its figures.
 """
 
 from __future__ import annotations
 
 from layerscope.app.pages.render import Page
 from layerscope.app.pages.why import diagnosis, phase, precision, spectrum
+from layerscope.app.pages.why.figures import figures_view
 from layerscope.app.pages.why.frame import why_router
+from layerscope.engine.analyses import ANALYSES
 
-__all__ = ["PAGES"]
+__all__ = ["VIEWS", "pages"]
 
-PAGES: tuple[Page, ...] = (
-    *(
-        Page(view.path, view.title, "Why", why_router(view))
-        for view in (phase.VIEW, spectrum.VIEW, precision.VIEW)
-    ),
-    Page("/why/diagnosis", "How well does it diagnose?", "Why", diagnosis.router),
-)
+VIEWS = (phase.VIEW, spectrum.VIEW, precision.VIEW)
+
+
+def pages() -> list[Page]:
+    """A page for every analysis that is registered now, those with drawings first."""
+    drawn = {view.name for view in VIEWS}
+    plain = [figures_view(each) for name, each in ANALYSES.items() if name not in drawn]
+    return [
+        *(Page(f"/why/{v.name}", v.title, "Why", why_router(v)) for v in (*VIEWS, *plain)),
+        Page("/why/diagnosis", "How well does it diagnose?", "Why", diagnosis.router),
+    ]

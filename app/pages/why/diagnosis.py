@@ -43,7 +43,7 @@ class Wrong:
     """A case that was judged wrongly, as a link to the Lab."""
 
     words: str
-    href: str
+    query: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class DiagnosisPage:
 router = APIRouter(include_in_schema=False)
 
 
-@router.get("/why/diagnosis", response_class=HTMLResponse)
+@router.get("/why/diagnosis", response_class=HTMLResponse, name="why_diagnosis")
 async def diagnosis(request: Request) -> Response:
     """The table of the evaluation as a picture, and every rule in the words of its code."""
     if request.state.head:
@@ -106,7 +106,7 @@ def _wrong(parameters: dict[str, Any], rules: Sequence[str]) -> Wrong:
     try:
         query = Experiment.from_json(parameters).to_query()
     except InvalidParameters:  # of a corpus older than today's bounds
-        return Wrong("a specification that is no longer accepted", "/")
+        return Wrong("a specification that is no longer accepted", "")
     words = ", ".join(f"{name} {value}" for name, value in query.items()) or "the default"
     found = f" ({', '.join(rules)})" if rules else ""
-    return Wrong(words + found, f"/?{urlencode(query)}" if query else "/")
+    return Wrong(words + found, urlencode(query))

@@ -12,9 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerscope.app.api.foundations import QUESTIONS
-from layerscope.app.foundations import Question
-from layerscope.app.pages.foundations import TOUR
+from layerscope.app.foundations import TOUR, Step
 from layerscope.engine.foundations.calculus import derivative_of, differentiable
 from layerscope.engine.foundations.linear import linear_layer
 from layerscope.engine.foundations.neuron import neuron
@@ -24,7 +22,7 @@ from layerscope.engine.foundations.tensors.literals import parse_tensor
 from layerscope.engine.foundations.tensors.reductions import reduce
 
 MINE = ("neuron", "layer", "elementwise", "reductions", "broadcasting", "derivatives")
-BY_NAME = {q.name: q for q in QUESTIONS}
+BY_NAME = {step.name: step for step in TOUR}
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +44,14 @@ def test_the_tour_links_every_step_in_order_and_ends_in_the_lab(client: httpx.Cl
     text = client.get("/foundations").text
     main = text[text.index('class="stops"') :]
     links = re.findall(r'class="panel stop" href="([^"]+)"', main)
-    assert links == [*(step.path for step in TOUR), "/"]
+    assert links == [*(f"/foundations/{step.name}" for step in TOUR), "/"]
 
 
 def test_next_and_previous_follow_the_registry(client: httpx.Client) -> None:
     for at, step in enumerate(TOUR):
-        text = client.get(step.path).text
-        before = TOUR[at - 1].path if at else "/foundations"
-        after = TOUR[at + 1].path if at + 1 < len(TOUR) else "/"
+        text = client.get(f"/foundations/{step.name}").text
+        before = f"/foundations/{TOUR[at - 1].name}" if at else "/foundations"
+        after = f"/foundations/{TOUR[at + 1].name}" if at + 1 < len(TOUR) else "/"
         assert re.findall(r'rel="prev" href="([^"]+)"', text) == [before]
         assert re.findall(r'rel="next" href="([^"]+)"', text) == [after]
 
@@ -73,7 +71,7 @@ def test_a_cold_page_is_whole_and_its_part_is_a_part(client: httpx.Client, slug:
 
 @pytest.mark.parametrize("slug", MINE)
 def test_unknown_and_repeated_parameters_are_refused_alike(client: httpx.Client, slug: str) -> None:
-    name = BY_NAME[slug].fields[0].name
+    name = next(iter(BY_NAME[slug].form.model_fields))
     for query in ("nonsense=1", f"{name}=1&{name}=1", "&".join(["z=1"] * 101)):
         api = client.get(f"/api/v1/foundations/{slug}?{query}")
         assert api.status_code == client.get(f"/foundations/{slug}?{query}").status_code == 422
@@ -260,9 +258,9 @@ def test_an_answer_is_cached_by_its_tag_and_a_refusal_never(client: httpx.Client
 
 def test_openapi_has_every_question(client: httpx.Client) -> None:
     paths = client.get("/api/v1/openapi.json").json()["paths"]
-    for question in QUESTIONS:
-        got = paths[f"/api/v1/foundations/{question.name}"]["get"]["parameters"]
-        assert [p["name"] for p in got] == [f.name for f in question.fields]
+    for step in TOUR:
+        got = paths[f"/api/v1/foundations/{step.name}"]["get"]["parameters"]
+        assert [p["name"] for p in got] == list(step.form.model_fields)
 
 
 LITERALS = st.one_of(
@@ -295,11 +293,10 @@ def test_whatever_is_typed_is_answered_or_refused(
         assert all(e["message"] for e in api.json()["errors"])
 
 
-def queries(question: Question) -> st.SearchStrategy[dict[str, str]]:
+def queries(step: Step) -> st.SearchStrategy[dict[str, str]]:
+    form = step.form
     values = {
-        f.name: st.sampled_from([name for name, _ in f.options]) | LITERALS
-        if f.options
-        else LITERALS
-        for f in question.fields
+        name: st.sampled_from(list(known)) | LITERALS if (known := form.options(name)) else LITERALS
+        for name in form.model_fields
     }
     return st.fixed_dictionaries({}, optional=values)
