@@ -25,7 +25,7 @@ FIND_PYTHON = for python in $(PYTHON) python3.13 python3.12 python3.11 python3; 
 	echo "Python 3.11, 3.12 or 3.13 was not found; install one or set PYTHON=/path/to/python." >&2; \
 	exit 1; fi
 
-.PHONY: help setup serve test test-fast test-js test-browser check imports hooks bench shots lock assets clean
+.PHONY: help setup serve test test-fast test-js test-browser check imports hooks bench shots tables lock assets clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -71,6 +71,10 @@ shots: setup .make/chromium ## Screenshots of every page into shots/
 	$(BIN)/python -m tests.browser.shots
 
 assets: .make/assets ## The browser's libraries into static/vendor
+
+tables: setup ## Write the generated tables anew: rules into docs/, the diagnosis' score
+	$(BIN)/python -m tools.rules_table
+	$(BIN)/python -m benchmarks.diagnosis --write
 
 lock: ## Resolve every dependency anew into constraints.txt and package-lock.json
 	rm -rf .make/lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 __all__ = ["Described", "Registry"]
@@ -62,6 +63,23 @@ class Registry(Mapping[str, D], Generic[D]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @contextmanager
+    def temporarily(self) -> Iterator[None]:
+        """Forgets at the end whatever was registered within.
+
+        >>> from types import SimpleNamespace
+        >>> registry = Registry("thing")
+        >>> with registry.temporarily():
+        ...     _ = registry.register(SimpleNamespace(name="one"))
+        >>> list(registry)
+        []
+        """
+        before = dict(self._entries)
+        try:
+            yield
+        finally:
+            self._entries = before
 
     def describe(self) -> list[dict[str, str]]:
         """Name, formula, source and help of every entry, in order of registration."""

@@ -67,6 +67,8 @@ class Normalization(Layer):
     role = "norm"
     shifts: ClassVar[bool] = True
     """Whether there is a β."""
+    symmetric: ClassVar[bool] = False
+    """Whether ∂y/∂x of a sample at initialisation is a symmetric matrix."""
     theory: ClassVar[NormTheory | None] = None
     """None: mean-field theory has nothing to say of it."""
 
@@ -122,10 +124,12 @@ class Normalization(Layer):
         return cls.reference(x, parameters)
 
     def pushforward(self, v: Tensor | None, x: Tensor) -> Tensor:
-        """As in `Layer`; the Jacobian of every norm over a sample's features is symmetric."""
         alone = type(self)(x.shape[1], x.dtype)
         alone.forward(x)
-        return alone.backward(torch.eye(x.shape[1], dtype=x.dtype) if v is None else v)
+        if v is not None and self.symmetric:
+            return alone.backward(v)
+        jacobian = alone.backward(torch.eye(x.shape[1], dtype=x.dtype))  # (n, n): row i is ∂y_i/∂x
+        return jacobian.t() if v is None else v @ jacobian.t()
 
     def largest_term(self, g: Tensor) -> float:
         if self._saved is None or not g.numel():
@@ -162,6 +166,7 @@ class LayerNorm(Normalization):
     source = "Ba, Kiros & Hinton 2016"
     help = "Each sample to mean 0 and variance 1 over its features."
     torch_modules = (nn.LayerNorm,)
+    symmetric = True
     theory = NormTheory(over="features", centred=True)
 
     @staticmethod
@@ -213,6 +218,7 @@ class RMSNorm(Normalization):
     source = "Zhang & Sennrich 2019"
     help = "Each sample to mean square 1; its mean is left alone."
     torch_modules = (nn.RMSNorm,)
+    symmetric = True
     theory = NormTheory(over="features", centred=False)
     shifts = False
 
