@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
+
+from msgspec.structs import replace
 
 from layerscope.engine.diagnosis import rules as _registered  # noqa: F401  fills the registry
 from layerscope.engine.diagnosis.evidence import Evidence

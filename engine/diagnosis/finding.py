@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any, Literal
+
+import msgspec
+
+from layerscope.engine.basis.serial import Serial
 
 __all__ = ["SEVERITIES", "Direction", "Finding", "Severity"]
 
@@ -12,8 +16,7 @@ Direction = Literal["forward", "backward", "both"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")  # in ascending order
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Serial):
     """One thing that a rule found.
 
     ``modules`` are the qualified names of those concerned, in forward order; ``layers`` the first
@@ -35,23 +38,9 @@ class Finding:
     since: int | None = None
     fix: dict[str, Any] | None = None
     fix_verified: bool = False
-    consequences: list[Finding] = field(default_factory=list)
+    consequences: list[Finding] = msgspec.field(default_factory=list)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As in the contract's ``findings``."""
-        return {
-            "rule": self.rule,
-            "severity": self.severity,
-            "title": self.title,
-            "explanation": self.explanation,
-            "direction": self.direction,
-            "modules": list(self.modules),
-            "since": self.since,
-            "layers": list(self.layers),
-            "blocks": list(self.blocks),
-            "evidence": self.evidence,
-            "threshold": self.threshold,
-            "fix": self.fix,
-            "fix_verified": self.fix_verified,
-            "consequences": [c.to_dict() for c in self.consequences],
-        }
+    @classmethod
+    def _positions(cls, entries: Mapping[str, Any]) -> list[Any]:
+        consequences = [cls._positions(finding) for finding in entries["consequences"]]
+        return super()._positions({**entries, "consequences": consequences})

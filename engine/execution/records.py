@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
 from layerscope.engine.basis.role import Role
+from layerscope.engine.basis.serial import Serial
 from layerscope.engine.execution.saturation import FlatRegion
 from layerscope.engine.statistics import Statistics, Units, distinct_columns, statistics, units
 
 __all__ = ["Facts", "ParameterRecord", "Record"]
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Serial):
     """What is known of a module before any figure.
 
     Args:
@@ -53,6 +53,11 @@ class Facts:
     centres: bool = False
     flat: FlatRegion | None = None
 
+    @classmethod
+    def _positions(cls, entries: Mapping[str, Any]) -> list[Any]:
+        flat = entries["flat"] and FlatRegion._positions(entries["flat"])
+        return super()._positions({**entries, "flat": flat})
+
     @property
     def width(self) -> int | None:
         """Number of units; None where it has none."""
@@ -67,23 +72,26 @@ class Facts:
         return found
 
 
-@dataclass(slots=True)
-class ParameterRecord:
+class ParameterRecord(Serial):
     """Statistics of a parameter and, after the backward pass, of its gradient."""
 
     shape: tuple[int, ...]
     value: Statistics
     gradient: Statistics | None = None
 
+    @classmethod
+    def _positions(cls, entries: Mapping[str, Any]) -> list[Any]:
+        value, gradient = entries["value"], entries["gradient"]
+        return [entries["shape"], Statistics._positions(value), _statistics(gradient)]
 
-@dataclass(slots=True)
-class Record:
+
+class Record(Serial):
     """Everything recorded of one module; the backward pass fills what concerns gradients."""
 
     facts: Facts
     activation: Statistics
     """Of the module's output."""
-    parameters: dict[str, ParameterRecord] = field(default_factory=dict)
+    parameters: dict[str, ParameterRecord] = msgspec.field(default_factory=dict)
     units: Units | None = None
     saturation: float | None = None
     """Share of the entries of an activation's input at which it is flat."""
@@ -141,6 +149,19 @@ class Record:
         if self.units_alike and weight is not None:  # only copies can stay copies
             self.gradients_alike = _all_alike(weight, self.facts.weight_unit_axis)
 
+    @classmethod
+    def _positions(cls, entries: Mapping[str, Any]) -> list[Any]:
+        nested = {
+            "facts": Facts._positions(entries["facts"]),
+            "activation": Statistics._positions(entries["activation"]),
+            "parameters": {
+                name: ParameterRecord._positions(p) for name, p in entries["parameters"].items()
+            },
+            "units": entries["units"] and Units._positions(entries["units"]),
+            "gradient": _statistics(entries["gradient"]),
+        }
+        return super()._positions({**entries, **nested})
+
     @property
     def weight_name(self) -> str | None:
         """The parameter with which a linear map multiplies."""
@@ -176,6 +197,10 @@ class Record:
             },
             "gradients_alike": self.gradients_alike,
         }
+
+
+def _statistics(entries: Mapping[str, Any] | None) -> list[Any] | None:
+    return None if entries is None else Statistics._positions(entries)
 
 
 def _all_alike(weight: Tensor, unit_axis: int) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from layerscope.engine.basis.serial import Serial
 
 __all__ = ["FlatRegion", "derivative_by_autograd", "flat_region"]
 
@@ -21,8 +22,7 @@ LEVELS = 2048  # quantiles that stand for a standard normal signal
 Elementwise = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True, slots=True)
-class FlatRegion:
+class FlatRegion(Serial):
     """The inputs at which |φ'| is under a hundredth of its peak.
 
     ``intervals`` are closed; None stands for no bound. ``by_nature`` is the share of a standard

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numba
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from layerscope.engine.basis.serial import Serial
 from layerscope.engine.statistics.compilation import fast_kernel, kernel, pointer
 
 __all__ = ["Units", "units"]
@@ -19,8 +19,7 @@ SAFE = 1e-250, 1e250
 """Bounds of a sum of squares that has lost nothing to float64's range."""
 
 
-@dataclass(frozen=True, slots=True)
-class Units:
+class Units(Serial):
     """The units and the samples of one activation.
 
     Args:
@@ -39,10 +38,6 @@ class Units:
     dead: int
     constant: int
     sample_correlation: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        return asdict(self)
 
 
 def units(activation: Tensor, axis: int = 1) -> Units:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from layerscope.engine.basis.serial import Serial
 
 __all__ = ["Histogram", "Statistics"]
 
 Counts = NDArray[np.int64]
 
 
-@dataclass(slots=True, eq=False)  # not frozen: that would double the cost of making one
-class Histogram:
+class Histogram(Serial, eq=False):
     """How many nonzero finite entries lie in [2^e, 2^(e+1)), for every exponent e, by sign.
 
     Args:
@@ -59,6 +60,11 @@ class Histogram:
             "negative": self.negative.tolist(),
         }
 
+    @classmethod
+    def _positions(cls, entries: Mapping[str, Any]) -> list[Any]:
+        exponents = entries["exponents"]
+        return [exponents[0] if exponents else 0, entries["positive"], entries["negative"]]
+
     @staticmethod
     def merge(a: Histogram, b: Histogram) -> Histogram:
         """The counts of both."""
@@ -73,8 +79,7 @@ class Histogram:
         return Histogram(first, counts[0], counts[1])
 
 
-@dataclass(slots=True)  # not frozen: that would double the cost of making one, hundreds a run
-class Statistics:
+class Statistics(Serial):
     """Everything about one tensor, over its finite entries; what is not finite is counted.
 
     ``mean``, ``rms``, ``min`` and ``max`` are None when no entry is finite; ``std``, the unbiased
@@ -98,11 +103,10 @@ class Statistics:
     neginf: int
     histogram: Histogram
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form: plain numbers, lists and None, never NaN or infinity."""
-        entries: dict[str, Any] = {name: getattr(self, name) for name in NUMBERS}
-        entries["histogram"] = self.histogram.to_dict()
-        return entries
+    @classmethod
+    def _positions(cls, entries: Mapping[str, Any]) -> list[Any]:
+        histogram = Histogram._positions(entries["histogram"])
+        return [*(entries[name] for name in NUMBERS), histogram]
 
     @staticmethod
     def merge(a: Statistics, b: Statistics) -> Statistics:
@@ -131,7 +135,7 @@ class Statistics:
         )
 
 
-NUMBERS = tuple(f.name for f in fields(Statistics) if f.name != "histogram")
+NUMBERS = Statistics.__struct_fields__[:-1]  # all but the histogram
 COUNTS = ("count", "finite", "zeros", "subnormal", "nan", "posinf", "neginf")
 
 
