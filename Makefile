@@ -25,7 +25,7 @@ FIND_PYTHON = for python in $(PYTHON) python3.13 python3.12 python3.11 python3; 
 	echo "Python 3.11, 3.12 or 3.13 was not found; install one or set PYTHON=/path/to/python." >&2; \
 	exit 1; fi
 
-.PHONY: help setup serve test test-fast test-js test-browser check imports hooks bench shots tables lock assets clean
+.PHONY: help setup serve test test-fast test-js coverage test-browser check imports tables hooks bench shots lock assets clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ test-fast: setup ## All tests but those in a browser
 test-js: .make/node ## Tests of the scripts' pure parts
 	npm test --silent
 
+coverage: setup ## The tests of test-fast, and which branches of the engine they leave out
+	$(BIN)/pytest -q -n $(JOBS) -m "not browser" --cov
+
 test-browser: setup .make/chromium ## Tests in Chromium
 	$(BIN)/pytest -q -m browser
 
@@ -57,6 +60,9 @@ check: setup ## Lint, format, types, imports, scripts, Dockerfile
 
 imports: setup
 	cd .make/names && ../../$(BIN)/lint-imports --config ../../pyproject.toml
+
+tables: setup ## Write the generated tables of docs/ anew
+	$(BIN)/python -m tools.rules_table
 
 hooks: setup ## Check the files of every commit before it is made
 	$(BIN)/pre-commit install

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
-import importlib.util
 import os
 import re
 import select
@@ -206,22 +206,40 @@ def test_every_requirement_is_locked():
     assert "+cpu" not in (TOP / "constraints.txt").read_text()
 
 
+BROUGHT = {"starlette": "fastapi", "anyio": "fastapi", "pydantic_core": "pydantic",
+           "click": "typer", "markupsafe": "jinja2", "llvmlite": "numba",
+           "typing_extensions": "pydantic"}  # fmt: skip
+"""Names that the requirement beside them re-exports, or exists to serve."""
+
+
+def required_names():
+    """What is imported, by the requirement that brings it."""
+    providers = importlib.metadata.packages_distributions()
+    for room in ("app", "engine", "layerscope"):
+        for file in (TOP / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                names = []
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    names = [node.module]
+                for name in {n.partition(".")[0] for n in names} - sys.stdlib_module_names:
+                    if name != "layerscope":
+                        name = BROUGHT.get(name, name)
+                        yield file, {normal(d) for d in providers.get(name, [name])}
+
+
+def normal(name):
+    return re.sub(r"[-_.]+", "-", re.match(r"[A-Za-z0-9._-]+", name)[0]).lower()
+
+
 def test_everything_imported_is_required():
     """An import of the app that no requirement brings by its own name would break one day."""
-    providers = importlib.metadata.packages_distributions()
-    required = {
-        re.sub(r"[-_.]+", "-", re.match(r"[A-Za-z0-9._-]+", r)[0]).lower()
-        for r in project()["dependencies"]
-    }
-    brought = {"starlette": "fastapi", "anyio": "fastapi", "pydantic_core": "pydantic",
-               "click": "typer", "markupsafe": "jinja2", "llvmlite": "numba",
-               "typing_extensions": "pydantic"}  # fmt: skip
-    for file in [*(TOP / "app").rglob("*.py"), *(TOP / "engine").rglob("*.py")]:
-        for name in re.findall(r"^\s*(?:from|import) (\w+)", file.read_text(), re.MULTILINE):
-            if name == "layerscope" or name in sys.stdlib_module_names:
-                continue
-            if importlib.util.find_spec(name) is None:
-                continue  # a sentence in a docstring that begins like an import
-            name = brought.get(name, name)
-            names = {re.sub(r"[-_.]+", "-", d).lower() for d in providers.get(name, [name])}
-            assert names & required, f"{file.name} imports {name}"
+    required = {normal(r) for r in project()["dependencies"]}
+    for file, names in required_names():
+        assert names & required, f"{file.relative_to(TOP)} imports {names}"
+
+
+def test_everything_required_is_imported():
+    imported = set().union(*(names for _, names in required_names()))
+    assert {normal(r) for r in project()["dependencies"]} <= imported
