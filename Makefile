@@ -61,9 +61,6 @@ check: setup ## Lint, format, types, imports, scripts, Dockerfile
 imports: setup
 	cd .make/names && ../../$(BIN)/lint-imports --config ../../pyproject.toml
 
-tables: setup ## Write the generated tables of docs/ anew
-	$(BIN)/python -m tools.rules_table
-
 hooks: setup ## Check the files of every commit before it is made
 	$(BIN)/pre-commit install
 
