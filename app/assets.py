@@ -1,4 +1,4 @@
-"""Static files under content-hashed URLs, compressed once, cached by browsers for a year.
+"""Static files under content-hashed URLs, cached by browsers for a year.
 
 ``js/lab.js`` is served as ``/static/<digest>/js/lab.js``, where the digest is over every file of
 the first-level folder (``js``): a module's relative imports stay inside the same digest, so that
@@ -7,24 +7,24 @@ one changed file renames them all and no browser ever mixes two versions.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import mimetypes
 import os
 import re
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-import brotli
+import anyio.to_thread
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import NotModifiedResponse, PathLike, StaticFiles
+from starlette.types import Scope
 
-__all__ = ["Asset", "Assets", "accepted_encoding", "matches", "resources"]
+__all__ = ["Assets", "accepted_encoding", "resources"]
 
 DIGEST = re.compile(r"[0-9a-f]{12}")
-COMPRESSIBLE = re.compile(r"text/|application/(json|javascript|manifest\+json)|image/svg")
-MIN_COMPRESSED = 512
-"""Smaller files are sent as they are: a compressed one would fill a packet all the same."""
 SUFFIXES = {"br": ".br", "gzip": ".gz"}
+mimetypes.add_type("text/javascript", ".js")  # on some systems it is application/javascript
 
 
 def resources() -> Path:
@@ -32,18 +32,9 @@ def resources() -> Path:
     return Path(__file__).resolve().parents[1]
 
 
-@dataclass(frozen=True)
-class Asset:
-    """One file in one encoding, ready to be sent."""
-
-    body: bytes
-    media_type: str
-    encoding: str | None
-    etag: str
-
-
-class Assets:
-    """The files below ``root``, by their path relative to it.
+class Assets(StaticFiles):
+    """The files below ``root``, by their path relative to it; one made compressed beside a file
+    (``npm run assets`` does) is sent in its place.
 
     Args:
         root: the folder of static files.
@@ -52,10 +43,10 @@ class Assets:
     """
 
     def __init__(self, root: Path, *, frozen: bool = False) -> None:
+        super().__init__(directory=root)
         self.root = root
         self.frozen = frozen
         self._digests: dict[str, tuple[object, str]] = {}
-        self._read: dict[tuple[str, str | None], tuple[tuple[int, int], Asset]] = {}
 
     def url(self, path: str) -> str:
         """The address of ``path``, for example ``/static/0f3a…/js/lab.js``.
@@ -63,7 +54,7 @@ class Assets:
         Errors:
             ``FileNotFoundError`` naming the path, so that a template's typing error shows at once.
         """
-        if self._file(path) is None:
+        if not (self.root / path).is_file():
             raise FileNotFoundError(f"no static file {path!r} below {self.root}")
         return f"/static/{self.digest(PurePosixPath(path).parts[0])}/{path}"
 
@@ -87,47 +78,44 @@ class Assets:
         """Whether ``digest`` is that of the folder ``path`` is in: then it may be kept for ever."""
         return self.digest(PurePosixPath(path).parts[0]) == digest
 
-    def read(self, path: str, encoding: str | None) -> Asset | None:
-        """The file, in ``encoding`` where that is worth it; ``None`` when there is no such file.
+    def get_path(self, scope: Scope) -> str:
+        """The route's ``path``; `lookup_path` refuses one that leads out of the folder."""
+        path: str = scope["path_params"]["path"]
+        return path
 
-        A compressed file that lies beside it (made when the package was built) is used; otherwise
-        it is compressed once and kept in memory.
-        """
-        file = self._file(path)
-        if file is None:
-            return None
-        media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
-        if path.endswith((".js", ".mjs")):
-            media_type = "text/javascript"
-        stamp = _stamp(file)
-        if not COMPRESSIBLE.match(media_type) or stamp[0] < MIN_COMPRESSED:
-            encoding = None
-        held = self._read.get((path, encoding))
-        if held is not None and held[0] == stamp:
-            return held[1]
-        plain = file.read_bytes()
-        etag = hashlib.sha256(plain).hexdigest()[:16]
-        body = _compressed(file, plain, encoding) if encoding else plain
-        if media_type.startswith("text/"):
-            media_type += "; charset=utf-8"
-        asset = Asset(body, media_type, encoding, f'"{etag}-{encoding or "plain"}"')
-        self._read[path, encoding] = (stamp, asset)
-        return asset
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """One file; kept for a year under its content's digest, asked for again otherwise."""
+        digest, _, rest = path.partition("/")
+        hashed = DIGEST.fullmatch(digest) is not None
+        path = rest if hashed else path
+        if PurePosixPath(path).as_posix() != path:  # one file has one address
+            raise HTTPException(404)
+        response = await super().get_response(path, scope)
+        kept = hashed and await anyio.to_thread.run_sync(self.is_current, digest, path)
+        response.headers["Cache-Control"] = (
+            "public, max-age=31536000, immutable" if kept else "no-cache"
+        )
+        return response
 
-    def _file(self, path: str) -> Path | None:
-        parts = path.split("/")
-        # Refused before the file system is asked: no parent folders, no hidden or odd names.
-        if any(not re.fullmatch(r"[A-Za-z0-9_@-][A-Za-z0-9._@-]*", part) for part in parts):
-            return None
-        if len(path) > 255:
-            return None
-        file = self.root.joinpath(*parts)
-        inside = file.resolve().is_relative_to(self._resolved_root)
-        return file if inside and file.is_file() else None
-
-    @cached_property
-    def _resolved_root(self) -> Path:
-        return self.root.resolve()
+    def file_response(
+        self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        """The file, or the one made compressed that the client accepts; 304 where it has that."""
+        asked = Headers(scope=scope)
+        media_type = mimetypes.guess_type(full_path)[0]
+        headers = {}
+        encoding = accepted_encoding(asked.get("accept-encoding", ""))
+        if encoding is not None:
+            built = Path(f"{os.fspath(full_path)}{SUFFIXES[encoding]}")
+            if built.is_file() and built.stat().st_mtime >= stat_result.st_mtime:
+                full_path, stat_result = built, built.stat()
+                headers = {"Content-Encoding": encoding, "Vary": "Accept-Encoding"}
+        response = FileResponse(
+            full_path, status_code, headers, media_type, stat_result=stat_result
+        )
+        if self.is_not_modified(response.headers, asked):
+            return NotModifiedResponse(response.headers)
+        return response
 
     @staticmethod
     def _walk(folder: Path) -> list[Path]:
@@ -139,15 +127,6 @@ class Assets:
 def _stamp(file: Path) -> tuple[int, int]:
     stat = file.stat()
     return stat.st_size, stat.st_mtime_ns
-
-
-def _compressed(file: Path, plain: bytes, encoding: str) -> bytes:
-    built = file.with_name(file.name + SUFFIXES[encoding])
-    if built.is_file() and built.stat().st_mtime_ns >= file.stat().st_mtime_ns:
-        return built.read_bytes()
-    if encoding == "br":
-        return bytes(brotli.compress(plain, quality=9))
-    return gzip.compress(plain, 9, mtime=0)
 
 
 def accepted_encoding(header: str) -> str | None:
@@ -165,15 +144,3 @@ def accepted_encoding(header: str) -> str | None:
         allowed[name.strip()] = float(quality[1]) if quality else (0.0 if parameters else 1.0)
     usable = [e for e in ("br", "gzip") if allowed.get(e, allowed.get("*", 0.0)) > 0]
     return max(usable, key=lambda e: allowed.get(e, allowed.get("*", 0.0)), default=None)
-
-
-def matches(if_none_match: str | None, etag: str) -> bool:
-    """Whether an ``If-None-Match`` header names ``etag``, by RFC 9110's weak comparison.
-
-    >>> matches('"a", W/"b"', '"b"'), matches("*", '"b"'), matches(None, '"b"')
-    (True, True, False)
-    """
-    if if_none_match is None:
-        return False
-    named = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return "*" in named or etag.removeprefix("W/") in named

@@ -10,9 +10,7 @@ from pathlib import Path
 import torch
 from starlette.responses import Response
 
-from layerscope.app.assets import matches
-
-__all__ = ["build", "cached", "etag", "unchanged", "version"]
+__all__ = ["build", "cached", "etag", "matches", "unchanged", "version"]
 
 ROOMS = ("app", "engine")
 
@@ -60,3 +58,15 @@ def unchanged(if_none_match: str | None, tag: str, seconds: int) -> Response | N
     if not matches(if_none_match, tag):
         return None
     return Response(status_code=304, headers=cached(tag, seconds))
+
+
+def matches(if_none_match: str | None, etag: str) -> bool:
+    """Whether an ``If-None-Match`` header names ``etag``, by RFC 9110's weak comparison.
+
+    >>> matches('"a", W/"b"', '"b"'), matches("*", '"b"'), matches(None, '"b"')
+    (True, True, False)
+    """
+    if if_none_match is None:
+        return False
+    named = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return "*" in named or etag.removeprefix("W/") in named

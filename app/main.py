@@ -13,8 +13,9 @@ from fastapi import FastAPI, Request
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.responses import Response
+from starlette.routing import Route
 
-from layerscope.app import api, pages, static
+from layerscope.app import api, pages
 from layerscope.app.api.health import Readiness
 from layerscope.app.caching import version
 from layerscope.app.compute import ClientGone, Compute
@@ -24,6 +25,7 @@ from layerscope.app.results import complete
 from layerscope.app.security import BodyLimit, Security
 from layerscope.app.sending import Sending, SendingLimit
 from layerscope.app.settings import Settings
+from layerscope.app.templating import assets
 from layerscope.engine.analyses.phase_diagram import phase_diagram
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.experiment.specification import Experiment
@@ -92,7 +94,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.readiness = Readiness()
     install(app)
     app.add_exception_handler(ClientGone, _client_gone)
-    app.include_router(static.router)
+    app.router.routes.append(Route("/static/{path:path}", assets, methods=["GET"], name="static"))
     app.include_router(api.make_router())
     app.include_router(pages.make_router())
     return app

@@ -9,7 +9,7 @@ from layerscope.app.assets import Assets, resources
 
 __all__ = ["assets", "templates"]
 
-FROZEN = resources().name == "resources"
+FROZEN = not (resources() / "pyproject.toml").is_file()  # an installed package
 
 assets = Assets(resources() / "static", frozen=FROZEN)
 """The static files; ``assets.url("js/lab.js")`` is ``asset_url(…)`` in a template."""
