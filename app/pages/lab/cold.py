@@ -103,8 +103,8 @@ class Writing:
         """Another event; None when there is no more, for whatever reason."""
         if not self._ready:
             try:
-                self._ready.extend(await anext(self._running, ()))
-            except Stopped:
+                self._ready.extend(await anext(self._running))
+            except (StopAsyncIteration, Stopped):
                 pass
             except Exception:
                 log.exception("page failed", experiment=self.progress.experiment.to_query())
