@@ -140,6 +140,8 @@ def _trend(figures: Sequence[tuple[int, Statistics]]) -> Trend | None:
         return None
     blocks, logarithms = zip(*points, strict=True)
     line = linregress(blocks, logarithms)
-    error = float(line.stderr) if len(points) > 2 else math.inf  # two points lie on every line
+    error = math.inf  # two points lie on every line
+    if len(points) > 2:
+        error = 0.0 if math.isnan(line.stderr) else float(line.stderr)  # NaN: all at one height
     span = float(line.slope) * (blocks[-1] - blocks[0]) / math.log(10)
     return Trend(float(line.slope), error, span, (blocks[0], blocks[-1]))

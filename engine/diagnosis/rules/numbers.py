@@ -63,7 +63,7 @@ def precision_loss(evidence: Evidence) -> Sequence[Finding]:
     if not concerned:
         return []
     if turned:
-        worst, cosine = min(turned, key=lambda pair: pair[1])
+        worst, cosine = min(reversed(turned), key=lambda pair: pair[1])  # going back, the first
         severity: Severity = "error" if cosine < AGREE_ERROR else "warning"
         title = f"{worst.facts.dtype} turns the gradient of layer {evidence.block(worst)} away"
         text = (

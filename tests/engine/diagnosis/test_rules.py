@@ -155,3 +155,10 @@ def test_evidence_holds_no_nan():
         for finding in diagnose(gather(preset.experiment)):
             for value in finding.evidence.values():
                 assert not isinstance(value, float) or math.isfinite(value)
+
+
+def test_a_trend_through_points_at_one_height_is_exact():
+    records = gather(Experiment(init="identity", activation="linear", depth=5)).records
+    trend = Evidence(records).forward_trend
+    assert (trend.slope, trend.error, trend.span) == (0, 0, 0)
+    assert Evidence(records[:3]).forward_trend.error == math.inf
