@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
+import secrets
 import sys
 from typing import Annotated, Any, Literal, NoReturn
 
 import orjson
 import structlog
 import typer
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from rich.console import Console
 
 from layerscope.app.caching import version
@@ -53,10 +54,23 @@ def _top(
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port [8000]; 0 takes a free one.")] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(help="What requests have to know; made and printed beyond this machine."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Web processes [1].")] = None,
+    root_path: Annotated[
+        str | None, typer.Option(help="Path below which a proxy serves this, as /layerscope.")
+    ] = None,
 ) -> None:
     """Serve the pages and the API. Everything else is set by LAYERSCOPE_… variables."""
-    given = {"host": host, "port": port}
+    given = {
+        "host": host, "port": port, "token": token, "workers": workers, "root_path": root_path
+    }  # fmt: skip
     settings = _settings(**{k: v for k, v in given.items() if v is not None})
+    made = settings.token is None and not settings.is_loopback
+    if made:
+        settings = settings.model_copy(update={"token": SecretStr(secrets.token_urlsafe(16))})
     configure(settings.log_level, settings.log_format)
     from layerscope.app import server  # after the log is set up
 
@@ -68,6 +82,12 @@ def serve(
     structlog.stdlib.get_logger("layerscope").info(
         "starting", version=version(), address=url, data_dir=str(settings.data_dir.resolve())
     )
+    if made and settings.token is not None:
+        typer.echo(
+            f"To open it: {url}{settings.root_path}/?token={settings.token.get_secret_value()}\n"
+            "(in place of a wildcard address or a container's port, the name and port outside)",
+            err=True,
+        )
     try:
         started = server.serve(settings, listener)
     except KeyboardInterrupt:

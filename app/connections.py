@@ -217,6 +217,8 @@ class Connection(HttpToolsProtocol):
         elif not self._answering or not self.cycle.response_started:
             seconds = self._seconds[self._awaited]
             self._refuse(408, f"{self._awaited.value.capitalize()} took longer than {seconds:g} s.")
+        else:
+            self._cut("a body that does not end beside its answer")
 
     @property
     def _answering(self) -> bool:

@@ -30,9 +30,15 @@ KINDS = {
     "busy": "As many computations run and wait as this server takes; `Retry-After` says when to "
     "try again.",
     "starting": "The server is compiling its kernels; it will be ready within seconds.",
+    "origin": "A page of another site asked; only its links are answered.",
+    "token": "The server asks for the token that it printed at its start.",
     "host": "The request's `Host` is not one of this server's names.",
 }
 """What a problem's ``type`` means, by its last part; the documentation page lists them."""
+
+MOST_ERRORS = 20
+"""Errors that one answer lists; the detail says how many more there were."""
+RETRY_SECONDS = 2
 
 
 class ProblemResponse(Response):
@@ -69,6 +75,8 @@ class Problem(Exception):
         super().__init__(detail)
         self.status = status
         self.headers = dict(headers or {})
+        if status == 503:
+            self.headers.setdefault("Retry-After", str(RETRY_SECONDS))
         self.document: dict[str, Any] = {
             "type": f"/docs#problem-{kind}" if kind else "about:blank",
             "title": title or http.HTTPStatus(status).phrase,
@@ -86,8 +94,11 @@ class Problem(Exception):
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
     """The 422 for refused parameters; each error has ``field``, ``message`` and ``value``."""
-    cleaned = [field_error(e["field"], e["message"], e.get("value")) for e in errors]
+    listed = errors[:MOST_ERRORS]
+    cleaned = [field_error(e["field"], e["message"], e.get("value")) for e in listed]
     detail = "; ".join(f"{e['field']}: {e['message']}" for e in cleaned[:5])
+    if len(errors) > MOST_ERRORS:
+        detail += f"; {len(errors)} errors in all, of which the first {MOST_ERRORS} are listed"
     return Problem(422, detail, kind="invalid", title="Invalid parameters", errors=cleaned)
 
 

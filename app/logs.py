@@ -16,8 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from layerscope.app.errors import Problem
 
-__all__ = ["AccessLog", "configure"]
+__all__ = ["AccessLog", "configure", "plain"]
 
+LONGEST_FIELD = 300
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 log = structlog.stdlib.get_logger("layerscope")
 
@@ -67,6 +68,18 @@ def _without_uvicorn_colours(
     return event
 
 
+def plain(text: str) -> str:
+    r"""``text`` on one line and of bounded length, as a log may hold what a client sent.
+
+    >>> plain("a\x1b[2J")
+    'a?[2J'
+    """
+    cut = (
+        text if len(text) <= LONGEST_FIELD else f"{text[:LONGEST_FIELD]}… ({len(text)} characters)"
+    )
+    return "".join(each if each.isprintable() else "?" for each in cut)
+
+
 class AccessLog:
     """Logs each request and answers 500, without a traceback, for what nothing else caught.
 
@@ -84,7 +97,7 @@ class AccessLog:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         # As it came, percent-encoded: a decoded one could hold line ends and terminal codes.
-        path = scope.get("raw_path", b"").decode("ascii", "replace") or scope["path"]
+        path = plain(scope.get("raw_path", b"").decode("ascii", "replace") or scope["path"])
         started = time.perf_counter()
         sent = {"status": 0, "bytes": 0}
 
@@ -118,5 +131,5 @@ class AccessLog:
                     status=sent["status"],
                     duration_ms=round(1000 * (time.perf_counter() - started), 1),
                     bytes=sent["bytes"],
-                    client=client[0] if client else None,
+                    client=plain(client[0]) if client else None,
                 )

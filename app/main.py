@@ -11,16 +11,21 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
 from layerscope.app import api, pages
+from layerscope.app.access import SameOrigin, Token
 from layerscope.app.api.health import Readiness
 from layerscope.app.caching import version
 from layerscope.app.compute import ClientGone, Compute
 from layerscope.app.errors import install
 from layerscope.app.logs import AccessLog
+from layerscope.app.metrics import Measured, Metrics
+from layerscope.app.proxies import Proxied
 from layerscope.app.results import complete
 from layerscope.app.security import BodyLimit, Security
 from layerscope.app.sending import Sending, SendingLimit
@@ -58,6 +63,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings()
     sending = Sending(settings.max_sending_bytes)
+    compute = Compute(
+        settings.max_concurrent,
+        settings.max_waiting,
+        settings.max_wait_seconds,
+        settings.torch_threads,
+    )
+    metrics = Metrics(compute, sending)
+    token = settings.token.get_secret_value() if settings.token else ""
     app = FastAPI(
         title="Layerscope",
         summary="A deep network's signal and gradient, layer by layer",
@@ -70,8 +83,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         lifespan=_lifespan,
         middleware=[
+            Middleware(Proxied, trusted=settings.trusted_proxies, prefix=settings.root_path),
             Middleware(AccessLog),
             Middleware(Security, settings=settings),
+            Middleware(Measured, metrics=metrics),
+            *_cross_origin(settings),
+            Middleware(SameOrigin, allowed=settings.allowed_origins),
+            *([Middleware(Token, token=token)] if token else []),
             Middleware(BodyLimit, most_bytes=settings.max_body_bytes),
             Middleware(SendingLimit, sending=sending),
             Middleware(
@@ -85,19 +103,30 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.sending = sending
-    app.state.compute = Compute(
-        settings.max_concurrent,
-        settings.max_waiting,
-        settings.max_wait_seconds,
-        settings.torch_threads,
-    )
+    app.state.compute = compute
+    app.state.metrics = metrics
     app.state.readiness = Readiness()
     install(app)
     app.add_exception_handler(ClientGone, _client_gone)
+    app.add_exception_handler(ClientDisconnect, _client_gone)
     app.router.routes.append(Route("/static/{path:path}", assets, methods=["GET"], name="static"))
     app.include_router(api.make_router())
     app.include_router(pages.make_router())
     return app
+
+
+def _cross_origin(settings: Settings) -> list[Middleware]:
+    """What lets the pages of allowed sites read the answers."""
+    if not settings.allowed_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Authorization", "Content-Type"),
+        )
+    ]
 
 
 @asynccontextmanager

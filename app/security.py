@@ -12,8 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from layerscope.app.errors import Problem
 from layerscope.app.settings import Settings
 
-__all__ = ["BodyLimit", "Security", "content_security_policy", "security_headers"]
+__all__ = ["PROBES", "BodyLimit", "Security", "content_security_policy", "security_headers"]
 
+PROBES = frozenset({"/healthz", "/livez", "/readyz"})
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -83,7 +84,8 @@ class Security:
             await send(message)
 
         # A health probe addresses a container by whatever name it has there.
-        if scope["path"] != "/healthz" and not self._trusted(scope):
+        probe = scope["path"].removeprefix(scope.get("root_path", "")) in PROBES
+        if not probe and not self._trusted(scope):
             problem = Problem(
                 400,
                 "This server does not answer to the host name of this request; "
@@ -121,17 +123,26 @@ class BodyLimit:
             await self._refusal(told).response()(scope, receive, send)
             return
         seen = 0
+        answering = False
 
         async def receive_counted() -> Message:
             nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self.most_bytes:
-                # FastAPI passes its own exceptions through where it would call others a bad body.
-                raise HTTPException(413, self._refusal("more").document["detail"])
-            return message
+            while True:
+                message = await receive()
+                seen += len(message.get("body", b""))
+                if seen <= self.most_bytes or message["type"] != "http.request":
+                    return message
+                if not answering:
+                    # FastAPI passes its own exceptions on where it would call others a bad body.
+                    raise HTTPException(413, self._refusal("more").document["detail"])
+                # A stream that only listens for the end of its connection: no body concerns it.
 
-        await self.app(scope, receive_counted, send)
+        async def send_noted(message: Message) -> None:
+            nonlocal answering
+            answering = True
+            await send(message)
+
+        await self.app(scope, receive_counted, send_noted)
 
     def _refusal(self, told: str) -> Problem:
         return Problem(413, f"The body has {told[:20]} bytes; expected at most {self.most_bytes}.")

@@ -9,6 +9,7 @@ from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.supervisors import Multiprocess
 
 from layerscope.app.connections import protocol
 from layerscope.app.logs import configure
@@ -59,6 +60,8 @@ def address(listener: socket.socket) -> str:
     'http://127.0.0.1'
     """
     host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared
+        host = "127.0.0.1" if listener.family == socket.AF_INET else "::1"
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
@@ -72,7 +75,9 @@ def configuration(settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,  # our own has more in it
         server_header=False,
+        proxy_headers=False,  # layerscope.app.proxies
         timeout_graceful_shutdown=settings.shutdown_seconds,
+        workers=settings.workers,
     )
 
 
@@ -80,6 +85,9 @@ def serve(settings: Settings, listener: socket.socket) -> bool:
     """Serve until told to stop; whether it ever started."""
     _allow_files()
     config = configuration(settings)
+    if settings.workers > 1:
+        Multiprocess(config, [listener]).run()
+        return True
     server = uvicorn.Server(config)
     server.run(sockets=[listener])
     return server.started

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from layerscope.engine.execution.cost import Limits
@@ -34,6 +34,32 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` opens it to all.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 takes any free one.")
+    token: SecretStr | None = Field(
+        None,
+        description="What every request but a health probe has to know. By default none on a "
+        "loopback address, and one made and printed at start beyond; empty for none there either.",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins of other sites whose pages may ask this server, for example "
+        "`https://notes.example`, separated by commas; `*` for any.",
+    )
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
+        (),
+        description="Addresses or networks, separated by commas, of the proxies whose "
+        "`X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
+    )
+    root_path: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Path below which a proxy serves this, for example `/layerscope`.",
+    )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Web processes behind the one address; every limit here is for each of them.",
+    )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Further host names to answer to, separated by commas; `*` for any. Loopback "
@@ -123,9 +149,9 @@ class Settings(BaseSettings):
         "text", description="`text` for people, `json` for machines: one object a line."
     )
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "trusted_proxies", mode="before")
     @classmethod
-    def _split_hosts(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
@@ -134,6 +160,12 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """What a computation may cost: ``settings.limits.check(cost)`` refuses the rest."""
         return Limits(flops=int(self.max_flops), bytes=self.max_bytes)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the address listened on."""
+        host = self.host.strip("[]").lower()
+        return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
     def allows_host(self, name: str) -> bool:
         """Whether a request whose ``Host`` is ``name`` (without its port) is answered.
@@ -193,4 +225,4 @@ def _plain(default: object) -> str:
         return f"`{str(default).lower()}`"
     if isinstance(default, float):
         return f"`{default:g}`"
-    return f"`{default}`" if default != () else "none"
+    return f"`{default}`" if default not in ((), None, "") else "none"

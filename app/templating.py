@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
 import jinja2
 from starlette.templating import Jinja2Templates
 
 from layerscope.app.assets import Assets, resources
 
-__all__ = ["assets", "templates"]
+__all__ = ["asset_url", "assets", "root_path", "templates"]
 
 FROZEN = not (resources() / "pyproject.toml").is_file()  # an installed package
 
@@ -26,4 +28,13 @@ templates = Jinja2Templates(
 )
 """``templates.TemplateResponse(request, "pages/lab.html", {...})``; an unknown name is an error."""
 
-templates.env.globals["asset_url"] = assets.url
+root_path: ContextVar[str] = ContextVar("root_path", default="")
+"""The path below which a proxy serves us; set for each request by ``layerscope.app.proxies``."""
+
+
+def asset_url(path: str) -> str:
+    """The address of a static file, as a page names it."""
+    return root_path.get() + assets.url(path)
+
+
+templates.env.globals["asset_url"] = asset_url

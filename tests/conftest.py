@@ -26,6 +26,7 @@ from layerscope.app.connections import protocol
 from layerscope.app.logs import configure
 from layerscope.app.main import create_app
 from layerscope.app.settings import Settings
+from tests.asking import AppClient
 
 configure("error", "text")
 # No deadline: a shared machine stalls for longer than any example takes.
@@ -92,6 +93,18 @@ def server() -> Iterator[RunningServer]:
 def serve() -> Callable[..., Any]:
     """``with serve(max_concurrent=1) as server:`` for tests that need their own."""
     return running_server
+
+
+@pytest.fixture
+def ask() -> Callable[..., AppClient]:
+    """``ask(token=…)`` is a client of an application with these settings, without a socket."""
+
+    def client(
+        base_url: str = "http://localhost:8000", address: str = "127.0.0.1", **settings: Any
+    ) -> AppClient:
+        return AppClient(create_app(Settings(warm_up=False, **settings)), base_url, address)
+
+    return client
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,32 @@ class Readiness:
 
 
 @router.get(
+    "/livez",
+    summary="200 while the process runs",
+    responses={200: described("Alive", "text/plain", {"type": "string"}, "ok")},
+    response_class=Response,
+)
+async def livez() -> Response:
+    """For who restarts what no longer answers: says nothing of whether it is ready."""
+    return Response("ok", media_type="text/plain", headers={"Cache-Control": "no-store"})
+
+
+@router.get(
+    "/metrics",
+    summary="What this process does, for Prometheus",
+    responses={200: described("Prometheus's text format", "text/plain", {"type": "string"})},
+    response_class=Response,
+)
+async def metrics(request: Request) -> Response:
+    """Requests, computations, streams and memory; of the process that answers, where several do."""
+    answer: Response = request.app.state.metrics.response()
+    return answer
+
+
+@router.get("/readyz", include_in_schema=False)
+@router.get(
     "/healthz",
-    summary="200 when able to serve",
+    summary="200 when able to serve, as `/readyz`",
     responses={
         200: described(
             "Ready",

@@ -51,6 +51,14 @@ EXAMPLES: dict[int, dict[str, Any]] = {
     },
 }
 
+RETRY = {
+    "Retry-After": {
+        "description": "Seconds until it is worth trying again.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "title": "Problem",
@@ -82,6 +90,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": EXAMPLES[status]["title"],
+            **({"headers": RETRY} if status == 503 else {}),
             "content": {
                 "application/problem+json": {"schema": SCHEMA, "example": EXAMPLES[status]}
             },
