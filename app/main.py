@@ -111,7 +111,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(ClientDisconnect, _client_gone)
     app.router.routes.append(Route("/static/{path:path}", assets, methods=["GET"], name="static"))
     app.include_router(api.make_router())
-    app.include_router(pages.make_router())
+    app.state.navigation = pages.pages()
+    for page in app.state.navigation:
+        app.include_router(page.router)
     return app
 
 

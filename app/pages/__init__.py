@@ -5,18 +5,12 @@ A page is a route file with a ``PAGE``, a template and one line here; the header
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from layerscope.app.pages import foundations, lab, why
-from layerscope.app.pages.render import NAVIGATION
+from layerscope.app.pages.render import Page
 
-__all__ = ["make_router"]
+__all__ = ["pages"]
 
 
-def make_router() -> APIRouter:
-    """Every page's routes, and the header's links; analyses as they are registered now."""
-    NAVIGATION[:] = [lab.PAGE, *foundations.PAGES, *why.pages()]
-    router = APIRouter()
-    for page in NAVIGATION:
-        router.include_router(page.router)
-    return router
+def pages() -> list[Page]:
+    """Every page, in the header's order; those of analyses as they are registered now."""
+    return [lab.PAGE, *foundations.PAGES, *why.pages()]

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse
 from layerscope.app.templating import templates
 
 __all__ = [
-    "FLUSH", "NAVIGATION", "SEND", "Page", "address", "context", "environment", "flushed", "render",
+    "FLUSH", "SEND", "Page", "address", "context", "environment", "flushed", "render",
     "stream",
 ]  # fmt: skip
 
@@ -49,9 +49,6 @@ class _Here:
     pages: tuple[_Link, ...]
 
 
-NAVIGATION: list[Page] = []
-"""Filled by ``layerscope.app.pages``, in the order of the header."""
-
 environment = templates.env.overlay(enable_async=True)
 """The same templates, written while they wait: an async iterator in a ``for`` is followed."""
 environment.policies = {
@@ -69,11 +66,12 @@ def address(request: Request, name: str, query: str = "") -> str:
 def context(request: Request, page: object) -> dict[str, Any]:
     """What every template receives: ``page`` and what the frame needs."""
     path = request.url.path
-    section = next((p.section for p in NAVIGATION if p.path == path), "")
+    navigation: list[Page] = request.app.state.navigation
+    section = next((p.section for p in navigation if p.path == path), "")
     first: dict[str, str] = {}
-    for each in NAVIGATION:
+    for each in navigation:
         first.setdefault(each.section, each.path)
-    inside = tuple(_Link(p.path, p.title) for p in NAVIGATION if p.section == section)
+    inside = tuple(_Link(p.path, p.title) for p in navigation if p.section == section)
     return {
         "page": page,
         "address": partial(address, request),

@@ -59,7 +59,11 @@ def test_methods_a_path_has_not(server, path):
 
 @pytest.mark.parametrize("path", [path for path, method in ROUTES if method == "GET"])
 def test_head_works_where_get_does(server, path):
-    needs = {f"{URL}/tensor": "?layer=0&tensor=weight", f"{URL}/layer": "?layer=0"}
+    needs = {
+        f"{URL}/tensor": "?layer=0&tensor=weight",
+        f"{URL}/layer": "?layer=0",
+        "/lab/layer": "?block=1",
+    }
     target = path.replace("{path:path}", "js/theme.js") + needs.get(path, "")
     response = server.client.head(target)
     assert response.status_code == 200, target

@@ -30,7 +30,6 @@ from layerscope.app.pages.lab.inspector import Inspected, Picture
 from layerscope.app.pages.lab.page import LabPage
 from layerscope.app.pages.lab.table import TableRow
 from layerscope.app.pages.lab.verdict import VerdictWords
-from layerscope.app.pages.render import NAVIGATION
 from layerscope.engine.diagnosis import RULES
 from layerscope.engine.diagnosis.run import FixEvent, Summary, run
 from layerscope.engine.experiment.presets import PRESETS
@@ -230,9 +229,9 @@ def test_the_header_shows_the_pages_that_exist(server: Any) -> None:
     assert links[-1] == "/docs"
     for link in links:
         assert server.client.get(link).status_code == 200
-    assert {page.section for page in NAVIGATION} == set(re.findall(r">([^<>\n]+)</a>", nav[1])) - {
-        "API"
-    }
+    assert {page.section for page in server.app.state.navigation} == set(
+        re.findall(r">([^<>\n]+)</a>", nav[1])
+    ) - {"API"}
 
 
 def test_a_head_request_computes_nothing(server: Any) -> None:
@@ -371,7 +370,7 @@ def test_what_could_not_be_judged_is_said(server: Any) -> None:
 def test_the_same_experiment_elsewhere(server: Any) -> None:
     tags = Elements(fetch(server, "init_scale=1.3").text).tags
     links = [a["href"] for _, a in tags if "data-lens" in a]
-    registered = {page.path for page in NAVIGATION}
+    registered = {page.path for page in server.app.state.navigation}
     assert {str(link).split("?")[0] for link in links} == registered & {
         "/why/phase", "/why/spectrum", "/why/precision",
     }  # fmt: skip

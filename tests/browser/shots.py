@@ -29,11 +29,9 @@ VIEWS = {
 
 def views() -> dict[str, str]:
     """The Lab's views, and every other page of the header under its path."""
-    from layerscope.app.pages import make_router
-    from layerscope.app.pages.render import NAVIGATION
+    from layerscope.app.pages import pages
 
-    make_router()
-    others = {page.path.strip("/").replace("/", "-"): page.path for page in NAVIGATION}
+    others = {page.path.strip("/").replace("/", "-"): page.path for page in pages()}
     return {**VIEWS, **{name: path for name, path in others.items() if name}}
 
 

@@ -1,4 +1,4 @@
-"""The same experiment under another eye: links from the Lab to the pages that exist."""
+"""The same experiment under another eye: links from the Lab to the analyses' own pages."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from layerscope.app.pages.render import NAVIGATION
+from fastapi import Request
+
+from layerscope.app.pages.render import address
+from layerscope.app.pages.why import VIEWS
 from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["Elsewhere", "PageLink", "elsewhere"]
-
-PAGES = (
-    ("/why/phase", "Why?", "The phase diagram: where this setting lies, where the signal holds"),
-    ("/why/spectrum", "Spectrum", "Singular values of the whole network's Jacobian"),
-    ("/why/precision", "Precision", "What each number format would lose of this network"),
-)
-RULES = "/why/diagnosis"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +26,16 @@ class PageLink:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Where else there is something about an experiment.
-
-    ``rules`` is where the rules of the diagnosis are explained; empty without such a page.
-    """
+    """Where else there is something about an experiment; ``rules`` explains the diagnosis'."""
 
     links: Sequence[PageLink]
     rules: str
 
 
-def elsewhere(experiment: Experiment | None) -> Elsewhere:
-    """The pages that are registered, for this very experiment."""
-    registered = {page.path for page in NAVIGATION}
+def elsewhere(request: Request, experiment: Experiment | None) -> Elsewhere:
+    """The pages that look at this very experiment."""
     query = urlencode(experiment.to_query()) if experiment else ""
     links = [
-        PageLink(label, title, f"{path}?{query}" if query else path)
-        for path, label, title in PAGES
-        if path in registered
+        PageLink(*view.link, address(request, view.route, query)) for view in VIEWS if view.link
     ]
-    return Elsewhere(links, RULES if RULES in registered else "")
+    return Elsewhere(links, address(request, "why_diagnosis"))

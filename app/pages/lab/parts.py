@@ -41,7 +41,7 @@ async def lab_stream(request: Request) -> Response:
         return Response(media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     settings, compute = request.app.state.settings, request.app.state.compute
     progress = Progress(experiment, request.url_for("lab").path)
-    work = partial(messages, progress, elsewhere(experiment), settings.check_max_flops)
+    work = partial(messages, progress, elsewhere(request, experiment), settings.check_max_flops)
     running = Batches(compute, work, patient=patient)
     await while_connected(request, running.started())
     return EventStream(running, grouped=GROUPED)

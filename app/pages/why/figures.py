@@ -41,7 +41,9 @@ def figures_view(analysis: Analysis) -> View:
         return FiguresView(analysis.formula, analysis.source, tuple(_figures("", answer)))
 
     first = ("activation", "init", "init_scale", "depth", "width")
-    return View(analysis.name, analysis.title, analysis.help, first, picture, "figures.html")
+    return View(
+        analysis.name, analysis.title, analysis.help, first, picture, template="figures.html"
+    )
 
 
 def _figures(name: str, value: Any) -> Iterator[Figure]:

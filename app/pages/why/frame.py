@@ -37,6 +37,8 @@ class View:
     lead: str
     first: tuple[str, ...]
     picture: Callable[[Any], Any]
+    link: tuple[str, str] | None = None
+    """How the Lab calls it, and what it says of it; None: the Lab does not."""
     template: str = ""
     """Under ``pages/why/``; by default the one of the analysis' name."""
 

@@ -82,4 +82,5 @@ VIEW = View(
     "Drag the point; letting go runs it in the Lab.",
     ("activation", "init", "init_scale", "bias_std", "depth", "width"),
     _view,
+    ("Why?", "The phase diagram: where this setting lies, where the signal holds"),
 )

@@ -179,4 +179,5 @@ VIEW = View(
     "would lose of them.",
     ("dtype", "init_scale", "activation", "init", "depth", "width", "norm", "residual"),
     _view,
+    ("Precision", "What each number format would lose of this network"),
 )

@@ -111,4 +111,5 @@ VIEW = View(
     "∂(input) at one sample, with Gaussian and with orthogonal weights of the same variance.",
     ("activation", "init_scale", "init", "depth", "width", "bias_std"),
     _view,
+    ("Spectrum", "Singular values of the whole network's Jacobian"),
 )

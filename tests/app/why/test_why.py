@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 from jinja2 import Environment, nodes
 
-from layerscope.app.pages.why import diagnosis, phase, precision, spectrum
+from layerscope.app.pages.why import diagnosis, figures, phase, precision, spectrum
 from layerscope.app.pages.why.frame import WhyPage
 from layerscope.app.why import rules_table
+from layerscope.engine.analyses import ANALYSES, analysis
 from layerscope.engine.analyses.jacobian_spectrum import jacobian_spectra
 from layerscope.engine.analyses.precision import FORMATS
 from layerscope.engine.analyses.precision import precision as precision_report
 from layerscope.engine.diagnosis import RULES
+from layerscope.engine.execution.cost import cost
 from layerscope.engine.experiment.specification import Experiment
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "templates" / "pages" / "why"
@@ -50,6 +52,8 @@ def given(context: type) -> set[str]:
     [
         ("p", phase.PhaseView, ("phase.html",)),
         ("p", spectrum.SpectrumView, ("spectrum.html",)),
+        ("p", figures.FiguresView, ("figures.html",)),
+        ("figure", figures.Figure, ("figures.html",)),
         ("p", precision.PrecisionView, ("precision.html",)),
         ("r", spectrum.SpectrumRow, ("spectrum.html",)),
         ("f", precision.FormatRow, ("precision.html",)),
@@ -214,3 +218,31 @@ def test_the_evaluation_becomes_bars_and_links(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(diagnosis, "evaluation", lambda: None)
     assert diagnosis._page().measured is False
     json.dumps(rules_table(), allow_nan=False)
+
+
+def test_an_analysis_without_a_page_of_its_own_is_shown_by_its_figures(serve: Any) -> None:
+    @dataclasses.dataclass
+    class Depth:
+        depth: int
+        shares: list[float]
+
+        def to_dict(self) -> dict[str, Any]:
+            return {"depth": self.depth, "shares": self.shares}
+
+    with ANALYSES.temporarily():
+
+        @analysis(
+            "how_deep", title="How deep?", formula="d", source="", help="Its depth.", cost=cost
+        )
+        def how_deep(experiment: Experiment, *, should_stop: Any = None) -> Depth:
+            return Depth(experiment.depth, [0.5, 0.25])
+
+        with serve() as server:
+            text = server.client.get(f"/why/how_deep?{SMALL}").text
+            assert '<a href="/why/how_deep" aria-current="page">How deep?</a>' in text
+            found = re.findall(r"<code>(\w+)</code></th><td class=\"num\">([^<]*)<", text)
+            assert found == [("depth", "4"), ("shares", "0.500, 0.250")]
+            twin = server.client.get(f"/api/v1/why/how_deep?{SMALL}").json()
+            assert twin == {"depth": 4, "shares": [0.5, 0.25]}
+            paths = server.client.get("/api/v1/openapi.json").json()["paths"]
+            assert paths["/api/v1/why/how_deep"]["get"]["summary"] == "How deep?"
