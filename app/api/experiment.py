@@ -98,7 +98,7 @@ async def post_experiment(
     """The same numbers as the `GET` with the same parameters."""
     work = compute.run(partial(complete, experiment, settings.check_max_flops))
     body = await while_connected(request, work)
-    link = f"/api/v1/experiment?{urlencode(experiment.to_query())}"
+    link = f"{request.app.url_path_for('get_experiment')}?{urlencode(experiment.to_query())}"
     headers = {"Cache-Control": "no-store", "Content-Location": link}
     return Response(body, media_type="application/json", headers=headers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,6 +21,7 @@ from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.compute import Compute, while_connected
 from layerscope.app.errors import Problem, invalid
 from layerscope.app.forms import query_of
+from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.heatmap import heatmap
 from layerscope.engine.execution.layer_tensors import TENSORS, layer_tensors
 from layerscope.engine.execution.network import LayerInfo, layout
@@ -146,28 +148,27 @@ async def whole_layer(request: Request, settings: Configured, compute: Computing
     if request.state.head:
         return bodiless("application/json", headers)
 
-    def work(should_stop: Any) -> bytes:
-        tensors = layer_tensors(experiment, info.index, TENSORS, should_stop=should_stop)
-        described = {
-            name: _describe(experiment, info, name, tensor)
-            for name, tensor in tensors.items()
-            if tensor is not None
-        }
-        whole = {"experiment": experiment.to_dict(), "layer": info.to_dict(), "tensors": described}
-        return orjson.dumps(whole)
-
+    work = partial(_whole, experiment, info, str(request.app.url_path_for("tensor")))
     body = await while_connected(request, compute.run(work))
     return Response(body, media_type="application/json", headers=headers)
 
 
-def _describe(experiment: Experiment, info: LayerInfo, name: str, tensor: Tensor) -> dict[str, Any]:
-    query = {**experiment.to_query(), "layer": info.index, "tensor": name, "format": "npy"}
-    return {
-        "shape": list(tensor.shape),
-        "statistics": statistics(tensor).to_dict(),
-        "heatmap": heatmap(tensor),
-        "npy": f"/api/v1/experiment/tensor?{urlencode(query)}",
-    }
+def _whole(experiment: Experiment, info: LayerInfo, address: str, should_stop: ShouldStop) -> bytes:
+    """``address``: of the route of one tensor."""
+    tensors = layer_tensors(experiment, info.index, TENSORS, should_stop=should_stop)
+    described = {}
+    for name, tensor in tensors.items():
+        if tensor is None:
+            continue
+        query = {**experiment.to_query(), "layer": info.index, "tensor": name, "format": "npy"}
+        described[name] = {
+            "shape": list(tensor.shape),
+            "statistics": statistics(tensor).to_dict(),
+            "heatmap": heatmap(tensor),
+            "npy": f"{address}?{urlencode(query)}",
+        }
+    whole = {"experiment": experiment.to_dict(), "layer": info.to_dict(), "tensors": described}
+    return orjson.dumps(whole)
 
 
 async def _tensors(

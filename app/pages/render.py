@@ -75,7 +75,8 @@ def context(request: Request, page: object) -> dict[str, Any]:
     return {
         "page": page,
         "address": partial(address, request),
-        "nav": [_Link(path, title) for title, path in first.items()] + [_Link("/docs", "API")],
+        "nav": [_Link(path, title) for title, path in first.items()]
+        + [_Link(address(request, "docs"), "API")],
         "here": _Here(path, section, inside),
         "csp_nonce": request.state.csp_nonce,
     }
