@@ -22,7 +22,7 @@ from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
 from layerscope.engine.execution.script import as_pytorch
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import ACTIVATIONS, NORMS
-from layerscope.engine.theory.experiments import predicted
+from layerscope.engine.theory.experiments import predict_experiment
 from tests.registering import CHANGES, CHOICES, SMALL, additions, named
 
 
@@ -77,7 +77,7 @@ def test_the_script_shows_the_new_functions() -> None:
 
 def test_theory_takes_what_an_entry_brings_and_says_what_it_does_not() -> None:
     def ask(**change: Any) -> Any:
-        return predicted(Experiment(**SMALL, **change))
+        return predict_experiment(Experiment(**SMALL, **change))
 
     assert ask(activation="snake").available  # any elementwise function has moments
     assert ask(init="triangular").sigma_w2 == pytest.approx(0.5)
@@ -103,7 +103,7 @@ def test_an_activation_without_moments_has_no_theory() -> None:
 
     with ACTIVATIONS.temporarily():
         ACTIVATIONS.register(Exponential)
-        found = predicted(Experiment(**SMALL, activation="exponential", init_scale=100.0))
+        found = predict_experiment(Experiment(**SMALL, activation="exponential", init_scale=100.0))
     assert not found.available
     assert found.reason is not None
     assert found.reason.startswith("no theory for this setting: the activation has no finite")
@@ -119,7 +119,7 @@ def test_real_data_has_its_own_moments() -> None:
     )
     assert wine.target_mean_square == pytest.approx(1 / 3)
     assert wine.length_variance != digits.length_variance
-    first = predicted(Experiment(**SMALL, data="wine")).layers[0]
+    first = predict_experiment(Experiment(**SMALL, data="wine")).layers[0]
     assert first.activation.rms == pytest.approx(torch.tensor(8.0).log10().item() / 2, abs=0.01)
 
 
