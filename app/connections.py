@@ -24,7 +24,7 @@ from layerscope.app.errors import Problem
 from layerscope.app.security import security_headers
 from layerscope.app.settings import Settings
 
-__all__ = ["Connection", "protocol"]
+__all__ = ["Awaited", "Connection", "protocol"]
 
 MOST_HEADERS = 100
 """Fields of one request. Each is looked at several times; browsers send about twenty."""

@@ -39,7 +39,7 @@ from layerscope.engine.foundations.ladder import ladder
 from layerscope.engine.statistics import warm_up
 from layerscope.engine.theory.experiments import predict_experiment
 
-__all__ = ["create_app", "import_everything", "run_everything_once"]
+__all__ = ["VANISHING", "create_app", "import_everything", "run_everything_once"]
 
 DESCRIPTION = """
 Shows what happens inside a neural network: forward, backward, and why it goes wrong.

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from layerscope.app.sending import Sending
 
-__all__ = ["Measured", "Metrics"]
+__all__ = ["Computing", "Measured", "Metrics"]
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

@@ -15,7 +15,7 @@ from layerscope.engine.diagnosis.run import Event, Summary, result, run
 from layerscope.engine.execution.cost import cost
 from layerscope.engine.experiment.specification import Experiment
 
-__all__ = ["GROUPED", "Checked", "complete", "events", "patient", "result_events"]
+__all__ = ["GROUPED", "Checked", "complete", "events", "live_check", "patient", "result_events"]
 
 GROUPED = {"forward": "layers", "backward": "layers"}
 """Events of which those that follow one another are sent as one."""

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.cancellation import Stopped
-from layerscope.engine.foundations.literals import LiteralError, parse_tensor
 from layerscope.engine.foundations.matmul import MATMULS, race
 from layerscope.engine.foundations.matmul.timing import timer_noise
+from layerscope.engine.foundations.tensors.literals import parse_tensor
+from layerscope.engine.foundations.tensors.scanner import LiteralError
 from tests.conftest import running_server
 
 SLOW = {"depth": 1000, "width": 1000, "batch": 1000}

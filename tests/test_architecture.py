@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.metadata
+import inspect
 import json
 import pkgutil
 import re
@@ -12,6 +13,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer
+from fastapi import APIRouter
 
 import layerscope.app
 import layerscope.engine
@@ -126,17 +129,58 @@ def test_the_engines_requirements_are_some_of_the_whole_and_documented():
     assert command in (TOP / "docs" / "install.md").read_text().splitlines()
 
 
-@pytest.mark.parametrize("name", [*modules(layerscope.engine), *modules(layerscope.app)])
+def all_modules():
+    names = ["layerscope.engine", "layerscope.app", *modules(layerscope.engine)]
+    return [n for n in [*names, *modules(layerscope.app)] if not n.endswith("__main__")]
+
+
+def registered(module):
+    """Functions that somebody else calls: routes and commands."""
+    for value in vars(module).values():
+        if isinstance(value, APIRouter):
+            yield from (getattr(route, "endpoint", None) for route in value.routes)
+        elif isinstance(value, typer.Typer):
+            yield from (command.callback for command in value.registered_commands)
+            yield value.registered_callback and value.registered_callback.callback
+
+
+@pytest.mark.parametrize("name", all_modules())
 def test_exports_are_complete(name):
-    if name.endswith("__main__"):
-        pytest.skip("a script, not a module to import from")
     module = importlib.import_module(name)
     assert module.__doc__, f"{name} says not what it is"
-    for exported in getattr(module, "__all__", []):
-        assert hasattr(module, exported), f"{name}.__all__ names {exported}"
+    exported = list(getattr(module, "__all__", []))
+    for each in exported:
+        assert hasattr(module, each), f"{name}.__all__ names {each}"
+    called = list(registered(module))
+    public = {
+        each
+        for each, value in vars(module).items()
+        if not each.startswith("_")
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__module__ == name
+        and value not in called
+    }
+    assert public <= set(exported), f"{name}.__all__ lacks {sorted(public - set(exported))}"
+    assert len(exported) == len(set(exported))
 
 
-def test_the_engine_has_few_rooms():
-    rooms = [module.name for module in pkgutil.iter_modules(layerscope.engine.__path__)]
-    assert "basis" in rooms
-    assert len(rooms) < 14, f"with __init__, more than 14 entries at the engine's top: {rooms}"
+def imports_of_ours():
+    """(file, module, name) of every ``from layerscope… import name``."""
+    for room in ("layerscope", "engine", "app", "tests", "tools", "benchmarks", "examples"):
+        for file in (TOP / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                module = getattr(node, "module", None) or ""
+                if isinstance(node, ast.ImportFrom) and module.startswith("layerscope"):
+                    for alias in node.names:
+                        yield file.relative_to(TOP), module, alias.name
+
+
+def test_what_is_imported_is_exported():
+    """A name without an underscore that another module uses is in ``__all__``."""
+    missing = []
+    for file, module, name in imports_of_ours():
+        exported = getattr(importlib.import_module(module), "__all__", [])
+        inside = f"{module}.{name}" in sys.modules or f"{module}.{name}" in all_modules()
+        if not name.startswith("_") and name not in exported and not inside:
+            missing.append(f"{module}.__all__ lacks {name} (imported by {file})")
+    assert missing == []

@@ -28,7 +28,7 @@ from layerscope.engine.execution.network import LayerInfo, layout
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.statistics import statistics
 
-__all__ = ["router"]
+__all__ = ["MOST_ENTRIES", "router"]
 
 router = APIRouter(tags=["layer"])
 FORMATS = {

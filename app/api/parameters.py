@@ -17,13 +17,9 @@ from layerscope.engine.execution.cost import cost
 from layerscope.engine.experiment import Experiment
 
 __all__ = [
-    "Computing",
-    "Configured",
-    "FromBody",
-    "FromQuery",
-    "parse_json",
-    "split_query",
-]
+    "Computing", "Configured", "FromBody", "FromQuery", "compute_of", "from_body", "from_query",
+    "not_json", "parse_json", "settings_of", "split_query",
+]  # fmt: skip
 
 JSON_TYPE = re.compile(r"application/(json|[\w.-]+\+json)\s*(;.*)?", re.IGNORECASE)
 

@@ -15,7 +15,7 @@ from typing import Any
 from layerscope.app.figures.text import number, raised
 from layerscope.engine.foundations.schemes import AXIS, BINS, BlockSignal, SchemeResult
 
-__all__ = ["HEIGHT", "WIDTH", "Mark", "Panel", "Tick", "panel"]
+__all__ = ["HEIGHT", "LEFT", "WIDTH", "Mark", "Panel", "Tick", "panel"]
 
 WIDTH, HEIGHT = 280, 96
 LEFT, RIGHT, TOP, BOTTOM = 30, 6, 8, 16

@@ -29,7 +29,10 @@ from layerscope.engine.foundations.tensors.display import TensorDisplay
 from layerscope.engine.foundations.tensors.literals import parse_shape
 from layerscope.engine.foundations.tensors.scanner import LiteralError
 
-__all__ = ["STEP", "EinsumAnswer", "EinsumForm", "Refusal", "shapes", "shapes_text"]
+__all__ = [
+    "STEP", "Broken", "EinsumAnswer", "EinsumForm", "Link", "Numbers", "Refusal", "View",
+    "shapes", "shapes_text",
+]  # fmt: skip
 
 OF_SHAPES = frozenset({"no_operand", "missing_term", "negative_size"})
 """Rules that are broken by the shapes alone: their message stands beside those."""

@@ -12,7 +12,7 @@ from layerscope.engine.basis.specification import Specification, parameter
 from layerscope.engine.basis.text import bytes_text, number_text, time_text
 from layerscope.engine.foundations.ladder import GRADIENTS, LIMITS, Ladder, RungResult, ladder
 
-__all__ = ["STEP", "LadderForm"]
+__all__ = ["STEP", "LadderForm", "Row", "View"]
 
 
 class LadderForm(Specification):

@@ -11,7 +11,10 @@ from torch import Tensor
 
 from layerscope.engine.basis.registry import Registry
 
-__all__ = ["DATASETS", "Dataset", "Draw", "InputMoments", "Sample", "dataset", "measured_moments"]
+__all__ = [
+    "DATASETS", "Dataset", "Draw", "Facts", "InputMoments", "Sample", "dataset",
+    "measured_moments",
+]  # fmt: skip
 
 MEASURED = 2048  # samples drawn at most to measure moments: they are then known to about 2 %
 

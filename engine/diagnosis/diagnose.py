@@ -13,7 +13,7 @@ from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import SEVERITIES, Finding, Severity
 from layerscope.engine.diagnosis.rule import RULES, Rule
 
-__all__ = ["Verdict", "diagnose", "diagnose_early", "undecided", "verdict"]
+__all__ = ["Verdict", "diagnose", "diagnose_early", "explained_by", "undecided", "verdict"]
 
 
 def diagnose_early(evidence: Evidence) -> list[Finding]:

@@ -19,7 +19,7 @@ from layerscope.engine.diagnosis.gathering import gather
 from layerscope.engine.diagnosis.rule import RULES
 from layerscope.engine.experiment.specification import Experiment
 
-__all__ = ["corpus", "evaluate", "evaluation"]
+__all__ = ["HERE", "corpus", "evaluate", "evaluation"]
 
 HERE = Path(__file__).parent
 

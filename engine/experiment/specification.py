@@ -21,7 +21,7 @@ from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS, NORMS
 from layerscope.engine.losses import LOSSES
 
-__all__ = ["DTYPES", "Experiment"]
+__all__ = ["DTYPES", "MAX_SEED", "Experiment"]
 
 DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,

@@ -24,7 +24,7 @@ from layerscope.engine.initialization import INITS, Distribution, InitScheme
 from layerscope.engine.statistics import Statistics, statistics
 
 __all__ = [
-    "AXIS", "BINS", "HOLDS", "BlockSignal", "SchemeEvent", "SchemeResult", "SchemesEnd",
+    "AXIS", "BINS", "HOLDS", "Atom", "BlockSignal", "SchemeEvent", "SchemeResult", "SchemesEnd",
     "SchemesStart", "WeightHistogram", "schemes", "schemes_cost",
 ]  # fmt: skip
 

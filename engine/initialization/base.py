@@ -13,7 +13,7 @@ from torch import Tensor
 from layerscope.engine.basis.registry import Registry
 from layerscope.engine.initialization.distribution import Describe, Distribution
 
-__all__ = ["INITS", "Draw", "InitScheme", "init_scheme"]
+__all__ = ["INITS", "Draw", "Facts", "InitScheme", "init_scheme"]
 
 
 class Draw(Protocol):

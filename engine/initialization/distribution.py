@@ -10,7 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Atom", "Density", "Describe", "Distribution", "normal_entries", "uniform_entries"]
+__all__ = [
+    "Atom", "Density", "Describe", "Distribution", "normal_density", "normal_entries",
+    "uniform_entries",
+]  # fmt: skip
 
 Density = Callable[[Tensor], Tensor]
 

@@ -14,7 +14,10 @@ from layerscope.engine.initialization.distribution import (
     normal_entries,
 )
 
-__all__ = ["kaiming_normal", "lecun_normal", "normal", "truncated_normal", "xavier_normal"]
+__all__ = [
+    "kaiming_normal", "lecun_normal", "normal", "truncated_entries", "truncated_normal",
+    "xavier_normal",
+]  # fmt: skip
 
 
 @init_scheme(

@@ -10,7 +10,11 @@ from torch import Tensor
 from layerscope.engine.initialization.base import init_scheme
 from layerscope.engine.initialization.distribution import Atom, Distribution, normal_density
 
-__all__ = ["constant", "identity", "lsuv", "orthogonal", "sparse", "unit_variance", "zeros"]
+__all__ = [
+    "constant", "constant_entries", "factorisation", "identity", "identity_entries", "lsuv",
+    "lsuv_entries", "orthogonal", "orthogonal_entries", "sparse", "sparse_entries",
+    "unit_variance", "zeros",
+]  # fmt: skip
 
 
 def orthogonal_entries(n_in: int, n_out: int, std: float) -> Distribution:

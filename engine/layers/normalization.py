@@ -15,7 +15,7 @@ from layerscope.engine.layers.base import DrawParameters, Layer
 
 __all__ = [
     "EPSILON", "NORMS", "BatchNorm", "LayerNorm", "NormTheory", "Normalization", "RMSNorm",
-    "chosen_norm",
+    "chosen_norm", "standardize", "standardize_backward",
 ]  # fmt: skip
 
 EPSILON = 1e-5  # PyTorch's default for layer and batch norm; RMS norm uses it here too

@@ -12,7 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-__all__ = ["LossTheory", "OfDifference", "OfLogits", "PowerOfDifference", "softmax_second_moment"]
+__all__ = [
+    "LossTheory", "OfDifference", "OfLogits", "PowerOfDifference", "of_signs",
+    "softmax_second_moment",
+]  # fmt: skip
 
 
 class PowerOfDifference(NamedTuple):

@@ -13,7 +13,7 @@ from torch import Tensor
 from layerscope.engine.basis.serial import Serial
 from layerscope.engine.statistics.compilation import fast_kernel, kernel, pointer
 
-__all__ = ["Units", "units"]
+__all__ = ["Units", "as_rows", "units"]
 
 SAFE = 1e-250, 1e250
 """Bounds of a sum of squares that has lost nothing to float64's range."""

@@ -17,8 +17,9 @@ from layerscope.engine.theory.moments import MAX_LOG_Q, MomentTable, moment_tabl
 from layerscope.engine.theory.quadrature import pair_expectation
 
 __all__ = [
-    "CRITICAL", "FixedPoint", "Phase", "chi", "correlation_map", "correlation_path", "depth_scale",
-    "fixed_point", "length_map", "length_path", "log_length_map", "phase_of",
+    "CRITICAL", "TRAINABLE", "FixedPoint", "Phase", "chi", "correlation_map",
+    "correlation_path", "depth_scale", "fixed_point", "length_map", "length_path",
+    "log_length_map", "phase_of",
 ]  # fmt: skip
 
 CRITICAL = 1e-3

@@ -9,7 +9,6 @@ import random
 import socket
 import struct
 import threading
-import time
 from collections.abc import Awaitable, Callable
 
 import httpx
@@ -173,11 +172,9 @@ def test_every_slot_comes_back(serve, until, caplog, seed):
             assert asyncio.run(storm(httpx.URL(server.url).port, seed)) >= REQUESTS // 2
             until(lambda: (compute.active, compute.waiting) == (0, 0))
             until(lambda: not compute.lane.busy and compute.lane.waiting == 0)
-        began = time.perf_counter()
         answer = server.client.get("/api/v1/experiment", params={"depth": 3, "seed": seed})
         assert answer.status_code == 200
         assert server.client.get("/", params={"depth": 3}).status_code == 200
-        assert time.perf_counter() - began < 5
         assert [record.getMessage() for record in caplog.records] == []
 
 

@@ -25,7 +25,7 @@ from layerscope.engine.foundations.matmul import (
 )
 from layerscope.engine.foundations.matmul.base import MatmulVariant
 
-__all__ = ["router"]
+__all__ = ["Row", "View", "router"]
 
 RUN = ("run", "true")
 """What a browser without JavaScript adds to have the race run before the page is sent."""

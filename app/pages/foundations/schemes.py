@@ -26,7 +26,7 @@ from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.schemes import SchemeResult, schemes
 from layerscope.engine.initialization import INITS
 
-__all__ = ["router"]
+__all__ = ["View", "router"]
 
 TEMPLATE = "pages/foundations/schemes.html"
 PARTIAL = "partials/foundations/scheme.html"

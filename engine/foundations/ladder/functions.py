@@ -8,7 +8,10 @@ from torch import Tensor
 
 from layerscope.engine.foundations.ladder.base import GRADIENTS, Node, Problem, Rung
 
-__all__ = ["FUNCTIONS", "backward", "forward", "forward_and_backward"]
+__all__ = [
+    "FUNCTIONS", "backward", "forward", "forward_and_backward", "lin", "lin_grad", "mse",
+    "mse_grad", "relu", "relu_grad",
+]  # fmt: skip
 
 
 def lin(inp: Node, w: Node, b: Node) -> Node:

@@ -15,9 +15,7 @@ from torch import Tensor
 
 from layerscope.engine.foundations.tensors.scanner import LiteralError, Scanner
 
-__all__ = [
-    "MAX_AXES", "MAX_SIZE", "parse_axes", "parse_shape", "parse_tensor",
-]  # fmt: skip
+__all__ = ["MAX_AXES", "MAX_SIZE", "LiteralError", "parse_axes", "parse_shape", "parse_tensor"]
 
 MAX_AXES = 8
 """Axes of a shape that is typed in; drawings of more are no longer readable."""
