@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 from layerscope.app.figures.text import number
 
-__all__ = ["Axis", "Tick", "decades", "path", "percent", "round_ticks", "steps"]
+__all__ = [
+    "Axis", "Curve", "Frame", "Tick", "decades", "framed", "path", "percent", "round_ticks",
+    "steps",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +46,56 @@ class Axis:
         return self.low <= value <= self.high
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Box and grid of a drawing, in units of its view box."""
+
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A line, by the name that its legend gives; ``css`` says which hue."""
+
+    name: str
+    css: str
+    path: str
+
+
+def framed(
+    x: Axis,
+    y: Axis,
+    margins: tuple[float, float],
+    x_ticks: tuple[Tick, ...],
+    y_ticks: tuple[Tick, ...],
+) -> Frame:
+    """The frame around two axes, with so much room to the right and below."""
+    right, below = margins
+    return Frame(
+        x.end + right, y.start + below, x.start, x.end, y.end, y.start, x_ticks, y_ticks
+    )  # fmt: skip
+
+
 def round_ticks(axis: Axis, about: int = 5, *, whole: bool = False) -> tuple[Tick, ...]:
     """Round numbers along an axis.
 
     >>> [t.text for t in round_ticks(Axis(0, 3, 0, 300), 6)]
     ['0', '0.5', '1', '1.5', '2', '2.5', '3']
     """
-    return tuple(
-        Tick(axis.place(v), f"{v:g}".replace("-", "−")) for v in _round(axis, about, whole)
-    )
+    return tuple(Tick(axis.place(v), _short(v)) for v in _round(axis, about, whole))
+
+
+def _short(value: float) -> str:
+    """A round number, so it is written as short as it can be."""
+    short = f"{value:g}".replace("-", "−")
+    return short if value == 0 or 0.001 <= abs(value) < 1e5 else number(value)
 
 
 def decades(axis: Axis, about: int = 5, base: int = 10) -> tuple[Tick, ...]:

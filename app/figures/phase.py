@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from contourpy import contour_generator
 
-from layerscope.app.figures.axes import Axis, Tick, path, round_ticks
+from layerscope.app.figures.axes import Axis, Frame, path, round_ticks
 from layerscope.app.figures.strip import step
 from layerscope.engine.analyses.phase_diagram import PhasePosition, trainable_depth
 from layerscope.engine.theory import FixedPoint, PhaseRow
@@ -44,17 +44,9 @@ class Contour:
 
 
 @dataclass(frozen=True, slots=True)
-class PhasePicture:
-    """Everything of the drawing, in units of its view box."""
+class PhasePicture(Frame):
+    """Everything of the drawing."""
 
-    width: float
-    height: float
-    left: float
-    right: float
-    top: float
-    bottom: float
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
     runs: tuple[Run, ...]
     contours: tuple[Contour, ...]
     edge: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layerscope.app.figures.axes import Axis, Tick, decades, round_ticks
+from layerscope.app.figures.axes import Axis, Frame, decades, round_ticks
 from layerscope.app.figures.text import raised
 from layerscope.engine.analyses.precision import FORMATS, Kind, TensorSummary
 
@@ -62,20 +62,12 @@ class Ruler:
 
 
 @dataclass(frozen=True, slots=True)
-class ExponentPicture:
+class ExponentPicture(Frame):
     """Everything of one drawing."""
 
     kind: str
     title: str
     css: str
-    width: float
-    height: float
-    left: float
-    right: float
-    top: float
-    bottom: float
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
     violins: tuple[Violin, ...]
     limits: tuple[Limit, ...]
     rulers: tuple[Ruler, ...]

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from layerscope.app.figures.axes import Tick
 from layerscope.app.figures.text import number, raised
 from layerscope.engine.foundations.schemes import AXIS, BINS, BlockSignal, SchemeResult
 
-__all__ = ["HEIGHT", "LEFT", "WIDTH", "Mark", "Panel", "Tick", "panel"]
+__all__ = ["HEIGHT", "LEFT", "WIDTH", "Panel", "Spike", "panel"]
 
 WIDTH, HEIGHT = 280, 96
 LEFT, RIGHT, TOP, BOTTOM = 30, 6, 8, 16
@@ -26,15 +27,7 @@ INNER_HEIGHT = HEIGHT - TOP - BOTTOM
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """A label of an axis, at one coordinate along it."""
-
-    at: float
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Spike:
     """A value that many weights have exactly: a spike at ``x``, ``beyond`` if it lies outside."""
 
     x: float
@@ -58,7 +51,7 @@ class Panel:
     """What stands under the name: pairs of a label and a number."""
     bars: str
     curve: str
-    spikes: tuple[Mark, ...]
+    spikes: tuple[Spike, ...]
     weights_x: tuple[Tick, ...]
     weights_text: str
     """The histogram in words."""
@@ -149,12 +142,12 @@ def _curve(x: Sequence[float], y: Sequence[float]) -> str:
     return "M" + "L".join(points) if points else ""
 
 
-def _spike(z: float, share: float, value: float) -> Mark:
+def _spike(z: float, share: float, value: float) -> Spike:
     beyond = abs(z) > AXIS
     x = _z(max(-AXIS, min(AXIS, z)))
     y = round(TOP + INNER_HEIGHT * (1 - max(share, 0.04)), 1)
     percent = f"{100 * share:.3g} %"
-    return Mark(x, y, f"{percent} exactly {value:.3g}", beyond)
+    return Spike(x, y, f"{percent} exactly {value:.3g}", beyond)
 
 
 def _path(signal: Sequence[BlockSignal], layers: int) -> str:

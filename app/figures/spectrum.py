@@ -8,41 +8,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from layerscope.app.figures.axes import Axis, Tick, decades, path, round_ticks, steps
+from layerscope.app.figures.axes import (
+    Axis,
+    Curve,
+    Frame,
+    decades,
+    framed,
+    path,
+    round_ticks,
+    steps,
+)
 from layerscope.engine.analyses.correlations import Correlations
 from layerscope.engine.analyses.jacobian_spectrum import JacobianSpectra
 from layerscope.engine.theory.spectrum import JacobianSpectrum, SpectrumEstimate
 
 __all__ = [
-    "Band", "CorrelationPicture", "Curve", "DepthPicture", "Frame", "HistogramPicture",
+    "Band", "CorrelationPicture", "DepthPicture", "HistogramPicture",
     "correlation_picture", "depth_picture", "histogram_picture",
 ]  # fmt: skip
 
 BINS = 48
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 12.0, 34.0
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """Box and grid of a drawing, in units of its view box."""
-
-    width: float
-    height: float
-    left: float
-    right: float
-    top: float
-    bottom: float
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """A line, by the name that its legend gives; ``css`` says which hue."""
-
-    name: str
-    css: str
-    path: str
+MARGINS = RIGHT, BOTTOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +74,6 @@ class CorrelationPicture:
     bands: tuple[Band, ...]
 
 
-def _frame(x: Axis, y: Axis, x_ticks: tuple[Tick, ...], y_ticks: tuple[Tick, ...]) -> Frame:
-    return Frame(x.end + RIGHT, y.start + BOTTOM, x.start, x.end, y.end, y.start, x_ticks, y_ticks)
-
-
 def _axes(x: tuple[float, float], y: tuple[float, float], width: float) -> tuple[Axis, Axis]:
     return Axis(*x, LEFT, width - RIGHT), Axis(*y, 300.0 - BOTTOM, TOP)
 
@@ -123,7 +106,7 @@ def histogram_picture(found: JacobianSpectra) -> HistogramPicture | None:
         if (missing := s.zeros + sum(v < low for v in s.log10_values))
     ]
     return HistogramPicture(
-        frame=_frame(x, y, decades(x, 6), round_ticks(y, 4, whole=True)),
+        frame=framed(x, y, MARGINS, decades(x, 6), round_ticks(y, 4, whole=True)),
         curves=tuple(
             Curve(name, name, steps(x, y, edges.tolist(), c.tolist())) for name, c in counts.items()
         ),
@@ -158,7 +141,7 @@ def depth_picture(found: JacobianSpectra) -> DepthPicture:
         if v is not None
     ]
     return DepthPicture(
-        frame=_frame(x, y, round_ticks(x, 6, whole=True), decades(y, 5)),
+        frame=framed(x, y, MARGINS, round_ticks(x, 6, whole=True), decades(y, 5)),
         curves=tuple(
             Curve(name, css, path(x, y, zip(found.depths, ys, strict=True)))
             for name, css, ys in lines
@@ -195,7 +178,8 @@ def correlation_picture(found: Correlations, depth: int) -> CorrelationPicture |
             )
         )
     return CorrelationPicture(
-        _frame(x, y, round_ticks(x, 10, whole=True), round_ticks(y, 5)), tuple(bands)
+        framed(x, y, MARGINS, round_ticks(x, 10, whole=True), round_ticks(y, 5)),
+        tuple(bands),
     )
 
 
