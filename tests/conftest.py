@@ -47,7 +47,7 @@ class RunningServer:
         return self.app.state.compute
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     """Return as soon as ``condition()`` holds; fail when it does not within ``seconds``."""
     end = time.monotonic() + seconds
     while not condition():
