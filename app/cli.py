@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import secrets
@@ -29,6 +30,8 @@ from layerscope.engine.experiment.specification import Experiment
 __all__ = ["application", "main"]
 
 BAD_USAGE = 2
+UNWRITTEN = 74  # EX_IOERR of sysexits.h
+CLOSED_PIPE = 141  # 128 + SIGPIPE, as of a program that `| head` ends
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 application = typer.Typer(
@@ -114,6 +117,8 @@ def _run(
         findings = _print(experiment, settings, as_json=as_json)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
+    except OSError as error:
+        _unwritten(error)
     if fail_on is not None:
         refused = SEVERITIES[SEVERITIES.index(fail_on) :]
         if any(finding["severity"] in refused for finding in findings):
@@ -128,8 +133,26 @@ def _print(experiment: Experiment, settings: Settings, *, as_json: bool) -> list
         sys.stdout.buffer.flush()
         found: list[dict[str, Any]] = orjson.loads(text)["findings"]
         return found
-    findings: list[dict[str, Any]] = show(run(experiment), Console())["findings"]
+    findings: list[dict[str, Any]] = show(run(experiment), _Output())["findings"]
+    sys.stdout.flush()
     return findings
+
+
+class _Output(Console):
+    """A console that leaves it to the command how a closed pipe ends."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def _unwritten(error: OSError) -> NoReturn:
+    """End as other programs do when nobody reads on, and with a sentence when nothing fits."""
+    with contextlib.suppress(OSError, ValueError):
+        # What is still buffered would be tried again, and complained about, at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        raise typer.Exit(CLOSED_PIPE) from None
+    _refuse([f"The output could not be written: {error.strerror}."], code=UNWRITTEN)
 
 
 def _experiment(parameters: dict[str, str | bool | None], settings: Settings) -> Experiment:

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -195,6 +196,49 @@ def test_an_interrupted_run_ends_quietly(layerscope, monkeypatch, arguments):
     done = layerscope("run", *SMALL, *arguments)
     assert done.exit_code == 130
     assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_a_pipe_that_nobody_reads_ends_it_quietly(arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [*PROGRAM, "run", *SMALL, *arguments], stdout=writing, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_a_full_disk_is_said(arguments):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*PROGRAM, "run", *SMALL, *arguments], stdout=full,
+                              stderr=subprocess.PIPE, text=True)  # fmt: skip
+    assert done.returncode == 74
+    assert done.stderr == "The output could not be written: No space left on device.\n"
+
+
+def test_beyond_this_machine_a_token_is_made_and_printed(layerscope, monkeypatch):
+    served = []
+
+    def serve(settings, listener):
+        served.append(settings)
+        listener.close()
+        return True
+
+    monkeypatch.setattr("layerscope.app.server.serve", serve)
+    done = layerscope("serve", "--host", "0.0.0.0", "--port", "0")
+    assert done.exit_code == 0, done.stderr
+    address = re.search(r"http://127\.0\.0\.1:\d+/\?token=(\S{20,})", done.stderr)
+    assert served[0].token.get_secret_value() == address[1]
+    given = layerscope("serve", "--host", "0.0.0.0", "--port", "0", "--token", "mine")
+    none = layerscope("serve", "--host", "0.0.0.0", "--port", "0", LAYERSCOPE_TOKEN="")
+    home = layerscope("serve", "--port", "0")
+    assert all("token=" not in done.stderr for done in (given, none, home))
+    assert "mine" not in given.stderr
+    assert served[1].token.get_secret_value() == "mine"
+    assert served[2].token.get_secret_value() == ""
+    assert served[3].token is None
 
 
 def test_warm_up_compiles_and_says_nothing(layerscope):
