@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
 from layerscope.app.errors import KINDS
-from layerscope.app.templating import templates
+from layerscope.app.templating import root_path, templates
 
 __all__ = ["router"]
 
@@ -16,5 +16,5 @@ router = APIRouter(include_in_schema=False)
 @router.get("/docs", name="docs", response_class=HTMLResponse)
 async def docs(request: Request) -> HTMLResponse:
     """The API, to be read and tried."""
-    context = {"openapi_url": request.app.openapi_url, "kinds": KINDS}
+    context = {"openapi_url": root_path.get() + request.app.openapi_url, "kinds": KINDS}
     return templates.TemplateResponse(request, "pages/docs.html", context)

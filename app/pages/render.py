@@ -12,7 +12,7 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
-from layerscope.app.templating import templates
+from layerscope.app.templating import root_path, templates
 
 __all__ = [
     "FLUSH", "SEND", "Page", "address", "context", "environment", "flushed", "render",
@@ -59,25 +59,26 @@ environment.policies = {
 
 def address(request: Request, name: str, query: str = "") -> str:
     """The path of the route called ``name``, with a query."""
-    path = str(request.app.url_path_for(name))
+    path = root_path.get() + str(request.app.url_path_for(name))
     return f"{path}?{query}" if query else path
 
 
 def context(request: Request, page: object) -> dict[str, Any]:
     """What every template receives: ``page`` and what the frame needs."""
-    path = request.url.path
+    root = root_path.get()
+    path = request.url.path.removeprefix(root)
     navigation: list[Page] = request.app.state.navigation
     section = next((p.section for p in navigation if p.path == path), "")
     first: dict[str, str] = {}
     for each in navigation:
         first.setdefault(each.section, each.path)
-    inside = tuple(_Link(p.path, p.title) for p in navigation if p.section == section)
+    inside = tuple(_Link(root + p.path, p.title) for p in navigation if p.section == section)
     return {
         "page": page,
         "address": partial(address, request),
-        "nav": [_Link(path, title) for title, path in first.items()]
+        "nav": [_Link(root + path, title) for title, path in first.items()]
         + [_Link(address(request, "docs"), "API")],
-        "here": _Here(path, section, inside),
+        "here": _Here(root + path, section, inside),
         "csp_nonce": request.state.csp_nonce,
     }
 

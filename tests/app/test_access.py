@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from urllib.parse import urlsplit
 
 import httpx
@@ -184,6 +185,17 @@ def test_a_prefix_is_on_every_address(ask, path):
     assert page.status_code == 200
     assert 'src="/layerscope/static/' in page.text
     assert 'src="/static/' not in page.text
+
+
+def test_every_page_emits_addresses_below_the_prefix(ask):
+    client = ask(root_path="/below", max_flops=1e8)
+    paths = [page.path for page in client.app.state.navigation]
+    assert len(paths) > 10
+    for path in (*paths, "/docs"):
+        text = client.get(f"/below{path}").text
+        emitted = re.findall(r'(?:href|action|src|hx-get|data-[a-z-]+)="(/[^"]*)"', text)
+        assert emitted
+        assert [each for each in emitted if not each.startswith("/below/")] == [], path
 
 
 def test_which_hosts_are_this_machine():
