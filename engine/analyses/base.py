@@ -10,6 +10,7 @@ from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.basis.registry import Registry
 from layerscope.engine.execution.cost import Cost
 from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.theory.moments import MomentsUndefined
 
 __all__ = ["ANALYSES", "Analysis", "AnalysisResult", "AnalysisUndefined", "Question", "analysis"]
 
@@ -79,7 +80,13 @@ def analysis(
     """Register the decorated function, which stays a function, under ``name``."""
 
     def register(question: Q) -> Q:
-        ANALYSES.register(Analysis(name, title, formula, source, help, cost, question))
+        def run(experiment: Experiment, *, should_stop: ShouldStop = never) -> AnalysisResult:
+            try:
+                return question(experiment, should_stop=should_stop)
+            except MomentsUndefined as error:
+                raise AnalysisUndefined("activation", f"no theory: {error}") from None
+
+        ANALYSES.register(Analysis(name, title, formula, source, help, cost, run))
         return question
 
     return register

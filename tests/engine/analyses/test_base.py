@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from torch import Tensor
 
 from layerscope.engine.analyses import ANALYSES, AnalysisUndefined
 from layerscope.engine.analyses.jacobian_spectrum import EXACT_WORK
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.execution.cost import Limits, OverLimit, cost
 from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.layers import ACTIVATIONS, Activation
 
 SMALL = Experiment(depth=3, width=6, batch=5, activation="tanh", dtype="bfloat16")
 every = pytest.mark.parametrize("name", list(ANALYSES))
@@ -65,3 +68,43 @@ def test_an_undefined_analysis_names_the_parameter_in_the_way() -> None:
     with pytest.raises(AnalysisUndefined, match="expected none, layer or rms") as caught:
         ANALYSES["spectrum"].run(Experiment(norm="batch", depth=2, width=4))
     assert caught.value.field == "norm"
+
+
+class Exponential(Activation):
+    name = "exponential"
+    formula = "exp x"
+    gradient_formula = "∂L/∂x = g·y"
+    source = "a test"
+    help = "Its moments leave float64 long before its arguments do."
+    saves = "output"
+
+    @staticmethod
+    def function(x: Tensor) -> Tensor:
+        return x.exp()
+
+    @staticmethod
+    def chain(g: Tensor, saved: Tensor) -> Tensor:
+        return g * saved
+
+    reference = function
+
+    @staticmethod
+    def symbolic(x: Any) -> Any:
+        import sympy
+
+        return sympy.exp(x)
+
+
+@every
+def test_an_activation_without_finite_moments_is_answered_or_refused_in_words(name: str) -> None:
+    with ACTIVATIONS.temporarily():
+        ACTIVATIONS.register(Exponential)
+        e = Experiment(depth=3, width=6, batch=5, activation="exponential", init="normal")
+        refused = None
+        try:
+            json.dumps(ANALYSES[name].run(e).to_dict(), allow_nan=False)
+        except AnalysisUndefined as error:
+            refused = error
+        if refused is not None:
+            assert refused.field in Experiment.model_fields
+            assert "finite" in str(refused)
