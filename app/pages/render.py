@@ -28,18 +28,24 @@ FRAME_SECONDS = 0.016
 
 @dataclass(frozen=True)
 class Page:
-    """A page in the navigation: ``section`` is the heading it stands under."""
+    """A page in the navigation.
+
+    ``section`` is the heading it stands under; ``of_experiment``: its address takes an experiment,
+    which links to it from within the section carry on.
+    """
 
     path: str
     title: str
     section: str
     router: APIRouter
+    of_experiment: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Link:
     path: str
     title: str
+    of_experiment: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,9 @@ def context(request: Request, page: object) -> dict[str, Any]:
     first: dict[str, str] = {}
     for each in navigation:
         first.setdefault(each.section, each.path)
-    inside = tuple(_Link(root + p.path, p.title) for p in navigation if p.section == section)
+    inside = tuple(
+        _Link(root + p.path, p.title, p.of_experiment) for p in navigation if p.section == section
+    )
     return {
         "page": page,
         "address": partial(address, request),

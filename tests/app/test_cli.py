@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from layerscope.app.cli import application
+from layerscope.app.logs import configure
 from layerscope.engine.experiment.specification import Experiment
 
 PROGRAM = [sys.executable, "-c", "from layerscope.app.cli import main; main()"]
@@ -30,7 +31,8 @@ def layerscope():
     def call(*arguments, **environment):
         return CliRunner().invoke(application, arguments, env={"COLUMNS": "120", **environment})
 
-    return call
+    yield call
+    configure("error", "text")  # the program's own log went to a stream that is closed now
 
 
 def test_run_prints_a_table_and_a_verdict(layerscope):

@@ -22,6 +22,6 @@ def pages() -> list[Page]:
     drawn = {view.name for view in VIEWS}
     plain = [figures_view(each) for name, each in ANALYSES.items() if name not in drawn]
     return [
-        *(Page(f"/why/{v.name}", v.title, "Why", why_router(v)) for v in (*VIEWS, *plain)),
+        *(Page(f"/why/{v.name}", v.title, "Why", why_router(v), True) for v in (*VIEWS, *plain)),
         Page("/why/diagnosis", "How well does it diagnose?", "Why", diagnosis.router),
     ]

@@ -14,12 +14,10 @@ const linked = (path) => (query() ? `${path}?${query()}` : path);
 
 function follow() {
   history.replaceState(null, "", linked(location.pathname));
-  find("[data-lab]").setAttribute("href", linked("/"));
-  find("[data-twin]").setAttribute("href", linked(`/api/v1${location.pathname}`));
-  // The other pages of the section look at the same experiment.
-  for (const link of document.querySelectorAll(".subnav a")) {
-    const path = new URL(/** @type {HTMLAnchorElement} */ (link).href).pathname;
-    if (path !== "/why/diagnosis") link.setAttribute("href", linked(path));
+  // The Lab, the JSON and the other pages of the section look at the same experiment.
+  for (const each of document.querySelectorAll("[data-lab], [data-twin], .subnav [data-of-experiment]")) {
+    const link = /** @type {HTMLAnchorElement} */ (each);
+    link.setAttribute("href", linked(link.pathname));
   }
 }
 
