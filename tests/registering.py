@@ -11,10 +11,12 @@ from typing import Any
 from layerscope.engine.analyses import ANALYSES
 from layerscope.engine.data import DATASETS
 from layerscope.engine.diagnosis import RULES
+from layerscope.engine.foundations.calculus import derivative_of
 from layerscope.engine.foundations.matmul import MATMULS
 from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS, NORMS
 from layerscope.engine.losses import LOSSES
+from layerscope.engine.theory.experiments import predict_experiment
 
 REGISTRIES = {
     "activation": ACTIVATIONS, "init": INITS, "norm": NORMS, "loss": LOSSES, "data": DATASETS,
@@ -33,6 +35,8 @@ def additions() -> Iterator[None]:
     with ExitStack() as stack:
         for registry in REGISTRIES.values():
             stack.enter_context(registry.temporarily())
+        for cached in (derivative_of, predict_experiment):
+            stack.callback(cached.cache_clear)  # they remember by name what is gone afterwards
         sys.modules.pop("tests.additions", None)
         importlib.import_module("tests.additions")
         yield
