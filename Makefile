@@ -38,13 +38,13 @@ serve: setup ## Serve on http://127.0.0.1:8000
 test: test-js test-fast test-browser ## All tests
 
 test-fast: setup ## All tests but those in a browser
-	$(BIN)/pytest -q -n $(JOBS) -m "not browser"
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not browser"
 
 test-js: .make/node ## Tests of the scripts' pure parts
 	npm test --silent
 
 coverage: setup ## The tests of test-fast, and which branches of the engine they leave out
-	$(BIN)/pytest -q -n $(JOBS) -m "not browser" --cov
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not browser" --cov
 
 test-browser: setup .make/chromium ## Tests in Chromium
 	$(BIN)/pytest -q -m browser
