@@ -48,6 +48,7 @@ class Writing:
         self.progress = progress
         self._running = running
         self._ready: deque[Event | Checked] = deque()
+        self._written = FAILED
 
     async def rows(self) -> AsyncIterator[Row]:
         """The activations, first to last, then the gradients, last to first."""
@@ -58,7 +59,8 @@ class Writing:
         """The verdict as soon as it is known."""
         while self.progress.summary is None and await self._next():
             pass
-        return self._words
+        self._written = self._words
+        return self._written
 
     async def with_fixes(self) -> VerdictWords:
         """The same, where something is wrong with the fixes that were found in time."""
@@ -71,6 +73,8 @@ class Writing:
     async def late(self) -> AsyncIterator[Progress]:
         """What is known, whenever there is more of it than the verdict waited for."""
         decided = self._words.decided
+        if self._words.check != self._written.check:  # it came while fixes were waited for
+            yield self.progress
         while event := await self._next():
             if isinstance(event, Checked | FixEvent):
                 yield self.progress
