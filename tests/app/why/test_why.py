@@ -239,7 +239,10 @@ def test_an_analysis_without_a_page_of_its_own_is_shown_by_its_figures(serve: An
 
         with serve() as server:
             text = server.client.get(f"/why/how_deep?{SMALL}").text
-            assert '<a href="/why/how_deep" aria-current="page">How deep?</a>' in text
+            assert (
+                '<a href="/why/how_deep" data-of-experiment aria-current="page">How deep?</a>'
+                in text
+            )
             found = re.findall(r"<code>(\w+)</code></th><td class=\"num\">([^<]*)<", text)
             assert found == [("depth", "4"), ("shares", "0.500, 0.250")]
             twin = server.client.get(f"/api/v1/why/how_deep?{SMALL}").json()
