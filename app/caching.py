@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from starlette.requests import Request
 from starlette.responses import Response
 
 __all__ = ["build", "cached", "etag", "matches", "unchanged", "version"]
@@ -48,16 +49,17 @@ def etag(*parts: object) -> str:
     return f'W/"{digest}"'
 
 
-def cached(tag: str, seconds: int) -> dict[str, str]:
-    """The headers of an answer that may be reused for ``seconds``, then asked for by its tag."""
+def cached(request: Request, tag: str) -> dict[str, str]:
+    """The headers of an answer that may be reused for a while, then asked for by its tag."""
+    seconds = request.app.state.settings.cache_seconds
     return {"ETag": tag, "Cache-Control": f"public, max-age={seconds}"}
 
 
-def unchanged(if_none_match: str | None, tag: str, seconds: int) -> Response | None:
+def unchanged(request: Request, tag: str) -> Response | None:
     """The 304 for a client that already has this very answer, otherwise ``None``."""
-    if not matches(if_none_match, tag):
+    if not matches(request.headers.get("if-none-match"), tag):
         return None
-    return Response(status_code=304, headers=cached(tag, seconds))
+    return Response(status_code=304, headers=cached(request, tag))
 
 
 def matches(if_none_match: str | None, etag: str) -> bool:

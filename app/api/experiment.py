@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from layerscope.app.api.parameters import (
-    Computing,
-    Configured,
-    FromBody,
-    FromQuery,
-)
-from layerscope.app.api.responses import bodiless, described, problems
+from layerscope.app.api.parameters import Computing, Configured, FromBody, FromQuery
+from layerscope.app.api.responses import answered, bodiless, described, described_json, problems
 from layerscope.app.batches import Batches
-from layerscope.app.caching import cached, etag, unchanged
+from layerscope.app.caching import cached, etag
 from layerscope.app.compute import while_connected
 from layerscope.app.forms import body_of, query_of
 from layerscope.app.results import GROUPED, complete, patient, result_events
@@ -29,7 +23,7 @@ from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["experiment"])
+router = APIRouter(tags=["experiment"], default_response_class=Response)
 QUERY = query_of(Experiment)
 BODY = body_of(Experiment, {"activation": "linear", "init": "normal", "init_scale": 0.1})
 EXAMPLE = {
@@ -39,15 +33,11 @@ EXAMPLE = {
     "findings": [],
     "check": {"autograd_max_relative_error": 2.9e-07},
 }
-RESULT = described(
+RESULT = described_json(
     "The experiment's every parameter, its layers in forward order with statistics of each "
     "activation, gradient and parameter, findings, theory, and the check against autograd.",
-    "application/json",
-    {
-        "type": "object",
-        "required": ["experiment", "loss", "layers", "findings", "theory", "check", "timing"],
-    },
     EXAMPLE,
+    *("experiment", "loss", "layers", "findings", "theory", "check", "timing"),
 )
 EVENTS = described(
     "`start` (the specification and the list of layers), then `forward` and `backward` events, "
@@ -67,22 +57,12 @@ EVENTS = described(
     "/experiment",
     summary="Run an experiment, get the whole result",
     openapi_extra=QUERY,
-    responses={200: RESULT, 304: {"description": "Not Modified"}, **problems(422, 503)},
-    response_class=Response,
+    responses={200: RESULT, **problems(304, 422, 503)},
 )
-async def get_experiment(
-    request: Request, experiment: FromQuery, settings: Configured, compute: Computing
-) -> Response:
+async def get_experiment(request: Request, experiment: FromQuery, settings: Configured) -> Response:
     """Deterministic: the same query has the same numbers, so it may be cached by its `ETag`."""
     tag = etag("result", experiment.to_query(), settings.check_max_flops)
-    if known := unchanged(request.headers.get("if-none-match"), tag, settings.cache_seconds):
-        return known
-    headers = cached(tag, settings.cache_seconds)
-    if request.state.head:
-        return bodiless("application/json", headers)
-    work = compute.run(partial(complete, experiment, settings.check_max_flops))
-    body = await while_connected(request, work)
-    return Response(body, media_type="application/json", headers=headers)
+    return await answered(request, tag, partial(complete, experiment, settings.check_max_flops))
 
 
 @router.post(
@@ -90,7 +70,6 @@ async def get_experiment(
     summary="Run an experiment given as JSON",
     openapi_extra=BODY,
     responses={200: RESULT, **problems(413, 415, 422, 503)},
-    response_class=Response,
 )
 async def post_experiment(
     request: Request, experiment: FromBody, settings: Configured, compute: Computing
@@ -112,7 +91,6 @@ async def post_experiment(
         204: {"description": "This client already got everything, up to `end`."},
         **problems(422, 503),
     },
-    response_class=Response,
 )
 async def stream_experiment(
     request: Request, experiment: FromQuery, settings: Configured, compute: Computing
@@ -138,12 +116,11 @@ async def stream_experiment(
         200: described("Python source", "text/x-python", {"type": "string"}),
         **problems(422),
     },
-    response_class=Response,
 )
-async def script(experiment: FromQuery, settings: Configured) -> Response:
+async def script(request: Request, experiment: FromQuery) -> Response:
     """Needs nothing but torch, and reproduces the same bits."""
     headers = {
-        **cached(etag("script", experiment.to_query()), settings.cache_seconds),
+        **cached(request, etag("script", experiment.to_query())),
         "Content-Disposition": 'inline; filename="layerscope_experiment.py"',
     }
     return Response(as_pytorch(experiment), media_type="text/x-python", headers=headers)
@@ -153,20 +130,12 @@ async def script(experiment: FromQuery, settings: Configured) -> Response:
     "/presets",
     summary="Experiments worth looking at",
     responses={200: described("Presets in order", "application/json", {"type": "array"})},
-    response_class=Response,
 )
 async def presets() -> Response:
     """Those of the notes first."""
-    return Response(
-        orjson.dumps([_preset(p.experiment, p) for p in PRESETS]), media_type="application/json"
-    )
-
-
-def _preset(experiment: Experiment, preset: Any) -> dict[str, Any]:
-    return {
-        "name": preset.name,
-        "title": preset.title,
-        "note": preset.note,
-        "experiment": experiment.to_dict(),
-        "query": urlencode(experiment.to_query()),
-    }
+    every = [
+        {"name": p.name, "title": p.title, "note": p.note, "experiment": p.experiment.to_dict(),
+         "query": urlencode(p.experiment.to_query())}
+        for p in PRESETS
+    ]  # fmt: skip
+    return Response(orjson.dumps(every), media_type="application/json")

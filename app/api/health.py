@@ -10,13 +10,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from layerscope.app.api.parameters import Computing
-from layerscope.app.api.responses import described, problems
+from layerscope.app.api.responses import described, described_json, problems
 from layerscope.app.caching import version
 from layerscope.app.errors import Problem
 
 __all__ = ["Readiness", "router"]
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], default_response_class=Response)
 
 
 @dataclass
@@ -30,7 +30,6 @@ class Readiness:
     "/livez",
     summary="200 while the process runs",
     responses={200: described("Alive", "text/plain", {"type": "string"}, "ok")},
-    response_class=Response,
 )
 async def livez() -> Response:
     """For who restarts what no longer answers: says nothing of whether it is ready."""
@@ -41,7 +40,6 @@ async def livez() -> Response:
     "/metrics",
     summary="What this process does, for Prometheus",
     responses={200: described("Prometheus's text format", "text/plain", {"type": "string"})},
-    response_class=Response,
 )
 async def metrics(request: Request) -> Response:
     """Requests, computations, streams and memory; of the process that answers, where several do."""
@@ -54,15 +52,11 @@ async def metrics(request: Request) -> Response:
     "/healthz",
     summary="200 when able to serve, as `/readyz`",
     responses={
-        200: described(
-            "Ready",
-            "application/json",
-            {"type": "object"},
-            {"status": "ok", "version": "0.1.0", "computing": 0, "waiting": 0},
+        200: described_json(
+            "Ready", {"status": "ok", "version": "0.1.0", "computing": 0, "waiting": 0}
         ),
         **problems(503),
     },
-    response_class=Response,
 )
 async def healthz(request: Request, compute: Computing) -> Response:
     """503 until everything was compiled and has run once, or when that failed."""

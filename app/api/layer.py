@@ -16,11 +16,11 @@ from starlette.responses import Response, StreamingResponse
 from torch import Tensor
 
 from layerscope.app.api.parameters import Computing, Configured, split_query
-from layerscope.app.api.responses import bodiless, described, problems
+from layerscope.app.api.responses import answered, bodiless, described_json, problems
 from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.compute import Compute, while_connected
 from layerscope.app.errors import Problem, invalid
-from layerscope.app.forms import query_of
+from layerscope.app.forms import query_of, query_parameter
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.heatmap import heatmap
 from layerscope.engine.execution.layer_tensors import TENSORS, layer_tensors
@@ -30,7 +30,7 @@ from layerscope.engine.statistics import statistics
 
 __all__ = ["MOST_ENTRIES", "router"]
 
-router = APIRouter(tags=["layer"])
+router = APIRouter(tags=["layer"], default_response_class=Response)
 FORMATS = {
     "heatmap": "application/json",
     "json": "application/json",
@@ -40,28 +40,20 @@ MOST_ENTRIES = 10_000
 """The largest tensor that is sent as JSON: 200 kB of text, more than anybody reads."""
 CHUNK_BYTES = 1 << 20
 
-LAYER = {
-    "name": "layer",
-    "in": "query",
-    "required": True,
-    "description": "The layer's index, from 0, as in the result's `layers`.",
-    "schema": {"type": "integer", "minimum": 0},
-}
-TENSOR = {
-    "name": "tensor",
-    "in": "query",
-    "required": True,
-    "description": "Which tensor; only some layers have weights and biases.",
-    "schema": {"type": "string", "enum": list(TENSORS)},
-}
-FORMAT = {
-    "name": "format",
-    "in": "query",
-    "required": False,
-    "description": f"`npy` is exact, bfloat16 widened to float32; `json` is exact, up to "
-    f"{MOST_ENTRIES} entries; `heatmap` is pooled to at most 128×128 cells.",
-    "schema": {"type": "string", "enum": list(FORMATS), "default": "heatmap"},
-}
+LAYER = query_parameter(
+    "layer", "The layer's index, from 0, as in the result's `layers`.",
+    {"type": "integer", "minimum": 0}, required=True,
+)  # fmt: skip
+TENSOR = query_parameter(
+    "tensor", "Which tensor; only some layers have weights and biases.",
+    {"type": "string", "enum": list(TENSORS)}, required=True,
+)  # fmt: skip
+FORMAT = query_parameter(
+    "format",
+    f"`npy` is exact, bfloat16 widened to float32; `json` is exact, up to {MOST_ENTRIES} entries; "
+    "`heatmap` is pooled to at most 128×128 cells.",
+    {"type": "string", "enum": list(FORMATS), "default": "heatmap"},
+)
 DESCRIPTION = """
 `json`: `{"shape", "dtype", "values", "nonfinite"}`; `values` is nested by rows. An entry that is
 not finite is `null` there, and its place in row-major order stands in `nonfinite.nan`, `.posinf`
@@ -87,10 +79,8 @@ a cell shows the entry of largest magnitude, the last three list `[row, column, 
                 "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
             },
         },
-        304: {"description": "Not Modified"},
-        **problems(404, 422, 503),
+        **problems(304, 404, 422, 503),
     },
-    response_class=Response,
 )
 async def tensor(request: Request, settings: Configured, compute: Computing) -> Response:
     experiment, given = split_query(request, settings, ("layer", "tensor", "format"))
@@ -98,9 +88,9 @@ async def tensor(request: Request, settings: Configured, compute: Computing) -> 
     form = _one_of({"format": "heatmap", **given}, "format", tuple(FORMATS))
     info = _layer(experiment, given)
     tag = etag("tensor", experiment.to_query(), info.index, name, form)
-    if known := unchanged(request.headers.get("if-none-match"), tag, settings.cache_seconds):
+    if known := unchanged(request, tag):
         return known
-    headers = cached(tag, settings.cache_seconds)
+    headers = cached(request, tag)
     if request.state.head:
         return bodiless(FORMATS[form], headers)
     found = (await _tensors(request, compute, experiment, info, (name,)))[name]
@@ -126,31 +116,22 @@ async def tensor(request: Request, settings: Configured, compute: Computing) -> 
     summary="All tensors of one layer, as pictures and figures",
     openapi_extra=query_of(Experiment, LAYER),
     responses={
-        200: described(
+        200: described_json(
             "The layer, and each of its tensors with statistics, heatmap and the address of its "
             "exact entries",
-            "application/json",
-            {"type": "object", "required": ["experiment", "layer", "tensors"]},
+            None,
+            *("experiment", "layer", "tensors"),
         ),
-        304: {"description": "Not Modified"},
-        **problems(404, 422, 503),
+        **problems(304, 404, 422, 503),
     },
-    response_class=Response,
 )
-async def whole_layer(request: Request, settings: Configured, compute: Computing) -> Response:
+async def whole_layer(request: Request, settings: Configured) -> Response:
     """One computation for everything that an inspector shows."""
     experiment, given = split_query(request, settings, ("layer",))
     info = _layer(experiment, given)
     tag = etag("layer", experiment.to_query(), info.index)
-    if known := unchanged(request.headers.get("if-none-match"), tag, settings.cache_seconds):
-        return known
-    headers = cached(tag, settings.cache_seconds)
-    if request.state.head:
-        return bodiless("application/json", headers)
-
-    work = partial(_whole, experiment, info, str(request.app.url_path_for("tensor")))
-    body = await while_connected(request, compute.run(work))
-    return Response(body, media_type="application/json", headers=headers)
+    address = str(request.app.url_path_for("tensor"))
+    return await answered(request, tag, partial(_whole, experiment, info, address))
 
 
 def _whole(experiment: Experiment, info: LayerInfo, address: str, should_stop: ShouldStop) -> bytes:

@@ -8,8 +8,7 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from layerscope.app.api.parameters import Configured
-from layerscope.app.api.responses import described, problems
+from layerscope.app.api.responses import described_json, problems
 from layerscope.app.caching import cached, etag, unchanged
 from layerscope.engine.diagnosis import RULES
 from layerscope.engine.experiment.specification import Experiment
@@ -18,37 +17,30 @@ from layerscope.engine.layers import layer_classes
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["registry"])
+router = APIRouter(tags=["registry"], default_response_class=Response)
 
 
 @router.get(
     "/registry",
     summary="Every activation, init scheme, norm, loss, data set, dtype, matmul variant and rule",
     responses={
-        200: described(
+        200: described_json(
             "By parameter (`activation`, `init`, `norm`, `loss`, `data`, `dtype`), and `matmul`, "
             "`rule`, `layer`: lists of name, formula, source and help. `parameters` is the JSON "
             "schema of an experiment.",
-            "application/json",
-            {"type": "object"},
             {"activation": [{"name": "relu", "formula": "y = max(0, x)", "source": "…",
                              "help": "…"}]},
         ),
-        304: {"description": "Not Modified"},
-        **problems(503),
+        **problems(304, 503),
     },
-    response_class=Response,
 )  # fmt: skip
-async def registry(request: Request, settings: Configured) -> Response:
+async def registry(request: Request) -> Response:
     """The names are those that an experiment's parameters take."""
     tag = etag("registry")
-    if known := unchanged(request.headers.get("if-none-match"), tag, settings.cache_seconds):
+    if known := unchanged(request, tag):
         return known
-    return Response(
-        orjson.dumps(_everything()),
-        media_type="application/json",
-        headers=cached(tag, settings.cache_seconds),
-    )
+    headers = cached(request, tag)
+    return Response(orjson.dumps(_everything()), media_type="application/json", headers=headers)
 
 
 def _everything() -> dict[str, Any]:
@@ -59,15 +51,9 @@ def _everything() -> dict[str, Any]:
     }
     found["matmul"] = MATMULS.describe()
     found["rule"] = RULES.describe()
+    told = ("name", "formula", "gradient_formula", "source", "help")
     found["layer"] = [
-        {
-            "name": layer.name,
-            "formula": layer.formula,
-            "gradient_formula": layer.gradient_formula,
-            "source": layer.source,
-            "help": layer.help,
-        }
-        for layer in layer_classes().values()
+        {key: getattr(layer, key) for key in told} for layer in layer_classes().values()
     ]
     found["parameters"] = Experiment.json_schema()
     return found

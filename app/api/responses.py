@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+from fastapi import Request
 from starlette.responses import Response
 
+from layerscope.app.caching import cached, unchanged
+from layerscope.app.compute import while_connected
 from layerscope.app.errors import KINDS
+from layerscope.engine.basis.cancellation import ShouldStop
 
-__all__ = ["bodiless", "described", "problems"]
+__all__ = ["answered", "bodiless", "described", "described_json", "json_bytes", "problems"]
 
 EXAMPLES: dict[int, dict[str, Any]] = {
     404: {
@@ -86,16 +91,18 @@ SCHEMA: dict[str, Any] = {
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's description of these errors, each with an example."""
+    """OpenAPI's description of 304 and of these errors, each with an example."""
+    return {status: _problem(status) for status in statuses}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    if status == 304:
+        return {"description": "Not Modified"}
+    content = {"schema": SCHEMA, "example": EXAMPLES[status]}
     return {
-        status: {
-            "description": EXAMPLES[status]["title"],
-            **({"headers": RETRY} if status == 503 else {}),
-            "content": {
-                "application/problem+json": {"schema": SCHEMA, "example": EXAMPLES[status]}
-            },
-        }
-        for status in statuses
+        "description": EXAMPLES[status]["title"],
+        **({"headers": RETRY} if status == 503 else {}),
+        "content": {"application/problem+json": content},
     }
 
 
@@ -107,6 +114,31 @@ def described(
     if example is not None:
         content["example"] = example
     return {"description": description, "content": {media_type: content}}
+
+
+def described_json(description: str, example: object = None, *required: str) -> dict[str, Any]:
+    """The same of a JSON object, with the names it has at least."""
+    schema = {"type": "object", **({"required": list(required)} if required else {})}
+    return described(description, "application/json", schema, example)
+
+
+def json_bytes(value: object) -> bytes:
+    """``value`` as JSON; whatever is none of JSON's types by its ``to_dict``."""
+    return orjson.dumps(value, lambda record: record.to_dict(), orjson.OPT_PASSTHROUGH_DATACLASS)
+
+
+async def answered(request: Request, tag: str, work: Callable[[ShouldStop], bytes]) -> Response:
+    """The JSON that ``work(should_stop)`` makes in a thread of its own.
+
+    A client that has it already, by its ``tag``, is told so; a ``HEAD`` has nothing computed.
+    """
+    if known := unchanged(request, tag):
+        return known
+    headers = cached(request, tag)
+    if request.state.head:
+        return bodiless("application/json", headers)
+    body = await while_connected(request, request.app.state.compute.run(work))
+    return Response(body, media_type="application/json", headers=headers)
 
 
 def bodiless(media_type: str, headers: Mapping[str, str]) -> Response:

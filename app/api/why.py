@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from layerscope.app.api.parameters import (
-    Computing,
-    Configured,
-    FromQuery,
-)
-from layerscope.app.api.responses import bodiless, described, problems
-from layerscope.app.caching import cached, etag, unchanged
+from layerscope.app.api.parameters import Computing, Configured, FromQuery
+from layerscope.app.api.responses import answered, bodiless, described_json, json_bytes, problems
+from layerscope.app.caching import cached, etag
 from layerscope.app.compute import while_connected
 from layerscope.app.errors import invalid
 from layerscope.app.forms import query_of
 from layerscope.app.why import rules_table
 from layerscope.engine.analyses import ANALYSES, Analysis, AnalysisUndefined
-from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["make_router"]
 
-fixed = APIRouter()
+fixed = APIRouter(default_response_class=Response)
 
 
 def make_router() -> APIRouter:
     """A route for every analysis that is registered now, and the diagnosis' own."""
-    router = APIRouter(prefix="/why", tags=["why"])
+    router = APIRouter(prefix="/why", tags=["why"], default_response_class=Response)
     for analysis in ANALYSES.values():
         _add(router, analysis)
     router.include_router(fixed)
@@ -45,32 +38,17 @@ def _add(router: APIRouter, analysis: Analysis) -> None:
         summary=analysis.title,
         description=analysis.help,
         openapi_extra=query_of(Experiment),
-        responses={
-            200: described(analysis.help, "application/json", {"type": "object"}),
-            304: {"description": "Not Modified"},
-            **problems(422, 503),
-        },
-        response_class=Response,
+        responses={200: described_json(analysis.help), **problems(304, 422, 503)},
     )
-    async def get(
-        request: Request, experiment: FromQuery, settings: Configured, compute: Computing
-    ) -> Response:
+    async def get(request: Request, experiment: FromQuery, settings: Configured) -> Response:
         settings.limits.check(analysis.cost(experiment))
         tag = etag("why", analysis.name, experiment.to_query())
-        if known := unchanged(request.headers.get("if-none-match"), tag, settings.cache_seconds):
-            return known
-        headers = cached(tag, settings.cache_seconds)
-        if request.state.head:
-            return bodiless("application/json", headers)
         try:
-            body = await while_connected(request, compute.run(_work(analysis, experiment)))
+            return await answered(
+                request, tag, lambda stop: json_bytes(analysis.run(experiment, should_stop=stop))
+            )
         except AnalysisUndefined as error:
             raise invalid([{"field": error.field, "message": str(error)}]) from None
-        return Response(body, media_type="application/json", headers=headers)
-
-
-def _work(analysis: Analysis, experiment: Experiment) -> Callable[[ShouldStop], bytes]:
-    return lambda stop: orjson.dumps(analysis.run(experiment, should_stop=stop).to_dict())
 
 
 @fixed.get(
@@ -78,19 +56,16 @@ def _work(analysis: Analysis, experiment: Experiment) -> Callable[[ShouldStop], 
     name="why_diagnosis_json",
     summary="The rules of the diagnosis, and how well they do",
     responses={
-        200: described(
+        200: described_json(
             "Every rule with its condition, its reason and its source; `evaluation` counts hits, "
             "misses and false alarms over a corpus of networks with known verdicts.",
-            "application/json",
-            {"type": "object"},
             {"rules": [{"name": "nonfinite"}], "evaluation": {"recall": 0.97}},
         )
     },
-    response_class=Response,
 )
-async def diagnosis(request: Request, settings: Configured, compute: Computing) -> Response:
+async def diagnosis(request: Request, compute: Computing) -> Response:
     """Thresholds are stated by the code that applies them."""
-    headers = cached(etag("why", "diagnosis"), settings.cache_seconds)
+    headers = cached(request, etag("why", "diagnosis"))
     if request.state.head:
         return bodiless("application/json", headers)
     work = compute.run(lambda _: orjson.dumps(rules_table()))

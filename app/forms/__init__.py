@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from layerscope.app.forms.controls import Control, Option, controls
-from layerscope.app.forms.form import Form, default_text
-from layerscope.app.forms.openapi import body_of, query_of
+from layerscope.app.forms.form import Form
+from layerscope.app.forms.openapi import body_of, query_of, query_parameter
 
-__all__ = ["Control", "Form", "Option", "body_of", "controls", "default_text", "query_of"]
+__all__ = ["Control", "Form", "Option", "body_of", "controls", "query_of", "query_parameter"]

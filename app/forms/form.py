@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from pydantic.fields import FieldInfo
 
 from layerscope.engine.basis.refusals import InvalidParameters, field_error
-from layerscope.engine.basis.specification import Specification
+from layerscope.engine.basis.specification import Specification, text_of
 
 __all__ = ["Form", "default_text"]
 
@@ -86,9 +86,5 @@ class Form(Generic[S]):
 
 def default_text(field: FieldInfo) -> str:
     """A field's default as a person would type it: 1, 0.5, true; nothing for None."""
-    value = field.default
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+    text = text_of(field.default)
+    return text.removesuffix(".0") if isinstance(field.default, float) else text

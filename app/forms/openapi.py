@@ -7,7 +7,7 @@ from typing import Any
 
 from layerscope.engine.basis.specification import Specification
 
-__all__ = ["body_of", "query_of"]
+__all__ = ["body_of", "query_of", "query_parameter"]
 
 
 class _WhenAsked(dict[str, Any]):
@@ -26,14 +26,18 @@ def query_of(model: type[Specification], *extra: dict[str, Any]) -> dict[str, An
 
     def parameters() -> dict[str, Any]:
         properties = model.json_schema()["properties"]
-        return {"parameters": [*extra, *(_parameter(n, s) for n, s in properties.items())]}
+        of_model = [query_parameter(n, s.pop("description", ""), s) for n, s in properties.items()]
+        return {"parameters": [*extra, *of_model]}
 
     return _WhenAsked(parameters)
 
 
-def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    text = schema.pop("description", "")
-    return {"name": name, "in": "query", "required": False, "description": text, "schema": schema}
+def query_parameter(
+    name: str, text: str, schema: dict[str, Any], *, required: bool = False
+) -> dict[str, Any]:
+    """One parameter of a query string."""
+    return {"name": name, "in": "query", "required": required, "description": text,
+            "schema": schema}  # fmt: skip
 
 
 def body_of(model: type[Specification], example: dict[str, Any]) -> dict[str, Any]:

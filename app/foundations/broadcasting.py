@@ -5,33 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from layerscope.app.figures.alignment import Alignment, alignment
-from layerscope.app.forms import Form, default_text
+from layerscope.app.forms import Form
 from layerscope.app.foundations.step import Step
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.refusals import FieldError
 from layerscope.engine.basis.specification import Specification, Text, parameter
 from layerscope.engine.foundations.errors import ShapeError
 from layerscope.engine.foundations.record import shape_text
-from layerscope.engine.foundations.tensors.broadcasting import (
-    Broadcast,
-    BroadcastOperand,
-    Operand,
-    broadcast,
-)
+from layerscope.engine.foundations.tensors import broadcasting
+from layerscope.engine.foundations.tensors.broadcasting import Broadcast, BroadcastOperand, Operand
 from layerscope.engine.foundations.tensors.indexing import Index, parse_index
 from layerscope.engine.foundations.tensors.literals import parse_shape
 
-__all__ = [
-    "EXAMPLES",
-    "STEP",
-    "BroadcastingForm",
-    "BroadcastingPicture",
-    "Expanded",
-    "GhostCell",
-    "Memory",
-]
+__all__ = ["STEP", "BroadcastingForm", "BroadcastingPicture", "Expanded", "GhostCell", "Memory"]
 
 NAMES = "abcd"
 
@@ -81,37 +70,36 @@ def _answer(asked: BroadcastingForm, _: ShouldStop) -> Broadcast:
                 raise FieldError(f"{name}_index", f"there is no {name} to be indexed")
             continue
         if len(operands) < NAMES.index(name):
-            raise FieldError(
-                name, f"{NAMES[len(operands)]} is empty; expected shapes without a gap"
-            )
+            gap = f"{NAMES[len(operands)]} is empty; expected shapes without a gap"
+            raise FieldError(name, gap)
         try:
-            broadcast([Operand(shape, index), ()])  # alone, so that a refusal finds its field
+            # Alone, so that a refusal finds its field.
+            broadcasting.broadcast([Operand(shape, index), ()])
         except ShapeError as error:
             raise FieldError(f"{name}_index", str(error)) from None
         except ValueError as error:
             raise FieldError(name, str(error)) from None
         operands.append(Operand(shape, index))
-    return broadcast(operands)
+    return broadcasting.broadcast(operands)
 
 
 EXAMPLES: tuple[tuple[str, dict[str, str]], ...] = (
     ("Vector to matrix: c + m", {}),
-    ("Number to vector: a > 0", {"a": "3", "b": "()"}),
+    ("Number to vector: a > 0", {"b": "()"}),
     ("Number to matrix: (m − 5)", {"a": "3, 3", "b": "()"}),
-    ("Vector to two rows", {"a": "3", "b": "2, 3"}),
+    ("Vector to two rows", {"b": "2, 3"}),
     ("Does not fit: (2,) and (2, 3)", {"a": "2", "b": "2, 3"}),
     ("Along columns: c.unsqueeze(1)", {"a_index": "unsqueeze(1)"}),
     ("The same: c[:, None]", {"a_index": "[:, None]"}),
     ("The same: c[..., None]", {"a_index": "[..., None]"}),
     ("Along rows: c[None]", {"a_index": "[None]"}),
-    (
-        "Outer: c[None, :] and c[:, None]",
-        {"a_index": "[None, :]", "b": "3", "b_index": "[:, None]"},
-    ),
+    ("Outer: c[None, :] and c[:, None]",
+     {"a_index": "[None, :]", "b": "3", "b_index": "[:, None]"}),
     ("Matmul's row: a[i, :, None] * b", {"a": "784", "a_index": "[:, None]", "b": "784, 10"}),
     ("Images by channel: (256, 256, 3) and (3,)", {"a": "256, 256, 3", "b": "3"}),
     ("Four operands", {"a": "8, 1, 6, 1", "b": "7, 1, 5", "c": "5", "d": "8, 1, 1, 1"}),
 )  # fmt: skip
+"""Of each its title, and what it has other than the form's defaults."""
 DRAWN = 12
 """Longest axis of a view that is drawn cell by cell."""
 
@@ -159,17 +147,13 @@ class BroadcastingPicture:
     examples: tuple[tuple[str, str], ...]
 
 
-def _picture(form: Form[BroadcastingForm], done: Broadcast) -> BroadcastingPicture:
+def _picture(_: Form[BroadcastingForm], done: Broadcast) -> BroadcastingPicture:
     return BroadcastingPicture(
         alignment=alignment(done),
         expanded=tuple(_expanded(o) for o in done.operands) if _drawable(done) else (),
         memory=tuple(_memory(o) for o in done.operands) if done.ok else (),
-        examples=tuple((title, _query(form, changes)) for title, changes in EXAMPLES),
+        examples=tuple((title, urlencode(changes)) for title, changes in EXAMPLES),
     )
-
-
-def _query(form: Form[BroadcastingForm], changes: dict[str, str]) -> str:
-    return form.query(**{n: default_text(f) for n, f in form.model.model_fields.items()} | changes)
 
 
 def _drawable(done: Broadcast) -> bool:

@@ -15,7 +15,7 @@ from layerscope.app.forms import Form
 from layerscope.app.foundations.step import Step
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.source import source_text
-from layerscope.engine.basis.specification import Options, Specification, parameter
+from layerscope.engine.basis.specification import Specification, parameter
 from layerscope.engine.foundations.calculus import Derivative, derivative_of, differentiable
 from layerscope.engine.layers import ACTIVATIONS
 from layerscope.engine.losses import LOSSES
@@ -23,16 +23,12 @@ from layerscope.engine.losses import LOSSES
 __all__ = ["STEP", "Card", "Derivatives", "DerivativesForm", "DerivativesPicture", "Detail", "Full"]
 
 
-def _functions() -> Options:
-    return {"": {"text": "all of them"}, **{name: {} for name in differentiable()}}
-
-
 class DerivativesForm(Specification):
     """Which function to show in full."""
 
     name: str = parameter(
         "", "Function", "Which activation or loss to show in full; empty: none.",
-        options=_functions,
+        options=lambda: {"": {"text": "all of them"}, **{name: {} for name in differentiable()}},
     )  # fmt: skip
 
 
@@ -67,7 +63,7 @@ class Derivatives:
         records = [f.to_dict() for f in self.functions]
         return {
             "functions": [{key: record[key] for key in brief} for record in records],
-            "chosen": self.chosen.to_dict() if self.chosen else None,
+            "chosen": self.chosen,
         }
 
 
@@ -125,13 +121,12 @@ def _picture(form: Form[DerivativesForm], answer: Derivatives) -> DerivativesPic
         (title, tuple(_card(form, d) for d in answer.functions if d.kind == kind))
         for title, kind in (("Activations", "activation"), ("Losses", "loss"))
     )
-    full = None
-    if answer.chosen:
-        names = [d.name for d in answer.functions]
-        at = names.index(answer.chosen.derivative.name)
-        around = (names[at - 1], names[(at + 1) % len(names)])
-        full = _full(answer.chosen.derivative, *around)
-    return DerivativesPicture(groups, full)
+    if not answer.chosen:
+        return DerivativesPicture(groups, None)
+    names = [d.name for d in answer.functions]
+    at = names.index(answer.chosen.derivative.name)
+    around = (names[at - 1], names[(at + 1) % len(names)])
+    return DerivativesPicture(groups, _full(answer.chosen.derivative, *around))
 
 
 def _card(form: Form[DerivativesForm], d: Derivative) -> Card:

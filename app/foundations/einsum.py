@@ -13,42 +13,23 @@ from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.refusals import FieldError
 from layerscope.engine.basis.specification import Specification, Text, parameter
 from layerscope.engine.basis.text import number_text, time_text
-from layerscope.engine.foundations.einsum.examples import NotesRule
-from layerscope.engine.foundations.einsum.explanation import (
-    EXAMPLES,
-    NOTES_RULES,
-    EinsumError,
-    EinsumExplanation,
-    EinsumRun,
-    explain,
-    run,
-)
-from layerscope.engine.foundations.einsum.grammar import MAX_LENGTH
+from layerscope.engine.foundations.einsum.examples import EXAMPLES, NOTES_RULES, NotesRule
+from layerscope.engine.foundations.einsum.explanation import EinsumExplanation, EinsumRun, explain
+from layerscope.engine.foundations.einsum.explanation import run as einsum_run
+from layerscope.engine.foundations.einsum.grammar import MAX_LENGTH, EinsumError
 from layerscope.engine.foundations.record import shape_text
 from layerscope.engine.foundations.tensors.display import TensorDisplay
 from layerscope.engine.foundations.tensors.literals import parse_shape
 from layerscope.engine.foundations.tensors.scanner import LiteralError
 
 __all__ = [
-    "STEP", "Broken", "EinsumAnswer", "EinsumForm", "Link", "Numbers", "Refusal", "View",
-    "shapes", "shapes_text",
+    "STEP", "EinsumAnswer", "EinsumForm", "Link", "Numbers", "View", "shapes", "shapes_text",
 ]  # fmt: skip
 
 OF_SHAPES = frozenset({"no_operand", "missing_term", "negative_size"})
 """Rules that are broken by the shapes alone: their message stands beside those."""
 MOST_OPERANDS = 8
 MOST_CHARACTERS = 400
-
-
-class Refusal(FieldError):
-    """A broken rule of einsum: `FieldError` with the engine's own account of it."""
-
-    def __init__(self, error: EinsumError) -> None:
-        beside = "shapes" if error.rule in OF_SHAPES else "equation"
-        super().__init__(beside, str(error))
-        self.rule = error.rule
-        self.position = error.position
-        self.sentence = error.to_dict()["sentence"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +41,7 @@ class EinsumAnswer:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON: the explanation's fields, and under ``run`` the numbers."""
-        return {**self.explanation.to_dict(), "run": self.run.to_dict()}
+        return {**self.explanation.to_dict(), "run": self.run}
 
 
 def shapes(text: str) -> tuple[tuple[int, ...], ...]:
@@ -132,10 +113,11 @@ class EinsumForm(Specification):
 
 def _answer(asked: EinsumForm, should_stop: ShouldStop) -> EinsumAnswer:
     try:
-        done = run(asked.equation, asked.shapes, seed=asked.seed, should_stop=should_stop)
+        done = einsum_run(asked.equation, asked.shapes, seed=asked.seed, should_stop=should_stop)
         return EinsumAnswer(explain(asked.equation, asked.shapes), done)
     except EinsumError as error:
-        raise Refusal(error) from None
+        beside = "shapes" if error.rule in OF_SHAPES else "equation"
+        raise FieldError(beside, str(error)) from error
 
 
 HUES = 12  # classes hue-0 … hue-11 of css/foundations-einsum.css
@@ -153,18 +135,6 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
-    """The rule that was broken, and the place in the equation, marked."""
-
-    rule: str
-    sentence: str
-    message: str
-    equation: str
-    caret: str
-    """Spaces up to the place; None of it where the rule has no one place."""
-
-
-@dataclass(frozen=True, slots=True)
 class Numbers:
     """One tensor, written out where it is small."""
 
@@ -179,7 +149,7 @@ class View:
 
     links: Sequence[Link]
     rules: Sequence[NotesRule]
-    broken: Broken | None = None
+    broken: EinsumError | None = None
     hues: dict[str, int] | None = None
     tensors: Sequence[Numbers] = ()
     time: str = ""
@@ -200,21 +170,9 @@ def _links(form: Form[EinsumForm]) -> list[Link]:
     return links
 
 
-def _broken(form: Form[EinsumForm], refusal: Refusal) -> Broken:
-    equation = form.typed["equation"]
-    at = refusal.position
-    return Broken(
-        rule=refusal.rule,
-        sentence=str(refusal.sentence),
-        message=refusal.message,
-        equation=equation,
-        caret="" if at is None else f"{' ' * at}^",
-    )
-
-
 def _refused(form: Form[EinsumForm], error: Exception | None) -> View:
-    broken = _broken(form, error) if isinstance(error, Refusal) else None
-    return View(_links(form), NOTES_RULES, broken)
+    broken = error.__cause__ if isinstance(error, FieldError) else None
+    return View(_links(form), NOTES_RULES, broken if isinstance(broken, EinsumError) else None)
 
 
 def _view(form: Form[EinsumForm], answer: EinsumAnswer) -> View:

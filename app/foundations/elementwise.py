@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from layerscope.app.figures.alignment import Alignment, alignment
 from layerscope.app.figures.grids import Grid, Source, cells, grid
 from layerscope.app.forms import Form
-from layerscope.app.foundations.readers import MOST_SHOWN, CellIndex, TypedTensor, place_of
-from layerscope.app.foundations.step import Step
+from layerscope.app.foundations.readers import MOST_SHOWN, CellIndex, TypedTensor, chosen_cell
+from layerscope.app.foundations.step import Explained, Step
 from layerscope.engine.basis.cancellation import ShouldStop
-from layerscope.engine.basis.refusals import FieldError
-from layerscope.engine.basis.specification import Options, Specification, parameter
+from layerscope.engine.basis.specification import Specification, parameter
 from layerscope.engine.foundations.tensors.elementwise import (
     OPERATORS,
     Elementwise,
@@ -20,13 +18,11 @@ from layerscope.engine.foundations.tensors.elementwise import (
     elementwise,
 )
 
-__all__ = ["STEP", "ElementwiseForm", "ElementwisePicture", "ExplainedElementwise"]
+__all__ = ["STEP", "ElementwiseForm", "ElementwisePicture"]
+
+Answer = Explained[Elementwise, ElementwiseCell]
 
 WORDS = {operator.word: operator.name for operator in OPERATORS.values()}
-
-
-def _operators() -> Options:
-    return {word: {"text": name} for word, name in WORDS.items()}
 
 
 class ElementwiseForm(Specification):
@@ -34,32 +30,17 @@ class ElementwiseForm(Specification):
 
     a: TypedTensor = parameter("[10., 6, 4]", "a", "A tensor as nested lists.")
     b: TypedTensor = parameter("[2., 8, 7]", "b", "A tensor as nested lists.")
-    op: str = parameter("add", "Operator", "Applied to every pair of cells.", options=_operators)
+    op: str = parameter(
+        "add", "Operator", "Applied to every pair of cells.",
+        options=lambda: {word: {"text": name} for word, name in WORDS.items()},
+    )  # fmt: skip
     cell: CellIndex = parameter("", "Cell", "Index of a result cell, as 0,1; empty: the first.")
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedElementwise:
-    """The operation, and the cell that is looked at."""
-
-    done: Elementwise
-    cell: ElementwiseCell | None
-    """None where there is no result, or it has no cells."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The operation's record, with ``cell`` beside it."""
-        return {**self.done.to_dict(), "cell": self.cell.to_dict() if self.cell else None}
-
-
-def _answer(asked: ElementwiseForm, _: ShouldStop) -> ExplainedElementwise:
+def _answer(asked: ElementwiseForm, _: ShouldStop) -> Answer:
     done = elementwise(WORDS[asked.op], asked.a, asked.b, max_cells=MOST_SHOWN)
-    if done.result is None:
-        return ExplainedElementwise(done, None)
-    try:
-        place = place_of(asked.cell, done.result.shape)
-    except ValueError as error:
-        raise FieldError("cell", str(error)) from None
-    return ExplainedElementwise(done, None if place is None else done.cells[place])
+    shape = done.result.shape if done.result else (0,)
+    return Explained(done, chosen_cell(done.cells, asked.cell, shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +53,7 @@ class ElementwisePicture:
     alignment: Alignment
 
 
-def _picture(form: Form[ElementwiseForm], answer: ExplainedElementwise) -> ElementwisePicture:
+def _picture(form: Form[ElementwiseForm], answer: Answer) -> ElementwisePicture:
     done, chosen = answer.done, answer.cell
     sources = {
         c.flat: Source(

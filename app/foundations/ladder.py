@@ -34,7 +34,6 @@ def _answer(asked: LadderForm, should_stop: ShouldStop) -> Ladder:
 
 
 WIDTH = 200.0  # of the longest bar
-ZERO = "0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class Row:
     loss: str
     float64: str
     float32: str
-    differences: Sequence[tuple[str, str, str]]
+    differences: Sequence[tuple[str, ...]]
     """By gradient: its name, the difference in float64, in float32."""
 
 
@@ -71,7 +70,7 @@ class View:
 
 
 def _difference(value: float) -> str:
-    return ZERO if value == 0 else f"{value:.1e}"
+    return "0" if value == 0 else f"{value:.1e}"
 
 
 def _view(_: Form[LadderForm], ladder: Ladder) -> View:
@@ -101,11 +100,7 @@ def _row(rung: RungResult, longest: float) -> Row:
         float64=_difference(rung.float64.largest),
         float32=_difference(rung.float32.largest),
         differences=[
-            (
-                name,
-                _difference(rung.float64.differences[name]),
-                _difference(rung.float32.differences[name]),
-            )
+            (name, *(_difference(run.differences[name]) for run in (rung.float64, rung.float32)))
             for name in GRADIENTS
         ],
     )

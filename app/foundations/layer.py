@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -10,20 +11,16 @@ import torch
 from layerscope.app.figures.grids import Grid, Source, cells, grid
 from layerscope.app.forms import Form
 from layerscope.app.foundations.readers import MOST_SHOWN, CellIndex, OptionalTensor
-from layerscope.app.foundations.step import Step
+from layerscope.app.foundations.step import Explained, Step
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.refusals import FieldError
 from layerscope.engine.basis.specification import Specification, parameter
+from layerscope.engine.foundations import linear
 from layerscope.engine.foundations.errors import ShapeError
-from layerscope.engine.foundations.linear import (
-    LinearCell,
-    LinearLayer,
-    linear_layer,
-    random_linear_layer,
-)
 
-__all__ = ["STEP", "ExplainedLayer", "LayerForm", "LayerPicture"]
+__all__ = ["STEP", "LayerForm", "LayerPicture"]
 
+Answer = Explained[linear.LinearLayer, linear.LinearCell]
 MOST_SIZE = 12
 
 
@@ -44,38 +41,25 @@ class LayerForm(Specification):
     cell: CellIndex = parameter("", "Cell", "Row and column of y, such as 0,1; empty: the first.")
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedLayer:
-    """A layer, and how one cell of its output came about."""
-
-    layer: LinearLayer
-    cell: LinearCell | None
-    """None where the output has no cells."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The layer's record, with ``cell`` beside it."""
-        return {**self.layer.to_dict(), "cell": self.cell.to_dict() if self.cell else None}
-
-
-def _answer(asked: LayerForm, _: ShouldStop) -> ExplainedLayer:
+def _answer(asked: LayerForm, _: ShouldStop) -> Answer:
     generator = torch.Generator().manual_seed(asked.seed)
-    drawn = random_linear_layer(
+    drawn = linear.random_linear_layer(
         asked.batch_size, asked.n_inputs, asked.n_neurons, generator=generator
     ).tensors
     typed = {"x": asked.x, "w": asked.w, "b": asked.b}
     full = [d if t is None else t for t, d in zip(typed.values(), drawn, strict=False)]
     try:
-        layer = linear_layer(*full, max_cells=MOST_SHOWN)
+        layer = linear.linear_layer(*full, max_cells=MOST_SHOWN)
     except ShapeError as error:
         # The message starts with the tensor that does not fit; one that was drawn is not to blame.
         named = str(error)[0]
         blamed = [named, *(name for name, tensor in typed.items() if tensor is not None)]
         field = next(name for name in blamed if typed[name] is not None)
         raise FieldError(field, str(error)) from None
-    return ExplainedLayer(layer, _cell(layer, asked.cell))
+    return Explained(layer, _cell(layer, asked.cell))
 
 
-def _cell(layer: LinearLayer, index: tuple[int, ...] | None) -> LinearCell | None:
+def _cell(layer: linear.LinearLayer, index: tuple[int, ...] | None) -> linear.LinearCell | None:
     if index is None:
         return layer.cell(0, 0) if layer.y.elements else None
     if len(index) != 2:
@@ -97,31 +81,25 @@ class LayerPicture:
     y: Grid
 
 
-def _picture(form: Form[LayerForm], answer: ExplainedLayer) -> LayerPicture:
-    layer, chosen = answer.layer, answer.cell
+def _picture(form: Form[LayerForm], answer: Answer) -> LayerPicture:
+    layer, chosen = answer.done, answer.cell
     sources = {}
-    for i in range(layer.batch_size):
-        for j in range(layer.n_neurons):
-            cell = layer.cell(i, j)
-            sources[cell.y_flat] = Source(form.query(cell=f"{i},{j}"), _made_of(cell), cell.text)
+    for i, j in product(range(layer.batch_size), range(layer.n_neurons)):
+        cell = layer.cell(i, j)
+        made_of = " ".join(cells(name, flats) for name, flats in _made_of(cell).items())
+        sources[cell.y_flat] = Source(form.query(cell=f"{i},{j}"), made_of, cell.text)
+    lit = _made_of(chosen) if chosen else {}
     return LayerPicture(
-        x=grid("x", layer.x, lit=chosen.x_flat if chosen else ()),
-        w=grid("w", layer.w, lit=chosen.w_flat if chosen else ()),
-        wt=grid("wt", layer.wt, lit=chosen.wt_flat if chosen else ()),
-        b=grid("b", layer.b, lit=(chosen.neuron,) if chosen else ()),
+        x=grid("x", layer.x, lit=lit.get("x", ())),
+        w=grid("w", layer.w, lit=lit.get("w", ())),
+        wt=grid("wt", layer.wt, lit=lit.get("wt", ())),
+        b=grid("b", layer.b, lit=lit.get("b", ())),
         y=grid("y", layer.y, sources=sources, current=chosen.y_flat if chosen else None),
     )
 
 
-def _made_of(cell: LinearCell) -> str:
-    return " ".join(
-        (
-            cells("x", cell.x_flat),
-            cells("w", cell.w_flat),
-            cells("wt", cell.wt_flat),
-            cells("b", (cell.neuron,)),
-        )
-    )
+def _made_of(cell: linear.LinearCell) -> dict[str, tuple[int, ...]]:
+    return {"x": cell.x_flat, "w": cell.w_flat, "wt": cell.wt_flat, "b": (cell.neuron,)}
 
 
 STEP = Step(

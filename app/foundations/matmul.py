@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Self
 
 from pydantic import model_validator
 
 from layerscope.app.foundations.readers import number
-from layerscope.app.foundations.step import Step
+from layerscope.app.foundations.step import Step, gathered
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.cores import available_cores
 from layerscope.engine.basis.specification import Specification, Text, parameter
-from layerscope.engine.foundations.matmul import (
-    LIMITS,
-    MATMULS,
-    NOTES_SHAPE,
-    SIZES,
-    RaceEvent,
-    ScalingEvent,
-)
-from layerscope.engine.foundations.matmul.race import race
-from layerscope.engine.foundations.matmul.scaling import scaling
+from layerscope.engine.foundations.matmul import LIMITS, MATMULS, NOTES_SHAPE, SIZES
+from layerscope.engine.foundations.matmul.race import RaceEvent, race
+from layerscope.engine.foundations.matmul.scaling import ScalingEvent, scaling
 
-__all__ = ["SCALING", "STEP", "Measured", "RaceForm", "race_events", "scaling_events"]
+__all__ = ["SCALING", "STEP", "RaceForm", "race_events", "scaling_events"]
 
 MOST_SECONDS = 5.0  # for one variant: a race of all then takes less than a minute
 MOST_POINT_SECONDS = 1.0
@@ -104,42 +97,13 @@ def scaling_events(asked: RaceForm, should_stop: ShouldStop) -> Iterator[Scaling
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A measurement's events, without the progress between them."""
-
-    start: Any
-    results: tuple[Any, ...]
-    end: Any
-
-    def to_dict(self) -> dict[str, Any]:
-        """The start's and the end's fields, and what came between in a list."""
-        results = [event.to_dict() for event in self.results]
-        return {**self.start.to_dict(), "results": results, **self.end.to_dict()}
-
-
-def _measured(events: Iterable[Any], between: str) -> Measured:
-    start, *rest, end = events
-    return Measured(start, tuple(event for event in rest if event.event == between), end)
-
-
-def _race(asked: RaceForm, should_stop: ShouldStop) -> Measured:
-    """The whole race."""
-    return _measured(race_events(asked, should_stop), "race_result")
-
-
-def _scaling(asked: RaceForm, should_stop: ShouldStop) -> Measured:
-    """All of time against n."""
-    return _measured(scaling_events(asked, should_stop), "scaling_point")
-
-
 STEP = Step(
     name="matmul",
     title="Matmul race",
     lead="One product of two matrices, from three Python loops to BLAS: what each loop less is "
     "worth.",
     form=RaceForm,
-    answer=_race,
+    answer=lambda asked, stop: gathered(race_events(asked, stop), "results", "race_result"),
     alone=True,
     summary="The matmul race",
     help="Every way to multiply (m, k) by (k, n), one after the other: median time, speed-up over "
@@ -153,7 +117,7 @@ SCALING = replace(
     STEP,
     name="matmul/scaling",
     title="Time against n",
-    answer=_scaling,
+    answer=lambda asked, stop: gathered(scaling_events(asked, stop), "results", "scaling_point"),
     summary="How the time grows with n: points, and the fitted exponents",
     example={"fits": {"loops": {"exponent": 3.0}}},
 )

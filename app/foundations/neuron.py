@@ -13,9 +13,9 @@ from layerscope.app.foundations.readers import number, numbers
 from layerscope.app.foundations.step import Step
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.refusals import FieldError
-from layerscope.engine.basis.specification import Options, Specification, Text, parameter
+from layerscope.engine.basis.specification import Specification, Text, parameter
 from layerscope.engine.foundations.errors import ShapeError
-from layerscope.engine.foundations.neuron import MAX_INPUTS, Neuron, neuron
+from layerscope.engine.foundations.neuron import MAX_INPUTS, Neuron, Term, neuron
 from layerscope.engine.layers import ACTIVATIONS
 
 __all__ = ["STEP", "Bar", "Dial", "Edge", "NeuronForm", "NeuronPicture"]
@@ -23,10 +23,6 @@ __all__ = ["STEP", "Bar", "Dial", "Edge", "NeuronForm", "NeuronPicture"]
 FAR = 1e6
 """Largest magnitude of a number that is typed: further out there is nothing to see."""
 Numbers = Annotated[list[float], Text(numbers(-FAR, FAR, MAX_INPUTS), 2000)]
-
-
-def _activations() -> Options:
-    return {name: {"text": f"{name}  {a.formula}"} for name, a in ACTIVATIONS.items()}
 
 
 class NeuronForm(Specification):
@@ -41,8 +37,9 @@ class NeuronForm(Specification):
         "2.0", "Bias", "b, added once to the sum.", slider=(-5, 5), step=0.1
     )
     activation: str = parameter(
-        "relu", "Activation", "φ, what the sum is handed to.", options=_activations
-    )
+        "relu", "Activation", "φ, what the sum is handed to.",
+        options=lambda: {n: {"text": f"{n}  {a.formula}"} for n, a in ACTIVATIONS.items()},
+    )  # fmt: skip
 
 
 def _answer(asked: NeuronForm, _: ShouldStop) -> Neuron:
@@ -57,23 +54,16 @@ ROW = 42.0
 BAR = 22.0
 
 
-ROW = 42.0
-"""Height of one input, in units of the drawing."""
-BAR = 22.0
-
-
 @dataclass(frozen=True, slots=True)
 class Edge:
     """One input and the line that its weight draws."""
 
-    index: int
     y: float
     width: float
     """Of the line: the weight's magnitude, against the largest."""
     negative: bool
     input: str
     weight: str
-    product: str
     gradient: str
 
 
@@ -122,8 +112,15 @@ class NeuronPicture:
 def _picture(form: Form[NeuronForm], n: Neuron) -> NeuronPicture:
     bars, zero = _bars(n)
     height = max(len(n.terms), 2) * ROW + 30
-    inputs, weights = _texts(form, "inputs"), _texts(form, "weights")
-    full = len(n.terms) >= MAX_INPUTS
+    inputs, weights = [_text(t.input) for t in n.terms], [_text(t.weight) for t in n.terms]
+
+    def changed(inputs: list[str], weights: list[str]) -> str:
+        typed = {"inputs": ", ".join(inputs), "weights": ", ".join(weights)}
+        return form.query(**typed) or urlencode({"inputs": typed["inputs"]})  # never empty
+
+    def without(i: int) -> str:
+        return changed(inputs[:i] + inputs[i + 1 :], weights[:i] + weights[i + 1 :])
+
     return NeuronPicture(
         edges=_edges(n),
         height=height,
@@ -133,28 +130,15 @@ def _picture(form: Form[NeuronForm], n: Neuron) -> NeuronPicture:
         zero=zero,
         curve=_curve(n),
         dials=tuple(
-            Dial(i, inputs[i], weights[i], _without(form, inputs, weights, i))
-            for i in range(len(n.terms))
+            Dial(i, x, w, without(i) if len(inputs) > 1 else "")
+            for i, (x, w) in enumerate(zip(inputs, weights, strict=True))
         ),
-        more="" if full else _changed(form, [*inputs, "1.0"], [*weights, "0.5"]),
+        more=changed([*inputs, "1.0"], [*weights, "0.5"]) if len(inputs) < MAX_INPUTS else "",
     )
 
 
-def _texts(form: Form[NeuronForm], name: str) -> list[str]:
-    return [
-        f"{value:g}" if abs(value) < 1e5 else repr(value) for value in getattr(form.valid(), name)
-    ]
-
-
-def _changed(form: Form[NeuronForm], inputs: list[str], weights: list[str]) -> str:
-    query = form.query(inputs=", ".join(inputs), weights=", ".join(weights))
-    return query or urlencode({"inputs": ", ".join(inputs)})
-
-
-def _without(form: Form[NeuronForm], inputs: list[str], weights: list[str], i: int) -> str:
-    if len(inputs) == 1:
-        return ""
-    return _changed(form, inputs[:i] + inputs[i + 1 :], weights[:i] + weights[i + 1 :])
+def _text(value: float) -> str:
+    return f"{value:g}" if abs(value) < 1e5 else repr(value)
 
 
 def _edges(n: Neuron) -> tuple[Edge, ...]:
@@ -162,13 +146,11 @@ def _edges(n: Neuron) -> tuple[Edge, ...]:
     top = 15 + ROW / 2 + (ROW / 2 if len(n.terms) == 1 else 0)
     return tuple(
         Edge(
-            index=t.index,
             y=top + t.index * ROW,
             width=round(0.75 + 7 * abs(t.weight) / largest, 2),
             negative=t.weight < 0,
             input=shown(t.input),
             weight=shown(t.weight),
-            product=shown(t.product),
             gradient=shown(gradient),
         )
         for t, gradient in zip(n.terms, n.weight_gradients, strict=True)
@@ -178,9 +160,7 @@ def _edges(n: Neuron) -> tuple[Edge, ...]:
 def _bars(n: Neuron) -> tuple[tuple[Bar, ...], float]:
     """The running sum as a waterfall: every term, then the bias, then the total from zero."""
     steps = [
-        (f"x{low}·w{low}", t.running - t.product, t.running, t.product)
-        for t in n.terms
-        for low in [_low(t.index + 1)]
+        (f"x{_low(t)}·w{_low(t)}", t.running - t.product, t.running, t.product) for t in n.terms
     ]
     steps.append(("b", n.weighted_sum, n.total, n.bias))
     ends = [0.0, *(v for s in steps for v in s[1:3])]
@@ -206,15 +186,15 @@ def _bars(n: Neuron) -> tuple[tuple[Bar, ...], float]:
     return tuple(bars), place(0.0)
 
 
-def _low(index: int) -> str:
-    return str(index).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
+def _low(term: Term) -> str:
+    return str(term.index + 1).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
 
 
 def _curve(n: Neuron) -> Plot:
-    tangent = [n.output + n.derivative * (x - n.total) for x in n.curve.x]
     near = 0.22 * (n.curve.x[-1] - n.curve.x[0])
-    near_by = [
-        t if abs(x - n.total) < near else None for x, t in zip(n.curve.x, tangent, strict=True)
+    tangent = [
+        n.output + n.derivative * (x - n.total) if abs(x - n.total) < near else None
+        for x in n.curve.x
     ]
     values = [y for y in n.curve.y if abs(y) < float("inf")]
     low, high = min([*values, 0.0]), max([*values, 0.0])
@@ -223,7 +203,7 @@ def _curve(n: Neuron) -> Plot:
         n.curve.x,
         [
             Series(f"φ = {n.activation}", "forward", n.curve.y),
-            Series("slope φ′", "backward", near_by),
+            Series("slope φ′", "backward", tangent),
         ],
         [Mark(n.total, n.output, f"φ({shown(n.total)}) = {shown(n.output)}", "here")],
         y_range=(low - margin, high + margin),

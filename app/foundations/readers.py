@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from functools import partial
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
 
 from torch import Tensor
 
+from layerscope.engine.basis.refusals import FieldError
 from layerscope.engine.basis.specification import Text
 from layerscope.engine.foundations.tensors.literals import parse_tensor
 
 __all__ = [
-    "LONGEST", "MOST_SHOWN", "CellIndex", "OptionalTensor", "TypedTensor", "number", "numbers",
-    "place_of",
+    "MOST_SHOWN", "CellIndex", "OptionalTensor", "TypedTensor", "chosen_cell", "number", "numbers",
 ]  # fmt: skip
+
+C = TypeVar("C")
 
 MOST_SHOWN = 256
 """Cells of one tensor on a page: each is an element of the document that can be looked at."""
@@ -32,42 +33,43 @@ NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
 
 def number(low: float, high: float) -> Callable[[str], float]:
     """A reader of finite numbers from ``low`` to ``high``."""
-    return partial(_number, low=low, high=high)
 
+    def read(text: str) -> float:
+        text = text.strip().replace("−", "-")
+        if not NUMBER.fullmatch(text):
+            raise ValueError("expected a number, such as 0.5")
+        value = float(text)
+        if not low <= value <= high or not math.isfinite(value):
+            raise ValueError(f"{text} is out of range; expected a number from {low:g} to {high:g}")
+        return value
 
-def _number(text: str, *, low: float, high: float) -> float:
-    text = text.strip().replace("−", "-")
-    if not NUMBER.fullmatch(text):
-        raise ValueError("expected a number, such as 0.5")
-    value = float(text)
-    if not low <= value <= high or not math.isfinite(value):
-        raise ValueError(f"{text} is out of range; expected a number from {low:g} to {high:g}")
-    return value
+    return read
 
 
 def numbers(low: float, high: float, most: int) -> Callable[[str], list[float]]:
     """A reader of one to ``most`` numbers, separated by commas or spaces, brackets allowed."""
-    return partial(_numbers, low=low, high=high, most=most)
+    one = number(low, high)
 
+    def read(text: str) -> list[float]:
+        inside = text.strip()
+        if inside.startswith("[") and inside.endswith("]"):
+            inside = inside[1:-1]
+        # A comma may end the list, as in Python; two in a row leave a gap, which is no number.
+        parts = re.split(r"\s*,\s*|\s+", inside.strip().removesuffix(",").strip())
+        if parts == [""]:
+            raise ValueError("no number; expected at least one, such as 1, 2, 3")
+        if len(parts) > most:
+            raise ValueError(f"{len(parts)} numbers; expected at most {most}")
+        found = []
+        for place, part in enumerate(parts):
+            try:
+                found.append(one(part))
+            except ValueError as error:
+                shown = part if len(part) <= 24 else f"{part[:24]}…"
+                raise ValueError(f"number {place + 1}, {shown!r}: {error}") from None
+        return found
 
-def _numbers(text: str, *, low: float, high: float, most: int) -> list[float]:
-    inside = text.strip()
-    if inside.startswith("[") and inside.endswith("]"):
-        inside = inside[1:-1]
-    # A comma may end the list, as in Python; two in a row leave a gap, which is no number.
-    parts = re.split(r"\s*,\s*|\s+", inside.strip().removesuffix(",").strip())
-    if parts == [""]:
-        raise ValueError("no number; expected at least one, such as 1, 2, 3")
-    if len(parts) > most:
-        raise ValueError(f"{len(parts)} numbers; expected at most {most}")
-    found = []
-    for place, part in enumerate(parts):
-        try:
-            found.append(_number(part, low=low, high=high))
-        except ValueError as error:
-            shown = part if len(part) <= 24 else f"{part[:24]}…"
-            raise ValueError(f"number {place + 1}, {shown!r}: {error}") from None
-    return found
+    return read
 
 
 def _tensor(text: str) -> Tensor:
@@ -96,23 +98,25 @@ CellIndex = Annotated[tuple[int, ...] | None, Text(_index)]
 """An index such as ``0,1``; nothing means the first cell."""
 
 
-def place_of(index: tuple[int, ...] | None, shape: tuple[int, ...]) -> int | None:
-    """The cell's place in row-major order; None where there are no cells.
+def chosen_cell(
+    cells: Sequence[C], index: tuple[int, ...] | None, shape: tuple[int, ...]
+) -> C | None:
+    """The cell of ``shape`` at ``index``, by default the first; None where there are no cells.
 
-    Errors: ``ValueError`` for an index that is none of ``shape``'s.
+    Errors: `FieldError` for an index that is none of ``shape``'s.
 
-    >>> place_of((1, 0), (2, 3)), place_of(None, (2, 3)), place_of(None, (0,))
-    (3, 0, None)
+    >>> chosen_cell("abcdef", (1, 0), (2, 3)), chosen_cell("ab", None, (2,))
+    ('d', 'a')
     """
     if 0 in shape:
         return None
     if index is None:
-        return 0
+        return cells[0]
     if len(index) != len(shape) and not (shape == () and index == (0,)):
-        raise ValueError(f"{len(index)} numbers; the result has {len(shape)} axes")
+        raise FieldError("cell", f"{len(index)} numbers; the result has {len(shape)} axes")
     place = 0
     for at, size in zip(index, shape, strict=False):
         if at >= size:
-            raise ValueError(f"{at} is out of range; the result has shape {shape}")
+            raise FieldError("cell", f"{at} is out of range; the result has shape {shape}")
         place = place * size + at
-    return place
+    return cells[place]

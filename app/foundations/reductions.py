@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from layerscope.app.figures.grids import Grid, Source, cells, grid
 from layerscope.app.forms import Form
-from layerscope.app.foundations.readers import MOST_SHOWN, CellIndex, TypedTensor, place_of
-from layerscope.app.foundations.step import Step
+from layerscope.app.foundations.readers import MOST_SHOWN, CellIndex, TypedTensor, chosen_cell
+from layerscope.app.foundations.step import Explained, Step
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.refusals import FieldError
 from layerscope.engine.basis.specification import Specification, Text, parameter
@@ -21,7 +21,9 @@ from layerscope.engine.foundations.tensors.reductions import (
     reduce,
 )
 
-__all__ = ["STEP", "AxisChoice", "ExplainedReduction", "ReductionForm", "ReductionsPicture"]
+__all__ = ["STEP", "AxisChoice", "ReductionForm", "ReductionsPicture"]
+
+Answer = Explained[ReductionResult, FoldedCell]
 
 
 class ReductionForm(Specification):
@@ -39,29 +41,13 @@ class ReductionForm(Specification):
     cell: CellIndex = parameter("", "Cell", "Index of a result cell, as 0,1; empty: the first.")
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedReduction:
-    """The reduction, and the cell of its result that is looked at."""
-
-    done: ReductionResult
-    cell: FoldedCell | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The reduction's record, with ``cell`` beside it."""
-        return {**self.done.to_dict(), "cell": self.cell.to_dict() if self.cell else None}
-
-
-def _answer(asked: ReductionForm, _: ShouldStop) -> ExplainedReduction:
+def _answer(asked: ReductionForm, _: ShouldStop) -> Answer:
     try:
         done = reduce(asked.op, asked.x, asked.axes, keepdim=asked.keepdim, max_cells=MOST_SHOWN)
     except ReductionError as error:
         field = "axes" if str(error).startswith("ax") else "op"
         raise FieldError(field, str(error)) from None
-    try:
-        place = place_of(asked.cell, done.result.shape)
-    except ValueError as error:
-        raise FieldError("cell", str(error)) from None
-    return ExplainedReduction(done, None if place is None else done.cells[place])
+    return Explained(done, chosen_cell(done.cells, asked.cell, done.result.shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +67,9 @@ class ReductionsPicture:
     x: Grid
     result: Grid
     axes: tuple[AxisChoice, ...]
-    help: str
 
 
-def _picture(form: Form[ReductionForm], answer: ExplainedReduction) -> ReductionsPicture:
+def _picture(form: Form[ReductionForm], answer: Answer) -> ReductionsPicture:
     done, chosen = answer.done, answer.cell
     groups = {source: c.flat for c in done.cells for source in c.sources}
     sources = {
@@ -102,15 +87,14 @@ def _picture(form: Form[ReductionForm], answer: ExplainedReduction) -> Reduction
             current=chosen.flat if chosen else None,
             groups={c.flat: c.flat for c in done.cells},
         ),
-        axes=_axes(form, answer),
-        help=done.formula,
+        axes=_axes(form, done),
     )
 
 
-def _axes(form: Form[ReductionForm], answer: ExplainedReduction) -> tuple[AxisChoice, ...]:
-    shape, folded = answer.done.input.shape, set(answer.done.axes)
+def _axes(form: Form[ReductionForm], done: ReductionResult) -> tuple[AxisChoice, ...]:
+    folded = set(done.axes)
     choices = []
-    for axis, size in enumerate(shape):
+    for axis, size in enumerate(done.input.shape):
         others = folded ^ {axis}
         # No axis named means all of them, as torch has it: the last one can't be let go.
         query = form.query(axes=", ".join(map(str, sorted(others))), cell="") if others else ""

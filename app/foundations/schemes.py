@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from collections.abc import Iterator
+from typing import Annotated, Self
 
 from pydantic import model_validator
 
 from layerscope.app.foundations.readers import number
-from layerscope.app.foundations.step import Step
+from layerscope.app.foundations.step import Step, gathered
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.refusals import FieldError
 from layerscope.engine.basis.specification import Specification, Text, parameter
@@ -17,7 +17,7 @@ from layerscope.engine.experiment.specification import DTYPES, MAX_SEED, Experim
 from layerscope.engine.foundations.schemes import SchemeEvent, schemes, schemes_cost
 from layerscope.engine.layers import ACTIVATIONS
 
-__all__ = ["LIMITS", "STEP", "SchemesAnswer", "SchemesForm"]
+__all__ = ["LIMITS", "STEP", "SchemesForm", "scheme_events"]
 
 LIMITS = Limits(flops=100_000_000_000, bytes=512 * 2**20)
 """All schemes together: some seconds on one core."""
@@ -56,20 +56,9 @@ class SchemesForm(Specification):
         return Experiment(**self.to_dict())
 
 
-@dataclass(frozen=True, slots=True)
-class SchemesAnswer:
-    """Every event of the comparison."""
-
-    events: tuple[SchemeEvent, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """What the specification was, every scheme, and which hold."""
-        start, *results, end = (event.to_dict() for event in self.events)
-        return {**start, "schemes": results, **end}
-
-
-def _answer(asked: SchemesForm, should_stop: ShouldStop) -> SchemesAnswer:
-    return SchemesAnswer(tuple(schemes(asked.experiment, should_stop=should_stop)))
+def scheme_events(asked: SchemesForm, should_stop: ShouldStop) -> Iterator[SchemeEvent]:
+    """What the specification is, every scheme, and which hold."""
+    return schemes(asked.experiment, should_stop=should_stop)
 
 
 STEP = Step(
@@ -77,7 +66,7 @@ STEP = Step(
     title="Init schemes",
     lead="How weights are drawn decides whether a signal survives fifty layers.",
     form=SchemesForm,
-    answer=_answer,
+    answer=lambda asked, stop: gathered(scheme_events(asked, stop), "schemes", "scheme"),
     summary="All init schemes side by side on one specification",
     help="For every scheme its formula, source and assumptions, the histogram of the first layer's "
     "weight with the intended density, and the std of the signal after every block. "

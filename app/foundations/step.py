@@ -5,16 +5,19 @@ One `Step` makes the page, its JSON twin, its entry in OpenAPI and its place in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from layerscope.app.forms import Form
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.basis.refusals import FieldError, InvalidParameters, field_error
 from layerscope.engine.basis.specification import Specification
 
-__all__ = ["Step"]
+__all__ = ["Explained", "Step", "gathered"]
+
+R = TypeVar("R")
+C = TypeVar("C")
 
 
 def _nothing(_: Form[Any], __: Any) -> None:
@@ -25,8 +28,8 @@ def _nothing(_: Form[Any], __: Any) -> None:
 class Step:
     """One step.
 
-    ``answer(specification, should_stop)`` returns what the JSON twin sends, via ``to_dict``. It may
-    raise ``ValueError``, which belongs to the whole form, or `FieldError`.
+    ``answer(specification, should_stop)`` returns what the JSON twin sends: a dict, or what makes
+    one by ``to_dict``. It may raise ``ValueError``, of the whole form, or `FieldError`.
     """
 
     name: str
@@ -75,3 +78,28 @@ class Step:
             raise InvalidParameters([field_error(error.field, error.message, typed)]) from error
         except ValueError as error:
             raise InvalidParameters([field_error("query", str(error))]) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Explained(Generic[R, C]):
+    """An engine's record, and the cell of its result that is looked at."""
+
+    done: R
+    cell: C | None
+    """None where the result has no cells."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record's fields, with ``cell`` beside them."""
+        done: Any = self.done
+        return {**done.to_dict(), "cell": self.cell}
+
+
+def gathered(events: Iterable[Any], key: str, between: str) -> dict[str, Any]:
+    """A stream as one answer: the fields of its first and last event, those ``between`` in a list.
+
+    >>> from layerscope.engine.foundations.matmul.race import race
+    >>> [r.variant for r in gathered(race(2, 2, 2), "results", "race_result")["results"]][:2]
+    ['loops', 'dot']
+    """
+    first, *rest, last = events
+    return {**first.to_dict(), key: [e for e in rest if e.event == between], **last.to_dict()}

@@ -71,11 +71,10 @@ async def lab_layer(request: Request) -> Response:
         experiment = experiment_of(request, pairs)
         block, side = _place(experiment, asked)
         tag = etag("inspector", _source(INSPECTOR), experiment.to_query(), block, side)
-        seconds = request.app.state.settings.cache_seconds
-        if known := unchanged(request.headers.get("if-none-match"), tag, seconds):
+        if known := unchanged(request, tag):
             return known
         if request.state.head:
-            return HTMLResponse(headers=cached(tag, seconds))
+            return HTMLResponse(headers=cached(request, tag))
 
         def work(should_stop: ShouldStop) -> str:
             template = templates.env.get_template(INSPECTOR)
@@ -89,7 +88,7 @@ async def lab_layer(request: Request) -> Response:
         )
         status = refusal.status if isinstance(refusal, Problem) else 422
         return HTMLResponse(html, status)
-    return HTMLResponse(html, headers=cached(tag, seconds))
+    return HTMLResponse(html, headers=cached(request, tag))
 
 
 def _source(template: str) -> str:
