@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 __all__ = ["Described", "Registry"]
 
@@ -27,6 +27,8 @@ class Described(Protocol):
 
 
 D = TypeVar("D", bound=Described)
+F = TypeVar("F")
+P = ParamSpec("P")
 
 
 class Registry(Mapping[str, D], Generic[D]):
@@ -50,6 +52,18 @@ class Registry(Mapping[str, D], Generic[D]):
             raise ValueError(f"{self.noun} {entry.name!r} is registered twice")
         self._entries[entry.name] = entry
         return entry
+
+    def decorator(self, make: Callable[Concatenate[F, P], D]) -> Callable[P, Callable[[F], F]]:
+        """What registers ``make(function, …)`` of each function it decorates."""
+
+        def described(*args: P.args, **facts: P.kwargs) -> Callable[[F], F]:
+            def register(function: F) -> F:
+                self.register(make(function, *args, **facts))
+                return function
+
+            return register
+
+        return described
 
     def __getitem__(self, name: str) -> D:
         try:

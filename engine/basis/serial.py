@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 import msgspec
 import numpy as np
@@ -23,7 +23,11 @@ class Serial(msgspec.Struct, array_like=True):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, as JSON has them: lists for tuples, None for what is not there."""
-        return {name: _plain(getattr(self, name)) for name in self.__struct_fields__}
+        return self.part(*self.__struct_fields__)
+
+    def part(self, *names: str) -> dict[str, Any]:
+        """The same of some fields."""
+        return {name: _plain(getattr(self, name)) for name in names}
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> Self:
@@ -32,15 +36,15 @@ class Serial(msgspec.Struct, array_like=True):
         Errors: ``ValueError`` naming what does not fit.
         """
         try:
-            value: Self = msgspec.convert(cls._positions(entries), cls, dec_hook=_unpacked)
+            value: Self = msgspec.convert(_positions(cls, entries), cls, dec_hook=_unpacked)
         except (KeyError, msgspec.MsgspecError) as error:
             raise ValueError(f"{cls.__name__}: {error}") from None
         return value
 
     @classmethod
-    def _positions(cls, entries: Mapping[str, Any]) -> list[Any]:
-        """What ``to_dict`` wrote, in the order of the fields; a subclass sees to nested ones."""
-        return [entries[name] for name in cls.__struct_fields__]
+    def by_field(cls, entries: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What ``to_dict`` wrote, by the fields' names, should it have given them others."""
+        return entries
 
     def to_bytes(self) -> bytes:
         """The compact form; NaN and infinities included."""
@@ -61,6 +65,20 @@ class Serial(msgspec.Struct, array_like=True):
         except msgspec.MsgspecError as error:
             raise ValueError(f"{cls.__name__}: {error}") from None
         return value
+
+
+def _positions(kind: Any, value: Any) -> Any:
+    """What ``to_dict`` wrote of a ``kind``, by position, whatever is nested in it."""
+    kinds = (kind, *get_args(kind))
+    nested = next((k for k in kinds if isinstance(k, type) and issubclass(k, Serial)), None)
+    if nested is None or value is None:
+        return value
+    if isinstance(value, list):
+        return [_positions(nested, entry) for entry in value]
+    if get_origin(kind) is dict:
+        return {name: _positions(nested, entry) for name, entry in value.items()}
+    entries, types = nested.by_field(value), _types(nested)
+    return [_positions(types[name], entries[name]) for name in nested.__struct_fields__]
 
 
 def _plain(value: Any) -> Any:
@@ -96,6 +114,7 @@ def _unpacked(_: type, packed: list[int]) -> np.ndarray[Any, np.dtype[np.int64]]
     return np.array(packed, np.int64)
 
 
+_types = cache(get_type_hints)
 _encoder = msgspec.msgpack.Encoder(enc_hook=_packed)
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, TypedDict, Unpack
+from dataclasses import KW_ONLY, dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from layerscope.engine.basis.registry import Registry
 
-__all__ = [
-    "DATASETS", "Dataset", "Draw", "Facts", "InputMoments", "Sample", "dataset",
-    "measured_moments",
-]  # fmt: skip
+__all__ = ["DATASETS", "Dataset", "Draw", "InputMoments", "Sample", "dataset", "measured_moments"]
 
 MEASURED = 2048  # samples drawn at most to measure moments: they are then known to about 2 %
 
@@ -63,15 +60,15 @@ def measured_moments(x: Tensor, number: Tensor) -> InputMoments:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """A source of batches. ``features`` and ``samples`` are None where any number will do."""
 
-    name: str
+    draw: Draw
+    _: KW_ONLY
     formula: str
     source: str
     help: str
-    draw: Draw
     features: int | None = None
     samples: int | None = None
     numbers: int = 1
@@ -83,6 +80,10 @@ class Dataset:
     known_moments: Callable[[int], InputMoments] | None = None
     """By the number of features; None: measured."""
 
+    @property
+    def name(self) -> str:
+        return self.draw.__name__
+
     def moments(self, features: int) -> InputMoments:
         """As stated, or measured from one draw, the same every time."""
         if self.known_moments is not None:
@@ -93,36 +94,4 @@ class Dataset:
 
 
 DATASETS: Registry[Dataset] = Registry("data")
-
-
-class Facts(TypedDict, total=False):
-    """What a dataset may say of itself; see `Dataset`."""
-
-    features: int | None
-    samples: int | None
-    numbers: int
-    requires: tuple[str, ...]
-    known_moments: Callable[[int], InputMoments]
-
-
-def dataset(
-    *,
-    formula: str,
-    source: str,
-    help: str,  # noqa: A002  the registry's own word
-    classes: int,
-    **facts: Unpack[Facts],
-) -> Callable[[Draw], Draw]:
-    """Register the decorated drawing function under its own name."""
-
-    def register(draw: Draw) -> Draw:
-        name: str = draw.__name__
-        DATASETS.register(
-            Dataset(
-                name=name, formula=formula, source=source, help=help, draw=draw, classes=classes,
-                **facts,
-            )
-        )  # fmt: skip
-        return draw
-
-    return register
+dataset = DATASETS.decorator(Dataset)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -39,8 +38,3 @@ class Finding(Serial):
     fix: dict[str, Any] | None = None
     fix_verified: bool = False
     consequences: list[Finding] = msgspec.field(default_factory=list)
-
-    @classmethod
-    def _positions(cls, entries: Mapping[str, Any]) -> list[Any]:
-        consequences = [cls._positions(finding) for finding in entries["consequences"]]
-        return super()._positions({**entries, "consequences": consequences})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from layerscope.engine.basis.registry import Registry
 from layerscope.engine.diagnosis.evidence import Evidence
@@ -25,33 +25,19 @@ class Rule:
     be asked of some records (one sample, say), or None where it can.
     """
 
-    name: str
+    find: Find
+    _: KW_ONLY
     formula: str
     source: str
     help: str
-    find: Find
     early: bool = False
     explains: tuple[str, ...] = ()
     undecided: Undecided | None = None
 
+    @property
+    def name(self) -> str:
+        return self.find.__name__
+
 
 RULES: Registry[Rule] = Registry("rule")
-
-
-def rule(
-    *,
-    formula: str,
-    source: str,
-    help: str,  # noqa: A002  the registry's own word
-    early: bool = False,
-    explains: tuple[str, ...] = (),
-    undecided: Undecided | None = None,
-) -> Callable[[Find], Find]:
-    """Register the decorated function as the rule of its own name; roots before symptoms."""
-
-    def register(find: Find) -> Find:
-        name: str = find.__name__
-        RULES.register(Rule(name, formula, source, help, find, early, explains, undecided))
-        return find
-
-    return register
+rule = RULES.decorator(Rule)

@@ -38,7 +38,11 @@ class Forward:
 
     def to_dict(self) -> dict[str, Any]:
         """As on the wire."""
-        return {**self.info.to_dict(), **self.record.forward_dict()}
+        parameters = {n: p.part("shape", "value") for n, p in self.record.parameters.items()}
+        return {
+            **self.info.to_dict(), **self.record.part("activation"), "parameters": parameters,
+            **self.record.part("units", "saturation", "units_alike"),
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +55,14 @@ class Backward:
 
     def to_dict(self) -> dict[str, Any]:
         """As on the wire."""
-        return self.record.backward_dict()
+        parameters = {n: p.part("gradient") for n, p in self.record.parameters.items()}
+        return {
+            "index": self.info.index, **self.record.part("gradient"), "parameters": parameters,
+            **self.record.part("gradients_alike"),
+        }  # fmt: skip
 
 
 def layer_dict(info: LayerInfo, record: Record) -> dict[str, Any]:
     """Both passes together, as in the contract's ``layers``."""
-    forward, backward = Forward(info, record).to_dict(), Backward(info, record).to_dict()
-    parameters = {
-        name: {**known, **backward["parameters"][name]}
-        for name, known in forward["parameters"].items()
-    }
-    return {**forward, **backward, "parameters": parameters}
+    forward = ("activation", "parameters", "units", "saturation", "units_alike")
+    return {**info.to_dict(), **record.part(*forward, "gradient", "gradients_alike")}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 import torch
@@ -53,11 +52,6 @@ class Facts(Serial):
     centres: bool = False
     flat: FlatRegion | None = None
 
-    @classmethod
-    def _positions(cls, entries: Mapping[str, Any]) -> list[Any]:
-        flat = entries["flat"] and FlatRegion._positions(entries["flat"])
-        return super()._positions({**entries, "flat": flat})
-
     @property
     def width(self) -> int | None:
         """Number of units; None where it has none."""
@@ -78,11 +72,6 @@ class ParameterRecord(Serial):
     shape: tuple[int, ...]
     value: Statistics
     gradient: Statistics | None = None
-
-    @classmethod
-    def _positions(cls, entries: Mapping[str, Any]) -> list[Any]:
-        value, gradient = entries["value"], entries["gradient"]
-        return [entries["shape"], Statistics._positions(value), _statistics(gradient)]
 
 
 class Record(Serial):
@@ -149,58 +138,12 @@ class Record(Serial):
         if self.units_alike and weight is not None:  # only copies can stay copies
             self.gradients_alike = _all_alike(weight, self.facts.weight_unit_axis)
 
-    @classmethod
-    def _positions(cls, entries: Mapping[str, Any]) -> list[Any]:
-        nested = {
-            "facts": Facts._positions(entries["facts"]),
-            "activation": Statistics._positions(entries["activation"]),
-            "parameters": {
-                name: ParameterRecord._positions(p) for name, p in entries["parameters"].items()
-            },
-            "units": entries["units"] and Units._positions(entries["units"]),
-            "gradient": _statistics(entries["gradient"]),
-        }
-        return super()._positions({**entries, **nested})
-
     @property
     def weight_name(self) -> str | None:
         """The parameter with which a linear map multiplies."""
         if self.facts.role != "linear_map":
             return None
         return next((name for name, p in self.parameters.items() if len(p.shape) > 1), None)
-
-    def forward_dict(self) -> dict[str, Any]:
-        """What is known after the forward pass, as JSON."""
-        return {
-            "index": self.facts.index,
-            "name": self.facts.name,
-            "kind": self.facts.kind,
-            "shape": list(self.facts.shape),
-            "activation": self.activation.to_dict(),
-            "parameters": {
-                name: {"shape": list(p.shape), "value": p.value.to_dict()}
-                for name, p in self.parameters.items()
-            },
-            "units": None if self.units is None else self.units.to_dict(),
-            "saturation": self.saturation,
-            "units_alike": self.units_alike,
-        }
-
-    def backward_dict(self) -> dict[str, Any]:
-        """What the backward pass adds, as JSON."""
-        return {
-            "index": self.facts.index,
-            "gradient": self.gradient and self.gradient.to_dict(),
-            "parameters": {
-                name: {"gradient": p.gradient and p.gradient.to_dict()}
-                for name, p in self.parameters.items()
-            },
-            "gradients_alike": self.gradients_alike,
-        }
-
-
-def _statistics(entries: Mapping[str, Any] | None) -> list[Any] | None:
-    return None if entries is None else Statistics._positions(entries)
 
 
 def _all_alike(weight: Tensor, unit_axis: int) -> bool:

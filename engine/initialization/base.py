@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, TypedDict, Unpack
+from dataclasses import KW_ONLY, dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,36 +13,18 @@ from torch import Tensor
 from layerscope.engine.basis.registry import Registry
 from layerscope.engine.initialization.distribution import Describe, Distribution
 
-__all__ = ["INITS", "Draw", "Facts", "InitScheme", "init_scheme"]
+__all__ = ["INITS", "Draw", "InitScheme", "init_scheme"]
 
 
 class Draw(Protocol):
     """A function that draws a float32 weight of shape (n_in, n_out)."""
 
+    __name__: str
+
     def __call__(self, n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor: ...
 
 
-class Facts(TypedDict, total=False):
-    """What a scheme may say of itself; see `InitScheme`."""
-
-    variance: Callable[[int, int], float | None]
-    mean_field: bool
-    calibrate: Callable[[Tensor, Tensor], Tensor] | None
-    orthogonal: bool
-    gaussian: bool
-    describe: Describe
-    draw_flops: Callable[[int, int], int]
-
-
-def _nothing_known(n_in: int, n_out: int) -> float | None:  # noqa: ARG001
-    return None
-
-
-def _costs_nothing(n_in: int, n_out: int) -> int:  # noqa: ARG001
-    return 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class InitScheme:
     """How weights are drawn.
 
@@ -54,19 +36,23 @@ class InitScheme:
     ``draw_flops``: what a draw costs beyond its random numbers.
     """
 
-    name: str
+    draw: Draw
+    _: KW_ONLY
     formula: str
     source: str
     help: str
-    assumes: str
-    draw: Draw
-    variance: Callable[[int, int], float | None] = _nothing_known
+    assumes: str = ""
+    variance: Callable[[int, int], float | None] = lambda n_in, n_out: None
     mean_field: bool = True
     calibrate: Callable[[Tensor, Tensor], Tensor] | None = None
     orthogonal: bool = False
     gaussian: bool = False
     describe: Describe | None = None
-    draw_flops: Callable[[int, int], int] = _costs_nothing
+    draw_flops: Callable[[int, int], int] = lambda n_in, n_out: 0
+
+    @property
+    def name(self) -> str:
+        return self.draw.__name__
 
     def intended(self, n_in: int, n_out: int) -> Distribution:
         """The intended distribution of one entry of a (n_in, n_out) weight.
@@ -86,26 +72,4 @@ class InitScheme:
 
 
 INITS: Registry[InitScheme] = Registry("init scheme")
-
-
-def init_scheme(
-    *,
-    formula: str,
-    source: str,
-    help: str,  # noqa: A002  the registry's own word
-    assumes: str = "",
-    **facts: Unpack[Facts],
-) -> Callable[[Draw], Draw]:
-    """Register the decorated drawing function under its own name."""
-
-    def register(draw: Draw) -> Draw:
-        name: str = draw.__name__  # type: ignore[attr-defined]
-        INITS.register(
-            InitScheme(
-                name=name, formula=formula, source=source, help=help, assumes=assumes, draw=draw,
-                **facts,
-            )
-        )  # fmt: skip
-        return draw
-
-    return register
+init_scheme = INITS.decorator(InitScheme)

@@ -61,9 +61,8 @@ class Histogram(Serial, eq=False):
         }
 
     @classmethod
-    def _positions(cls, entries: Mapping[str, Any]) -> list[Any]:
-        exponents = entries["exponents"]
-        return [exponents[0] if exponents else 0, entries["positive"], entries["negative"]]
+    def by_field(cls, entries: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**entries, "first": next(iter(entries["exponents"]), 0)}
 
     @staticmethod
     def merge(a: Histogram, b: Histogram) -> Histogram:
@@ -103,11 +102,6 @@ class Statistics(Serial):
     neginf: int
     histogram: Histogram
 
-    @classmethod
-    def _positions(cls, entries: Mapping[str, Any]) -> list[Any]:
-        histogram = Histogram._positions(entries["histogram"])
-        return [*(entries[name] for name in NUMBERS), histogram]
-
     @staticmethod
     def merge(a: Statistics, b: Statistics) -> Statistics:
         """The statistics of two tensors' entries taken together.
@@ -135,7 +129,6 @@ class Statistics(Serial):
         )
 
 
-NUMBERS = Statistics.__struct_fields__[:-1]  # all but the histogram
 COUNTS = ("count", "finite", "zeros", "subnormal", "nan", "posinf", "neginf")
 
 
