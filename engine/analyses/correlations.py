@@ -153,7 +153,7 @@ def _measure(experiment: Experiment, should_stop: ShouldStop) -> list[Tensor]:
 
 
 def _predict(experiment: Experiment) -> tuple[Sequence[tuple[float, ...]], str | None]:
-    if experiment.norm != "none" or experiment.residual:
+    if chosen_norm(experiment.norm) or experiment.residual:
         return (), "no theory for this setting: norm or residual sums"
     scheme = INITS[experiment.init]
     n, width = experiment.n_inputs, experiment.width
@@ -165,14 +165,9 @@ def _predict(experiment: Experiment) -> tuple[Sequence[tuple[float, ...]], str |
     q = w1 + b2
     if q == 0 or (w2 == 0 and b2 == 0):
         return (), "no theory for this setting: all pre-activations are zero"
+    phi, depth = experiment.activation, experiment.depth
+    starts = [(w1 * c + b2) / q for c in STARTS]
     try:
-        return [
-            tuple(
-                correlation_path(
-                    experiment.activation, (w1 * c + b2) / q, q, w2, b2, experiment.depth
-                )
-            )
-            for c in STARTS
-        ], None
+        return [tuple(correlation_path(phi, c, q, w2, b2, depth)) for c in starts], None
     except ValueError as error:
         return (), f"no theory for this setting: {error}"

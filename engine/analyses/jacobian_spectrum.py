@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.analyses.base import AnalysisUndefined
-from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
+from layerscope.engine.basis.cancellation import ShouldStop, never, stop_if
 from layerscope.engine.execution.cost import Cost
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import ForwardStep, LossStep, passes
@@ -191,8 +191,7 @@ def _estimated(
     _finite(matrices)
     found = []
     for depth in depths:
-        if should_stop():
-            raise Stopped
+        stop_if(should_stop)
         part = matrices[:depth]
         generator = torch.Generator().manual_seed(0)  # for the probes: the same page twice
         found.append(estimate_spectrum(part, [None] * depth, generator=generator))
@@ -221,12 +220,11 @@ def _theory(
     experiment: Experiment, scale: float, depths: Sequence[int]
 ) -> tuple[tuple[float | None, ...], str | None]:
     """log10 √(mean σ²): each block multiplies the mean square by χ = σw² E[φ'(√q Z)²]."""
-    if experiment.norm != "none" or experiment.residual:
-        return (None,) * len(depths), "no theory for a network with norm or residual sums"
+    nothing = (None,) * len(depths)
+    if chosen_norm(experiment.norm) or experiment.residual:
+        return nothing, "no theory for a network with norm or residual sums"
     if experiment.n_inputs != experiment.width:
-        return (None,) * len(
-            depths
-        ), "no theory where the input's width is another than the layers'"
+        return nothing, "no theory where the input's width is another than the layers'"
     w2, b2 = scale**2, experiment.bias_std**2
     path = length_path(experiment.activation, w2 + b2, w2, b2, experiment.depth)
     total, sums = 0.0, []

@@ -12,6 +12,7 @@ from layerscope.engine.analyses.jacobian_spectrum import sigma_w
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.execution.cost import Cost
 from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.layers import chosen_norm
 from layerscope.engine.theory import phase
 from layerscope.engine.theory.experiments import predict_experiment
 from layerscope.engine.theory.meanfield import TRAINABLE, FixedPoint, fixed_point
@@ -107,7 +108,7 @@ def phase_diagram(experiment: Experiment, *, should_stop: ShouldStop = never) ->
     w = sigma_w(experiment)
     said = predict_experiment(experiment)
     reason = None if said.available else said.reason
-    if experiment.norm != "none" or experiment.residual:
+    if chosen_norm(experiment.norm) or experiment.residual:
         reason = "the diagram is of plain networks: norms and residual sums change these recursions"
     point = None
     if w is not None:

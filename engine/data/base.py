@@ -95,3 +95,4 @@ class Dataset:
 
 DATASETS: Registry[Dataset] = Registry("data")
 dataset = DATASETS.decorator(Dataset)
+"""Registers the decorated drawing function under its own name."""

@@ -15,7 +15,7 @@ from layerscope.engine.diagnosis.gathering import gather
 from layerscope.engine.execution.cost import cost
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
-from layerscope.engine.layers import ACTIVATIONS
+from layerscope.engine.layers import ACTIVATIONS, chosen_norm
 from layerscope.engine.theory import NoCriticalPoint, critical_point
 
 __all__ = ["Fix", "candidates", "verified_fix"]
@@ -94,7 +94,7 @@ def _critical_scale(e: Experiment) -> float | None:
     """The init scale at which theory neither grows nor shrinks the gradient; None if unknown."""
     scheme = INITS[e.init]
     variance = scheme.variance(e.width, e.width) if scheme.mean_field else None
-    if not variance or e.norm != "none" or e.residual:
+    if not variance or chosen_norm(e.norm) or e.residual:
         return None
     try:
         sigma_w2 = critical_point(e.activation, e.bias_std**2).sigma_w2

@@ -41,3 +41,4 @@ class Rule:
 
 RULES: Registry[Rule] = Registry("rule")
 rule = RULES.decorator(Rule)
+"""Registers the decorated function as the rule of its own name; roots before symptoms."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.execution.network import Network
-from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
+from layerscope.engine.execution.passes import BackwardStep, ForwardStep, LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["TENSORS", "layer_tensors", "tensors_of_layers"]
@@ -52,20 +52,18 @@ def tensors_of_layers(
             if name not in TENSORS:
                 raise KeyError(f"tensor {name!r}: expected one of {', '.join(TENSORS)}")
     found: dict[int, Named] = {layer: dict.fromkeys(names) for layer, names in wanted.items()}
-    backward = {i for i, names in wanted.items() if any(n.endswith(".grad") for n in names)}
-    forward = set(wanted)
+    left = {(layer, name.endswith(".grad")) for layer, names in wanted.items() for name in names}
     for step in passes(network, should_stop):
-        if isinstance(step, ForwardStep) and step.info.index in wanted:
+        if isinstance(step, LossStep) or step.info.index not in wanted:
+            continue
+        if isinstance(step, ForwardStep):
             here = {"activation": step.output, **step.layer.parameters}
-            forward.discard(step.info.index)
-        elif isinstance(step, BackwardStep) and step.info.index in backward:
+        else:
             here = {f"{name}.grad": g for name, g in step.layer.gradients.items()}
             here["activation.grad"] = step.gradient
-            backward.discard(step.info.index)
-        else:
-            continue
         names = wanted[step.info.index]
         found[step.info.index].update({n: here[n].clone() for n in names if n in here})
-        if not forward and not backward:
+        left.discard((step.info.index, isinstance(step, BackwardStep)))
+        if not left:
             break
     return found

@@ -48,14 +48,8 @@ class LayerInfo:
 
     def to_dict(self) -> dict[str, object]:
         """As in the contract's ``layers``."""
-        return {
-            "index": self.index,
-            "name": self.name,
-            "kind": self.kind,
-            "role": self.role,
-            "block": self.block,
-            "shape": list(self.shape),
-        }
+        told = ("index", "name", "kind", "role", "block")
+        return {**{name: getattr(self, name) for name in told}, "shape": list(self.shape)}
 
 
 def seeds(experiment: Experiment) -> tuple[int, int]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-
-from torch import Tensor
 
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.execution.events import Backward, Forward
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, LossStep, passes
 from layerscope.engine.execution.records import Facts, Record
-from layerscope.engine.execution.saturation import FlatRegion, flat_region
+from layerscope.engine.execution.saturation import flat_region
 from layerscope.engine.layers import Activation, Normalization
 
 __all__ = ["Recording", "facts", "record_all", "recorded"]
+
+_flat_region = cache(flat_region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,3 @@ def facts(step: ForwardStep) -> Facts:
         centres=isinstance(layer, Normalization) and bool(layer.theory and layer.theory.centred),
         flat=_flat_region(layer.derivative) if isinstance(layer, Activation) else None,
     )
-
-
-@cache
-def _flat_region(derivative: Callable[[Tensor], Tensor]) -> FlatRegion:
-    return flat_region(derivative)

@@ -73,3 +73,4 @@ class InitScheme:
 
 INITS: Registry[InitScheme] = Registry("init scheme")
 init_scheme = INITS.decorator(InitScheme)
+"""Registers the decorated drawing function under its own name."""

@@ -11,13 +11,17 @@ from layerscope.engine.initialization.base import init_scheme
 from layerscope.engine.initialization.distribution import Atom, Distribution, normal_density
 
 __all__ = [
-    "constant", "constant_entries", "factorisation", "identity", "identity_entries", "lsuv",
-    "lsuv_entries", "orthogonal", "orthogonal_entries", "sparse", "sparse_entries",
-    "unit_variance", "zeros",
-]  # fmt: skip
+    "constant",
+    "identity",
+    "lsuv",
+    "orthogonal",
+    "sparse",
+    "unit_variance",
+    "zeros",
+]
 
 
-def orthogonal_entries(n_in: int, n_out: int, std: float) -> Distribution:
+def _orthogonal_entries(n_in: int, n_out: int, std: float) -> Distribution:
     """A coordinate of a uniform unit vector in n dimensions: c · (1 − w²)^((n−3)/2) on [−1, 1]."""
     n = max(n_in, n_out)
     text = f"a coordinate of a random unit vector in {n} dimensions"
@@ -33,7 +37,7 @@ def orthogonal_entries(n_in: int, n_out: int, std: float) -> Distribution:
     return Distribution(text, std, density)
 
 
-def factorisation(n_in: int, n_out: int) -> int:
+def _factorisation(n_in: int, n_out: int) -> int:
     """Operations of the QR decomposition, by Householder's reflections, and of forming Q."""
     return 8 * max(n_in, n_out) * min(n_in, n_out) ** 2
 
@@ -45,8 +49,8 @@ def factorisation(n_in: int, n_out: int) -> int:
     assumes="a linear layer or tanh near 0; multiply by √2 for ReLU",
     variance=lambda n_in, n_out: 1.0 / max(n_in, n_out),
     orthogonal=True,
-    describe=orthogonal_entries,
-    draw_flops=factorisation,
+    describe=_orthogonal_entries,
+    draw_flops=_factorisation,
 )
 def orthogonal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """A matrix with orthonormal columns (or rows, the fewer of the two), (n_in, n_out)."""
@@ -57,7 +61,7 @@ def orthogonal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     return (q if n_in >= n_out else q.t()).contiguous()
 
 
-def sparse_entries(n_in: int, _out: int, std: float) -> Distribution:
+def _sparse_entries(n_in: int, _out: int, std: float) -> Distribution:
     """N(0, 0.01²) but for the zeros."""
     zeros = math.ceil(0.1 * n_in) / n_in
     whole = normal_density(0.01)
@@ -75,7 +79,7 @@ def sparse_entries(n_in: int, _out: int, std: float) -> Distribution:
     help="Units that listen to different inputs; at a std of 0.01 the signal dies without scaling.",
     assumes="units that should differ from one another from the start",
     variance=lambda n_in, n_out: 1e-4 * (1 - math.ceil(0.1 * n_in) / n_in),
-    describe=sparse_entries,
+    describe=_sparse_entries,
 )
 def sparse(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """Normal entries with std 0.01, ⌈n_in/10⌉ of each column zero, (n_in, n_out)."""
@@ -84,7 +88,7 @@ def sparse(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     return weight.masked_fill(order < math.ceil(0.1 * n_in), 0)
 
 
-def identity_entries(n_in: int, n_out: int, _std: float) -> Distribution:
+def _identity_entries(n_in: int, n_out: int, _std: float) -> Distribution:
     """Ones on the diagonal, else zeros."""
     ones = 1 / max(n_in, n_out)
     atoms = (Atom(0.0, 1 - ones), Atom(1.0, ones)) if ones < 1 else (Atom(1.0, 1.0),)
@@ -98,7 +102,7 @@ def identity_entries(n_in: int, n_out: int, _std: float) -> Distribution:
     assumes="equal widths; a ReLU passes the positive part for ever",
     variance=lambda n_in, n_out: None,
     mean_field=False,
-    describe=identity_entries,
+    describe=_identity_entries,
 )
 def identity(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:  # noqa: ARG001
     """The identity, cut or padded with zeros to (n_in, n_out)."""
@@ -119,7 +123,7 @@ def zeros(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:  # no
     return torch.zeros(n_in, n_out)
 
 
-def constant_entries(n_in: int, _out: int, _std: float) -> Distribution:
+def _constant_entries(n_in: int, _out: int, _std: float) -> Distribution:
     """One value."""
     return Distribution(f"{1 / n_in:.3g}", None, None, (Atom(1 / n_in, 1.0),))
 
@@ -131,7 +135,7 @@ def constant_entries(n_in: int, _out: int, _std: float) -> Distribution:
     assumes="nothing: it cannot train",
     variance=lambda n_in, n_out: None,
     mean_field=False,
-    describe=constant_entries,
+    describe=_constant_entries,
 )
 def constant(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:  # noqa: ARG001
     """Every entry 1/n_in, (n_in, n_out)."""
@@ -147,9 +151,9 @@ def unit_variance(weight: Tensor, x: Tensor) -> Tensor:
     return weight / std if math.isfinite(std) and std > 0 else weight
 
 
-def lsuv_entries(n_in: int, n_out: int, _std: float) -> Distribution:
+def _lsuv_entries(n_in: int, n_out: int, _std: float) -> Distribution:
     """Orthogonal in shape; the scale is the batch's."""
-    found = orthogonal_entries(n_in, n_out, math.sqrt(1 / max(n_in, n_out)))
+    found = _orthogonal_entries(n_in, n_out, math.sqrt(1 / max(n_in, n_out)))
     text = "orthogonal, at the scale that this batch asks for"
     return Distribution(text, None, found.density)
 
@@ -163,8 +167,8 @@ def lsuv_entries(n_in: int, n_out: int, _std: float) -> Distribution:
     mean_field=False,
     calibrate=unit_variance,
     orthogonal=True,
-    describe=lsuv_entries,
-    draw_flops=factorisation,
+    describe=_lsuv_entries,
+    draw_flops=_factorisation,
 )
 def lsuv(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """An orthogonal matrix, (n_in, n_out); ``unit_variance`` scales it once its input is known."""

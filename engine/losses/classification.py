@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["CrossEntropy"]
 
 
-@lru_cache(maxsize=4096)
-def _softmax_second_moment(log_q: float, outputs: int) -> float:
-    return softmax_second_moment(log_q, outputs)
+_softmax_second_moment = lru_cache(maxsize=4096)(softmax_second_moment)
 
 
 def _log_second(log_q: float, batch: int, outputs: int) -> float:

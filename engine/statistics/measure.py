@@ -79,20 +79,9 @@ def statistics(tensor: Tensor) -> Statistics:
             std = None
     counts = record[STATE : STATE + 2 * length].copy()
     first = form.lowest + first if length else 0
+    histogram = Histogram(first, counts[:length], counts[length:])
     return Statistics(
-        size,
-        finite,
-        mean,
-        std,
-        rms,
-        low,
-        high,
-        zeros,
-        subnormal,
-        nan,
-        posinf,
-        neginf,
-        Histogram(first, counts[:length], counts[length:]),
+        size, finite, mean, std, rms, low, high, zeros, subnormal, nan, posinf, neginf, histogram
     )
 
 

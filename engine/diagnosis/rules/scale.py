@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Literal
 
 from layerscope.engine.diagnosis.evidence import Evidence, Trend
-from layerscope.engine.diagnosis.finding import Finding, Severity
+from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
 from layerscope.engine.diagnosis.rule import rule
 from layerscope.engine.execution.records import Record
 
@@ -33,66 +33,67 @@ def _shallow(evidence: Evidence) -> str | None:
     return f"a trend over depth needs {LEAST_DEPTH} blocks, here are {evidence.depth}"
 
 
-def _severity(trend: Trend | None, sign: int, error_decades: float) -> Severity | None:
-    if trend is None or trend.slope * sign < SIGMAS * trend.error:
-        return None
-    decades = trend.span * sign
-    if decades >= error_decades:
-        return "error"
-    return "warning" if decades >= WARN_DECADES else None
-
-
-def _trend_figures(trend: Trend | None) -> dict[str, float | None]:
-    if trend is None:
-        return {"factor_per_block": None, "slope": None, "slope_error": None, "decades": None}
-    error = trend.error if trend.error != float("inf") else None
-    return {"factor_per_block": trend.factor, "slope": trend.slope, "slope_error": error,
-            "decades": trend.span}  # fmt: skip
-
-
 def _finding(
     evidence: Evidence,
     name: str,
+    direction: Direction,
     severity: Severity,
-    trend: Trend | None,
-    words: tuple[str, str],
-    direction: Literal["forward", "backward"],
     where: Sequence[Record],
-) -> Finding:
-    title, explanation = words
-    return evidence.finding(
-        name, severity, where, title=title, explanation=explanation, direction=direction,
-        evidence={**_trend_figures(trend), "depth": evidence.depth},
-        threshold={"warning_decades": WARN_DECADES, "error_decades_grow": GROW_DECADES,
-                   "error_decades_shrink": SHRINK_DECADES, "slope_standard_errors": SIGMAS},
-    )  # fmt: skip
+    title: str,
+    explanation: str,
+) -> Sequence[Finding]:
+    trend = _trend(evidence, direction)
+    error = trend and (trend.error if math.isfinite(trend.error) else None)
+    return [
+        evidence.finding(
+            name, severity, where, title=title, explanation=explanation, direction=direction,
+            evidence={
+                "factor_per_block": trend and trend.factor, "slope": trend and trend.slope,
+                "slope_error": error, "decades": trend and trend.span, "depth": evidence.depth,
+            },
+            threshold={"warning_decades": WARN_DECADES, "error_decades_grow": GROW_DECADES,
+                       "error_decades_shrink": SHRINK_DECADES, "slope_standard_errors": SIGMAS},
+        )
+    ]  # fmt: skip
+
+
+def _trend(evidence: Evidence, direction: Direction) -> Trend | None:
+    return evidence.forward_trend if direction == "forward" else evidence.backward_trend
+
+
+def _how(trend: Trend, direction: Direction) -> str:
+    if direction == "forward":
+        return f"Each block multiplies the signal by about {trend.factor:.3g}."
+    return f"Each block going back multiplies the gradient by about {1 / trend.factor:.3g}."
+
+
+def _change(
+    evidence: Evidence, name: str, direction: Direction, sign: int, error: float, title: str
+) -> Sequence[Finding]:
+    """A change over depth of ``sign``, in ``title`` as a factor; an error from so many decades."""
+    trend = _trend(evidence, direction)
+    if trend is None or trend.slope * sign < SIGMAS * trend.error:
+        return []
+    decades = trend.span * sign
+    if not decades >= WARN_DECADES:
+        return []
+    severity: Severity = "error" if decades >= error else "warning"
+    words = title.format(f"{10**decades:.2g}"), _how(trend, direction)
+    return _finding(evidence, name, direction, severity, evidence.block_outputs, *words)
 
 
 @rule(
     formula=f"fitted growth of rms over depth ≥ 10^{WARN_DECADES:g}, slope > {SIGMAS:g} s.e.",
     source="Poole et al. 2016; PoorWeightInitialization (SageMaker) uses a variance ratio of 10",
     help=_HELP,
-    explains=(
-        "saturation",
-        "exploding_gradient",
-        "vanishing_gradient",
-        "precision_loss",
-        "output_scale",
-    ),
+    explains=("saturation", "exploding_gradient", "vanishing_gradient", "precision_loss",
+              "output_scale"),
     undecided=_shallow,
-)
+)  # fmt: skip
 def exploding_activation(evidence: Evidence) -> Sequence[Finding]:
     """The signal grows geometrically with depth."""
-    trend = evidence.forward_trend
-    severity = _severity(trend, +1, GROW_DECADES)
-    if severity is None or trend is None:
-        return []
-    words = (
-        f"Activations grow {10**trend.span:.2g}-fold over {evidence.depth} layers",
-        f"Each block multiplies the signal by about {trend.factor:.3g}.",
-    )
-    return [_finding(evidence, "exploding_activation", severity, trend, words, "forward",
-                     evidence.block_outputs)]  # fmt: skip
+    title = f"Activations grow {{}}-fold over {evidence.depth} layers"
+    return _change(evidence, "exploding_activation", "forward", +1, GROW_DECADES, title)
 
 
 @rule(
@@ -106,25 +107,16 @@ def exploding_activation(evidence: Evidence) -> Sequence[Finding]:
 def vanishing_activation(evidence: Evidence) -> Sequence[Finding]:
     """The signal shrinks geometrically with depth, or has gone to exact zeros."""
     silent = [r for r in evidence.block_outputs if r.activation.zeros == r.activation.count > 0]
-    trend = evidence.forward_trend
     if silent:
-        first = evidence.block(silent[0])
-        how = f"Each block multiplies the signal by about {trend.factor:.3g}. " if trend else ""
-        words = (
-            f"Activations vanish: all zero from layer {first} on",
+        trend = evidence.forward_trend
+        how = f"{_how(trend, 'forward')} " if trend else ""
+        return _finding(
+            evidence, "vanishing_activation", "forward", "error", silent,
+            f"Activations vanish: all zero from layer {evidence.block(silent[0])} on",
             how + f"Below {silent[0].facts.dtype}'s smallest number nothing is left.",
-        )
-        return [_finding(evidence, "vanishing_activation", "error", trend, words, "forward",
-                         silent)]  # fmt: skip
-    severity = _severity(trend, -1, SHRINK_DECADES)
-    if severity is None or trend is None:
-        return []
-    words = (
-        f"Activations vanish: {10**-trend.span:.2g} times smaller after {evidence.depth} layers",
-        f"Each block multiplies the signal by about {trend.factor:.3g}.",
-    )
-    return [_finding(evidence, "vanishing_activation", severity, trend, words, "forward",
-                     evidence.block_outputs)]  # fmt: skip
+        )  # fmt: skip
+    title = f"Activations vanish: {{}} times smaller after {evidence.depth} layers"
+    return _change(evidence, "vanishing_activation", "forward", -1, SHRINK_DECADES, title)
 
 
 @rule(
@@ -136,16 +128,8 @@ def vanishing_activation(evidence: Evidence) -> Sequence[Finding]:
 )
 def exploding_gradient(evidence: Evidence) -> Sequence[Finding]:
     """The gradient grows geometrically on its way back."""
-    trend = evidence.backward_trend
-    severity = _severity(trend, -1, GROW_DECADES)
-    if severity is None or trend is None:
-        return []
-    words = (
-        f"Gradients grow {10**-trend.span:.2g}-fold on their way back",
-        f"Each block going back multiplies the gradient by about {1 / trend.factor:.3g}.",
-    )
-    return [_finding(evidence, "exploding_gradient", severity, trend, words, "backward",
-                     evidence.block_outputs)]  # fmt: skip
+    title = "Gradients grow {}-fold on their way back"
+    return _change(evidence, "exploding_gradient", "backward", -1, GROW_DECADES, title)
 
 
 @rule(
@@ -160,20 +144,11 @@ def vanishing_gradient(evidence: Evidence) -> Sequence[Finding]:
     silent = [
         r for r in evidence.block_outputs if r.gradient and r.gradient.zeros == r.gradient.count > 0
     ]
-    trend = evidence.backward_trend
     if silent:
-        words = (
+        return _finding(
+            evidence, "vanishing_gradient", "backward", "error", silent,
             f"No gradient reaches layers 1 to {evidence.block(silent[-1])}",
             "The gradient by these layers' outputs is exactly zero: they cannot learn.",
-        )
-        return [_finding(evidence, "vanishing_gradient", "error", trend, words, "backward",
-                         silent)]  # fmt: skip
-    severity = _severity(trend, +1, SHRINK_DECADES)
-    if severity is None or trend is None:
-        return []
-    words = (
-        f"Gradients vanish: {10**trend.span:.2g} times smaller at the first layer than at the last",
-        f"Each block going back multiplies the gradient by about {1 / trend.factor:.3g}.",
-    )
-    return [_finding(evidence, "vanishing_gradient", severity, trend, words, "backward",
-                     evidence.block_outputs)]  # fmt: skip
+        )  # fmt: skip
+    title = "Gradients vanish: {} times smaller at the first layer than at the last"
+    return _change(evidence, "vanishing_gradient", "backward", +1, SHRINK_DECADES, title)
