@@ -67,17 +67,22 @@ def linear(x: Tensor, n_out: int) -> tuple[Tensor, Tensor]:
     return w.to(DTYPE), b.to(DTYPE)
 
 
-# Forward: tape holds what each layer's backward pass needs.
+def linear_backward(name: str, g: Tensor, x: Tensor, w: Tensor) -> Tensor:
+    seen(f"{{name}}.weight.grad", x.t() @ g)  # (n_in, n_out)
+    seen(f"{{name}}.bias.grad", g.sum(0))  # (n_out,)
+    return g @ w.t()  # (batch, n_in)
+
+{backward}
+# Forward: tape holds each layer's backward pass and what it needs.
 tape = []
 for block in range(1, DEPTH + 1):
-    start = x
-    w, b = linear(x, WIDTH)
-    tape.append(("linear", block, x, w))
+{start}    w, b = linear(x, WIDTH)
+    tape.append((linear_backward, f"linear{{block}}", x, w))
     x = torch.addmm(b, x, w)  # (batch, width)
     seen(f"linear{{block}}", x)
-{norm_forward}{activation_forward}{residual_forward}
+{forward}
 w, b = linear(x, OUTPUTS)
-tape.append(("linear", DEPTH + 1, x, w))
+tape.append((linear_backward, f"linear{{DEPTH + 1}}", x, w))
 x = torch.addmm(b, x, w)  # (batch, outputs)
 seen(f"linear{{DEPTH + 1}}", x)
 
@@ -85,18 +90,10 @@ print("loss", float(loss(x, target)))
 
 # Backward: g is the gradient of the loss by a layer's output.
 g = loss_gradient(x, target)
-shortcut = None
-for kind, block, *saved in reversed(tape):
-    if kind == "start":  # of a residual block: the two paths meet again
-        g, shortcut = g + shortcut[block], None
-        continue
-    seen(f"{{kind}}{{block}}.grad", g)
-    if kind == "linear":
-        x, w = saved
-        seen(f"linear{{block}}.weight.grad", x.t() @ g)  # (n_in, n_out)
-        seen(f"linear{{block}}.bias.grad", g.sum(0))  # (n_out,)
-        g = g @ w.t()  # (batch, n_in)
-{backward}
+for backward, name, *saved in reversed(tape):
+    seen(f"{{name}}.grad", g)
+    g = backward(name, g, *saved)
+{meet}
 print("sha256", digest.hexdigest())
 """
 
@@ -110,11 +107,9 @@ def as_pytorch(experiment: Experiment) -> str:
     e = experiment
     scheme, loss = INITS[e.init], LOSSES[e.loss]
     wanted: list[tuple[Callable[..., Any], str]] = [
-        (DATASETS[e.data].draw, "draw_data"),
-        (scheme.draw, "draw_weight"),
-        (loss.function, "loss"),
-        (loss.gradient, "loss_gradient"),
-    ]
+        (DATASETS[e.data].draw, "draw_data"), (scheme.draw, "draw_weight"),
+        (loss.function, "loss"), (loss.gradient, "loss_gradient"),
+    ]  # fmt: skip
     if scheme.calibrate is not None:
         wanted.append((scheme.calibrate, "calibrate"))
     activation, norm = ACTIVATIONS[e.activation], chosen_norm(e.norm)
@@ -126,6 +121,7 @@ def as_pytorch(experiment: Experiment) -> str:
         ]  # fmt: skip
     data_seed, weight_seed = seeds(e)
     query = ", ".join(f"{k} {v}" for k, v in e.to_query().items()) or "the default settings"
+    backward, forward = _layers(norm, activation, e.residual)
     network = _NETWORK.format(
         seed=e.seed, data_seed=data_seed, weight_seed=weight_seed, dtype=e.dtype, depth=e.depth,
         width=e.width, outputs=e.n_outputs, batch=e.batch, inputs=e.n_inputs,
@@ -135,23 +131,12 @@ def as_pytorch(experiment: Experiment) -> str:
         bias=f"torch.randn(n_out, generator=weights) * {e.bias_std!r}"
         if e.bias_std > 0
         else "torch.zeros(n_out)",
-        norm_forward=_norm_forward(norm), activation_forward=_activation_forward(activation),
-        residual_forward=_residual_forward(e), backward=_backward(norm, activation, e.residual),
+        backward=backward, forward=forward, start="    start = x\n" if e.residual else "",
+        meet="    if name in shortcut:\n        g = g + shortcut.pop(name)\n" if e.residual else "",
     )  # fmt: skip
-    if e.residual:
-        network = (
-            network.replace(
-                "    w, b = linear(x, WIDTH)\n",
-                '    if x.shape[1] == WIDTH:\n        tape.append(("start", block))\n'
-                "    w, b = linear(x, WIDTH)\n",
-            )
-            .replace("shortcut = None\n", "shortcut: dict[int, Tensor] = {}\n")
-            .replace("g, shortcut = g + shortcut[block], None", "g = g + shortcut.pop(block)")
-        )
-    else:
-        network = re.sub(r"shortcut = None\n|    if kind == \"start\".*?continue\n", "", network,
-                         flags=re.DOTALL)  # fmt: skip
-    body = "\n\n\n".join(["", *_sources(wanted)]) + "\n\n" + network
+    given: set[str] = set()
+    sources = [text for function, name in wanted for text in _source(function, name, given)]
+    body = "\n\n\n".join(["", *sources]) + "\n\n" + network
     header = _HEADER.format(
         summary=query,
         extra="".join(f" and {package}" for package in DATASETS[e.data].requires),
@@ -160,70 +145,60 @@ def as_pytorch(experiment: Experiment) -> str:
     return header + body
 
 
-def _norm_forward(norm: type[Normalization] | None) -> str:
-    if norm is None:
-        return ""
-    return f"""\
+def _layers(
+    norm: type[Normalization] | None, activation: type[Activation], residual: bool
+) -> tuple[str, str]:
+    """Of every kind of layer but the linear: its backward pass as a function, its forward pass."""
+    backward = forward = ""
+    if norm is not None:
+        bias = '    seen(f"{name}.bias.grad", g.sum(0))\n' if norm.shifts else ""
+        backward += f"""
+def norm_backward(name: str, g: Tensor, hat: Tensor, inverse: Tensor) -> Tensor:
+    wide = g.to(hat.dtype)
+    seen(f"{{name}}.weight.grad", (wide * hat).sum(0).to(DTYPE))
+{bias}    return normalize_backward(wide, hat, inverse).to(DTYPE)
+
+"""
+        forward += f"""\
     hat, inverse = normalize(x)
-    tape.append(("{norm.name}", block, hat, inverse))
+    tape.append((norm_backward, f"{norm.name}{{block}}", hat, inverse))
     x = hat.to(DTYPE){" + torch.zeros(WIDTH, dtype=DTYPE)" if norm.shifts else ""}
     seen(f"{norm.name}{{block}}", x)
 """
+    if activation.adds_layer:
+        backward += """
+def phi_backward(name: str, g: Tensor, saved: Tensor) -> Tensor:
+    return activation_backward(g, saved)
 
-
-def _activation_forward(activation: type[Activation]) -> str:
-    if not activation.adds_layer:
-        return ""
-    return f"""\
+"""
+        saved = "y" if activation.saves == "output" else "x"
+        forward += f"""\
     y = activation(x)
-    tape.append(("{activation.name}", block, {"y" if activation.saves == "output" else "x"}))
+    tape.append((phi_backward, f"{activation.name}{{block}}", {saved}))
     x = y
     seen(f"{activation.name}{{block}}", x)
 """
+    if residual:
+        backward += """
+shortcut: dict[str, Tensor] = {}
 
 
-def _residual_forward(e: Experiment) -> str:
-    if not e.residual:
-        return ""
-    return """\
+def add_backward(name: str, g: Tensor, start: str) -> Tensor:
+    shortcut[start] = g  # it meets the other path again below the block
+    return g
+
+"""
+        forward += """\
     if start.shape[1] == WIDTH:
         x = x + start
-        tape.append(("add", block))
+        tape.append((add_backward, f"add{block}", f"linear{block}"))
         seen(f"add{block}", x)
 """
-
-
-def _backward(
-    norm: type[Normalization] | None, activation: type[Activation], residual: bool
-) -> str:
-    lines = ""
-    if norm is not None:
-        bias = f'        seen(f"{norm.name}{{block}}.bias.grad", g.sum(0))\n' if norm.shifts else ""
-        lines += f"""\
-    if kind == "{norm.name}":
-        hat, inverse = saved
-        wide = g.to(hat.dtype)
-        seen(f"{norm.name}{{block}}.weight.grad", (wide * hat).sum(0).to(DTYPE))
-{bias}        g = normalize_backward(wide, hat, inverse).to(DTYPE)
-"""
-    if activation.adds_layer:
-        lines += f"""\
-    if kind == "{activation.name}":
-        g = activation_backward(g, saved[0])
-"""
-    if residual:
-        lines += '    if kind == "add":\n        shortcut[block] = g\n'
-    return lines
-
-
-def _sources(wanted: list[tuple[Callable[..., Any], str]]) -> Iterator[str]:
-    """The functions under their new names, each after the constants and functions it uses."""
-    given: set[str] = set()
-    for function, name in wanted:
-        yield from _source(function, name, given)
+    return backward, forward
 
 
 def _source(function: Callable[..., Any], name: str, given: set[str]) -> Iterator[str]:
+    """The function as ``name``, after the constants and functions it uses and nobody has given."""
     plain = inspect.unwrap(function)
     scope = plain.__globals__
     for used in sorted(set(_names(plain.__code__)) & set(scope) - given):
