@@ -18,9 +18,3 @@ export function number(value) {
   const [mantissa, exponent] = value.toExponential(2).split("e");
   return `${mantissa.replace("-", "−")}×10${raised(Number(exponent))}`;
 }
-
-/** A share as per cent. @param {number} part @param {number} whole */
-export const percent = (part, whole) => (whole ? `${number((100 * part) / whole)} %` : "–");
-
-/** A whole number with thin spaces at the thousands. @param {number} value */
-export const whole = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, "\u2009");

@@ -4,8 +4,9 @@
  *   chart.show([{x, y}, …], {yaxis: {range}}, shapes, annotations);
  *
  * Draws only while visible, at most once per animation frame, and anew when the theme or the size changes.
- * The figure may hold `.plot` (the chart goes there) and `.none` (words, when there is nothing to draw).
+ * The chart goes into the figure's `.plot`, where it has one.
  */
+import { oncePerFrame } from "./dom.js";
 import { resolve } from "./tokens.js";
 
 const CONFIG = { displayModeBar: false, responsive: false, showTips: false, doubleClick: false };
@@ -29,12 +30,9 @@ export class Plot {
     this.resolved = resolve(form);
     /** @type {null | {traces: any[], layout: any}} */
     this.content = null;
-    this.frame = 0;
     this.onClick = (/** @type {number} */ _x) => {};
-    this.watch();
-  }
-
-  watch() {
+    /** Draws at the next animation frame. */
+    this.ask = oncePerFrame(() => this.draw());
     new IntersectionObserver(
       ([entry]) => {
         this.visible = entry.isIntersecting;
@@ -61,22 +59,6 @@ export class Plot {
     this.stale = true;
   }
 
-  /** Words in place of a chart, or the chart again (null). @param {string|null} words */
-  say(words) {
-    const none = this.figure.querySelector(".none");
-    if (!none) return;
-    none.textContent = words ?? "";
-    /** @type {any} */ (none).hidden = words === null;
-  }
-
-  /** Draws at the next animation frame. */
-  ask() {
-    this.frame ||= requestAnimationFrame(() => {
-      this.frame = 0;
-      this.draw();
-    });
-  }
-
   /** Draws now, if there is something to draw and somebody to see it. */
   draw() {
     const Plotly = window.Plotly;
@@ -97,11 +79,5 @@ export class Plot {
     // The size is always given: without this, Plotly measures the box at each draw, which lays the whole page out.
     Object.assign(this.box._context, { _hasZeroHeight: true, _hasZeroWidth: true });
     this.box.on("plotly_click", (/** @type {any} */ event) => this.onClick(event.points[0].x));
-  }
-
-  /** Frees what Plotly holds. */
-  purge() {
-    cancelAnimationFrame(this.frame);
-    window.Plotly?.purge(this.box);
   }
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { listen, whenWired } from "../../static/js/foundations/stream.js";
+import { listen, whenWired } from "../../static/js/stream.js";
 
 /** An element that a stream's events are dispatched on, and what its listener heard. */
 function stage() {

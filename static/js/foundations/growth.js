@@ -1,7 +1,8 @@
 /** Time against n: points as they come, a fitted line for each variant. */
 import { find, oncePerFrame } from "../dom.js";
 import { Plot, plotly } from "../plot.js";
-import { cancel, listen, refuse } from "./stream.js";
+import { refuse } from "../forms.js";
+import { cancel, listen } from "../stream.js";
 
 export class Growth {
   /** @param {HTMLFormElement} form @param {any} forms */

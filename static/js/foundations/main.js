@@ -1,13 +1,7 @@
 /** Every page of Foundations: the address follows the form, sliders follow their boxes, cells light up together. */
+import { typed } from "../forms.js";
 import "./sliders.js";
 import "./cells.js";
-
-/** The form's state as this page's address. @param {HTMLFormElement} form */
-function address(form) {
-  const query = new URLSearchParams();
-  for (const [name, value] of new FormData(form)) query.append(name, String(value));
-  return `${location.pathname}?${query}`;
-}
 
 /** What was chosen before a link led elsewhere; typed text is htmx's to restore. @param {HTMLFormElement} form */
 function restoreChoices(form) {
@@ -25,6 +19,6 @@ document.addEventListener("htmx:after:swap", (event) => {
   if (source instanceof HTMLAnchorElement) {
     restoreChoices(form);
     history.replaceState(null, "", source.dataset.href ?? source.getAttribute("href"));
-  } else if (source === form) history.replaceState(null, "", address(form));
+  } else if (source === form) history.replaceState(null, "", `${location.pathname}?${typed(form)}`);
   document.dispatchEvent(new CustomEvent("step:changed"));
 });

@@ -1,9 +1,10 @@
 /** The matmul race: results as they come over the form's stream, then time against n over the button's. */
 import { find, json, oncePerFrame } from "../dom.js";
+import { note, refuse } from "../forms.js";
 import { Plot, plotly } from "../plot.js";
+import { cancel, listen, whenWired } from "../stream.js";
 import { token } from "../tokens.js";
 import { Growth } from "./growth.js";
-import { cancel, listen, note, refuse, whenWired } from "./stream.js";
 
 const form = /** @type {HTMLFormElement} */ (find("#step-form"));
 if (document.querySelector("#race-table")) race();

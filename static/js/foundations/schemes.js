@@ -1,6 +1,7 @@
 /** Init schemes: every panel is replaced as its event comes; the others stand back until then. */
 import { find } from "../dom.js";
-import { listen, note, refuse } from "./stream.js";
+import { note, refuse } from "../forms.js";
+import { listen } from "../stream.js";
 
 const form = /** @type {HTMLFormElement} */ (find("#step-form"));
 const list = () => document.querySelector("#schemes");

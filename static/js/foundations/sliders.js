@@ -3,6 +3,7 @@
  *   <input type="range" data-for="ID of a box">
  *   <input type="text" data-list="ID of a box with a list" data-at="3">
  */
+import { fillTrack } from "../forms.js";
 
 /** @param {HTMLElement} element @param {string} name */
 const other = (element, name) => /** @type {HTMLInputElement|null} */ (document.getElementById(element.dataset[name] ?? ""));
@@ -14,13 +15,6 @@ const entries = (list) =>
     .split(/\s*,\s*|\s+/)
     .filter((part) => part);
 
-/** The filled part of the track. @param {HTMLInputElement} slider */
-function fill(slider) {
-  const share = (Number(slider.value) - Number(slider.min)) / (Number(slider.max) - Number(slider.min));
-  slider.style.setProperty("--fill", `${(100 * share).toFixed(1)}%`);
-  slider.setAttribute("aria-valuetext", other(slider, "for")?.value ?? slider.value);
-}
-
 /** Boxes as their lists say, sliders as their boxes say; never under the reader's own hand. */
 function follow() {
   for (const box of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("input[data-list]"))) {
@@ -30,7 +24,7 @@ function follow() {
   for (const slider of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("input[type=range][data-for]"))) {
     const value = Number(other(slider, "for")?.value);
     if (document.activeElement !== slider && Number.isFinite(value)) slider.value = String(value);
-    fill(slider);
+    fillTrack(slider);
   }
 }
 
@@ -53,7 +47,7 @@ document.addEventListener(
       if (!box) return;
       box.value = from.value;
       if (box.dataset.list) intoList(box);
-      fill(from);
+      fillTrack(from);
     } else if (from.dataset.list) intoList(from);
   },
   { capture: true },

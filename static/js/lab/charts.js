@@ -17,7 +17,6 @@ const curve = (/** @type {number[]} */ x, /** @type {(number|null)[]} */ y) => (
 const dotted = (x, y) => ({ ...curve(x, y), mode: y.filter((v) => v !== null).length > MOST_DOTS ? "lines" : "lines+markers" });
 const positive = (/** @type {number|null|undefined} */ value) => (value ? Math.abs(value) : null);
 const spread = (/** @type {Tensor|null} */ tensor) => positive(tensor?.spread);
-const some = (/** @type {(number|null)[]} */ values) => values.some((value) => value !== null);
 
 export class Charts {
   /** @param {HTMLElement} root @param {any} forms @param {(block: number) => void} select */
@@ -60,26 +59,24 @@ export class Charts {
   }
 
   /** @param {View} view @param {number[]} x @returns {Content} */
-  activations({ series, pinned, side }, x) {
-    const tensors = series.each((layer) => layer.activation, side);
-    const mean = series.each((layer) => positive(layer.mean), side);
-    const before = pinned?.each((layer) => spread(layer.activation), side) ?? [];
-    return this.byLayer(series, pinned, x, tensors, mean, before, series.theory?.activation?.[side], false);
+  activations(view, x) {
+    const mean = view.series.each((layer) => positive(layer.mean), view.side);
+    return this.byLayer(view, x, "activation", mean);
   }
 
   /** @param {View} view @param {number[]} x @returns {Content} */
-  gradients({ series, pinned, side }, x) {
-    const tensors = series.each((layer) => layer.gradient, side);
-    const norms = series.each((layer) => positive(layer.norm), "linear");
-    const before = pinned?.each((layer) => spread(layer.gradient), side) ?? [];
-    return this.byLayer(series, pinned, x, tensors, norms, before, series.theory?.gradient?.[side], true);
+  gradients(view, x) {
+    const norms = view.series.each((layer) => positive(layer.norm), "linear");
+    return this.byLayer(view, x, "gradient", norms);
   }
 
-  /** @param {Series} series @param {Series|null} pinned @param {number[]} x @param {(Tensor|null)[]} tensors @param {(number|null)[]} second
-   * @param {(number|null)[]} before @param {(number|null)[][]|undefined} theory @param {boolean} backward @returns {Content} */
-  byLayer(series, pinned, x, tensors, second, before, theory, backward) {
+  /** @param {View} view @param {number[]} x @param {"activation"|"gradient"} name @param {(number|null)[]} second @returns {Content} */
+  byLayer({ series, pinned, side }, x, name, second) {
+    const tensors = series.each((layer) => layer[name], side);
     const std = tensors.map(spread);
-    const [expected, low, high] = [0, 1, 2].map((i) => theory?.map((row) => row[i]) ?? []);
+    const before = pinned?.each((layer) => spread(layer[name]), side) ?? [];
+    const [expected, low, high] = [0, 1, 2].map((i) => series.theory?.[name]?.[side].map((row) => row[i]) ?? []);
+    const backward = name === "gradient";
     const fault = faults(tensors, backward);
     const overflows = !backward && tensors.some((t) => t?.lost);
     const axis = logRange([std, second, before, expected], this.formats[series.experiment.dtype], overflows);
@@ -90,7 +87,7 @@ export class Charts {
         shapes: [...axis.shapes, ...fault.shapes],
         annotations: [...axis.annotations, ...fault.annotations],
       },
-      empty: !some(std),
+      empty: std.every((value) => value === null),
     };
   }
 

@@ -1,5 +1,6 @@
 /** The form: sliders and boxes that belong together, help of the chosen option, the weights' formula, messages. */
 import { find } from "../dom.js";
+import { fillTrack, refuse } from "../forms.js";
 
 export class Controls {
   /** @param {HTMLFormElement} form */
@@ -76,22 +77,9 @@ export class Controls {
     this.changed();
   }
 
-  /** Puts each message beside its control; those of no control stand below the form.
-   * @param {{field: string, message: string}[]} errors */
+  /** @param {{field: string, message: string}[]} errors */
   refuse(errors) {
-    const messages = new Map(errors.map(({ field, message }) => [field, message]));
-    for (const control of /** @type {NodeListOf<HTMLElement>} */ (this.form.querySelectorAll("[data-control]"))) {
-      const name = control.dataset.control ?? "";
-      const message = messages.get(name) ?? "";
-      messages.delete(name);
-      const place = find(".error", control);
-      if (place.textContent === message) continue;
-      place.textContent = message;
-      control.toggleAttribute("data-invalid", message !== "");
-      this.box(name).toggleAttribute("aria-invalid", message !== "");
-      if (message) this.box(name).setAttribute("aria-invalid", "true");
-    }
-    find("#general-error").textContent = [...messages].map(([field, message]) => (field ? `${field}: ${message}` : message)).join("; ");
+    refuse(this.form, errors, true);
   }
 }
 
@@ -109,12 +97,4 @@ function logPlace(slider, value) {
   const { low, high, steps } = bounds(slider);
   if (value <= 0) return 0;
   return Math.round(((Math.min(high, Math.max(low, Math.log10(value))) - low) / (high - low)) * steps);
-}
-
-/** @param {HTMLInputElement} slider */
-function fillTrack(slider) {
-  const share = (Number(slider.value) - Number(slider.min)) / (Number(slider.max) - Number(slider.min));
-  const fill = `${(100 * share).toFixed(1)}%`;
-  if (slider.style.getPropertyValue("--fill") !== fill) slider.style.setProperty("--fill", fill);
-  slider.setAttribute("aria-valuetext", find(`#${slider.dataset.for}`).value);
 }

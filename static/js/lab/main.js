@@ -8,7 +8,6 @@ import { Charts } from "./charts.js";
 import { commands, presets, verdictLinks } from "./commands.js";
 import { Controls } from "./controls.js";
 import { Inspector } from "./inspector.js";
-import { late } from "./late.js";
 import { compare } from "./pin.js";
 import { Series } from "./series.js";
 import { listen } from "./stream.js";
@@ -79,9 +78,9 @@ listen(form, {
   refused(problem) {
     controls.refuse(problem.errors ?? [{ field: "", message: problem.detail }]);
   },
-  failed(words) {
+  failed({ status, detail }) {
     find("#verdict").replaceWith(find("#no-result").content.cloneNode(true));
-    if (words) find("#verdict .words p").textContent = words;
+    if (status) find("#verdict .words p").textContent = detail;
   },
 });
 
@@ -89,17 +88,11 @@ listen(form, {
 
 /** @returns {URLSearchParams} */
 function more() {
-  const values = {
-    layer: state.chosen || "",
-    side: state.side === "after" ? "" : state.side,
-    tensor: state.tensor === "activations" ? "" : state.tensor,
-    present: document.documentElement.hasAttribute("data-present") ? "1" : "",
-  };
-  const result = new URLSearchParams(
-    Object.entries(values)
-      .filter(([, value]) => value)
-      .map(([name, value]) => [name, String(value)]),
-  );
+  const result = new URLSearchParams();
+  if (state.chosen) result.set("layer", String(state.chosen));
+  if (state.side !== "after") result.set("side", state.side);
+  if (state.tensor !== "activations") result.set("tensor", state.tensor);
+  if (document.documentElement.hasAttribute("data-present")) result.set("present", "1");
   if (state.pin !== null) result.set("pin", state.pin);
   return result;
 }
@@ -257,7 +250,16 @@ if (drawing) {
 }
 const { series } = state;
 restore();
-late(find("#late"), (text) => state.series === series && window.htmx.swap({ text, sourceElement: form, target: form, swap: "none" }));
+/** Takes over each piece of the response as soon as it is whole, unless another experiment runs by then. */
+function takeLate() {
+  for (const template of find("#late").querySelectorAll("template")) {
+    if (!template.nextElementSibling) continue;
+    if (state.series === series) window.htmx.swap({ text: template.innerHTML, sourceElement: form, target: form, swap: "none" });
+    template.remove();
+  }
+}
+new MutationObserver(takeLate).observe(find("#late"), { childList: true });
+takeLate();
 document.addEventListener("look", () => draw()); // marks and heatmaps have their colours from the tokens too
 plotly.then(() => {
   draw();

@@ -52,7 +52,8 @@ export function faults(tensors, backward = false) {
   const tint = (/** @type {boolean[]} */ is, /** @type {string} */ color) =>
     runs(is).map(([first, last]) => shape({ x0: first - 0.5, x1: last + 0.5, yref: "paper", y0: 0, y1: 1, fillcolor: token(color) }));
   const first = (/** @type {boolean[]} */ is) => (backward ? is.lastIndexOf(true) : is.indexOf(true)) + 1;
-  const at = (/** @type {number} */ block) => place(block, tensors.length);
+  // A label beside a block, on the side where there is room.
+  const at = (/** @type {number} */ block) => ({ x: block - 0.5, xanchor: block > tensors.length * 0.6 ? "right" : "left" });
   const annotations = [];
   if (bad.includes(true) && bad.includes(false)) {
     const named = [
@@ -68,24 +69,13 @@ export function faults(tensors, backward = false) {
   return { shapes: [...tint(bad, "--fault-tint"), ...tint(zero, "--zero-tint")], annotations };
 }
 
-/** A label beside a block, on the side where there is room. @param {number} block @param {number} blocks */
-const place = (block, blocks) => (block > blocks * 0.6 ? { x: block - 0.5, xanchor: "right" } : { x: block - 0.5, xanchor: "left" });
-
 /** The range of a log axis over `values`, at least two decades, and with the number format's limits where they are near.
  * @param {(number|null)[][]} values @param {{name: string, max: number, tiny: number}} format
  * @param {boolean} overflows whether something went past the largest number
  * @returns {Marks & {range: [number, number], dtick: number}} */
 export function logRange(values, format, overflows) {
-  let low = Infinity;
-  let high = -Infinity;
-  for (const row of values)
-    for (const value of row)
-      if (value !== null && value > 0) {
-        low = Math.min(low, value);
-        high = Math.max(high, value);
-      }
-  if (high < low) [low, high] = [1, 1];
-  let [bottom, top] = [Math.log10(low), Math.log10(high)];
+  const known = values.flat().flatMap((value) => (value !== null && value > 0 ? [value] : []));
+  let [bottom, top] = known.length ? [Math.log10(Math.min(...known)), Math.log10(Math.max(...known))] : [0, 0];
   const missing = Math.max(0, 2 - (top - bottom)) / 2;
   [bottom, top] = [bottom - missing, top + missing];
   const pad = (top - bottom) * 0.07;

@@ -24,8 +24,8 @@ export class Strip {
       tabindex: "0",
       "aria-label": "Layers: activations above, gradients below",
       keydown: (/** @type {KeyboardEvent} */ event) => this.move(event),
-      click: (/** @type {Event} */ event) => this.pick(event),
-      pointermove: (/** @type {Event} */ event) => this.point(event),
+      click: (/** @type {Event} */ event) => this.at(event, this.select),
+      pointermove: (/** @type {Event} */ event) => this.at(event, (block) => this.tell(block)),
       pointerleave: () => this.tell(this.chosen),
     });
     const names = make("div", { class: "row-names", "aria-hidden": "true" }, make("span", {}, "activations →"), make("span", {}, "← gradients"));
@@ -106,21 +106,10 @@ export class Strip {
     this.tell(block);
   }
 
-  /** @param {Event} event */
-  blockAt(event) {
-    return Number(/** @type {Element} */ (event.target).closest("li")?.dataset.block ?? 0);
-  }
-
-  /** @param {Event} event */
-  pick(event) {
-    const block = this.blockAt(event);
-    if (block) this.select(block);
-  }
-
-  /** @param {Event} event */
-  point(event) {
-    const block = this.blockAt(event);
-    if (block) this.tell(block);
+  /** Calls `act` with the block that the pointer is at. @param {Event} event @param {(block: number) => void} act */
+  at(event, act) {
+    const block = /** @type {Element} */ (event.target).closest("li")?.dataset.block;
+    if (block) act(Number(block));
   }
 
   /** @param {KeyboardEvent} event */

@@ -16,12 +16,8 @@ function plane() {
     farB,
     /** @param {number} w @param {number} b */
     place: (w, b) => [left + (w / farW) * (right - left), bottom - (b / farB) * (bottom - top)],
-    /** σw and σb under a pointer. @param {PointerEvent} event */
-    read(event) {
-      const svg = find("#plane");
-      const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
-      return [((at.x - left) / (right - left)) * farW, ((bottom - at.y) / (bottom - top)) * farB];
-    },
+    /** σw and σb at a place in the drawing. @param {number} x @param {number} y */
+    read: (x, y) => [((x - left) / (right - left)) * farW, ((bottom - y) / (bottom - top)) * farB],
   };
 }
 
@@ -60,12 +56,11 @@ function runInLab() {
   location.assign(`/?${query()}`);
 }
 
-/** Where the handle stands, as σw and σb. */
-function here() {
-  const { data, farW, farB } = plane();
-  const [left, top, right, bottom] = data.box;
-  const found = /translate\(([-\d.e]+)[ ,]([-\d.e]+)\)/.exec(find("#handle").getAttribute("transform")) ?? [];
-  return { w: ((Number(found[1]) - left) / (right - left)) * farW, b: ((bottom - Number(found[2])) / (bottom - top)) * farB };
+/** Takes the point to where the pointer is. @param {PointerEvent} event */
+function hold(event) {
+  const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(find("#plane").getScreenCTM().inverse());
+  const [w, b] = plane().read(at.x, at.y);
+  held = move(w, b);
 }
 
 document.addEventListener("pointerdown", (event) => {
@@ -76,8 +71,7 @@ document.addEventListener("pointerdown", (event) => {
   event.preventDefault();
   find("#handle").focus();
   find("#plane").setPointerCapture(event.pointerId);
-  const [w, b] = plane().read(event);
-  held = move(w, b);
+  hold(event);
 });
 // A finger on the point means the point, not the page.
 document.addEventListener(
@@ -87,11 +81,7 @@ document.addEventListener(
   },
   { passive: false },
 );
-document.addEventListener("pointermove", (event) => {
-  if (!held) return;
-  const [w, b] = plane().read(event);
-  held = move(w, b);
-});
+document.addEventListener("pointermove", (event) => held && hold(event));
 document.addEventListener("pointerup", () => {
   if (!held) return;
   fill(held);
@@ -116,10 +106,11 @@ document.addEventListener("keydown", (event) => {
   const way = ARROWS[/** @type {keyof typeof ARROWS} */ (event.key)];
   if (!way) return;
   event.preventDefault();
-  const { farW, farB } = plane();
+  const { farW, farB, read } = plane();
   const far = event.shiftKey ? 10 : 1;
-  const at = here();
-  fill(move(at.w + (way[0] * far * farW) / STEPS, at.b + (way[1] * far * farB) / STEPS));
+  const stands = /translate\(([-\d.e]+)[ ,]([-\d.e]+)\)/.exec(find("#handle").getAttribute("transform")) ?? [];
+  const [w, b] = read(Number(stands[1]), Number(stands[2]));
+  fill(move(w + (way[0] * far * farW) / STEPS, b + (way[1] * far * farB) / STEPS));
   controls.changed();
 });
 

@@ -1,14 +1,17 @@
 /** A form or button whose htmx request is answered by an event stream (hx-sse): the last request's events, and no others'. */
 
-/** @typedef {{on: Record<string, (data: string) => void>, began?: () => void, refused: (problem: any) => void, ended?: (finished: boolean) => void}} Listener */
+/** `failed` hears of a computation that failed and of a server that did not answer (a problem without a status); by default `refused` does.
+ * @typedef {{on: Record<string, (data: string) => void>, began?: () => void, refused: (problem: any, response?: Response) => void,
+ *   failed?: (problem: any) => void, ended?: (finished: boolean) => void}} Listener */
 
 /** Hears the stream of `element`. `on` has a handler for each named event; `ended(finished)` follows the last one, or a
- * connection that was cut or cancelled; `refused` alone a computation that failed. @param {HTMLElement} element @param {Listener} listener */
+ * connection that was cut or cancelled, but no computation that failed. @param {HTMLElement} element @param {Listener} listener */
 export function listen(element, listener) {
   /** @type {any} */
   let connection = null;
   let finished = false;
   let failed = false;
+  const fail = listener.failed ?? listener.refused;
   const hear = (/** @type {string} */ name, /** @type {(detail: any) => void} */ act) =>
     element.addEventListener(name, (event) => {
       if (event.target === element) act(/** @type {CustomEvent} */ (event).detail);
@@ -27,7 +30,7 @@ export function listen(element, listener) {
   for (const [name, act] of Object.entries(listener.on)) hear(name, (detail) => act(detail.data));
   hear("problem", (detail) => {
     failed = true;
-    listener.refused(JSON.parse(detail.data));
+    fail(JSON.parse(detail.data));
   });
   hear("end", () => (finished = true));
   hear("htmx:sse:close", (detail) => {
@@ -40,10 +43,10 @@ export function listen(element, listener) {
     } catch {
       // Not ours: something between us and the server answered.
     }
-    listener.refused(problem);
+    listener.refused(problem, ctx.response);
   });
   hear("htmx:error", ({ error }) => {
-    if (error?.name !== "AbortError") listener.refused({ detail: "The server can't be reached." });
+    if (error?.name !== "AbortError") fail({ detail: "The server can't be reached." });
   });
 }
 
@@ -61,31 +64,3 @@ export function whenWired(element, act) {
 
 /** Ends the stream of `element`, and with it the computation. @param {HTMLElement} element */
 export const cancel = (element) => window.htmx.trigger(element, "htmx:abort");
-
-/** Puts each message beside its control, the others below the form. @param {HTMLFormElement} form
- * @param {{field: string, message: string}[]} errors */
-export function refuse(form, errors) {
-  const messages = new Map(errors.map(({ field, message }) => [field, message]));
-  for (const control of /** @type {NodeListOf<HTMLElement>} */ (form.querySelectorAll("[data-control]"))) {
-    const name = control.dataset.control ?? "";
-    const message = messages.get(name) ?? "";
-    messages.delete(name);
-    const place = control.querySelector(".error");
-    if (place) place.textContent = message;
-    control.toggleAttribute("data-invalid", message !== "");
-    const box = /** @type {Element|null} */ (form.elements.namedItem(name));
-    if (message) box?.setAttribute?.("aria-invalid", "true");
-    else box?.removeAttribute?.("aria-invalid");
-  }
-  const general = form.querySelector(".general");
-  if (general) general.textContent = [...messages.values()].join("; ");
-}
-
-/** Lets the address and the link to the JSON twin follow the form. @param {HTMLFormElement} form */
-export function note(form) {
-  const query = new URLSearchParams();
-  for (const [name, value] of new FormData(form)) query.append(name, String(value));
-  history.replaceState(null, "", `${location.pathname}?${query}`);
-  const twin = /** @type {HTMLAnchorElement|null} */ (document.querySelector("[data-twin]"));
-  if (twin) twin.search = `?${query}`;
-}
