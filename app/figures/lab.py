@@ -7,6 +7,7 @@ dark and large type need no other figure. ``static/js/lab/charts.js`` fills the 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ Form = dict[str, Any]
 HALF_PIXEL = 1  # gridlines: thinner ones vanish on ordinary screens
 
 
+@cache
 def lab_figures() -> Form:
     """Everything that charts need to know beforehand, as JSON.
 
@@ -37,28 +39,17 @@ def lab_figures() -> Form:
             "gradients": _scale("b"),
             "weights": _scale("n"),
         },
-        "formats": {name: _limits(name, dtype) for name, dtype in DTYPES.items()},
-    }
-
-
-def _limits(name: str, dtype: torch.dtype) -> Form:
-    info = torch.finfo(dtype)
-    return {
-        "name": name,
-        "max": info.max,
-        "tiny": info.tiny,  # the smallest normal number
+        "formats": {  # `tiny` is the smallest normal number
+            name: {"name": name, "max": torch.finfo(dtype).max, "tiny": torch.finfo(dtype).tiny}
+            for name, dtype in DTYPES.items()
+        },
     }
 
 
 def _scale(hue: str) -> list[list[Any]]:
     """Faint shares must show, so that the colour goes about with the share's square root."""
-    stops = (
-        (0.0, "--heat-0"),
-        (0.02, f"--heat-{hue}1"),
-        (0.3, f"--heat-{hue}2"),
-        (1.0, f"--heat-{hue}3"),
-    )
-    return [list(stop) for stop in stops]
+    stops = (0.02, f"--heat-{hue}1"), (0.3, f"--heat-{hue}2"), (1.0, f"--heat-{hue}3")
+    return [[0.0, "--heat-0"], *map(list, stops)]
 
 
 def _layout(y: Form) -> Form:

@@ -17,8 +17,7 @@ from jinja2 import Environment, nodes
 
 from layerscope.app.forms import Control
 from layerscope.app.pages.controls import experiment_controls
-from layerscope.app.pages.lab.captions import ChartWords
-from layerscope.app.pages.lab.charts import Frame
+from layerscope.app.pages.lab.captions import ChartWords, Frame, TableRow
 from layerscope.app.pages.lab.findings import (
     FindingWords,
     Measured,
@@ -28,7 +27,6 @@ from layerscope.app.pages.lab.findings import (
 from layerscope.app.pages.lab.fixes import FixLink, fix_link
 from layerscope.app.pages.lab.inspector import Inspected, Picture
 from layerscope.app.pages.lab.page import LabPage
-from layerscope.app.pages.lab.table import TableRow
 from layerscope.app.pages.lab.verdict import VerdictWords
 from layerscope.engine.diagnosis import RULES
 from layerscope.engine.diagnosis.run import FixEvent, Summary, run

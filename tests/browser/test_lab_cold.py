@@ -28,7 +28,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Experiment]:
         made.append(experiment)
         return run(experiment, **options)
 
-    for module in ("app.results", "app.pages.lab.progress", "engine.diagnosis.run"):
+    for module in ("app.results", "app.pages.lab.parts", "engine.diagnosis.run"):
         monkeypatch.setattr(f"layerscope.{module}.run", counted)
     return made
 

@@ -1,4 +1,4 @@
-"""The words beside the charts: what each shows, why one is empty, what theory forecasts."""
+"""The Lab's charts and figures in words: frames, what each chart shows, every layer as a row."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from layerscope.app.figures import cell_words, number
-from layerscope.app.pages.lab.blocks import SIDES, Block, Side
+from layerscope.app.pages.lab.blocks import SIDES, Block
+from layerscope.app.pages.lab.drawing import norm
 from layerscope.app.pages.lab.forecast import Direction, told
+from layerscope.engine.execution.network import LayerInfo
 from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.statistics import Statistics
 from layerscope.engine.theory import Prediction
 
-__all__ = ["ChartWords", "Words", "chart_words", "readouts"]
+__all__ = [
+    "FRAMES", "ChartWords", "Frame", "TableRow", "Tabs", "Words", "chart_words", "readouts",
+    "table",
+]  # fmt: skip
 
 Tensors = Sequence[Statistics | None]
 Read = Callable[[Record], Statistics | None]
@@ -41,19 +46,50 @@ class ChartWords:
     forecast: tuple[str, str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Tabs:
+    """A choice in a chart's header: (value, text) pairs."""
+
+    name: str
+    label: str
+    options: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A chart's heading; ``name`` is that of its form and of its words."""
+
+    name: str
+    title: str
+    note: str
+    tabs: Tabs | None = None
+
+    @property
+    def unknown(self) -> ChartWords:
+        """The words where there is no result."""
+        return ChartWords(self.name, (), (Words("nothing was run"),))
+
+
+TENSORS = ("activations", "gradients", "weights")
+SIDE = Tabs(
+    "side", "Which side of the activation function", (("after", "after φ"), ("before", "before φ"))
+)
+TENSOR = Tabs("tensor", "Which tensors", tuple((name, name) for name in TENSORS))
+FRAMES = (
+    Frame("activations", "Activations", "std, |mean| thin, theory dashed", SIDE),
+    Frame("gradients", "Gradients", "std of ∂L/∂y, ‖∂L/∂w‖ dotted", SIDE),
+    Frame("magnitudes", "Magnitudes", "share per power of two", TENSOR),
+    Frame("silent", "Silent units", "bars: zero for every sample; line: share of zeros"),
+)
+
+
 def chart_words(
-    experiment: Experiment,
-    blocks: Sequence[Block],
-    records: Sequence[Record],
-    theory: Prediction,
+    experiment: Experiment, blocks: Sequence[Block], records: Sequence[Record], theory: Prediction
 ) -> list[ChartWords]:
     """Of all four, once every record is there."""
 
-    def at(read: Read, side: Side) -> Tensors:
-        return [read(records[block.at(side)]) for block in blocks]
-
     def by_side(name: str, read: Read, direction: Direction) -> ChartWords:
-        tensors = {side: at(read, side) for side in SIDES}
+        tensors = {side: [read(records[b.at(side)]) for b in blocks] for side in SIDES}
         shown = f"Standard deviation of the {name} by layer"
         return ChartWords(
             name,
@@ -75,7 +111,7 @@ def chart_words(
             "magnitudes",
             [
                 Words(f"Share of the {name} per power of two by layer.", tensor=name)
-                for name in ("activations", "gradients", "weights")
+                for name in TENSORS
             ],
             [
                 *(replace(words, tensor=chart.name)
@@ -84,8 +120,7 @@ def chart_words(
             ],
         ),
         ChartWords(
-            "silent",
-            [Words(f"Units that are zero for every sample: at most {most} of a layer.")],
+            "silent", [Words(f"Units that are zero for every sample: at most {most} of a layer.")]
         ),
     ]  # fmt: skip
 
@@ -119,3 +154,27 @@ def _readout(block: int, record: Record) -> str:
     back = cell_words(gradient) if gradient else "not computed yet"
     there = cell_words(record.activation)
     return f"Layer {block} {record.facts.kind}: activation {there}; gradient {back}"
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One layer of the table."""
+
+    index: int
+    block: int
+    name: str
+    figures: tuple[str, ...]
+
+
+def table(layers: Sequence[LayerInfo], records: Sequence[Record]) -> list[TableRow]:
+    """The rows in forward order, once every record is there."""
+    return [
+        TableRow(info.index, info.block, info.name, _figures(record))
+        for info, record in zip(layers, records, strict=True)
+    ]
+
+
+def _figures(record: Record) -> tuple[str, ...]:
+    s, g, weight = record.activation, record.gradient, record.parameters.get("weight")
+    back = number(g.std if g else None), number(norm(weight.gradient)) if weight else ""
+    return (number(s.mean), number(s.std), *map(str, (s.zeros, s.nan, s.posinf + s.neginf)), *back)

@@ -21,15 +21,10 @@ from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.statistics import Statistics
 from layerscope.engine.theory import Prediction
 
-__all__ = ["backward_row", "forward_row", "norm", "start", "theory"]
+__all__ = ["backward_row", "forward_row", "norm", "theory"]
 
 INF, NAN = 1, 2
 Row = list[Any]
-
-
-def start(experiment: Experiment, blocks: Sequence[Block]) -> dict[str, Any]:
-    """What is known before anything was computed; a block is ``[linear, before φ, after φ]``."""
-    return {"experiment": experiment.to_dict(), "blocks": [list(block) for block in blocks]}
 
 
 def forward_row(record: Record) -> Row:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio.to_thread
@@ -19,68 +19,45 @@ from layerscope.app.errors import Problem
 from layerscope.app.figures import lab_figures
 from layerscope.app.forms import Control
 from layerscope.app.pages.controls import experiment_controls
-from layerscope.app.pages.lab.captions import ChartWords
-from layerscope.app.pages.lab.charts import FRAMES, Frame
+from layerscope.app.pages.lab.captions import FRAMES, Frame
 from layerscope.app.pages.lab.cold import Row, Writing
 from layerscope.app.pages.lab.elsewhere import Elsewhere, elsewhere
 from layerscope.app.pages.lab.presets import PresetLink, preset_links, sketches
 from layerscope.app.pages.lab.progress import Progress
-from layerscope.app.pages.lab.query import Pairs, experiment_of
-from layerscope.app.pages.lab.table import TableRow
 from layerscope.app.pages.lab.verdict import VerdictWords
-from layerscope.app.pages.render import FLUSH, SEND, Page, flushed, render, stream
+from layerscope.app.pages.render import FLUSH, SEND, Page, address, flushed, render, stream
 from layerscope.app.results import events
 from layerscope.app.settings import Settings
 from layerscope.app.streams import GrowingResponse
 from layerscope.engine.basis.refusals import InvalidParameters
-from layerscope.engine.execution.cost import OverLimit
+from layerscope.engine.execution.cost import OverLimit, cost
 from layerscope.engine.experiment.specification import Experiment
 
-__all__ = ["PAGE", "Addresses", "LabPage"]
+__all__ = ["PAGE", "LabPage", "Pairs", "experiment_of"]
 
+Pairs = Sequence[tuple[str, str]]
 TEMPLATE = "pages/lab.html"
 UNREACHABLE = VerdictWords(
     "error", "No result", "The server can't be reached. Change a control to try again."
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """What a page of the Lab asks for: parts of itself, and of the API."""
-
-    lab: str
-    stream: str
-    drawing: str
-    layer: str
-    call: str
-    script: str
-
-    @classmethod
-    def of(cls, request: Request) -> Addresses:
-        """As ``request``'s server has them."""
-        names = ("lab", "lab_stream", "lab_drawing", "lab_layer", "get_experiment", "script")
-        return cls(*(request.url_for(name).path for name in names))
-
-
 @dataclass(frozen=True)
 class LabPage:
     """What the Lab's template receives; what is called waits for the computation."""
 
-    at: Addresses
     presets: Sequence[PresetLink]
     controls: Sequence[Control]
     refusal: str
+    elsewhere: Elsewhere
     strip: AsyncIterator[Row] | Sequence[Row]
     verdict: Callable[[], Awaitable[VerdictWords]]
     with_fixes: Callable[[], Awaitable[VerdictWords]]
-    elsewhere: Elsewhere
-    words: Callable[[], Sequence[ChartWords]]
-    readouts: Callable[[], Sequence[tuple[str, str]]]
-    rows: Callable[[], Sequence[TableRow]]
-    charts: Sequence[Frame]
-    figures: Mapping[str, Any]
-    drawing: Callable[[], Mapping[str, Any] | None]
+    known: Callable[[], Progress | None]
+    """Once the strip is there; None without a result."""
     late: Callable[[], AsyncIterator[Progress]]
+    charts: Sequence[Frame] = FRAMES
+    figures: Mapping[str, Any] = field(default_factory=lab_figures)
     unreachable: VerdictWords = UNREACHABLE
     flush: str = ""
     send: str = ""
@@ -101,17 +78,27 @@ router = APIRouter(include_in_schema=False, lifespan=_lifespan)
 PAGE = Page("/", "Lab", "Lab", router)
 
 
+def experiment_of(request: Request, pairs: Pairs) -> Experiment:
+    """The experiment of a query's ``pairs``.
+
+    Errors: ``InvalidParameters``, and ``OverLimit`` for what this server does not run.
+    """
+    settings: Settings = request.app.state.settings
+    experiment = Experiment.from_strings(pairs)
+    settings.limits.check(cost(experiment))
+    return experiment
+
+
 @router.get("/", response_class=HTMLResponse)
 async def lab(request: Request) -> Response:
     """The Lab for the experiment in the query string, or the form with what is wrong with it."""
-    settings: Settings = request.app.state.settings
     pairs = request.query_params.multi_items()
     try:
         experiment = experiment_of(request, pairs)
         if request.state.head:
             return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
         await anyio.to_thread.run_sync(sketches)  # before a place is taken, not while others wait
-        work = partial(events, experiment, settings.check_max_flops)
+        work = partial(events, experiment, request.app.state.settings.check_max_flops)
         running = Batches(request.app.state.compute, work)
         await while_connected(request, running.started())
     except InvalidParameters as error:
@@ -131,24 +118,17 @@ async def lab(request: Request) -> Response:
 def _accepted(
     request: Request, pairs: Pairs, experiment: Experiment, running: Batches[Any]
 ) -> LabPage:
-    at = Addresses.of(request)
-    progress = Progress(experiment, at.lab)
+    progress = Progress(experiment, address(request, "lab"))
     writing = Writing(running, progress)
     return LabPage(
-        at=at,
-        presets=preset_links(experiment, at.lab),
+        presets=preset_links(request, experiment),
         controls=list(experiment_controls(dict(pairs), {}).values()),
         refusal="",
+        elsewhere=elsewhere(request, experiment),
         strip=writing.rows(),
         verdict=writing.verdict,
         with_fixes=writing.with_fixes,
-        elsewhere=elsewhere(request, experiment),
-        words=lambda: progress.charts if progress.summary else (),
-        readouts=lambda: progress.readouts if progress.summary else (),
-        rows=lambda: progress.rows if progress.summary else (),
-        charts=FRAMES,
-        figures=_figures(),
-        drawing=lambda: progress.drawing if progress.summary else None,
+        known=lambda: progress if progress.summary else None,
         late=writing.late,
         flush=FLUSH,
         send=SEND,
@@ -156,13 +136,9 @@ def _accepted(
 
 
 async def _refused(
-    request: Request,
-    pairs: Pairs,
-    errors: Sequence[Mapping[str, Any]],
-    status: int,
+    request: Request, pairs: Pairs, errors: Sequence[Mapping[str, Any]], status: int
 ) -> HTMLResponse:
     await anyio.to_thread.run_sync(sketches)
-    at = Addresses.of(request)
     messages = {e["field"]: e["message"] for e in errors}
     words = "; ".join(_words(e["field"], e["message"]) for e in errors)
     others = [_words(f, m) for f, m in messages.items() if f not in Experiment.model_fields]
@@ -175,20 +151,14 @@ async def _refused(
         yield
 
     page = LabPage(
-        at=at,
-        presets=preset_links(None, at.lab),
+        presets=preset_links(request, None),
         controls=list(experiment_controls(dict(pairs), messages).values()),
         refusal="; ".join(others),
+        elsewhere=elsewhere(request, None),
         strip=(),
         verdict=nothing,
         with_fixes=nothing,
-        elsewhere=elsewhere(request, None),
-        words=tuple,
-        readouts=tuple,
-        rows=tuple,
-        charts=FRAMES,
-        figures=_figures(),
-        drawing=lambda: None,
+        known=lambda: None,
         late=never,
     )
     return await render(request, TEMPLATE, page, status)
@@ -201,8 +171,3 @@ def _general(error: Exception) -> dict[str, str]:
 
 def _words(field: str, message: str) -> str:
     return f"{field}: {message}" if field else message
-
-
-@cache
-def _figures() -> dict[str, Any]:
-    return lab_figures()

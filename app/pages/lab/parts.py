@@ -15,13 +15,15 @@ from layerscope.app.errors import Problem
 from layerscope.app.pages.lab.blocks import SIDES, Side, blocks
 from layerscope.app.pages.lab.elsewhere import elsewhere
 from layerscope.app.pages.lab.inspector import FIGURES, inspect
-from layerscope.app.pages.lab.progress import Progress, ran
-from layerscope.app.pages.lab.query import experiment_of, split
+from layerscope.app.pages.lab.page import experiment_of
+from layerscope.app.pages.lab.progress import Progress
 from layerscope.app.pages.lab.stream import GROUPED, messages, patient
+from layerscope.app.pages.render import address
 from layerscope.app.streams import EventStream
 from layerscope.app.templating import templates
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.refusals import InvalidParameters
+from layerscope.engine.diagnosis.run import run
 from layerscope.engine.execution.cost import OverLimit
 from layerscope.engine.execution.network import layout
 from layerscope.engine.experiment.specification import Experiment
@@ -40,7 +42,7 @@ async def lab_stream(request: Request) -> Response:
     if request.state.head:
         return Response(media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     settings, compute = request.app.state.settings, request.app.state.compute
-    progress = Progress(experiment, request.url_for("lab").path)
+    progress = Progress(experiment, address(request, "lab"))
     work = partial(messages, progress, elsewhere(request, experiment), settings.check_max_flops)
     running = Batches(compute, work, patient=patient)
     await while_connected(request, running.started())
@@ -53,10 +55,12 @@ async def lab_drawing(request: Request) -> Response:
     experiment = experiment_of(request, request.query_params.multi_items())
     if request.state.head:
         return Response(media_type="application/json", headers={"Cache-Control": "no-store"})
-    lab = request.url_for("lab").path
+    progress = Progress(experiment, address(request, "lab"))
 
     def work(should_stop: ShouldStop) -> bytes:
-        return orjson.dumps(ran(experiment, lab, should_stop).drawing)
+        for event in run(experiment, fixes=False, should_stop=should_stop):
+            progress.take(event)
+        return orjson.dumps(progress.drawing)
 
     body = await while_connected(request, request.app.state.compute.run(work))
     return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
@@ -65,10 +69,11 @@ async def lab_drawing(request: Request) -> Response:
 @router.get("/lab/layer", response_class=HTMLResponse)
 async def lab_layer(request: Request) -> Response:
     """A block, as the inspector shows it; or why it can't be shown."""
-    pairs, asked = split(request.query_params.multi_items(), "block", "side")
-    npy = request.url_for("tensor").path
+    pairs = request.query_params.multi_items()
+    asked = dict(pair for pair in pairs if pair[0] in ("block", "side"))
+    npy = address(request, "tensor")
     try:
-        experiment = experiment_of(request, pairs)
+        experiment = experiment_of(request, [pair for pair in pairs if pair[0] not in asked])
         block, side = _place(experiment, asked)
         tag = etag("inspector", _source(INSPECTOR), experiment.to_query(), block, side)
         if known := unchanged(request, tag):
@@ -83,11 +88,9 @@ async def lab_layer(request: Request) -> Response:
 
         html = await while_connected(request, request.app.state.compute.run(work))
     except (InvalidParameters, OverLimit, Problem) as refusal:
-        html = templates.env.get_template("partials/lab/not_inspected.html").render(
-            why=str(refusal)
-        )
+        refused = templates.env.get_template("partials/lab/not_inspected.html")
         status = refusal.status if isinstance(refusal, Problem) else 422
-        return HTMLResponse(html, status)
+        return HTMLResponse(refused.render(why=str(refusal)), status)
     return HTMLResponse(html, headers=cached(request, tag))
 
 

@@ -7,7 +7,10 @@ from functools import cache
 from threading import Lock
 from urllib.parse import urlencode
 
+from fastapi import Request
+
 from layerscope.app.figures import Sketch, sketch
+from layerscope.app.pages.render import address
 from layerscope.engine.diagnosis.run import Forward, run
 from layerscope.engine.experiment.presets import PRESETS
 from layerscope.engine.experiment.specification import Experiment
@@ -52,13 +55,13 @@ def _curve(experiment: Experiment) -> list[Statistics]:
     return curve
 
 
-def preset_links(current: Experiment | None, lab: str) -> list[PresetLink]:
+def preset_links(request: Request, current: Experiment | None) -> list[PresetLink]:
     """Every preset at the Lab's address, in the notes' order; the ``current`` one is marked."""
     return [
         PresetLink(
             preset.title,
             preset.note,
-            f"{lab}?{query}" if (query := urlencode(preset.experiment.to_query())) else lab,
+            address(request, "lab", urlencode(preset.experiment.to_query())),
             preset.experiment == current,
             sketches()[preset.name],
         )

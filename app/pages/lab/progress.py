@@ -6,36 +6,21 @@ from typing import Any
 
 from layerscope.app.pages.lab import drawing
 from layerscope.app.pages.lab.blocks import Block, blocks
-from layerscope.app.pages.lab.captions import ChartWords, chart_words, readouts
+from layerscope.app.pages.lab.captions import ChartWords, TableRow, chart_words, readouts, table
 from layerscope.app.pages.lab.findings import finding_words
 from layerscope.app.pages.lab.fixes import FixLink, fix_link
-from layerscope.app.pages.lab.table import TableRow, table
 from layerscope.app.pages.lab.verdict import Line, VerdictWords, check_line, theory_line
 from layerscope.app.results import Checked
-from layerscope.engine.basis.cancellation import ShouldStop
-from layerscope.engine.diagnosis.run import (
-    Event,
-    FindingEvent,
-    FixEvent,
-    Forward,
-    Start,
-    Summary,
-    run,
-)
+from layerscope.engine.diagnosis.run import Event, FindingEvent, FixEvent, Forward, Start, Summary
 from layerscope.engine.execution.network import LayerInfo
 from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment.specification import Experiment
 
-__all__ = ["Progress", "ran"]
+__all__ = ["Progress"]
 
 
 class Progress:
-    """Fed by ``take`` with every event, in order.
-
-    Args:
-        experiment: the one that runs.
-        lab: the address of the Lab, for links to changed experiments.
-    """
+    """Fed by ``take`` with every event, in order; links to changed experiments lead to ``lab``."""
 
     def __init__(self, experiment: Experiment, lab: str) -> None:
         self.experiment = experiment
@@ -46,7 +31,8 @@ class Progress:
         self.ended = False
         """Whether nothing more comes: set by whoever reads the events."""
         self._lab = lab
-        self._early: dict[str, FindingEvent] = {}
+        self.early: dict[str, FindingEvent] = {}
+        """What was found before the summary, by rule, because a finding grows."""
         self._fixes: dict[int, FixLink] = {}
         self._check = Line()
 
@@ -58,7 +44,7 @@ class Progress:
             self.layers = event.layers
             self.blocks = blocks(event.layers)
         elif isinstance(event, FindingEvent):
-            self._early[event.finding.rule] = event  # by rule, because a finding grows
+            self.early[event.finding.rule] = event
         elif isinstance(event, Summary):
             self.summary = event
         elif isinstance(event, Checked):
@@ -67,15 +53,10 @@ class Progress:
             self._fixes[event.finding] = fix_link(self.experiment, event.fix.to_dict(), self._lab)
 
     @property
-    def found_early(self) -> int:
-        """How many rules have found something before the summary."""
-        return len(self._early)
-
-    @property
     def verdict(self) -> VerdictWords | None:
         """The words for what is known: before the summary those of what was found early."""
         if self.summary is None:
-            found = [finding_words(event.finding.to_dict()) for event in self._early.values()]
+            found = [finding_words(event.finding.to_dict()) for event in self.early.values()]
             if not found:
                 return None
             first = found[0]
@@ -113,8 +94,8 @@ class Progress:
 
     @property
     def start(self) -> dict[str, Any]:
-        """What is known before anything was computed."""
-        return drawing.start(self.experiment, self.blocks)
+        """What is known beforehand; a block is ``[linear, before φ, after φ]``."""
+        return {"experiment": self.experiment.to_dict(), "blocks": list(map(list, self.blocks))}
 
     @property
     def theory(self) -> dict[str, Any]:
@@ -132,11 +113,3 @@ class Progress:
             "theory": self.theory,
             "verdict": self.summary.verdict.title if self.summary else "",
         }
-
-
-def ran(experiment: Experiment, lab: str, should_stop: ShouldStop) -> Progress:
-    """What is known of ``experiment`` once it ran, without fixes and without the check."""
-    progress = Progress(experiment, lab)
-    for event in run(experiment, fixes=False, should_stop=should_stop):
-        progress.take(event)
-    return progress

@@ -21,7 +21,7 @@ from layerscope.app.templating import templates
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.diagnosis.run import Backward, Event, FixEvent, Forward, Start, Summary
 
-__all__ = ["GROUPED", "fragment", "messages", "patient"]
+__all__ = ["GROUPED", "messages", "patient"]
 
 GROUPED = {"forward": "rows", "backward": "rows"}
 """Events of which those that follow one another are sent as one."""
@@ -47,7 +47,7 @@ def messages(
     def words(name: str) -> Wire:
         nonlocal decided
         before, decided = decided, bool(progress.verdict and progress.verdict.decided)
-        return "", fragment(name, progress, elsewhere, fixes=decided and not before)
+        return "", _fragment(name, progress, elsewhere, fixes=decided and not before)
 
     for event in events(progress.experiment, check_max_flops, should_stop):
         progress.take(event)
@@ -55,8 +55,8 @@ def messages(
         if name := SAID.get(type(event)):
             yield words(name)
         slow = progress.summary is None and time.monotonic() - began > SLOW_SECONDS
-        if slow and progress.found_early > told:
-            told = progress.found_early
+        if slow and len(progress.early) > told:
+            told = len(progress.early)
             yield words("verdict")
     progress.ended = True
     if not decided:
@@ -74,15 +74,12 @@ def _drawn(event: Event | Checked, progress: Progress) -> Iterator[Wire]:
         yield "theory", _json(progress.theory)
 
 
-def fragment(name: str, progress: Progress, elsewhere: Elsewhere, *, fixes: bool) -> str:
+def _fragment(name: str, progress: Progress, elsewhere: Elsewhere, *, fixes: bool) -> str:
     """HTML that says what is known by now, each part with the place where htmx puts it.
 
-    Args:
-        name: which of ``templates/partials/lab/swaps``: the verdict alone, with the words beside
-            the charts (``result``), or with every layer's figures (``figures``).
-        progress: what is known.
-        elsewhere: the same experiment's other pages.
-        fixes: whether fixes replace those of the experiment before, which are shown till then.
+    ``name`` is one of ``templates/partials/lab/swaps``: the verdict alone, with the words beside
+    the charts (``result``), or with every layer's figures (``figures``). ``fixes``: replaces those
+    of the experiment before, which are shown till then.
     """
     template = templates.env.get_template(f"partials/lab/swaps/{name}.html")
     return template.render(progress=progress, elsewhere=elsewhere, fixes=fixes)
