@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from layerscope.engine.foundations.tensors.broadcasting import Axis, Broadcast
 
-__all__ = ["Alignment", "Column", "Row", "Slot", "alignment"]
-
-MARKS = {"kept": "", "added": "added", "stretched": "stretched", "clash": "clash"}
+__all__ = ["Alignment", "Row", "Slot", "alignment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +29,10 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """One axis, with the rule that was applied."""
-
-    axis: int
-    from_right: int
-    failed: bool
-    status: str
-    explanation: str
-    result: str
-
-
-@dataclass(frozen=True, slots=True)
 class Alignment:
-    """The whole table."""
+    """The whole table; a column is an axis, with the rule that was applied."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[Axis, ...]
     rows: tuple[Row, ...]
     ok: bool
     result: str
@@ -55,27 +41,21 @@ class Alignment:
 def alignment(done: Broadcast) -> Alignment:
     """The table of ``done``."""
     return Alignment(
-        columns=tuple(
-            Column(
-                axis.axis, axis.from_right, axis.status == "failed", axis.status, axis.explanation,
-                "✕" if axis.result is None else str(axis.result),
-            )
-            for axis in done.axes
-        ),
+        columns=done.axes,
         rows=tuple(
             Row(o.expression, o.shape_text, tuple(_slot(axis, at) for axis in done.axes))
             for at, o in enumerate(done.operands)
         ),
         ok=done.ok,
         result=done.shape_text,
-    )  # fmt: skip
+    )
 
 
 def _slot(axis: Axis, at: int) -> Slot:
     entry = axis.sizes[at]
     missing = entry.size is None
     # A size that is not there is shown as the 1 that it counts as.
-    note = MARKS[entry.role]
+    note = "" if entry.role == "kept" else entry.role
     if missing:
         note = "missing, stretched" if entry.role == "stretched" else "missing"
     css = f"{entry.role}{' missing' if missing else ''}"

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from layerscope.app.figures.text import number
 
 __all__ = [
-    "Axis", "Curve", "Frame", "Tick", "decades", "framed", "path", "percent", "round_ticks",
-    "steps",
+    "Axis", "Curve", "Frame", "Tick", "decades", "path", "percent", "round_ticks", "steps",
 ]  # fmt: skip
 
 
@@ -67,20 +66,6 @@ class Curve:
     name: str
     css: str
     path: str
-
-
-def framed(
-    x: Axis,
-    y: Axis,
-    margins: tuple[float, float],
-    x_ticks: tuple[Tick, ...],
-    y_ticks: tuple[Tick, ...],
-) -> Frame:
-    """The frame around two axes, with so much room to the right and below."""
-    right, below = margins
-    return Frame(
-        x.end + right, y.start + below, x.start, x.end, y.end, y.start, x_ticks, y_ticks
-    )  # fmt: skip
 
 
 def round_ticks(axis: Axis, about: int = 5, *, whole: bool = False) -> tuple[Tick, ...]:

@@ -76,15 +76,10 @@ def grid(
     current: int | None = None,
     groups: Mapping[int, int] | None = None,
 ) -> Grid:
-    """``view`` as a grid.
+    """``view`` as a grid called ``name``; cells are told by their place, flat.
 
-    Args:
-        name: what its cells are called, and its heading.
-        view: the tensor.
-        lit: cells that made the chosen one, by their place.
-        sources: by place, where each cell came from; they become links.
-        current: the chosen cell's place.
-        groups: by place, the number of the result cell that a cell is folded into.
+    ``lit`` are those that made the chosen one, ``current``; cells with ``sources`` become links;
+    ``groups`` is the number of the result cell that each is folded into.
     """
 
     def one(flat: int, value: float) -> GridCell:
@@ -97,9 +92,7 @@ def grid(
         return GridCell(f"{name}:{flat}", value_text(value), " ".join(css), source, flat == current)
 
     planes = tuple(
-        GridPlane(
-            plane.label, tuple(tuple(one(c.flat, c.value) for c in row) for row in plane.rows)
-        )
-        for plane in view.planes
+        GridPlane(p.label, tuple(tuple(one(c.flat, c.value) for c in row) for row in p.rows))
+        for p in view.planes
     )
     return Grid(name, view.shape_text, view.dtype, planes, view.elements == 0)

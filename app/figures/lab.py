@@ -1,8 +1,7 @@
 """The forms of the Lab's charts: traces without data, layouts without ranges.
 
-Sent once a page; after that, a browser gets plain arrays. Colours are names of design tokens
-(``var(--forward)``), sizes ``{"rem": …}``, resolved by ``static/js/tokens.js``, so that light,
-dark and large type need no other figure. ``static/js/lab/charts.js`` fills the traces, in order.
+Sent once a page; after that, a browser gets plain arrays, by which ``static/js/lab/charts.js``
+fills the traces, in order. Light, dark and large type need no other figure.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from typing import Any
 
 import torch
 
+from layerscope.app.figures.charts import Form, axis, layout
 from layerscope.engine.experiment.specification import DTYPES
 
 __all__ = ["lab_figures"]
 
-Form = dict[str, Any]
-HALF_PIXEL = 1  # gridlines: thinner ones vanish on ordinary screens
+SILENT: Form = {"hoverinfo": "skip", "hovertemplate": None}  # when pointed at
 
 
 @cache
@@ -53,37 +52,22 @@ def _scale(hue: str) -> list[list[Any]]:
 
 
 def _layout(y: Form) -> Form:
-    axis: Form = {
-        "fixedrange": True,
-        "gridcolor": "var(--grid)",
-        "gridwidth": HALF_PIXEL,
-        "zeroline": False,
+    still: Form = {
         "showline": False,
-        "ticks": "",
         "autorange": False,
         "automargin": False,
         # Each spares Plotly a measurement of every label at every draw: a third of its time.
         "tickangle": 0,
         "ticklabeloverflow": "allow",
     }
-    return {
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": {"rem": 2.75}, "r": {"rem": 0.7}, "t": {"rem": 0.35}, "b": {"rem": 1.35}},
-        "font": {"family": "var(--mono)", "size": {"rem": 0.6875}, "color": "var(--ink-2)"},
-        "showlegend": False,
-        "dragmode": False,
-        "hovermode": "x",
-        "hoverdistance": -1,
-        "bargap": 0.15,
-        "hoverlabel": {
-            "bgcolor": "var(--surface)",
-            "bordercolor": "var(--line-strong)",
-            "font": {"family": "var(--mono)", "size": {"rem": 0.6875}, "color": "var(--ink)"},
-        },
-        "xaxis": {**axis, "tick0": 0, "showgrid": False},
-        "yaxis": {**axis, **y},
-    }
+    return layout(
+        margin={"l": {"rem": 2.75}, "r": {"rem": 0.7}, "t": {"rem": 0.35}, "b": {"rem": 1.35}},
+        hovermode="x",
+        hoverdistance=-1,
+        bargap=0.15,
+        xaxis=axis(**still, tick0=0, showgrid=False),
+        yaxis=axis(**still, **y),
+    )
 
 
 def _line(name: str, color: str, width: float, **line: Any) -> Form:
@@ -103,13 +87,12 @@ def _by_layer(hue: str, faint: str, main: str, second: str, *, dash: str = "soli
     log["tickfont"] = {"size": {"rem": 0.56}}
     return {
         "data": [
-            {**_line("pinned", "--ghost", 1.5), "hoverinfo": "skip", "hovertemplate": None},
+            {**_line("pinned", "--ghost", 1.5), **SILENT},
             {
                 **_line("95 of 100 seeds", "--theory", 0),
                 "fill": "toself",
                 "fillcolor": "var(--theory-tint)",
-                "hoverinfo": "skip",
-                "hovertemplate": None,
+                **SILENT,
             },
             _line("theory", "--theory", 1.5, dash="dash"),
             _line(second, faint if dash == "solid" else hue, 1.1, dash=dash),
@@ -138,11 +121,7 @@ def _silent() -> Form:
     share = {"tickformat": ".0%", "range": [0, 1.02], "dtick": 0.25}
     return {
         "data": [
-            {
-                **_line("pinned", "--ghost", 1.5, shape="hvh"),
-                "hoverinfo": "skip",
-                "hovertemplate": None,
-            },
+            {**_line("pinned", "--ghost", 1.5, shape="hvh"), **SILENT},
             {
                 "type": "bar",
                 "name": "dead",

@@ -5,16 +5,16 @@ The order of the traces is what ``static/js/foundations/matmul.js`` fills.
 
 from __future__ import annotations
 
-from typing import Any
-
+from layerscope.app.figures.charts import Form, axis, font, layout
 from layerscope.engine.foundations.matmul import MATMULS, SIZES
 
 __all__ = ["matmul_figures"]
 
-Form = dict[str, Any]
 HUES = ("--forward", "--backward", "--vanish-2", "--good", "--warn", "--fault", "--ink-3")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")
 DASHES = ("solid", "dash", "dot")
+TIMES = {1e-7: "100 ns", 1e-6: "1 µs", 1e-5: "10 µs", 1e-4: "100 µs", 1e-3: "1 ms", 1e-2: "10 ms",
+         0.1: "100 ms", 1: "1 s", 10: "10 s", 100: "100 s"}  # fmt: skip
 
 
 def matmul_figures() -> Form:
@@ -30,34 +30,6 @@ def matmul_figures() -> Form:
     return {"race": _race(), "scaling": _scaling(marks), "order": list(MATMULS)}
 
 
-def _axis(**more: Any) -> Form:
-    return {
-        "fixedrange": True,
-        "gridcolor": "var(--grid)",
-        "gridwidth": 1,
-        "zeroline": False,
-        "ticks": "",
-        **more,
-    }
-
-
-def _layout(**more: Any) -> Form:
-    font = {"family": "var(--mono)", "size": {"rem": 0.6875}, "color": "var(--ink-2)"}
-    return {
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": font,
-        "showlegend": False,
-        "dragmode": False,
-        "hoverlabel": {
-            "bgcolor": "var(--surface)",
-            "bordercolor": "var(--line-strong)",
-            "font": {**font, "color": "var(--ink)"},
-        },
-        **more,
-    }
-
-
 def _race() -> Form:
     bar = {
         "type": "bar",
@@ -65,7 +37,7 @@ def _race() -> Form:
         "cliponaxis": False,
         "textposition": "outside",
         "hovertemplate": "%{y}: %{text}<extra></extra>",
-        "textfont": {"family": "var(--mono)", "size": {"rem": 0.6875}, "color": "var(--ink)"},
+        "textfont": font("--ink"),
     }
     notes = {
         "type": "scatter",
@@ -80,16 +52,15 @@ def _race() -> Form:
     }
     return {
         "data": [bar, notes],
-        "layout": _layout(
+        "layout": layout(
             margin={"l": {"rem": 10.5}, "r": {"rem": 4.5}, "t": {"rem": 0.3}, "b": {"rem": 1.6}},
             bargap=0.35,
-            xaxis=_axis(
+            xaxis=axis(
                 type="log",
-                tickvals=[1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100, 1000],
-                ticktext=["100 ns", "1 µs", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s",
-                          "10 s", "100 s", "1000 s"],
+                tickvals=[*TIMES, 1000],
+                ticktext=[*TIMES.values(), "1000 s"],
             ),
-            yaxis=_axis(type="category", autorange="reversed", showgrid=False),
+            yaxis=axis(type="category", autorange="reversed", showgrid=False),
         ),
     }  # fmt: skip
 
@@ -117,20 +88,19 @@ def _scaling(marks: dict[str, Form]) -> Form:
     ]
     return {
         "data": [*lines, *fits],
-        "layout": _layout(
+        "layout": layout(
             margin={"l": {"rem": 4}, "r": {"rem": 1}, "t": {"rem": 0.4}, "b": {"rem": 6.5}},
             hovermode="closest",
             showlegend=True,
             legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"},
-            xaxis=_axis(
+            xaxis=axis(
                 type="log", tickvals=list(SIZES), title={"text": "n", "standoff": 4},
                 range=[-0.1, 3.15],
             ),
-            yaxis=_axis(
+            yaxis=axis(
                 type="log",
-                tickvals=[1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100, 1e3, 1e4],
-                ticktext=["100 ns", "1 µs", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s",
-                          "10 s", "100 s", "1,000 s", "10,000 s"],
+                tickvals=[*TIMES, 1e3, 1e4],
+                ticktext=[*TIMES.values(), "1,000 s", "10,000 s"],
             ),
         ),
     }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,20 +71,15 @@ def phase_picture(found: PhasePosition) -> PhasePicture:
     far_w, far_b = d.sigma_w[-1], d.rows[-1].sigma_b
     x = Axis(0.0, far_w, LEFT, WIDTH - RIGHT)
     y = Axis(0.0, far_b, HEIGHT - BOTTOM, TOP)
-    stable = [(math.sqrt(p.sigma_w2), math.sqrt(p.sigma_b2) if p.stable else None)
-              for p in d.critical]  # fmt: skip
-    passed = [(math.sqrt(p.sigma_w2), None if p.stable else math.sqrt(p.sigma_b2))
-              for p in d.critical]  # fmt: skip
-    corner = None
-    if len(d.critical) == 1:
-        only = d.critical[0]
-        corner = (x.place(math.sqrt(only.sigma_w2)), y.place(math.sqrt(only.sigma_b2)))
+    edge = [(math.sqrt(p.sigma_w2), math.sqrt(p.sigma_b2), p.stable) for p in d.critical]
+    corner = (x.place(edge[0][0]), y.place(edge[0][1])) if len(edge) == 1 else None
     return PhasePicture(
         width=WIDTH, height=HEIGHT, left=LEFT, right=WIDTH - RIGHT, top=TOP,
         bottom=HEIGHT - BOTTOM, x_ticks=round_ticks(x, 7), y_ticks=round_ticks(y, 6),
         runs=tuple(_runs(d.rows, x, y, found.experiment.depth)),
         contours=tuple(_contours(d.rows, d.sigma_w, x, y)),
-        edge=path(x, y, stable), passed=path(x, y, passed), corner=corner,
+        edge=path(x, y, [(w, b if stable else None) for w, b, stable in edge]),
+        passed=path(x, y, [(w, None if stable else b) for w, b, stable in edge]), corner=corner,
         point=None if found.sigma_w is None else (x.place(found.sigma_w), y.place(found.sigma_b)),
         far=(far_w, far_b), names=tuple(_names(d.rows, d.sigma_w, x, y)),
     )  # fmt: skip
@@ -158,13 +153,9 @@ def _names(
 ) -> list[tuple[str, float, float]]:
     """The middle of the longest stretch of each phase, in the row at two thirds of the height."""
     row = rows[2 * len(rows) // 3]
-    names: list[tuple[str, Callable[[FixedPoint], bool]]] = [
-        ("ordered", lambda p: p.phase == "ordered"),
-        ("chaotic", lambda p: p.phase == "chaotic"),
-    ]
     found = []
-    for name, belongs in names:
-        at = [w for w, p in zip(sigma_w, row.points, strict=True) if belongs(p)]
+    for name in ("ordered", "chaotic"):
+        at = [w for w, p in zip(sigma_w, row.points, strict=True) if p.phase == name]
         if len(at) > 3:
             found.append((name, x.place((at[0] + at[-1]) / 2), y.place(row.sigma_b)))
     return found

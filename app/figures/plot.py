@@ -50,16 +50,9 @@ def plot(
     height: float = 250,
     axes: bool = True,
 ) -> Plot:
-    """The plot of ``series`` over ``x``.
+    """The plot of ``series`` over ascending ``x``; a unit of ``width`` is about a pixel.
 
-    Args:
-        x: ascending.
-        series: the curves, each as long as ``x``.
-        marks: points with a text.
-        y_range: the least and the largest y shown; by default everything finite.
-        width: of the view box; one unit is about a pixel.
-        height: of the view box.
-        axes: leave room for the numbers at the axes.
+    ``y_range``: by default everything finite. ``axes``: room for the numbers at the axes.
     """
     left, bottom = (LEFT, height - BOTTOM) if axes else (1.0, height - 1)
     right, top = (width - RIGHT, TOP) if axes else (width - 1, 1.0)

@@ -94,9 +94,7 @@ def exponent_picture(kind: Kind, title: str, seen: Sequence[TensorSummary]) -> E
     half = PLOT / max(1, len(shown)) * 0.46
     return ExponentPicture(
         kind=kind, title=title,
-        css={"activation": "forward", "gradient": "backward", "weight": "neutral"}.get(
-            kind, "backward"
-        ),
+        css={"activation": "forward", "weight": "neutral"}.get(kind, "backward"),
         width=right + len(FORMATS) * RULER + 8, height=HEIGHT,
         left=LEFT, right=right, top=TOP, bottom=HEIGHT - BOTTOM,
         x_ticks=tuple(t for t in round_ticks(x, 6, whole=True) if t.at >= LEFT),
@@ -136,43 +134,35 @@ def _violin(t: TensorSummary, middle: float, half: float, y: Axis) -> Violin:
     outline = "M" + "L".join([*right, *reversed(left)]) + "Z" if right else ""
     lost = s.count - s.finite
     state = "nan" if lost else "zero" if s.zeros == s.count else ""
-    span = (
-        f"2{raised(h.first)} to 2{raised(h.exponents.stop)}"
-        if counts
-        else "no nonzero finite entry"
-    )
+    ends = f"2{raised(h.first)} to 2{raised(h.exponents.stop)}"
+    span = ends if counts else "no nonzero finite entry"
     more = f", {lost} not finite" if lost else ""
     words = f"{t.name}: {span}, {s.zeros} of {s.count} zero{more}"
     return Violin(t.block, outline, round(middle, 2), round(half, 2), state, words)
 
 
 def _limits(y: Axis) -> list[Limit]:
-    half, e4m3 = FORMATS["float16"], FORMATS["float8_e4m3fn"]
-    edges = [
-        (float(half.max_exponent + 1), "float16, e5m2 max"),
-        (float(half.least_exponent), "float16 smallest"),
-        (float(e4m3.max_exponent + 1), "e4m3 max"),
-        (float(e4m3.least_exponent), "e4m3 smallest"),
-        (float(FORMATS["float32"].max_exponent + 1), "float32, bfloat16 max"),
-        (float(FORMATS["float32"].least_exponent), "float32 smallest"),
-    ]
     found: list[Limit] = []
-    for exponent, text in edges:
-        at = y.place(exponent)
-        if y.low < exponent < y.high and all(abs(at - other.y) > APART for other in found):
-            found.append(Limit(at, text))
+    for name, largest, smallest in (
+        ("float16", "float16, e5m2 max", "float16 smallest"),
+        ("float8_e4m3fn", "e4m3 max", "e4m3 smallest"),
+        ("float32", "float32, bfloat16 max", "float32 smallest"),
+    ):
+        f = FORMATS[name]
+        for exponent, text in ((f.max_exponent + 1, largest), (f.least_exponent, smallest)):
+            at = y.place(exponent)
+            if y.low < exponent < y.high and all(abs(at - other.y) > APART for other in found):
+                found.append(Limit(at, text))
     return found
 
 
 def _rulers(y: Axis, start: float) -> list[Ruler]:
     found = []
     for i, f in enumerate(FORMATS.values()):
-
-        def place(exponent: float) -> float:
-            return y.place(max(y.low, min(y.high, exponent)))
-
-        top, floor = place(f.max_exponent + 1), place(f.min_exponent)
-        bottom = place(f.least_exponent)
+        top, floor, bottom = (
+            y.place(max(y.low, min(y.high, exponent)))
+            for exponent in (f.max_exponent + 1, f.min_exponent, f.least_exponent)
+        )
         found.append(
             Ruler(
                 f.name, SHORT[f.name], round(start + i * RULER, 2), RULER - 4, top,

@@ -1,7 +1,6 @@
 """One init scheme as a small picture: its weights in units of their std, its signal by layer.
 
-All panels share their axes, so that they can be compared at a glance. Knows no HTTP; coordinates
-are those of the panel's own ``viewBox``.
+All panels share their axes, so that they can be compared at a glance.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from layerscope.app.figures.axes import Tick
 from layerscope.app.figures.text import number, raised
@@ -40,12 +38,7 @@ class Spike:
 class Panel:
     """Everything that ``partials/foundations/scheme.html`` draws."""
 
-    name: str
-    formula: str
-    source: str
-    assumes: str
-    help: str
-    outcome: str
+    result: SchemeResult
     words: str
     figures: tuple[tuple[str, str], ...]
     """What stands under the name: pairs of a label and a number."""
@@ -64,8 +57,6 @@ class Panel:
     one: float
     """Where the signal is 1."""
     signal_text: str
-    lab: dict[str, Any]
-    """What the Lab's query needs besides the page's own: the scheme."""
 
 
 def panel(result: SchemeResult, layers: int) -> Panel:
@@ -75,12 +66,7 @@ def panel(result: SchemeResult, layers: int) -> Panel:
     if result.gain is not None:
         figures.append(("std·√n", number(result.gain)))
     return Panel(
-        name=result.name,
-        formula=result.formula,
-        source=result.source,
-        assumes=result.assumes,
-        help=result.help,
-        outcome=result.outcome,
+        result=result,
         words=_powers(result.words),
         figures=tuple(figures),
         bars=_bars(h.density),
@@ -90,14 +76,13 @@ def panel(result: SchemeResult, layers: int) -> Panel:
         weights_text=_in_words(result),
         signal=_path(result.signal, layers),
         fault=None if result.until is None else round(_layer(result.until, layers), 1),
-        signal_x=tuple(Tick(_layer(n, layers), str(n)) for n in _layers(layers)),
-        signal_y=tuple(
-            Tick(_decade(d), f"10{raised(d)}" if d else "1") for d in (-8, 0, 8)
+        signal_x=tuple(
+            Tick(_layer(n, layers), str(n)) for n in sorted({1, (layers + 1) // 2, layers})
         ),
+        signal_y=tuple(Tick(_decade(d), f"10{raised(d)}" if d else "1") for d in (-8, 0, 8)),
         one=_decade(0),
         signal_text=f"Std of the signal by layer: {_ends(result.signal)}. {_powers(result.words)}.",
-        lab={"init": result.name},
-    )  # fmt: skip
+    )
 
 
 def _powers(text: str) -> str:
@@ -122,10 +107,6 @@ def _decade(power: float) -> float:
     return round(TOP + INNER_HEIGHT * (1 - share), 1)
 
 
-def _layers(layers: int) -> list[int]:
-    return sorted({1, (layers + 1) // 2, layers})
-
-
 def _bars(density: Sequence[float]) -> str:
     floor = TOP + INNER_HEIGHT
     wide = INNER_WIDTH / BINS
@@ -146,8 +127,7 @@ def _spike(z: float, share: float, value: float) -> Spike:
     beyond = abs(z) > AXIS
     x = _z(max(-AXIS, min(AXIS, z)))
     y = round(TOP + INNER_HEIGHT * (1 - max(share, 0.04)), 1)
-    percent = f"{100 * share:.3g} %"
-    return Spike(x, y, f"{percent} exactly {value:.3g}", beyond)
+    return Spike(x, y, f"{100 * share:.3g} % exactly {value:.3g}", beyond)
 
 
 def _path(signal: Sequence[BlockSignal], layers: int) -> str:

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from layerscope.app.figures.axes import (
-    Axis,
-    Curve,
-    Frame,
-    decades,
-    framed,
-    path,
-    round_ticks,
-    steps,
-)
+from layerscope.app.figures import axes
+from layerscope.app.figures.axes import Axis, Curve, Frame, Tick, decades, path, round_ticks
 from layerscope.engine.analyses.correlations import Correlations
 from layerscope.engine.analyses.jacobian_spectrum import JacobianSpectra
 from layerscope.engine.theory.spectrum import JacobianSpectrum, SpectrumEstimate
@@ -29,7 +20,6 @@ __all__ = [
 
 BINS = 48
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 12.0, 34.0
-MARGINS = RIGHT, BOTTOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +68,12 @@ def _axes(x: tuple[float, float], y: tuple[float, float], width: float) -> tuple
     return Axis(*x, LEFT, width - RIGHT), Axis(*y, 300.0 - BOTTOM, TOP)
 
 
+def _framed(x: Axis, y: Axis, x_ticks: tuple[Tick, ...], y_ticks: tuple[Tick, ...]) -> Frame:
+    return Frame(
+        x.end + RIGHT, y.start + BOTTOM, x.start, x.end, y.end, y.start, x_ticks, y_ticks
+    )  # fmt: skip
+
+
 def histogram_picture(found: JacobianSpectra) -> HistogramPicture | None:
     """The histogram of log10 σ after the last layer, both schemes over the same bins.
 
@@ -90,12 +86,11 @@ def histogram_picture(found: JacobianSpectra) -> HistogramPicture | None:
         if isinstance(spectrum, SpectrumEstimate):
             return None
         last[name] = spectrum
-    values = [v for s in last.values() for v in s.log10_values]
+    values = [v for s in last.values() for v in s.log10_values] or [0.0]
     theory = found.theory[-1]
-    if not values:
-        values = [0.0]
-    high = max([*values, theory if theory is not None else -math.inf]) + 0.2
-    low = max(min([*values, theory if theory is not None else math.inf]) - 0.2, high - 40)
+    known = values if theory is None else [*values, theory]
+    high = max(known) + 0.2
+    low = max(min(known) - 0.2, high - 40)
     edges = np.linspace(low, high, BINS + 1)
     counts = {n: np.histogram(np.asarray(s.log10_values), edges)[0] for n, s in last.items()}
     top = max(1, *(int(c.max()) for c in counts.values()))
@@ -106,9 +101,10 @@ def histogram_picture(found: JacobianSpectra) -> HistogramPicture | None:
         if (missing := s.zeros + sum(v < low for v in s.log10_values))
     ]
     return HistogramPicture(
-        frame=framed(x, y, MARGINS, decades(x, 6), round_ticks(y, 4, whole=True)),
+        frame=_framed(x, y, decades(x, 6), round_ticks(y, 4, whole=True)),
         curves=tuple(
-            Curve(name, name, steps(x, y, edges.tolist(), c.tolist())) for name, c in counts.items()
+            Curve(name, name, axes.steps(x, y, edges.tolist(), c.tolist()))
+            for name, c in counts.items()
         ),
         theory=None if theory is None or not x.inside(theory) else x.place(theory),
         depth=found.depths[-1],
@@ -141,7 +137,7 @@ def depth_picture(found: JacobianSpectra) -> DepthPicture:
         if v is not None
     ]
     return DepthPicture(
-        frame=framed(x, y, MARGINS, round_ticks(x, 6, whole=True), decades(y, 5)),
+        frame=_framed(x, y, round_ticks(x, 6, whole=True), decades(y, 5)),
         curves=tuple(
             Curve(name, css, path(x, y, zip(found.depths, ys, strict=True)))
             for name, css, ys in lines
@@ -171,30 +167,22 @@ def correlation_picture(found: Correlations, depth: int) -> CorrelationPicture |
         bands.append(
             Band(
                 p.start,
-                _area(x, y, layers, p.low, p.high),
+                _area(x, y, zip(layers, p.low, p.high, strict=True)),
                 path(x, y, zip(layers, p.mean, strict=True)),
                 path(x, y, zip(range(1, len(p.theory) + 1), p.theory, strict=True)),
                 (x.start + 6, y.place(first) - 5),
             )
         )
     return CorrelationPicture(
-        framed(x, y, MARGINS, round_ticks(x, 10, whole=True), round_ticks(y, 5)),
-        tuple(bands),
+        _framed(x, y, round_ticks(x, 10, whole=True), round_ticks(y, 5)), tuple(bands)
     )
 
 
-def _area(
-    x: Axis,
-    y: Axis,
-    layers: Iterable[int],
-    low: Sequence[float | None],
-    high: Sequence[float | None],
-) -> str:
-    """Closed, as far as both are known."""
-    ends = [(layer, a, b) for layer, a, b in zip(layers, low, high, strict=True)
-            if a is not None and b is not None]  # fmt: skip
-    if len(ends) < 2:
+def _area(x: Axis, y: Axis, band: Iterable[tuple[int, float | None, float | None]]) -> str:
+    """Closed, from the lower to the upper end by layer, as far as both are known."""
+    known = [each for each in band if None not in each]
+    if len(known) < 2:
         return ""
-    there = path(x, y, [(layer, b) for layer, _, b in ends])
-    back = path(x, y, [(layer, a) for layer, a, _ in reversed(ends)])
+    there = path(x, y, [(layer, b) for layer, _, b in known])
+    back = path(x, y, [(layer, a) for layer, a, _ in reversed(known)])
     return f"{there}L{back[1:]}Z"

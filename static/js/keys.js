@@ -8,15 +8,11 @@ export function onKey(key, action) {
   actions.set(key, action);
 }
 
-/** Whether keys mean text or a choice where the focus is. @param {EventTarget|null} target */
-function isTyping(target) {
-  const element = /** @type {HTMLElement} */ (target);
-  return element.closest?.("select, textarea, input[type=text], [contenteditable]") !== null;
-}
-
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-  if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
+  // There keys mean text, or a choice.
+  const typing = /** @type {HTMLElement} */ (event.target).closest?.("select, textarea, input[type=text], [contenteditable]") !== null;
+  if (typing || document.querySelector("dialog[open]")) return;
   const action = actions.get(event.key);
   if (!action) return;
   event.preventDefault();

@@ -96,21 +96,16 @@ def _written(
     experiment: Experiment, links: Callable[..., str], should_stop: ShouldStop
 ) -> Iterator[Wire]:
     template = templates.env.get_template(PARTIAL)
-    holding = []
+    holding: list[str] = []
     for result in _results(experiment, should_stop):
-        holding += [result.name] if result.outcome == "holds" else []
-        drawn = panel(result, experiment.depth)
-        yield (
-            "scheme",
-            template.render(scheme=drawn, query=_query(experiment, drawn), address=links),
-        )
+        drawn, query = _drawn(result, experiment, holding)
+        yield "scheme", template.render(scheme=drawn, query=query, address=links)
     yield "holding", _summary(holding)
 
 
 def _results(experiment: Experiment, should_stop: ShouldStop) -> Iterator[SchemeResult]:
-    for event in schemes(experiment, should_stop=should_stop):
-        if isinstance(event, SchemeResult):
-            yield event
+    events = schemes(experiment, should_stop=should_stop)
+    return (event for event in events if isinstance(event, SchemeResult))
 
 
 async def _panels(
@@ -119,12 +114,12 @@ async def _panels(
     with contextlib.suppress(Stopped):
         async for batch in running:
             for result in batch:
-                if result.outcome == "holds":
-                    holding.append(result.name)
-                drawn = panel(result, experiment.depth)
-                yield drawn, _query(experiment, drawn)
+                yield _drawn(result, experiment, holding)
 
 
-def _query(experiment: Experiment, drawn: Panel) -> str:
-    """The Lab's query for this specification with this scheme."""
-    return urlencode(experiment.model_copy(update=drawn.lab).to_query())
+def _drawn(result: SchemeResult, experiment: Experiment, holding: list[str]) -> tuple[Panel, str]:
+    """The panel, and the Lab's query for the scheme; its name joins those that hold the signal."""
+    if result.outcome == "holds":
+        holding.append(result.name)
+    lab = experiment.model_copy(update={"init": result.name})
+    return panel(result, experiment.depth), urlencode(lab.to_query())

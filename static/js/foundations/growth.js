@@ -81,19 +81,16 @@ export class Growth {
     const n = Math.max(...timed.map((p) => p.n));
     const there = timed.filter((p) => p.n === n).sort((a, b) => a.seconds - b.seconds);
     if (there.length < 2) return "";
-    const said = (/** @type {any} */ p) => `${this.title(p.variant)} ${p.extrapolated ? "≈ " : ""}${p.seconds_text}`;
+    const title = (/** @type {string} */ name) =>
+      /** @type {HTMLElement|null} */ (document.querySelector(`#race-table [data-variant="${name}"]`))?.dataset.title ?? name;
+    const said = (/** @type {any} */ p) => `${title(p.variant)} ${p.extrapolated ? "≈ " : ""}${p.seconds_text}`;
     return `At n = ${n}: ${said(there[0])}, ${said(there[there.length - 1])}.`;
   }
 
-  /** @param {string} name */
-  title(name) {
-    return /** @type {HTMLElement|null} */ (document.querySelector(`#race-table [data-variant="${name}"]`))?.dataset.title ?? name;
-  }
-
   show() {
-    const of = (/** @type {string} */ name) => this.points.filter((p) => p.variant === name && p.seconds !== null);
+    const timed = this.points.filter((p) => p.seconds !== null);
     const dots = this.order.map((/** @type {string} */ name) => {
-      const points = of(name);
+      const points = timed.filter((p) => p.variant === name);
       return {
         x: points.map((p) => p.n),
         y: points.map((p) => p.seconds),
@@ -105,7 +102,7 @@ export class Growth {
       const line = this.fits.get(name)?.line ?? [];
       return { x: line.map((/** @type {any} */ end) => end.n), y: line.map((/** @type {any} */ end) => end.seconds), visible: line.length > 0 };
     });
-    const all = this.points.filter((p) => p.seconds !== null).map((p) => p.seconds);
+    const all = timed.map((p) => p.seconds);
     const range = all.length ? [Math.log10(Math.min(...all)) - 0.3, Math.log10(Math.max(...all)) + 0.3] : [-7, 1];
     const largest = Math.max(16, ...this.points.map((p) => p.n));
     this.chart.show([...dots, ...lines], { yaxis: { range }, xaxis: { range: [-0.1, Math.log10(largest) + 0.15] } });

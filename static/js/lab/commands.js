@@ -6,12 +6,7 @@ import { onKey } from "../keys.js";
  * @param {() => string} query the current experiment's @param {(query: URLSearchParams) => void} open
  * @returns {() => void} marks anew */
 export function presets(query, open) {
-  document.addEventListener("click", (event) => {
-    const link = /** @type {HTMLAnchorElement|null} */ (/** @type {Element} */ (event.target).closest(".presets a, .foot a"));
-    if (!link || elsewhere(event)) return;
-    event.preventDefault();
-    open(queryIn(link));
-  });
+  onLink(".presets a, .foot a", (link) => open(queryIn(link)));
   return () => {
     const current = query();
     const shown = canonical(current);
@@ -25,17 +20,20 @@ export function presets(query, open) {
 /** Lets the verdict's links act in place: a fix is tried, a layer is chosen and the chart that shows it is pointed at.
  * @param {(query: URLSearchParams) => void} tryFix @param {(block: number, chart: string) => void} show */
 export function verdictLinks(tryFix, show) {
-  document.addEventListener("click", (event) => {
-    const link = /** @type {HTMLAnchorElement|null} */ (/** @type {Element} */ (event.target).closest("#verdict :is([data-fix], [data-layer])"));
-    if (!link || elsewhere(event)) return;
-    event.preventDefault();
-    if ("fix" in link.dataset) tryFix(queryIn(link));
-    else show(Number(link.dataset.layer), link.dataset.shows ?? "");
-  });
+  onLink("#verdict [data-fix]", (link) => tryFix(queryIn(link)));
+  onLink("#verdict [data-layer]", (link) => show(Number(link.dataset.layer), link.dataset.shows ?? ""));
 }
 
-/** Whether a click asks for another tab or window. @param {MouseEvent} event */
-const elsewhere = (event) => event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0;
+/** Lets links act in place, unless a click asks for another tab or window.
+ * @param {string} selector @param {(link: HTMLAnchorElement) => void} act */
+function onLink(selector, act) {
+  document.addEventListener("click", (event) => {
+    const link = /** @type {HTMLAnchorElement|null} */ (/** @type {Element} */ (event.target).closest(selector));
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+    event.preventDefault();
+    act(link);
+  });
+}
 
 /** @param {HTMLAnchorElement} link */
 const queryIn = (link) => new URLSearchParams(new URL(link.href).search);

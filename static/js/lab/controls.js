@@ -7,9 +7,10 @@ export class Controls {
   constructor(form) {
     this.form = form;
     this.sliders = [.../** @type {NodeListOf<HTMLInputElement>} */ (form.querySelectorAll("input[type=range]"))];
-    for (const slider of this.sliders) slider.addEventListener("input", () => this.fromSlider(slider));
     // Runs before htmx's listener on the form, which reads the boxes.
-    form.addEventListener("input", (event) => this.follow(/** @type {HTMLElement} */ (event.target)), { capture: true });
+    form.addEventListener("input", ({ target }) => (target instanceof HTMLInputElement && target.type === "range" ? this.fromSlider(target) : this.show()), {
+      capture: true,
+    });
     for (const dice of /** @type {NodeListOf<HTMLElement>} */ (form.querySelectorAll("[data-dice]")))
       dice.addEventListener("click", () => this.roll(dice.dataset.dice));
     this.show();
@@ -26,12 +27,6 @@ export class Controls {
     box.value = slider.dataset.scale === "log" ? logValue(slider) : slider.value;
     fillTrack(slider);
     this.describe();
-  }
-
-  /** @param {HTMLElement} target */
-  follow(target) {
-    if (target instanceof HTMLInputElement && target.type === "range") this.fromSlider(target);
-    else this.show();
   }
 
   /** Sliders, notes and formula as the boxes say. */

@@ -52,9 +52,7 @@ function fill({ w, b }) {
   controls.show();
 }
 
-function runInLab() {
-  location.assign(`/?${query()}`);
-}
+const runInLab = () => location.assign(`/?${query()}`);
 
 /** Takes the point to where the pointer is. @param {PointerEvent} event */
 function hold(event) {

@@ -1,0 +1,46 @@
+"""What every Plotly chart of ours has: no zoom, colours as tokens, sizes in rem, one type.
+
+``var(--forward)`` and ``{"rem": …}`` are resolved by ``static/js/tokens.js``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["Form", "axis", "font", "layout"]
+
+Form = dict[str, Any]
+
+
+def font(color: str) -> Form:
+    """The type of labels."""
+    return {"family": "var(--mono)", "size": {"rem": 0.6875}, "color": f"var({color})"}
+
+
+def axis(**more: Any) -> Form:
+    """An axis, by its grid alone."""
+    return {
+        "fixedrange": True,
+        "gridcolor": "var(--grid)",
+        "gridwidth": 1,  # pixel: thinner ones vanish on ordinary screens
+        "zeroline": False,
+        "ticks": "",
+        **more,
+    }
+
+
+def layout(**more: Any) -> Form:
+    """A layout without axes."""
+    return {
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": font("--ink-2"),
+        "showlegend": False,
+        "dragmode": False,
+        "hoverlabel": {
+            "bgcolor": "var(--surface)",
+            "bordercolor": "var(--line-strong)",
+            "font": font("--ink"),
+        },
+        **more,
+    }
