@@ -27,6 +27,8 @@ from layerscope.app.logs import configure
 from layerscope.app.main import create_app
 from layerscope.app.settings import Settings
 from tests.asking import AppClient
+from tests.interpreter import Interpreter
+from tests.interpreter import interpreter as interpreters
 
 configure("error", "text")
 # No deadline: a shared machine stalls for longer than any example takes.
@@ -93,6 +95,13 @@ def server() -> Iterator[RunningServer]:
 def serve() -> Callable[..., Any]:
     """``with serve(max_concurrent=1) as server:`` for tests that need their own."""
     return running_server
+
+
+@pytest.fixture(scope="session")
+def interpreter() -> Iterator[Interpreter]:
+    """Runs whole programs, each in a process of its own, without loading torch anew for each."""
+    with interpreters() as running:
+        yield running
 
 
 @pytest.fixture

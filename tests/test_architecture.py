@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,7 @@ def test_the_engines_requirements_are_some_of_the_whole_and_documented():
     assert command in (TOP / "docs" / "install.md").read_text().splitlines()
 
 
+@cache
 def all_modules():
     names = ["layerscope.engine", "layerscope.app", *modules(layerscope.engine)]
     return [n for n in [*names, *modules(layerscope.app)] if not n.endswith("__main__")]

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernels import carry_kernels
+
 TOP = Path(__file__).resolve().parents[1]
 TEXT = (TOP / "CONTRIBUTING.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^### (.+?)\n.*?^```diff\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
@@ -69,19 +71,17 @@ def changed(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def answers(changed, tmp_path_factory):
+def answers(changed, interpreter, tmp_path_factory):
     """What the changed tree answers: (status, text) by path."""
     site = tmp_path_factory.mktemp("site")
     shutil.copytree(changed / "layerscope", site / "layerscope")
     for room in set(ROOMS) - {"layerscope"}:
         (site / "layerscope" / room).symlink_to(changed / room)
-    done = subprocess.run(
-        [sys.executable, "-c", SERVE, json.dumps(list(ASKED))],
-        cwd=tmp_path_factory.mktemp("elsewhere"),
-        env={**os.environ, "PYTHONPATH": str(site)},
-        capture_output=True,
-        text=True,
-    )
+    carry_kernels(TOP, changed)
+    done = interpreter.run(
+        "-c", SERVE, json.dumps(list(ASKED)),
+        cwd=tmp_path_factory.mktemp("elsewhere"), env={**os.environ, "PYTHONPATH": str(site)},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     for path, kind in ASKED.items():

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -113,10 +111,9 @@ def test_the_readmes_calls_are_answered(command, server, tmp_path):
 @pytest.mark.parametrize(
     "command", [c for c in COMMANDS[README] if c.startswith(".venv/bin/layerscope ")]
 )
-def test_the_readmes_program_does_what_is_told(command, tmp_path):
+def test_the_readmes_program_does_what_is_told(command, interpreter, tmp_path):
     arguments = shlex.split(command.removeprefix(".venv/bin/layerscope"))
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], cwd=tmp_path,
-                          capture_output=True, text=True)  # fmt: skip
+    done = interpreter.run("-c", PROGRAM, *arguments, cwd=tmp_path)
     code = re.search(rf"{re.escape(command)}.*exit code (\d)", README.read_text("utf-8"))
     assert done.returncode == (int(code[1]) if code else 0), done.stderr
     assert done.stdout.strip()
@@ -125,9 +122,8 @@ def test_the_readmes_program_does_what_is_told(command, tmp_path):
 @pytest.mark.parametrize(
     "code", [b for page in PAGES for b in blocks(page, "python")], ids=lambda b: b.split("\n")[0]
 )
-def test_python_in_the_docs_runs(code, tmp_path):
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path,
-                          capture_output=True, text=True, env=dict(os.environ))  # fmt: skip
+def test_python_in_the_docs_runs(code, interpreter, tmp_path):
+    done = interpreter.run("-W", "error", "-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     told = re.findall(r"print\(.*\)  # (.+)$", code, re.MULTILINE)
     assert told == done.stdout.splitlines()

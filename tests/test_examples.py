@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -36,13 +34,12 @@ def test_every_example_is_told_and_expected():
 
 
 @pytest.mark.parametrize("name", PRINTS)
-def test_it_runs(name, request, tmp_path):
+def test_it_runs(name, request, interpreter, tmp_path):
     needs_server = name == "follow_a_stream.py"
     arguments = [request.getfixturevalue("server").url] if needs_server else []
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / name, *arguments],
-        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "error"},
-    )  # fmt: skip
+    done = interpreter.run(
+        EXAMPLES / name, *arguments, cwd=tmp_path, env={**os.environ, "PYTHONWARNINGS": "error"}
+    )
     assert done.returncode == 0, done.stderr
     lines = iter(done.stdout.splitlines())
     for pattern in PRINTS[name]:

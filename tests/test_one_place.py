@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +21,7 @@ from layerscope.engine.execution.script import as_pytorch
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import ACTIVATIONS, NORMS
 from layerscope.engine.theory.experiments import predict_experiment
+from tests.interpreter import Interpreter
 from tests.registering import CHANGES, CHOICES, SMALL, additions, named
 
 
@@ -55,13 +54,13 @@ def test_gradients_agree_with_autograd(change: dict[str, Any], dtype: str) -> No
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=named)
-def test_the_script_gives_the_same_bits(change: dict[str, Any], tmp_path: Any) -> None:
+def test_the_script_gives_the_same_bits(
+    change: dict[str, Any], interpreter: Interpreter, tmp_path: Any
+) -> None:
     experiment = Experiment(**SMALL, **change)
     path = tmp_path / "script.py"
     path.write_text(as_pytorch(experiment), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(path)], capture_output=True, text=True, check=False
-    )
+    done = interpreter.run("-W", "error", path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"sha256 {digest(experiment)}"
 

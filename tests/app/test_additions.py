@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import html
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.conftest import RunningServer
+from tests.interpreter import Interpreter
 from tests.registering import CHANGES, CHOICES, SMALL, additions, named, params
 
 
@@ -107,20 +106,12 @@ def test_the_foundations_show_them(fresh: RunningServer) -> None:
     assert "transposed" in race
 
 
-def test_the_command_line_runs_them() -> None:
+def test_the_command_line_runs_them(interpreter: Interpreter) -> None:
     program = "import tests.additions; from layerscope.app.cli import main; main()"
     flags = [f"--{name}={value}" for name, value in {**params({}), **CHOICES}.items()]
-    done = subprocess.run(
-        [sys.executable, "-c", program, "run", "--json", *flags],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = interpreter.run("-c", program, "run", "--json", *flags)
     assert done.returncode == 0, done.stderr
     kinds = [layer["kind"] for layer in json.loads(done.stdout)["layers"]]
     assert kinds[:3] == ["linear", "peak_norm", "snake"]
-    shown = subprocess.run(
-        [sys.executable, "-c", program, "run", "--help"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    shown = interpreter.run("-c", program, "run", "--help")
     assert "triangular" in shown.stdout

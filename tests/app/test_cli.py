@@ -20,7 +20,7 @@ from layerscope.app.cli import application
 from layerscope.app.logs import configure
 from layerscope.engine.experiment.specification import Experiment
 
-PROGRAM = [sys.executable, "-c", "from layerscope.app.cli import main; main()"]
+PROGRAM = ["-c", "from layerscope.app.cli import main; main()"]
 SMALL = ["--depth", "2", "--width", "8", "--batch", "4"]
 
 
@@ -157,7 +157,7 @@ def test_unknown_options_and_help(layerscope):
 
 def test_serve_until_interrupted():
     process = subprocess.Popen(
-        [*PROGRAM, "serve", "--port", "0"],
+        [sys.executable, *PROGRAM, "serve", "--port", "0"],
         stderr=subprocess.PIPE,
         env={**os.environ, "LAYERSCOPE_LOG_FORMAT": "json", "LAYERSCOPE_WARM_UP": "false"},
     )
@@ -201,21 +201,18 @@ def test_an_interrupted_run_ends_quietly(layerscope, monkeypatch, arguments):
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
-def test_a_pipe_that_nobody_reads_ends_it_quietly(arguments):
+def test_a_pipe_that_nobody_reads_ends_it_quietly(arguments, interpreter):
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(
-        [*PROGRAM, "run", *SMALL, *arguments], stdout=writing, stderr=subprocess.PIPE, text=True
-    )
+    done = interpreter.run(*PROGRAM, "run", *SMALL, *arguments, stdout=writing)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
-def test_a_full_disk_is_said(arguments):
+def test_a_full_disk_is_said(arguments, interpreter):
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([*PROGRAM, "run", *SMALL, *arguments], stdout=full,
-                              stderr=subprocess.PIPE, text=True)  # fmt: skip
+        done = interpreter.run(*PROGRAM, "run", *SMALL, *arguments, stdout=full)
     assert done.returncode == 74
     assert done.stderr == "The output could not be written: No space left on device.\n"
 

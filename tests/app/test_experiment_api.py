@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import httpx
 import pytest
 
@@ -80,14 +77,12 @@ def test_an_empty_object_is_the_default_experiment(server):
     assert server.client.post(URL, json={}).json()["experiment"] == Experiment().to_dict()
 
 
-def test_the_script_runs_alone(server, tmp_path):
+def test_the_script_runs_alone(server, interpreter, tmp_path):
     source = server.client.get(f"{URL}/script", params={"depth": 2, "width": 8})
     assert source.headers["content-type"].startswith("text/x-python")
     path = tmp_path / "experiment.py"
     path.write_text(source.text)
-    done = subprocess.run(
-        [sys.executable, "-I", path], capture_output=True, text=True, cwd=tmp_path
-    )
+    done = interpreter.run(path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -43,18 +40,13 @@ asyncio.run(main())
 """
 
 
-def run(log_format):
+@pytest.fixture
+def run(interpreter):
     """In a process of its own: logging is global."""
-    return subprocess.run(
-        [sys.executable, "-c", f"FORMAT = {log_format!r}\n{SCRIPT}"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ},
-    )
+    return lambda log_format: interpreter.run("-c", f"FORMAT = {log_format!r}\n{SCRIPT}")
 
 
-def test_json_lines():
+def test_json_lines(run):
     done = run("json")
     assert done.stdout.splitlines() == ["raised", "[404, 500, 200]"]
     records = [json.loads(line) for line in done.stderr.splitlines()]
@@ -74,7 +66,7 @@ def test_json_lines():
     assert "a bug" in failures[0]["exception"]
 
 
-def test_text_lines():
+def test_text_lines(run):
     lines = run("text").stderr
     assert "status=404" in lines
     assert "\x1b[" not in lines, "colours belong to terminals"

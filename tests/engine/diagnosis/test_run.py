@@ -2,8 +2,6 @@
 
 import hashlib
 import math
-import subprocess
-import sys
 import weakref
 
 import pytest
@@ -157,7 +155,7 @@ def digest(experiment):
     return sha.hexdigest()
 
 
-def test_the_same_specification_is_the_same_bits_in_another_process():
+def test_the_same_specification_is_the_same_bits_in_another_process(interpreter):
     source = (
         "import hashlib, torch\n"
         "from layerscope.engine.experiment.specification import Experiment\n"
@@ -170,7 +168,7 @@ def test_the_same_specification_is_the_same_bits_in_another_process():
         "    for t in ts: sha.update(t.contiguous().view(torch.uint8).numpy().tobytes())\n"
         "print(sha.hexdigest())\n"
     )
-    out = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    out = interpreter.run("-c", source)
     assert out.stdout.strip() == digest(Experiment(depth=5, bias_std=0.1))
 
 

@@ -3,8 +3,6 @@
 import hashlib
 import itertools
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -50,16 +48,13 @@ for path in sys.argv[1:]:
 
 
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory):
-    """What every script prints, by specification; one process for all, so torch loads once."""
+def printed(interpreter, tmp_path_factory):
+    """What every script prints, by specification; one process for all."""
     folder = tmp_path_factory.mktemp("scripts")
     paths = [folder / f"{i}.py" for i in range(len(SPECIFICATIONS))]
     for path, experiment in zip(paths, SPECIFICATIONS, strict=True):
         path.write_text(as_pytorch(experiment), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUN_ALL, *paths],
-        cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = interpreter.run("-W", "error", "-c", RUN_ALL, *paths, cwd=folder)
     assert done.returncode == 0, done.stderr
     return dict(zip(SPECIFICATIONS, map(json.loads, done.stdout.splitlines()), strict=True))
 

@@ -15,19 +15,28 @@ from layerscope.engine.losses import LOSSES
 
 NORM_CHOICES = list(Experiment.options("norm"))
 # Copies of one feature, normalised: nearly all of the signal cancels, and digits go with it.
-CANCELLING = {(init, norm) for init in ("constant", "identity") for norm in ("batch", "layer")}
-
-
 CANCELLING = set(itertools.product(("constant", "identity"), ("batch", "layer")))
 
 
 def networks(activation: str, norm: str, residual: bool, dtype: str):
-    for init, loss in itertools.product(INITS, LOSSES):
+    """Every scheme with every activation, norm and loss; not each scheme with each triple.
+
+    Losses take turns, so that the networks of one norm have every pair of a scheme and a loss.
+    """
+    turn = list(ACTIVATIONS).index(activation)
+    losses = itertools.islice(itertools.cycle(LOSSES), turn, turn + len(INITS))
+    for init, loss in zip(INITS, losses, strict=True):
         yield Experiment(
             depth=2, width=8, inputs=8 if residual else 7, batch=33, activation=activation,
             norm=norm, residual=residual, init=init, loss=loss, dtype=dtype, bias_std=0.3,
             init_scale=3.0 if init == "sparse" else 1.0, seed=6,
         )  # fmt: skip
+
+
+def test_the_sweep_has_every_pair_of_a_scheme_and_a_loss():
+    every = [n for a in ACTIVATIONS for n in networks(a, "none", False, "float64")]
+    assert {(n.init, n.loss) for n in every} == set(itertools.product(INITS, LOSSES))
+    assert {(n.init, n.activation) for n in every} == set(itertools.product(INITS, ACTIVATIONS))
 
 
 @pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])

@@ -3,56 +3,52 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-import layerscope.engine
-from layerscope.engine.statistics import compilation
-
-PROGRAM = """
 import torch
-from layerscope.engine.statistics import statistics
-print(statistics(torch.tensor([1.0, 2.0])).mean)
+
+from layerscope.engine.statistics import compilation, kernel, statistics
+from tests.interpreter import Interpreter
+
+KERNEL = """
+from layerscope.engine.statistics.compilation import kernel
+
+@kernel
+def double(x):
+    return 2 * x
 """
+PROGRAM = "from small import double; print(double(2.0))"
 
 
-def run(program: str, folder: Path, **environment: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-W", "error::RuntimeWarning", "-c", program],
-        cwd=folder,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment},
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=200,
-    ).stdout.strip()
+def test_the_cache_goes_where_the_environment_says(
+    interpreter: Interpreter, tmp_path: Path
+) -> None:
+    (tmp_path / "small.py").write_text(KERNEL)
+    cache = tmp_path / "cache"
+
+    def run() -> dict[str, int]:
+        environment = {"PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": str(cache)}
+        done = interpreter.run("-W", "error::RuntimeWarning", "-c", PROGRAM, cwd=tmp_path,
+                               env={**os.environ, **environment})  # fmt: skip
+        assert (done.stdout, done.stderr) == ("4.0\n", "")
+        return {path.name: path.stat().st_mtime_ns for path in cache.rglob("*double*.nb*")}
+
+    stored = run()
+    assert len(stored) == 2, "an index and the machine code"
+    assert run() == stored
+    assert not list(tmp_path.rglob("__pycache__"))
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """The engine's source, elsewhere and without a cache."""
-    source = Path(layerscope.engine.__file__).parent
-    target = tmp_path / "layerscope" / "engine"
-    for room in ("basis", "statistics"):
-        shutil.copytree(source / room, target / room, ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in (target, target.parent):
-        (folder / "__init__.py").touch()
-    return tmp_path
-
-
-def test_the_cache_goes_where_the_environment_says(copy: Path) -> None:
-    cache = copy / "cache"
-    assert run(PROGRAM, copy, NUMBA_CACHE_DIR=str(cache)) == "1.5"
-    stored = {path.name for path in cache.rglob("*chunk32*.nbc")}
-    assert stored
-    assert run(PROGRAM, copy, NUMBA_CACHE_DIR=str(cache)) == "1.5"
-    assert {path.name for path in cache.rglob("*chunk32*.nbc")} == stored
-    assert not list(copy.rglob("__pycache__"))
+@pytest.mark.parametrize("name", ["chunk32", "chunk64", "finish32", "finish64"])
+def test_every_kernel_is_cached(name: str) -> None:
+    """Not so where it refers to an address, or to an array of the module's."""
+    statistics(torch.ones(3, dtype=torch.float32 if name.endswith("32") else torch.float64))
+    entry = getattr(kernel, name)
+    assert entry.signatures
+    assert Path(entry.stats.cache_path).is_dir()
+    assert list(Path(entry.stats.cache_path).glob(f"kernel.{name}-*.nbc"))
 
 
 def test_without_anywhere_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +83,7 @@ def test_infinities_survive_reordering() -> None:
 
 
 def test_the_interpreter_lock_is_released() -> None:
-    from layerscope.engine.statistics import activity, columns, kernel
+    from layerscope.engine.statistics import activity, columns
 
     entries = [kernel.chunk32, kernel.chunk64, kernel.finish32, kernel.finish64]
     entries += [activity._units32, activity._units64, columns._project32, columns._count32]
@@ -111,6 +107,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), before.max)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
-def test_a_forked_process_has_helpers_of_its_own() -> None:
+def test_a_forked_process_has_helpers_of_its_own(interpreter: Interpreter) -> None:
     """A child inherits the pool but none of its threads: waiting for those would never end."""
-    assert run(FORK, Path(layerscope.engine.__file__).parents[1]) == "0 3.0"
+    done = interpreter.run("-c", FORK)
+    assert done.stdout.split() == ["0", "3.0"], done.stderr

@@ -1,8 +1,6 @@
 """Derivatives: symbolic equals hand-written equals autograd, for everything registered."""
 
 import json
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -122,9 +120,9 @@ def test_results_are_kept_and_names_looked_up() -> None:
         derivative_of("__import__")
 
 
-def test_sympy_is_imported_only_when_asked() -> None:
+def test_sympy_is_imported_only_when_asked(interpreter) -> None:
     script = (
         "import sys; import layerscope.engine.foundations.calculus as c; "
         "c.differentiable(); raise SystemExit('sympy.printing.mathml' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+    assert interpreter.run("-c", script).returncode == 0
