@@ -51,8 +51,7 @@ class Assets(StaticFiles):
     def url(self, path: str) -> str:
         """The address of ``path``, for example ``/static/0f3a…/js/lab.js``.
 
-        Errors:
-            ``FileNotFoundError`` naming the path, so that a template's typing error shows at once.
+        Errors: ``FileNotFoundError``, so that a template's typing error shows at once.
         """
         if not (self.root / path).is_file():
             raise FileNotFoundError(f"no static file {path!r} below {self.root}")
@@ -64,7 +63,8 @@ class Assets(StaticFiles):
         if known is not None and self.frozen:
             return known[1]
         files = sorted(p for p in self._walk(self.root / folder) if p.suffix not in (".br", ".gz"))
-        state = [(str(p), *_stamp(p)) for p in files]
+        stats = [(p, p.stat()) for p in files]
+        state = [(str(p), stat.st_size, stat.st_mtime_ns) for p, stat in stats]
         if known is not None and known[0] == state:
             return known[1]
         total = hashlib.sha256()
@@ -102,7 +102,7 @@ class Assets(StaticFiles):
     ) -> Response:
         """The file, or the one made compressed that the client accepts; 304 where it has that."""
         asked = Headers(scope=scope)
-        media_type = mimetypes.guess_type(full_path)[0]
+        kind = mimetypes.guess_type(full_path)[0]
         headers = {}
         encoding = accepted_encoding(asked.get("accept-encoding", ""))
         if encoding is not None:
@@ -110,9 +110,7 @@ class Assets(StaticFiles):
             if built.is_file() and built.stat().st_mtime >= stat_result.st_mtime:
                 full_path, stat_result = built, built.stat()
                 headers = {"Content-Encoding": encoding, "Vary": "Accept-Encoding"}
-        response = FileResponse(
-            full_path, status_code, headers, media_type, stat_result=stat_result
-        )
+        response = FileResponse(full_path, status_code, headers, kind, stat_result=stat_result)
         if self.is_not_modified(response.headers, asked):
             return NotModifiedResponse(response.headers)
         return response
@@ -122,11 +120,6 @@ class Assets(StaticFiles):
         if folder.is_file():
             return [folder]
         return [Path(at) / name for at, _, names in os.walk(folder) for name in names]
-
-
-def _stamp(file: Path) -> tuple[int, int]:
-    stat = file.stat()
-    return stat.st_size, stat.st_mtime_ns
 
 
 def accepted_encoding(header: str) -> str | None:

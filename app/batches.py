@@ -22,10 +22,6 @@ Work = Callable[[ShouldStop], Iterator[T]]
 """What runs in a thread: a module's function, its arguments bound by ``functools.partial``."""
 
 
-def _never(_: object) -> bool:
-    return False
-
-
 class Batches(Generic[T]):
     """What ``work(should_stop)`` yields, as lists of all that gathered since the last.
 
@@ -52,7 +48,7 @@ class Batches(Generic[T]):
         work: Work[T],
         *,
         lane: Lane | None = None,
-        patient: Callable[[T], bool] = _never,
+        patient: Callable[[T], bool] = lambda _: False,
     ) -> None:
         self.ahead = lane.waiting + 1 if lane is not None and lane.busy else 0
         """How many had to be waited for on the lane when this came."""
@@ -60,9 +56,8 @@ class Batches(Generic[T]):
         self._loop = asyncio.get_running_loop()
         self._items: deque[T] = deque()
         self._some, self._at_once = asyncio.Event(), asyncio.Event()
-        self._told = (
-            0  # what the loop was woken for: 1 that there is something, 2 that it is urgent
-        )
+        self._told = 0
+        """What the loop was woken for: 1 that there is something, 2 that it is urgent."""
         self._ended = False
         self._error: BaseException | None = None
         self._next_batch = 0.0

@@ -13,8 +13,6 @@ from starlette.responses import Response
 
 __all__ = ["build", "cached", "etag", "matches", "unchanged", "version"]
 
-ROOMS = ("app", "engine")
-
 
 @cache
 def version() -> str:
@@ -33,7 +31,7 @@ def build() -> str:
     """
     total = hashlib.sha256(f"{version()} {torch.__version__}".encode())
     top = Path(__file__).resolve().parent.parent
-    for room in ROOMS:
+    for room in ("app", "engine"):
         for path in sorted((top / room).rglob("*.py")):
             total.update(path.relative_to(top).as_posix().encode() + b"\0" + path.read_bytes())
     return total.hexdigest()

@@ -7,6 +7,7 @@ import inspect
 import os
 import secrets
 import sys
+from functools import partial
 from typing import Annotated, Any, Literal, NoReturn
 
 import orjson
@@ -193,44 +194,29 @@ def _flag(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
-def _options() -> list[inspect.Parameter]:
-    """One option for each parameter of an experiment: the model validates, so they are texts."""
-    options = []
+def _register_run() -> None:
+    """An option for each parameter of an experiment: the model validates, so they are texts."""
+    keyword = partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY, default=None)
+    as_json = typer.Option("--json", help="Print the result as JSON.")
+    fail_on = typer.Option(help="Exit with 1 if there is a finding of this severity or above.")
+    parameters = []
     for name, field in Experiment.model_fields.items():
         flag = _flag(name)
         switch = field.annotation is bool
         words = Experiment.expectation(name)
         expected = "" if switch else f" {words[0].upper()}{words[1:]}."
+        default = "absent" if field.default is None else str(field.default).lower()
         option = typer.Option(
             f"{flag}/--no-{flag[2:]}" if switch else flag,
-            help=f"{field.description}{expected} [{_default(field.default)}]",
+            help=f"{field.description}{expected} [{default}]",
             metavar=None if switch else "VALUE",
             show_default=False,
         )
         kind = bool | None if switch else str | None
-        options.append(_keyword(name, Annotated[kind, option], None))
-    return options
-
-
-def _default(value: object) -> str:
-    return "absent" if value is None else str(value).lower()
-
-
-def _keyword(name: str, annotation: Any, default: object) -> inspect.Parameter:
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, kind, default=default, annotation=annotation)
-
-
-def _register_run() -> None:
-    fail_on = typer.Option(help="Exit with 1 if there is a finding of this severity or above.")
-    parameters = [
-        *_options(),
-        _keyword(
-            "as_json", Annotated[bool, typer.Option("--json", help="Print the result as JSON.")],
-            False,
-        ),
-        _keyword("fail_on", Annotated[Literal["warning", "error"] | None, fail_on], None),
-    ]  # fmt: skip
+        parameters.append(keyword(name, annotation=Annotated[kind, option]))
+    severity = Annotated[Literal["warning", "error"] | None, fail_on]
+    parameters.append(keyword("as_json", annotation=Annotated[bool, as_json], default=False))
+    parameters.append(keyword("fail_on", annotation=severity))
     # Typer reads signature and annotations; both are made from the model's fields.
     _run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     _run.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -24,7 +24,6 @@ from layerscope.engine.basis.cores import keep_to_cores
 __all__ = ["ClientGone", "Compute", "Lane", "Slot", "while_connected"]
 
 T = TypeVar("T")
-RETRY_SECONDS = 2
 
 
 class ClientGone(Exception):
@@ -32,10 +31,7 @@ class ClientGone(Exception):
 
 
 class Slot:
-    """The right to run one computation in a thread, and the means to stop it.
-
-    A slot that was taken must be used by ``start`` or given back by ``leave``.
-    """
+    """The right to run one computation and to stop it; to be used by ``start`` or given back."""
 
     def __init__(self, compute: Compute) -> None:
         self.lane: Lane | None = None
@@ -81,10 +77,7 @@ class Lane:
         return self._lock.locked()
 
     def admit(self) -> None:
-        """Refuse when too many wait already.
-
-        Errors: ``Problem`` 503 with ``Retry-After``.
-        """
+        """Refuse with a ``Problem`` 503 when too many wait already."""
         if self.waiting >= self.most_waiting:
             raise Problem(
                 503,
@@ -113,12 +106,8 @@ class Compute:
     Args:
         concurrent: how many run at once.
         waiting: how many requests may wait for one of them to end.
-        wait_seconds: how long one waits at most.
-        torch_threads: how many threads torch uses for each; one, so that those that run at once
-            do not wait for one another's cores.
-
-    Errors:
-        ``Problem`` 503 with ``Retry-After`` from ``take`` when no slot can be had.
+        wait_seconds: how long one waits at most; then a ``Problem`` 503.
+        torch_threads: of each; one, so that they do not wait for one another's cores.
     """
 
     def __init__(
@@ -135,12 +124,8 @@ class Compute:
             concurrent, "compute", initializer=keep_to_cores, initargs=(torch_threads,)
         )
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
-
-    @property
-    def closed(self) -> bool:
+        self.closed = False
         """Whether the server is stopping."""
-        return self._closed
 
     @property
     def active(self) -> int:
@@ -167,7 +152,7 @@ class Compute:
 
     async def _take(self) -> Slot:
         self._loop = asyncio.get_running_loop()
-        if self._closed:
+        if self.closed:
             raise self._busy("The server is stopping.")
         if self.active < self.concurrent:
             return self._new_slot()
@@ -230,7 +215,7 @@ class Compute:
 
     def close(self) -> None:
         """Stop everything that runs, refuse everything that waits or comes; on the event loop."""
-        self._closed = True
+        self.closed = True
         for slot in self._slots:
             slot.stop()
         while self._queue:
@@ -249,13 +234,7 @@ class Compute:
 
     @staticmethod
     def _busy(detail: str) -> Problem:
-        return Problem(
-            503,
-            detail,
-            kind="busy",
-            title="Too many computations at once",
-            headers={"Retry-After": str(RETRY_SECONDS)},
-        )
+        return Problem(503, detail, kind="busy", title="Too many computations at once")
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -274,8 +253,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         return task.result()
     finally:
         for each in (task, gone):
-            if not each.done():
-                each.cancel()
+            each.cancel()  # nothing happens to what is done
         await asyncio.gather(task, gone, return_exceptions=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -17,7 +17,7 @@ from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.basis.refusals import InvalidParameters, field_error
 from layerscope.engine.execution.cost import OverLimit
 
-__all__ = ["KINDS", "Problem", "ProblemResponse", "install", "invalid", "over_limit"]
+__all__ = ["KINDS", "Problem", "install", "invalid", "refused"]
 
 KINDS = {
     "invalid": "A parameter is unknown, repeated, out of bounds or of the wrong type; `errors` "
@@ -39,12 +39,6 @@ KINDS = {
 MOST_ERRORS = 20
 """Errors that one answer lists; the detail says how many more there were."""
 RETRY_SECONDS = 2
-
-
-class ProblemResponse(Response):
-    """A problem document as a response."""
-
-    media_type = "application/problem+json"
 
 
 class Problem(Exception):
@@ -85,11 +79,11 @@ class Problem(Exception):
             **members,
         }
 
-    def response(self) -> ProblemResponse:
+    def response(self) -> Response:
         """This problem, ready to be sent."""
         headers = {"Cache-Control": "no-store", **self.headers}
         body = orjson.dumps(self.document, default=str)
-        return ProblemResponse(body, status_code=self.status, headers=headers)
+        return Response(body, self.status, headers, "application/problem+json")
 
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
@@ -102,13 +96,12 @@ def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
     return Problem(422, detail, kind="invalid", title="Invalid parameters", errors=cleaned)
 
 
-async def _problem(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)  # noqa: S101 - registered for this class only
-    return error.response()
+def refused(field: str, message: str, value: object = None) -> Problem:
+    """The 422 for one refused parameter."""
+    return invalid([field_error(field, message, value)])
 
 
-async def _validation(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
+def _validation(_: Request, error: RequestValidationError) -> Problem:
     return invalid(
         [
             {
@@ -118,21 +111,10 @@ async def _validation(_: Request, error: Exception) -> Response:
             }
             for e in error.errors()
         ]
-    ).response()
+    )
 
 
-async def _parameters(_: Request, error: Exception) -> Response:
-    assert isinstance(error, InvalidParameters)  # noqa: S101 - registered for this class only
-    return invalid(error.errors).response()
-
-
-async def _over_limit(_: Request, error: Exception) -> Response:
-    assert isinstance(error, OverLimit)  # noqa: S101 - registered for this class only
-    return over_limit(error).response()
-
-
-def over_limit(error: OverLimit) -> Problem:
-    """The 422 for an experiment that would cost too much."""
+def _over_limit(_: Request, error: OverLimit) -> Problem:
     return Problem(
         422,
         str(error),
@@ -144,14 +126,7 @@ def over_limit(error: OverLimit) -> Problem:
     )
 
 
-async def _stopped(_: Request, __: Exception) -> Response:
-    # Whoever closed his connection reads nothing; everybody else is told that we stop.
-    problem = Problem(503, "The server is stopping.", kind="busy", title="Too busy")
-    return problem.response()
-
-
-async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+def _http(request: Request, error: HTTPException) -> Problem:
     headers = dict(error.headers or {})
     path = field_error("", "", request.url.path)["value"]
     detail = str(error.detail)
@@ -160,7 +135,7 @@ async def _http(request: Request, error: Exception) -> Response:
     elif error.status_code == 405:
         headers["Allow"] = ", ".join(_allowed(request))
         detail = f"{request.method} is not possible at {path}; allowed: {headers['Allow']}."
-    return Problem(error.status_code, detail, headers=headers).response()
+    return Problem(error.status_code, detail, headers=headers)
 
 
 def _allowed(request: Request) -> list[str]:
@@ -175,11 +150,23 @@ def _allowed(request: Request) -> list[str]:
     return sorted(methods)
 
 
+PROBLEMS: dict[type[Exception], Callable[[Request, Any], Problem]] = {
+    Problem: lambda _, problem: problem,
+    RequestValidationError: _validation,
+    HTTPException: _http,
+    InvalidParameters: lambda _, error: invalid(error.errors),
+    OverLimit: _over_limit,
+    # Whoever closed his connection reads nothing; everybody else is told that we stop.
+    Stopped: lambda _, __: Problem(503, "The server is stopping.", kind="busy", title="Too busy"),
+}
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    problem = next(make for kind, make in PROBLEMS.items() if isinstance(error, kind))
+    return problem(request, error).response()
+
+
 def install(app: FastAPI) -> None:
-    """Give ``app`` these handlers; what none of them knows is answered by the access log."""
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(InvalidParameters, _parameters)
-    app.add_exception_handler(OverLimit, _over_limit)
-    app.add_exception_handler(Stopped, _stopped)
+    """Give ``app`` these problems; what is none of them is answered by the access log."""
+    for kind in PROBLEMS:
+        app.add_exception_handler(kind, _answer)

@@ -56,11 +56,7 @@ log = structlog.stdlib.get_logger("layerscope")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The whole application as an ASGI callable.
-
-    Args:
-        settings: by default those of the environment.
-    """
+    """The whole application as an ASGI callable; by default with the environment's settings."""
     settings = settings or Settings()
     sending = Sending(settings.max_sending_bytes)
     compute = Compute(

@@ -30,124 +30,76 @@ class Settings(BaseSettings):
     9000
     """
 
-    model_config = SettingsConfigDict(env_prefix="LAYERSCOPE_", frozen=True, allow_inf_nan=False)
+    model_config = SettingsConfigDict(
+        env_prefix="LAYERSCOPE_", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
-    host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` opens it to all.")
-    port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 takes any free one.")
-    token: SecretStr | None = Field(
-        None,
-        description="What every request but a health probe has to know. By default none on a "
-        "loopback address, and one made and printed at start beyond; empty for none there either.",
-    )
-    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="Origins of other sites whose pages may ask this server, for example "
-        "`https://notes.example`, separated by commas; `*` for any.",
-    )
-    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
-        (),
-        description="Addresses or networks, separated by commas, of the proxies whose "
-        "`X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
-    )
-    root_path: str = Field(
-        "",
-        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
-        description="Path below which a proxy serves this, for example `/layerscope`.",
-    )
-    workers: int = Field(
-        1,
-        ge=1,
-        le=64,
-        description="Web processes behind the one address; every limit here is for each of them.",
-    )
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="Further host names to answer to, separated by commas; `*` for any. Loopback "
-        "names and the address listened on are always allowed (guards against DNS rebinding).",
-    )
-    data_dir: Path = Field(
-        Path("data"), description="Folder for everything that is written; created when needed."
-    )
-    max_flops: float = Field(
-        4e11, gt=0, description="Most floating-point operations one experiment may cost."
-    )
-    max_bytes: int = Field(
-        4 * 2**30, gt=0, description="Most memory, in bytes, that one experiment may hold."
-    )
-    check_max_flops: float = Field(
-        2e10,
-        ge=0,
-        description="Experiments up to this many operations are checked against autograd.",
-    )
-    max_concurrent: int = Field(
-        default_factory=lambda: max(2, os.cpu_count() or 1),
-        ge=1,
-        le=1024,
-        description="Computations running at once; default: the number of cores, at least 2.",
-    )
-    torch_threads: int = Field(
-        1,
-        ge=1,
-        le=1024,
-        description="Threads that torch uses for one computation. More than one pays off only for "
-        "networks of thousands of units on a machine with nothing else to do.",
-    )
-    max_waiting: int = Field(
-        16, ge=0, description="Requests that may wait for a computation to end; then 503."
-    )
-    max_wait_seconds: float = Field(
-        30.0, gt=0, description="Longest wait for a free place, in seconds; then 503."
-    )
-    max_body_bytes: int = Field(
-        65536, ge=1, description="Largest request body, in bytes; larger ones get 413."
-    )
-    max_header_bytes: int = Field(
-        32768, ge=1024, description="Largest header of a request, in bytes; larger ones get 431."
-    )
-    header_seconds: float = Field(
-        10.0,
-        gt=0,
-        description="How long a request's header may take, from the connection or the request's "
-        "first byte, in seconds; then 408.",
-    )
-    body_seconds: float = Field(
-        30.0, gt=0, description="How long a request's body may take, in seconds; then 408."
-    )
-    idle_seconds: float = Field(
-        5.0, gt=0, description="How long a connection is kept open between requests, in seconds."
-    )
-    write_seconds: float = Field(
-        30.0,
-        gt=0,
-        description="How long a client may take no byte of what is sent to it, in seconds; then "
-        "its connection is cut.",
-    )
-    max_connections: int = Field(
-        1000, ge=1, description="Connections open at once; further ones get 503."
-    )
-    max_sending_bytes: int = Field(
-        256 * 2**20,
-        ge=1,
-        description="Bytes of large answers that may be on their way to clients at once; further "
-        "ones get 503. One answer alone may be larger.",
-    )
-    cache_seconds: int = Field(
-        60,
-        ge=0,
-        description="How long a browser or proxy may reuse a result without asking again.",
-    )
-    warm_up: bool = Field(
-        True, description="Compile and run everything once at start; `/healthz` is 503 until then."
-    )
-    shutdown_seconds: int = Field(
-        5, ge=0, description="How long open requests may take to finish when the server stops."
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe message that is logged."
-    )
-    log_format: Literal["text", "json"] = Field(
-        "text", description="`text` for people, `json` for machines: one object a line."
-    )
+    host: str = "127.0.0.1"
+    """Address to listen on; `0.0.0.0` opens it to all."""
+    port: int = Field(8000, ge=0, le=65535)
+    """TCP port; 0 takes any free one."""
+    token: SecretStr | None = None
+    """What every request but a health probe has to know. By default none on a loopback address, and
+    one made and printed at start beyond; empty for none there either."""
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins of other sites whose pages may ask this server, for example `https://notes.example`,
+    separated by commas; `*` for any."""
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
+    """Addresses or networks, separated by commas, of the proxies whose `X-Forwarded-For` and
+    `X-Forwarded-Proto` are believed."""
+    root_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
+    """Path below which a proxy serves this, for example `/layerscope`."""
+    workers: int = Field(1, ge=1, le=64)
+    """Web processes behind the one address; every limit here is for each of them."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Further host names to answer to, separated by commas; `*` for any. Loopback names and the
+    address listened on are always allowed (guards against DNS rebinding)."""
+    data_dir: Path = Path("data")
+    """Folder for everything that is written; created when needed."""
+    max_flops: float = Field(4e11, gt=0)
+    """Most floating-point operations one experiment may cost."""
+    max_bytes: int = Field(4 * 2**30, gt=0)
+    """Most memory, in bytes, that one experiment may hold."""
+    check_max_flops: float = Field(2e10, ge=0)
+    """Experiments up to this many operations are checked against autograd."""
+    max_concurrent: int = Field(default_factory=lambda: max(2, os.cpu_count() or 1), ge=1, le=1024)
+    """Computations running at once; default: the number of cores, at least 2."""
+    torch_threads: int = Field(1, ge=1, le=1024)
+    """Threads that torch uses for one computation. More than one pays off only for networks of
+    thousands of units on a machine with nothing else to do."""
+    max_waiting: int = Field(16, ge=0)
+    """Requests that may wait for a computation to end; then 503."""
+    max_wait_seconds: float = Field(30.0, gt=0)
+    """Longest wait for a free place, in seconds; then 503."""
+    max_body_bytes: int = Field(65536, ge=1)
+    """Largest request body, in bytes; larger ones get 413."""
+    max_header_bytes: int = Field(32768, ge=1024)
+    """Largest header of a request, in bytes; larger ones get 431."""
+    header_seconds: float = Field(10.0, gt=0)
+    """How long a request's header may take, from the connection or the request's first byte, in
+    seconds; then 408."""
+    body_seconds: float = Field(30.0, gt=0)
+    """How long a request's body may take, in seconds; then 408."""
+    idle_seconds: float = Field(5.0, gt=0)
+    """How long a connection is kept open between requests, in seconds."""
+    write_seconds: float = Field(30.0, gt=0)
+    """How long a client may take no byte of what is sent to it, in seconds; then its connection is
+    cut."""
+    max_connections: int = Field(1000, ge=1)
+    """Connections open at once; further ones get 503."""
+    max_sending_bytes: int = Field(256 * 2**20, ge=1)
+    """Bytes of large answers that may be on their way to clients at once; further ones get 503. One
+    answer alone may be larger."""
+    cache_seconds: int = Field(60, ge=0)
+    """How long a browser or proxy may reuse a result without asking again."""
+    warm_up: bool = True
+    """Compile and run everything once at start; `/healthz` is 503 until then."""
+    shutdown_seconds: int = Field(5, ge=0)
+    """How long open requests may take to finish when the server stops."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe message that is logged."""
+    log_format: Literal["text", "json"] = "text"
+    """`text` for people, `json` for machines: one object a line."""
 
     @field_validator("allowed_hosts", "allowed_origins", "trusted_proxies", mode="before")
     @classmethod
@@ -216,7 +168,8 @@ def settings_table() -> str:
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = "number of cores" if field.default_factory else _plain(field.default)
-        lines.append(f"| `LAYERSCOPE_{name.upper()}` | {default} | {field.description} |")
+        meaning = " ".join(str(field.description).split())
+        lines.append(f"| `LAYERSCOPE_{name.upper()}` | {default} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 

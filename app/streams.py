@@ -50,14 +50,11 @@ class GrowingResponse(StreamingResponse):
         content: AsyncIterator[bytes],
         running: Batches[Any],
         *,
-        cache_control: str = "private, no-cache",
         headers: Mapping[str, str] | None = None,
-        media_type: str | None = "text/html",
+        media_type: str = "text/html",
     ) -> None:
-        fixed = {
-            "Cache-Control": cache_control,
-            "X-Accel-Buffering": "no",  # nginx would hold the pieces back
-        }
+        # Otherwise nginx would hold the pieces back.
+        fixed = {"Cache-Control": "private, no-cache", "X-Accel-Buffering": "no"}
         super().__init__(content, headers={**fixed, **(headers or {})}, media_type=media_type)
         self._running = running
 
@@ -89,11 +86,9 @@ class EventStream(GrowingResponse):
     ) -> None:
         self._grouped, self._last_id = grouped or {}, last_id
         self._retry: int | None = RETRY_MILLISECONDS
+        headers = {"Cache-Control": "no-store"}
         super().__init__(
-            self._events(running),
-            running,
-            cache_control="no-store",
-            media_type="text/event-stream",
+            self._events(running), running, headers=headers, media_type="text/event-stream"
         )
 
     async def _events(self, running: Batches[Wire]) -> AsyncIterator[bytes]:

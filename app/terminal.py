@@ -34,12 +34,10 @@ class ExperimentTable:
         data = event.to_dict()
         if isinstance(event, Start):
             self.layers = data["layers"]
-        elif isinstance(event, Forward):
+        elif isinstance(event, Forward | Backward):
             self.current = data["index"]
-            self.forward[self.current] = data
-        elif isinstance(event, Backward):
-            self.current = data["index"]
-            self.backward[self.current] = data
+            known = self.forward if isinstance(event, Forward) else self.backward
+            known[self.current] = data
         elif isinstance(event, Summary):
             self.summary = data
         elif isinstance(event, FixEvent):

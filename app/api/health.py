@@ -71,11 +71,7 @@ async def healthz(request: Request, compute: Computing) -> Response:
         )
     if readiness.state == "failed":
         raise Problem(503, "Warming up failed; the server's log says why.", title="Not able")
-    body = {
-        "status": "ok",
-        "version": version(),
-        "computing": compute.active,
-        "waiting": compute.waiting,
-    }
+    body = {"status": "ok", "version": version(),
+            "computing": compute.active, "waiting": compute.waiting}  # fmt: skip
     headers = {"Cache-Control": "no-store"}
     return Response(orjson.dumps(body), media_type="application/json", headers=headers)

@@ -18,8 +18,8 @@ from torch import Tensor
 from layerscope.app.api.parameters import Computing, Configured, split_query
 from layerscope.app.api.responses import answered, bodiless, described_json, problems
 from layerscope.app.caching import cached, etag, unchanged
-from layerscope.app.compute import Compute, while_connected
-from layerscope.app.errors import Problem, invalid
+from layerscope.app.compute import while_connected
+from layerscope.app.errors import Problem, refused
 from layerscope.app.forms import query_of, query_parameter
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.heatmap import heatmap
@@ -93,10 +93,18 @@ async def tensor(request: Request, settings: Configured, compute: Computing) -> 
     headers = cached(request, tag)
     if request.state.head:
         return bodiless(FORMATS[form], headers)
-    found = (await _tensors(request, compute, experiment, info, (name,)))[name]
+
+    async def tensors(names: Sequence[str]) -> dict[str, Tensor | None]:
+        work = compute.run(
+            lambda stop: layer_tensors(experiment, info.index, names, should_stop=stop)
+        )
+        return await while_connected(request, work)
+
+    found = (await tensors((name,)))[name]
     if found is None:
-        has = await _tensors(request, compute, experiment, info, TENSORS)
-        raise _no_such_tensor(info, name, [n for n, t in has.items() if t is not None])
+        has = ", ".join(n for n, t in (await tensors(TENSORS)).items() if t is not None)
+        detail = f"{info.name} has no {name}; it has {has}"
+        raise Problem(404, detail, kind="no-such-tensor", title="No such tensor")
     headers["X-Layerscope-Dtype"] = experiment.dtype
     if form == "npy":
         filename = f"{info.name}.{name}.npy"
@@ -105,9 +113,8 @@ async def tensor(request: Request, settings: Configured, compute: Computing) -> 
     if form == "json" and found.numel() > MOST_ENTRIES:
         raise _too_large(found)
     render = heatmap if form == "heatmap" else _exact
-    body = await while_connected(
-        request, compute.run(lambda _: orjson.dumps({**about, **render(found)}))
-    )
+    work = compute.run(lambda _: orjson.dumps({**about, **render(found)}))
+    body = await while_connected(request, work)
     return Response(body, media_type="application/json", headers=headers)
 
 
@@ -152,22 +159,10 @@ def _whole(experiment: Experiment, info: LayerInfo, address: str, should_stop: S
     return orjson.dumps(whole)
 
 
-async def _tensors(
-    request: Request,
-    compute: Compute,
-    experiment: Experiment,
-    info: LayerInfo,
-    names: Sequence[str],
-) -> dict[str, Tensor | None]:
-    work = compute.run(lambda stop: layer_tensors(experiment, info.index, names, should_stop=stop))
-    return await while_connected(request, work)
-
-
 def _one_of(given: dict[str, str], field: str, options: Sequence[str]) -> str:
     value = given.get(field)
     if value is None or value not in options:
-        message = f"expected one of {', '.join(options)}"
-        raise invalid([{"field": field, "message": message, "value": value}])
+        raise refused(field, f"expected one of {', '.join(options)}", value)
     return value
 
 
@@ -176,17 +171,11 @@ def _layer(experiment: Experiment, given: dict[str, str]) -> LayerInfo:
     expected = f"this network's layers are 0 to {len(layers) - 1}"
     text = given.get("layer")
     if text is None or not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise invalid([{"field": "layer", "message": f"expected an index; {expected}",
-                        "value": text}])  # fmt: skip
+        raise refused("layer", f"expected an index; {expected}", text)
     if int(text) >= len(layers):
         detail = f"layer {text}: {expected}"
         raise Problem(404, detail, kind="no-such-layer", title="No such layer")
     return layers[int(text)]
-
-
-def _no_such_tensor(info: LayerInfo, name: str, has: Sequence[str]) -> Problem:
-    detail = f"{info.name} has no {name}; it has {', '.join(has)}"
-    return Problem(404, detail, kind="no-such-tensor", title="No such tensor")
 
 
 def _too_large(tensor: Tensor) -> Problem:
@@ -200,14 +189,11 @@ def _too_large(tensor: Tensor) -> Problem:
 
 def _exact(tensor: Tensor) -> dict[str, Any]:
     """Every entry as a number that reads back as the same bits, or null and its place."""
-    flat = tensor.double().reshape(-1)  # exact for every dtype of an experiment
-    values = tensor.double().numpy().astype(object)
-    values[~np.isfinite(tensor.double().numpy())] = None
-    places = {
-        "nan": torch.isnan(flat),
-        "posinf": flat == float("inf"),
-        "neginf": flat == float("-inf"),
-    }
+    exact = tensor.double()  # for every dtype of an experiment
+    values = exact.numpy().astype(object)
+    values[~np.isfinite(exact.numpy())] = None
+    flat = exact.reshape(-1)
+    places = {"nan": flat.isnan(), "posinf": flat == torch.inf, "neginf": flat == -torch.inf}
     return {
         "shape": list(tensor.shape),
         "values": values.tolist(),
@@ -227,9 +213,5 @@ def _npy(tensor: Tensor, headers: dict[str, str]) -> Response:
         for start in range(0, raw.size, CHUNK_BYTES):
             yield raw[start : start + CHUNK_BYTES].tobytes()
 
-    length = len(head.getvalue()) + raw.size
-    return StreamingResponse(
-        parts(),
-        media_type=FORMATS["npy"],
-        headers={**headers, "Content-Length": str(length)},
-    )
+    headers = {**headers, "Content-Length": str(len(head.getvalue()) + raw.size)}
+    return StreamingResponse(parts(), headers=headers, media_type=FORMATS["npy"])

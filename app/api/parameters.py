@@ -10,35 +10,36 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from layerscope.app.compute import Compute
-from layerscope.app.errors import Problem, invalid
+from layerscope.app.errors import Problem, refused
 from layerscope.app.settings import Settings
-from layerscope.engine.basis.refusals import InvalidParameters
+from layerscope.engine.basis.refusals import InvalidParameters, field_error
 from layerscope.engine.execution.cost import cost
 from layerscope.engine.experiment import Experiment
 
 __all__ = [
-    "Computing", "Configured", "FromBody", "FromQuery", "compute_of", "from_body", "from_query",
-    "not_json", "parse_json", "settings_of", "split_query",
+    "Computing", "Configured", "FromBody", "FromQuery", "from_body", "from_query", "not_json",
+    "parse_json", "split_query",
 ]  # fmt: skip
 
+REPEATED = "given more than once; expected it once"
 JSON_TYPE = re.compile(r"application/(json|[\w.-]+\+json)\s*(;.*)?", re.IGNORECASE)
 
 
 # FastAPI would run a plain function in a thread of its own; these are done before one starts.
-async def settings_of(request: Request) -> Settings:
-    """The settings that the application was made with."""
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-async def compute_of(request: Request) -> Compute:
-    """Where the application computes."""
+async def _compute(request: Request) -> Compute:
     compute: Compute = request.app.state.compute
     return compute
 
 
-Configured = Annotated[Settings, Depends(settings_of)]
-Computing = Annotated[Compute, Depends(compute_of)]
+Configured = Annotated[Settings, Depends(_settings)]
+"""The settings that the application was made with."""
+Computing = Annotated[Compute, Depends(_compute)]
+"""Where the application computes."""
 
 
 def split_query(
@@ -49,16 +50,17 @@ def split_query(
     Errors: ``InvalidParameters`` for a bad, unknown or repeated parameter, ``OverLimit`` before
     anything is allocated.
     """
-    pairs = request.query_params.multi_items()
     names = set(extra)
+    pairs: list[tuple[str, str]] = []
     others: dict[str, str] = {}
-    for name, value in pairs:
-        if name in names:
-            if name in others:
-                message = "given more than once; expected it once"
-                raise invalid([{"field": name, "message": message, "value": value}])
+    for name, value in request.query_params.multi_items():
+        if name not in names:
+            pairs.append((name, value))
+        elif name in others:
+            raise refused(name, REPEATED, value)
+        else:
             others[name] = value
-    experiment = Experiment.from_strings([pair for pair in pairs if pair[0] not in names])
+    experiment = Experiment.from_strings(pairs)
     settings.limits.check(cost(experiment))
     return experiment, others
 
@@ -124,15 +126,14 @@ def parse_json(body: bytes) -> object:
 
 def not_json(why: str) -> Problem:
     """The 422 for a body that is no JSON, or no JSON of ours."""
-    return invalid([{"field": "body", "message": f"not readable as JSON: {why}"}])
+    return refused("body", f"not readable as JSON: {why}")
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            message = "given more than once; expected it once"
-            raise InvalidParameters([{"field": name, "message": message, "value": value}])
+            raise InvalidParameters([field_error(name, REPEATED, value)])
         found[name] = value
     return found
 

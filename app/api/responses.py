@@ -11,50 +11,24 @@ from starlette.responses import Response
 
 from layerscope.app.caching import cached, unchanged
 from layerscope.app.compute import while_connected
-from layerscope.app.errors import KINDS
+from layerscope.app.errors import KINDS, Problem, refused
 from layerscope.engine.basis.cancellation import ShouldStop
 
 __all__ = ["answered", "bodiless", "described", "described_json", "json_bytes", "problems"]
 
-EXAMPLES: dict[int, dict[str, Any]] = {
-    404: {
-        "type": "/docs#problem-no-such-layer",
-        "title": "No such layer",
-        "status": 404,
-        "detail": "layer 200: this network's layers are 0 to 100",
-    },
-    413: {
-        "type": "about:blank",
-        "title": "Content Too Large",
-        "status": 413,
-        "detail": "The request's body is larger than this server takes.",
-    },
-    415: {
-        "type": "about:blank",
-        "title": "Unsupported Media Type",
-        "status": 415,
-        "detail": "The body is text/plain; expected application/json.",
-    },
-    422: {
-        "type": "/docs#problem-invalid",
-        "title": "Invalid parameters",
-        "status": 422,
-        "detail": "depth: expected a whole number from 1 to 1000",
-        "errors": [
-            {
-                "field": "depth",
-                "message": "expected a whole number from 1 to 1000",
-                "value": "5000",
-            }
-        ],
-    },
-    503: {
-        "type": "/docs#problem-busy",
-        "title": "Too many computations at once",
-        "status": 503,
-        "detail": "No place became free within 30 s.",
-    },
-}
+EXAMPLES = {
+    problem.status: problem.document
+    for problem in (
+        Problem(404, "layer 200: this network's layers are 0 to 100", kind="no-such-layer",
+                title="No such layer"),
+        Problem(413, "The request's body is larger than this server takes.",
+                title="Content Too Large"),
+        Problem(415, "The body is text/plain; expected application/json."),
+        refused("depth", "expected a whole number from 1 to 1000", "5000"),
+        Problem(503, "No place became free within 30 s.", kind="busy",
+                title="Too many computations at once"),
+    )
+}  # fmt: skip
 
 RETRY = {
     "Retry-After": {

@@ -10,7 +10,7 @@ from layerscope.app.api.parameters import Computing, Configured, FromQuery
 from layerscope.app.api.responses import answered, bodiless, described_json, json_bytes, problems
 from layerscope.app.caching import cached, etag
 from layerscope.app.compute import while_connected
-from layerscope.app.errors import invalid
+from layerscope.app.errors import refused
 from layerscope.app.forms import query_of
 from layerscope.app.why import rules_table
 from layerscope.engine.analyses import ANALYSES, Analysis, AnalysisUndefined
@@ -48,7 +48,7 @@ def _add(router: APIRouter, analysis: Analysis) -> None:
                 request, tag, lambda stop: json_bytes(analysis.run(experiment, should_stop=stop))
             )
         except AnalysisUndefined as error:
-            raise invalid([{"field": error.field, "message": str(error)}]) from None
+            raise refused(error.field, str(error)) from None
 
 
 @fixed.get(
