@@ -32,7 +32,7 @@ def rate(call: Callable[[], Sequence[object]]) -> float:
 def main() -> None:
     """Print rates, sizes and their ratios."""
     torch.set_num_threads(1)
-    records = record_all(Network(Experiment())).records
+    records, _ = record_all(Network(Experiment()))
     binary = [r.to_bytes() for r in records]
     text = [orjson.dumps(r.to_dict()) for r in records]
     rates = {

@@ -40,7 +40,6 @@ class AutogradComparison:
     reason: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """As in the contract's ``check``."""
         return asdict(self)
 
 

@@ -57,7 +57,6 @@ class Correlations:
     reason: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
         return {"pairs": PAIRS, **asdict(self)}
 
 
@@ -78,8 +77,6 @@ def correlations(experiment: Experiment, *, should_stop: ShouldStop = never) -> 
     """Pairs of inputs of unit mean square through the network of ``experiment``, in float64.
 
     Measured is the cosine of the pre-activations of every hidden block, as the theory has it.
-
-    Errors: ``Stopped`` before the next layer once ``should_stop()`` is true.
 
     >>> found = correlations(Experiment(depth=2, width=400, activation="linear"))
     >>> abs(found.paths[1].mean[1] - 0.6) < 0.05, round(found.paths[1].theory[1], 9)

@@ -112,8 +112,6 @@ def compare_with_float32(
 ) -> Float32Comparison:
     """The gradients of a narrow format held against those of float32.
 
-    Errors: ``Stopped`` before the next layer once ``should_stop()`` is true.
-
     >>> compare_with_float32(Experiment(depth=1)).reason
     'float32 is no narrow format: expected float16 or bfloat16'
     """

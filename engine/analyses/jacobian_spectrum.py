@@ -62,7 +62,6 @@ class JacobianSpectra:
     theory_reason: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
         return {
             "experiment": self.experiment.to_dict(),
             "sample": 0,
@@ -202,8 +201,6 @@ def block_matrices(experiment: Experiment, should_stop: ShouldStop = never) -> l
     """The transposed Jacobian of every hidden block at the first sample, (n_in, n_out) each.
 
     As in y = x @ M for a small change of the block's input.
-
-    Errors: ``Stopped`` once ``should_stop()`` is true.
     """
     matrices: list[Tensor] = []
     for step in passes(Network(experiment), should_stop):

@@ -42,7 +42,6 @@ class PhasePosition:
     reason: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
         return {
             "experiment": self.experiment.to_dict(),
             "point": {
@@ -96,8 +95,6 @@ def _cost(_: Experiment) -> Cost:
 )
 def phase_diagram(experiment: Experiment, *, should_stop: ShouldStop = never) -> PhasePosition:
     """The phase diagram of the experiment's activation; the plane itself is kept for the next one.
-
-    Errors: ``Stopped`` before the next row once ``should_stop()`` is true.
 
     >>> found = phase_diagram(Experiment())
     >>> found.point.phase, round(found.sigma_w, 3), round(found.diagram.critical[0].sigma_w2, 9)

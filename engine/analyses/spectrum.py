@@ -27,7 +27,6 @@ class Spectrum:
     correlation: Correlations
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
         return {**self.spectra.to_dict(), "correlation": self.correlation.to_dict()}
 
 

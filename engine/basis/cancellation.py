@@ -7,6 +7,7 @@ from collections.abc import Callable
 __all__ = ["ShouldStop", "Stopped", "never", "stop_if"]
 
 ShouldStop = Callable[[], bool]
+"""Who is given one raises `Stopped` within a layer, or a row, of the moment it is true."""
 
 
 class Stopped(Exception):

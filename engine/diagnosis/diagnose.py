@@ -76,10 +76,6 @@ class Verdict:
     title: str
     text: str
 
-    def to_dict(self) -> dict[str, str]:
-        """As in the stream's summary."""
-        return {"severity": self.severity, "title": self.title, "text": self.text}
-
 
 def verdict(evidence: Evidence, findings: Sequence[Finding]) -> Verdict:
     """The worst finding in words, or what held."""

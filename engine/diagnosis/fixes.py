@@ -41,7 +41,6 @@ class Fix:
     after: dict[str, list[float | None]]
 
     def to_dict(self) -> dict[str, Any]:
-        """As in the stream's ``fix`` event."""
         return {
             "rule": self.rule,
             "fix": self.change,
@@ -67,9 +66,7 @@ def candidates(experiment: Experiment, finding: Finding) -> Iterator[Change]:
     scale = _critical_scale(e)
     if scale is not None and scale != e.init_scale:
         yield {"init_scale": scale}
-    recommended = "kaiming_normal" if ACTIVATIONS[e.activation].kinks else "xavier_normal"
-    if e.activation in ("linear", "selu"):
-        recommended = "lecun_normal"
+    recommended = ACTIVATIONS[e.activation].recommended_init
     whole = {} if e.init_scale == 1 else {"init_scale": 1.0}
     for init in dict.fromkeys((recommended, "kaiming_normal", "lsuv", "orthogonal")):
         if init != e.init or whole:
@@ -86,7 +83,7 @@ def _architecture(e: Experiment, init: Change) -> Iterator[Change]:
     for norm in norms:
         yield {"norm": norm}
         yield {"norm": norm, "residual": True} if not e.residual else {"norm": norm, **init}
-    if e.activation in ("sigmoid", "softplus", "squared_relu"):
+    if ACTIVATIONS[e.activation].often_at_fault:
         yield {"activation": "relu", **init, "init": "kaiming_normal"}
 
 
@@ -117,8 +114,6 @@ def verified_fix(
 
     Works: run with the same seed and data, no rule that found something before as a root finds it
     again, and the worst finding left is milder than this one.
-
-    Errors: ``Stopped`` within a layer once ``should_stop()`` is true.
     """
     spent = 0
     seen: list[Change] = []

@@ -6,28 +6,24 @@ from layerscope.engine.analyses.float32_comparison import gradient_cosines
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.execution.network import Network
-from layerscope.engine.execution.recording import Recording, record_all
+from layerscope.engine.execution.recording import record_all
+from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["complete", "gather"]
 
 
 def gather(experiment: Experiment, should_stop: ShouldStop = never) -> Evidence:
-    """``experiment`` run and recorded, for the rules to look at.
-
-    Errors: ``Stopped`` before the next layer once ``should_stop()`` is true.
-    """
+    """``experiment`` run and recorded, for the rules to look at."""
     network = Network(experiment)
-    return complete(network, record_all(network, should_stop), should_stop)
+    return complete(network, *record_all(network, should_stop), should_stop)
 
 
-def complete(network: Network, recording: Recording, should_stop: ShouldStop = never) -> Evidence:
-    """What a network recorded, with what only its specification tells.
-
-    Errors: as `gather`.
-    """
+def complete(
+    network: Network, records: list[Record], loss: float, should_stop: ShouldStop = never
+) -> Evidence:
+    """What a network recorded, with what only its specification tells."""
     cosines = gradient_cosines(network.experiment, should_stop=should_stop) or {}
     for index, cosine in cosines.items():
-        recording.records[index].gradient_cosine = cosine
-    baseline = network.loss.baseline(network.target)
-    return Evidence(recording.records, recording.loss, baseline)
+        records[index].gradient_cosine = cosine
+    return Evidence(records, loss, network.loss.baseline(network.target))

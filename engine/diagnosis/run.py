@@ -5,26 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
-from layerscope.engine.diagnosis import (
-    Evidence,
-    Finding,
-    Verdict,
-    diagnose,
-    diagnose_early,
-    undecided,
-    verdict,
-)
+from layerscope.engine.diagnosis import Evidence, Finding, Verdict
+from layerscope.engine.diagnosis.diagnose import diagnose, diagnose_early, undecided, verdict
 from layerscope.engine.diagnosis.expectation import beside_theory
 from layerscope.engine.diagnosis.fixes import Fix, verified_fix
 from layerscope.engine.diagnosis.gathering import complete
-from layerscope.engine.execution.events import Backward, Forward, Start, layer_dict
+from layerscope.engine.execution.events import Backward, Forward, Start
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import LossStep
-from layerscope.engine.execution.recording import Recording, recorded
+from layerscope.engine.execution.recording import recorded
 from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.theory import Prediction
@@ -44,7 +37,6 @@ class FindingEvent:
     finding: Finding
 
     def to_dict(self) -> dict[str, Any]:
-        """As on the wire."""
         return self.finding.to_dict()
 
 
@@ -74,7 +66,7 @@ class Summary:
             "baseline": self.baseline,
             "findings": [f.to_dict() for f in self.findings],
             "undecided": self.undecided,
-            "verdict": self.verdict.to_dict(),
+            "verdict": asdict(self.verdict),
             "theory": self.theory.to_dict(),
             "check": None,
             "timing": self.timing,
@@ -90,7 +82,6 @@ class FixEvent:
     fix: Fix
 
     def to_dict(self) -> dict[str, Any]:
-        """As on the wire."""
         return {"finding": self.finding, **self.fix.to_dict()}
 
 
@@ -103,8 +94,6 @@ def run(
     """Forward, backward and diagnosis of ``experiment``, layer by layer.
 
     After the summary come, if ``fixes``, the fixes found by running changed specifications.
-
-    Errors: ``Stopped`` before the next layer once ``should_stop()`` is true.
 
     >>> [e.event for e in run(Experiment(depth=1, width=3, batch=4))][:3]
     ['start', 'forward', 'forward']
@@ -130,7 +119,7 @@ def run(
             for finding in diagnose_early(Evidence(records)):
                 yield FindingEvent(finding)
     theory = predict_experiment(experiment)
-    evidence = complete(network, Recording(records, loss), should_stop)
+    evidence = complete(network, records, loss, should_stop)
     findings = beside_theory(diagnose(evidence), theory)
     for finding in findings:
         yield FindingEvent(finding)
@@ -173,7 +162,7 @@ def result(
         summary["check"] = compare_with_autograd(experiment, should_stop=should_stop).to_dict()
     return {
         "experiment": experiment.to_dict(),
-        "layers": [layer_dict(layer.info, layer.record) for layer in layers],
+        "layers": [layer.complete_dict() for layer in layers],
         **summary,
     }
 

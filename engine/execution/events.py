@@ -9,7 +9,7 @@ from layerscope.engine.execution.network import LayerInfo
 from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment.specification import Experiment
 
-__all__ = ["Backward", "Forward", "Start", "layer_dict"]
+__all__ = ["Backward", "Forward", "Start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,6 @@ class Start:
     layers: list[LayerInfo]
 
     def to_dict(self) -> dict[str, Any]:
-        """As on the wire."""
         return {
             "experiment": self.experiment.to_dict(),
             "layers": [info.to_dict() for info in self.layers],
@@ -36,8 +35,14 @@ class Forward:
     info: LayerInfo
     record: Record
 
+    def complete_dict(self) -> dict[str, Any]:
+        """With what the backward pass has added since, as in the contract's ``layers``."""
+        forward = ("activation", "parameters", "units", "saturation", "units_alike")
+        return {
+            **self.info.to_dict(), **self.record.part(*forward, "gradient", "gradients_alike")
+        }  # fmt: skip
+
     def to_dict(self) -> dict[str, Any]:
-        """As on the wire."""
         parameters = {n: p.part("shape", "value") for n, p in self.record.parameters.items()}
         return {
             **self.info.to_dict(), **self.record.part("activation"), "parameters": parameters,
@@ -54,15 +59,8 @@ class Backward:
     record: Record
 
     def to_dict(self) -> dict[str, Any]:
-        """As on the wire."""
         parameters = {n: p.part("gradient") for n, p in self.record.parameters.items()}
         return {
             "index": self.info.index, **self.record.part("gradient"), "parameters": parameters,
             **self.record.part("gradients_alike"),
         }  # fmt: skip
-
-
-def layer_dict(info: LayerInfo, record: Record) -> dict[str, Any]:
-    """Both passes together, as in the contract's ``layers``."""
-    forward = ("activation", "parameters", "units", "saturation", "units_alike")
-    return {**info.to_dict(), **record.part(*forward, "gradient", "gradients_alike")}

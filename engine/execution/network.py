@@ -47,7 +47,6 @@ class LayerInfo:
         return self.layer.role
 
     def to_dict(self) -> dict[str, object]:
-        """As in the contract's ``layers``."""
         told = ("index", "name", "kind", "role", "block")
         return {**{name: getattr(self, name) for name in told}, "shape": list(self.shape)}
 

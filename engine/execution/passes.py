@@ -52,8 +52,6 @@ def passes(network: Network, should_stop: ShouldStop = never) -> Iterator[Step]:
 
     Keeps what the backward pass needs and no more; a step's tensors are valid until the next step
     is asked for.
-
-    Errors: ``Stopped`` before the next layer once ``should_stop()`` is true.
     """
     layers: list[Layer] = []
     skipped: dict[int, Tensor] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 
 from layerscope.engine.basis.cancellation import ShouldStop, never
@@ -15,26 +14,15 @@ from layerscope.engine.execution.records import Facts, Record
 from layerscope.engine.execution.saturation import flat_region
 from layerscope.engine.layers import Activation, Normalization
 
-__all__ = ["Recording", "facts", "record_all", "recorded"]
+__all__ = ["facts", "record_all", "recorded"]
 
 _flat_region = cache(flat_region)
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """A network's records in forward order, after both passes, and its loss."""
-
-    records: list[Record]
-    loss: float
 
 
 def recorded(
     network: Network, should_stop: ShouldStop = never
 ) -> Iterator[Forward | LossStep | Backward]:
-    """Runs ``network``; every layer's record forward, the loss, what each gains backward.
-
-    Errors: ``Stopped`` before the next layer once ``should_stop()`` is true.
-    """
+    """Runs ``network``; every layer's record forward, the loss, what each gains backward."""
     records: list[Record] = []
     for step in passes(network, should_stop):
         if isinstance(step, ForwardStep):
@@ -52,11 +40,8 @@ def recorded(
             yield step
 
 
-def record_all(network: Network, should_stop: ShouldStop = never) -> Recording:
-    """Runs ``network`` to its end.
-
-    Errors: as `recorded`.
-    """
+def record_all(network: Network, should_stop: ShouldStop = never) -> tuple[list[Record], float]:
+    """Runs ``network`` to its end: its records in forward order, and its loss."""
     records: list[Record] = []
     loss = math.nan
     for event in recorded(network, should_stop):
@@ -64,7 +49,7 @@ def record_all(network: Network, should_stop: ShouldStop = never) -> Recording:
             records.append(event.record)
         elif isinstance(event, LossStep):
             loss = float(event.loss)
-    return Recording(records, loss)
+    return records, loss
 
 
 def facts(step: ForwardStep) -> Facts:

@@ -11,19 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from layerscope.engine.statistics.kernel import (
-    CELLS32,
-    CELLS64,
-    SPAN32,
-    SPAN64,
-    STATE,
-    chunk32,
-    chunk64,
-    finish32,
-    finish64,
-    whole32,
-    whole64,
-)
+from layerscope.engine.statistics import kernel
 
 __all__ = ["LARGE", "read"]
 
@@ -38,12 +26,12 @@ class _Scratch(threading.local):
     """Memory that a thread's calls use again and again: an answer, and counters all zero."""
 
     def __init__(self) -> None:
-        self.narrow = _scratch_memory(SPAN32, CELLS32)
-        self.wide = _scratch_memory(SPAN64, CELLS64)
+        self.narrow = _scratch_memory(kernel.SPAN32, kernel.CELLS32)
+        self.wide = _scratch_memory(kernel.SPAN64, kernel.CELLS64)
 
 
 def _scratch_memory(span: int, cells: int) -> tuple[Any, Any, int, int]:
-    record = np.empty(STATE + 2 * span, np.int64)
+    record = np.empty(kernel.STATE + 2 * span, np.int64)
     counters = np.zeros(cells, np.uint32)
     return record, counters, record.ctypes.data, counters.ctypes.data
 
@@ -64,13 +52,13 @@ def read(address: int, size: int, wide: bool, normal: int) -> Any:
     """
     record, _, at, counters = _scratch.wide if wide else _scratch.narrow
     if size < LARGE:
-        (whole64 if wide else whole32)(address, size, at, counters, normal)
+        (kernel.whole64 if wide else kernel.whole32)(address, size, at, counters, normal)
         return record
     records = _read_chunks(address, size, wide)
     if wide:
-        finish64(records.ctypes.data, len(records), normal, address, size)
+        kernel.finish64(records.ctypes.data, len(records), normal, address, size)
     else:
-        finish32(records.ctypes.data, len(records), normal)
+        kernel.finish32(records.ctypes.data, len(records), normal)
     return records[0]
 
 
@@ -78,9 +66,10 @@ def _read_chunks(address: int, size: int, wide: bool) -> Any:
     """The records of all chunks, whose bounds depend on nothing but ``size``."""
     length = max(CHUNK, -(-size // MOST_CHUNKS))
     chunks = -(-size // length)
-    records = np.empty((chunks, STATE + 2 * (SPAN64 if wide else SPAN32)), np.int64)
+    span = kernel.SPAN64 if wide else kernel.SPAN32
+    records = np.empty((chunks, kernel.STATE + 2 * span), np.int64)
     left = deque(range(chunks))
-    kernel, itemsize = (chunk64, 8) if wide else (chunk32, 4)
+    measure, itemsize = (kernel.chunk64, 8) if wide else (kernel.chunk32, 4)
 
     def work() -> None:
         counters = (_scratch.wide if wide else _scratch.narrow)[3]
@@ -90,12 +79,8 @@ def _read_chunks(address: int, size: int, wide: bool) -> Any:
             except IndexError:  # another thread was quicker
                 return
             start = chunk * length
-            kernel(
-                address + start * itemsize,
-                min(length, size - start),
-                records.ctypes.data + chunk * records.strides[0],
-                counters,
-            )
+            at = records.ctypes.data + chunk * records.strides[0]
+            measure(address + start * itemsize, min(length, size - start), at, counters)
 
     helpers = min(torch.get_num_threads(), chunks) - 1
     tasks = [_pool().submit(work) for _ in range(helpers)]

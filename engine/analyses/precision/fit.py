@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add
 
 from layerscope.engine.analyses.precision.formats import Format
 from layerscope.engine.statistics import Histogram
@@ -45,14 +46,7 @@ class Fit:
 
     def __add__(self, other: Fit) -> Fit:
         """The fit of two tensors' entries taken together."""
-        return Fit(
-            self.counted + other.counted,
-            self.overflow + other.overflow,
-            self.overflow_boundary + other.overflow_boundary,
-            self.underflow + other.underflow,
-            self.underflow_boundary + other.underflow_boundary,
-            self.subnormal + other.subnormal,
-        )
+        return Fit(*map(add, astuple(self), astuple(other)))
 
     def to_dict(self) -> dict[str, float | int | None]:
         """Shares of the nonzero finite entries; ``…_most`` with the boundary counted as lost."""

@@ -110,13 +110,11 @@ def tensor_summaries(infos: Sequence[LayerInfo], records: Sequence[Record]) -> l
 def run_in_format(experiment: Experiment, dtype: str, should_stop: ShouldStop = never) -> FormatRun:
     """``experiment`` with its number format changed to ``dtype``.
 
-    Errors: ``Stopped`` before the next layer once ``should_stop()`` is true.
-
     >>> run_in_format(Experiment(depth=1, width=4, batch=4), "float16").broken is None
     True
     """
     network = Network(experiment.model_copy(update={"dtype": dtype}))
-    recording = record_all(network, should_stop)
-    summaries = tensor_summaries(network.infos, recording.records)
+    records, loss = record_all(network, should_stop)
+    summaries = tensor_summaries(network.infos, records)
     broken = next((t for t in summaries if t.statistics.finite < t.statistics.count), None)
-    return FormatRun(dtype, recording.loss, tuple(summaries), broken)
+    return FormatRun(dtype, loss, tuple(summaries), broken)

@@ -80,7 +80,7 @@ def test_other_bytes_are_refused_in_words(data):
 
 
 def test_another_version_is_named():
-    data = record_all(Network(Experiment(depth=1))).records[0].to_bytes()
+    data = record_all(Network(Experiment(depth=1)))[0][0].to_bytes()
     with pytest.raises(ValueError, match="Record: expected version 1, got 9"):
         Record.from_bytes(b"\x09" + data[1:])
     with pytest.raises(ValueError, match="Record: 'facts'"):
