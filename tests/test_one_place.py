@@ -12,7 +12,7 @@ from torch import nn
 
 from layerscope.engine.analyses import ANALYSES
 from layerscope.engine.analyses.autograd_check import compare_with_autograd
-from layerscope.engine.analyses.jacobian_spectrum import block_matrices
+from layerscope.engine.analyses.spectrum import block_matrices
 from layerscope.engine.data import DATASETS
 from layerscope.engine.execution.cost import cost
 from layerscope.engine.execution.network import Network

@@ -10,7 +10,7 @@ import numpy as np
 from layerscope.app.figures import axes
 from layerscope.app.figures.axes import Axis, Curve, Frame, Tick, decades, path, round_ticks
 from layerscope.engine.analyses.correlations import Correlations
-from layerscope.engine.analyses.jacobian_spectrum import JacobianSpectra
+from layerscope.engine.analyses.spectrum import JacobianSpectra
 from layerscope.engine.theory.spectrum import JacobianSpectrum, SpectrumEstimate
 
 __all__ = [

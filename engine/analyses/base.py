@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.basis.refusals import FieldError
 from layerscope.engine.basis.registry import Registry
 from layerscope.engine.execution.cost import Cost
 from layerscope.engine.experiment.specification import Experiment
@@ -15,15 +16,8 @@ from layerscope.engine.theory.moments import MomentsUndefined
 __all__ = ["ANALYSES", "Analysis", "AnalysisResult", "AnalysisUndefined", "Question", "analysis"]
 
 
-class AnalysisUndefined(ValueError):
-    """The question has no answer for this experiment; the message says why.
-
-    ``field``: the parameter of the experiment that stands in the way.
-    """
-
-    def __init__(self, field: str, message: str) -> None:
-        self.field = field
-        super().__init__(message)
+class AnalysisUndefined(FieldError):
+    """The question has no answer for this experiment: ``field`` stands in the way."""
 
 
 class AnalysisResult(Protocol):

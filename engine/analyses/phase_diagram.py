@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from layerscope.engine.analyses.base import analysis
-from layerscope.engine.analyses.jacobian_spectrum import sigma_w
+from layerscope.engine.analyses.spectrum import sigma_w
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.execution.cost import Cost
 from layerscope.engine.experiment.specification import Experiment

@@ -1,22 +1,236 @@
-"""How unevenly a network stretches directions: its Jacobian's singular values, and correlations."""
+"""How unevenly a network stretches directions: its Jacobian's singular values, and correlations.
+
+The Jacobian is that of the hidden blocks at one sample, ∂(output of block l)/∂(input), put
+together from the derivatives that the layers themselves state.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from layerscope.engine.analyses.base import analysis
-from layerscope.engine.analyses.correlations import Correlations, correlations, correlations_cost
-from layerscope.engine.analyses.jacobian_spectrum import (
-    JacobianSpectra,
-    jacobian_spectra,
-    jacobian_spectra_cost,
-)
-from layerscope.engine.basis.cancellation import ShouldStop, never
-from layerscope.engine.execution.cost import Cost
-from layerscope.engine.experiment.specification import Experiment
+import torch
+from torch import Tensor
 
-__all__ = ["Spectrum", "spectrum"]
+from layerscope.engine.analyses.base import AnalysisUndefined, analysis
+from layerscope.engine.analyses.correlations import Correlations, correlations, correlations_cost
+from layerscope.engine.basis.cancellation import ShouldStop, never, stop_if
+from layerscope.engine.execution.cost import Cost
+from layerscope.engine.execution.network import Network
+from layerscope.engine.execution.passes import ForwardStep, LossStep, passes
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.initialization import INITS
+from layerscope.engine.layers import chosen_norm
+from layerscope.engine.theory.meanfield import chi, length_path
+from layerscope.engine.theory.spectrum import (
+    JacobianSpectrum,
+    SpectrumEstimate,
+    estimate_spectrum,
+    spectrum_through_depth,
+)
+
+__all__ = [
+    "EXACT_WORK", "SCHEMES", "JacobianSpectra", "Spectrum", "block_matrices", "is_exact",
+    "jacobian_spectra", "jacobian_spectra_cost", "sigma_w", "spectrum",
+]  # fmt: skip
+
+EXACT_WORK = 4e8
+"""depth · width³ up to which all singular values are computed: a few seconds on one core."""
+FACTORISATION = 8  # times n³: an orthogonal draw, as in layerscope.engine.execution.cost
+DECOMPOSITION, SINGULAR = 30, 30  # times n³: one factor of the stabilised product; all its values
+POINTS = 8
+"""Depths at which the spectrum is taken."""
+SCHEMES: dict[str, str] = {"gaussian": "lecun_normal", "orthogonal": "orthogonal"}
+"""The init schemes compared; with ``init_scale`` σw both have weights of variance σw²/n."""
+
+
+@dataclass(frozen=True, slots=True)
+class JacobianSpectra:
+    """Spectra by scheme and depth; ``theory`` is log10 of √(mean σ²) as predicted, or why not.
+
+    ``exact``: all singular values by decomposition (`JacobianSpectrum`); otherwise estimates from
+    vector products (`SpectrumEstimate`).
+    """
+
+    experiment: Experiment
+    sigma_w: float
+    depths: tuple[int, ...]
+    exact: bool
+    schemes: dict[str, tuple[JacobianSpectrum | SpectrumEstimate, ...]]
+    theory: tuple[float | None, ...]
+    theory_reason: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "experiment": self.experiment.to_dict(),
+            "sample": 0,
+            "sigma_w": self.sigma_w,
+            "depths": list(self.depths),
+            "exact": self.exact,
+            "schemes": {
+                name: {"init": SCHEMES[name], "spectra": [s.to_dict() for s in found]}
+                for name, found in self.schemes.items()
+            },
+            "theory": {"log10_rms": list(self.theory), "reason": self.theory_reason},
+        }
+
+
+def jacobian_spectra_cost(experiment: Experiment) -> Cost:
+    """What `jacobian_spectra` takes: both schemes' weights, their decomposition or vector products.
+
+    >>> jacobian_spectra_cost(Experiment(depth=1, width=10)).bytes
+    4800
+    """
+    e = experiment
+    n = max(e.width, e.n_inputs)
+    drawn = 2 * FACTORISATION * e.depth * n**3
+    if is_exact(e):
+        worked = 2 * (DECOMPOSITION * e.depth + SINGULAR * POINTS) * n**3
+    else:
+        worked = 2 * 2 * 40 * POINTS * e.depth * n**2
+    return Cost(drawn + worked, 6 * 8 * e.depth * n**2)
+
+
+def is_exact(experiment: Experiment) -> bool:
+    """Whether all singular values are computed, not only the largest and the mean estimated."""
+    size = max(experiment.width, experiment.n_inputs)
+    return experiment.depth * size**3 <= EXACT_WORK
+
+
+def sigma_w(experiment: Experiment) -> float | None:
+    """σw = √(n·variance)·init_scale of the hidden layers; None where a scheme has no variance.
+
+    >>> round(sigma_w(Experiment(init="kaiming_normal")), 12) == round(2**0.5, 12)
+    True
+    """
+    variance = INITS[experiment.init].variance(experiment.width, experiment.width)
+    return (
+        None if variance is None else experiment.init_scale * math.sqrt(experiment.width * variance)
+    )
+
+
+def jacobian_spectra(experiment: Experiment, *, should_stop: ShouldStop = never) -> JacobianSpectra:
+    """The spectra of ``experiment``'s network with Gaussian and with orthogonal weights.
+
+    Both have the experiment's σw; a scheme without a variance (identity, constant, lsuv) counts as
+    σw = init_scale.
+
+    Errors: `AnalysisUndefined` for batch norm, where a sample's output depends on the others;
+    ``Stopped`` once ``should_stop()`` is true.
+
+    >>> small = Experiment(depth=3, width=8, batch=4, activation="linear", init_scale=0.5)
+    >>> found = jacobian_spectra(small)
+    >>> [round(s.log10_condition, 5) for s in found.schemes["orthogonal"]]
+    [0.0, 0.0, 0.0]
+    """
+    norm = chosen_norm(experiment.norm)
+    if norm is not None and norm.couples_samples:
+        raise AnalysisUndefined(
+            "norm",
+            f"{experiment.norm} ties the samples of a batch together, so no sample has a Jacobian "
+            "of its own; expected none, layer or rms",
+        )
+    width = sigma_w(experiment)
+    scale = experiment.init_scale if width is None else width
+    depth = experiment.depth
+    depths = tuple(sorted({max(1, round(depth * (i + 1) / POINTS)) for i in range(POINTS)}))
+    exact = is_exact(experiment)
+    found: dict[str, tuple[JacobianSpectrum | SpectrumEstimate, ...]] = {}
+    for name, init in SCHEMES.items():
+        # Not validated anew: σw of plain randn may be larger than a scale that one may type.
+        changed = experiment.model_copy(
+            update={"init": init, "init_scale": scale, "dtype": "float64"}
+        )
+        matrices = block_matrices(changed, should_stop)
+        found[name] = (
+            _exact(matrices, depths) if exact else _estimated(matrices, depths, should_stop)
+        )
+    theory, reason = _theory(experiment, scale, depths)
+    return JacobianSpectra(experiment, scale, depths, exact, found, theory, reason)
+
+
+def _finite(matrices: Sequence[Tensor]) -> None:
+    at = next((i for i, m in enumerate(matrices) if not bool(torch.isfinite(m).all())), None)
+    if at is not None:
+        raise AnalysisUndefined(
+            "init_scale",
+            f"block {at + 1} is not finite even in float64; expected a smaller σw",
+        )
+
+
+def _exact(matrices: Sequence[Tensor], depths: Sequence[int]) -> tuple[JacobianSpectrum, ...]:
+    _finite(matrices)
+    alive = _alive(matrices)
+    some = [d for d in depths if d <= alive]
+    found = spectrum_through_depth(matrices[:alive], [None] * alive, some) if some else []
+    dead = [
+        JacobianSpectrum((), min(len(matrices[0]), matrices[d - 1].shape[1]), None)
+        for d in depths
+        if d > alive
+    ]
+    return (*found, *dead)
+
+
+def _alive(matrices: Sequence[Tensor]) -> int:
+    """How many blocks the signal passes before every direction is lost for good."""
+    product = torch.eye(len(matrices[0]), dtype=matrices[0].dtype)
+    for i, matrix in enumerate(matrices):
+        product = product @ matrix
+        peak = product.abs().max()
+        if not peak:
+            return i
+        product = product / peak
+    return len(matrices)
+
+
+def _estimated(
+    matrices: Sequence[Tensor], depths: Sequence[int], should_stop: ShouldStop
+) -> tuple[SpectrumEstimate, ...]:
+    _finite(matrices)
+    found = []
+    for depth in depths:
+        stop_if(should_stop)
+        part = matrices[:depth]
+        generator = torch.Generator().manual_seed(0)  # for the probes: the same page twice
+        found.append(estimate_spectrum(part, [None] * depth, generator=generator))
+    return tuple(found)
+
+
+def block_matrices(experiment: Experiment, should_stop: ShouldStop = never) -> list[Tensor]:
+    """The transposed Jacobian of every hidden block at the first sample, (n_in, n_out) each.
+
+    As in y = x @ M for a small change of the block's input.
+    """
+    matrices: list[Tensor] = []
+    for step in passes(Network(experiment), should_stop):
+        if isinstance(step, LossStep):
+            break
+        if not isinstance(step, ForwardStep) or step.info.block > experiment.depth:
+            continue
+        before = matrices.pop() if len(matrices) == step.info.block else None
+        matrices.append(step.layer.pushforward(before, step.x[:1]))  # (n_in, n_out)
+    return matrices
+
+
+def _theory(
+    experiment: Experiment, scale: float, depths: Sequence[int]
+) -> tuple[tuple[float | None, ...], str | None]:
+    """log10 √(mean σ²): each block multiplies the mean square by χ = σw² E[φ'(√q Z)²]."""
+    nothing = (None,) * len(depths)
+    if chosen_norm(experiment.norm) or experiment.residual:
+        return nothing, "no theory for a network with norm or residual sums"
+    if experiment.n_inputs != experiment.width:
+        return nothing, "no theory where the input's width is another than the layers'"
+    w2, b2 = scale**2, experiment.bias_std**2
+    path = length_path(experiment.activation, w2 + b2, w2, b2, experiment.depth)
+    total, sums = 0.0, []
+    for log_q in path:
+        slope = chi(experiment.activation, math.exp(min(log_q, 700.0)), w2)
+        total += 0.5 * math.log10(slope) if slope > 0 else -math.inf
+        sums.append(total)
+    return tuple(sums[d - 1] if math.isfinite(sums[d - 1]) else None for d in depths), None
 
 
 @dataclass(frozen=True, slots=True)

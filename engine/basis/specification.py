@@ -64,13 +64,17 @@ class Text:
 
 @dataclass(frozen=True)
 class Presentation:
-    """What a form shows of a parameter beside its schema; `parameter` tells what each means."""
+    """What a form shows of a parameter beside its schema."""
 
     unit: str = ""
+    """What it counts."""
     options: Callable[[], Options] | None = None
+    """Asked anew every time, so that what is registered later can be chosen too."""
     slider: tuple[float, float] | None = None
+    """Lowest and highest value of one; the value itself may lie outside."""
     step: float = 1
     log: bool = False
+    """Whether the slider is logarithmic."""
 
 
 def parameter(
@@ -85,18 +89,9 @@ def parameter(
     log: bool = False,
     **bounds: Any,
 ) -> Any:
-    """A field of a `Specification`, with everything that a form shows of it.
+    """A field of a `Specification`, with what a form shows of it: see `Presentation`.
 
-    Args:
-        default: the value; for a `Text` as it is typed.
-        title: its label.
-        help: a sentence.
-        unit: what it counts.
-        options: asked anew every time, so that what is registered later can be chosen too.
-        slider: lowest and highest value of one; the value itself may lie outside.
-        step: of the slider.
-        log: whether the slider is logarithmic.
-        bounds: pydantic's ``ge`` and ``le``.
+    The ``default`` of a `Text` is as it is typed; ``bounds`` are pydantic's ``ge`` and ``le``.
     """
     field: FieldInfo = Field(
         default, title=title, description=help, validate_default=True, **bounds

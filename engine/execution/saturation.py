@@ -44,24 +44,20 @@ class FlatRegion(Serial):
         >>> FlatRegion(((None, 0.0),), 0.5).share(torch.tensor([[-1.0, 1.0, 2.0, 3.0]]))
         0.25
         """
-        return _share(z, self.intervals)
-
-
-def _share(z: Tensor, intervals: tuple[tuple[float | None, float | None], ...]) -> float | None:
-    few = z.detach()[:SAMPLES].cpu()
-    wide = few.float() if few.dtype.itemsize < 4 else few
-    values = wide.numpy()  # NumPy counts a few entries quicker than torch
-    if values.size and math.isnan(values.min()):  # rare, and NaN is the least of all
-        values = values[~np.isnan(values)]
-    if not values.size:
-        return None
-    flat = 0
-    for low, high in intervals:
-        inside = values <= (math.inf if high is None else high)
-        if low is not None:
-            inside &= values >= low
-        flat += int(np.count_nonzero(inside))
-    return flat / values.size
+        few = z.detach()[:SAMPLES].cpu()
+        wide = few.float() if few.dtype.itemsize < 4 else few
+        values = wide.numpy()  # NumPy counts a few entries quicker than torch
+        if values.size and math.isnan(values.min()):  # rare, and NaN is the least of all
+            values = values[~np.isnan(values)]
+        if not values.size:
+            return None
+        flat = 0
+        for low, high in self.intervals:
+            inside = values <= (math.inf if high is None else high)
+            if low is not None:
+                inside &= values >= low
+            flat += int(np.count_nonzero(inside))
+        return flat / values.size
 
 
 def flat_region(derivative: Elementwise) -> FlatRegion:
@@ -79,11 +75,9 @@ def flat_region(derivative: Elementwise) -> FlatRegion:
     flat = slope < FLAT * peak
     edges = torch.nonzero(flat[1:] != flat[:-1])[:, 0].tolist()
     bounds = [0, *(e + 1 for e in edges), len(grid)]
+    at: list[float] = grid.tolist()
     intervals = tuple(
-        (
-            None if start == 0 else float(grid[start]),
-            None if end == len(grid) else float(grid[end - 1]),
-        )
+        (at[start] if start else None, at[end - 1] if end < len(at) else None)
         for start, end in pairwise(bounds)
         if flat[start]
     )
@@ -91,7 +85,8 @@ def flat_region(derivative: Elementwise) -> FlatRegion:
     normal = math.sqrt(2) * torch.erfinv(2 * levels - 1)
     # A few rows are looked at: the quantiles are spread over all.
     spread = torch.randperm(LEVELS, generator=torch.Generator().manual_seed(0))
-    return FlatRegion(intervals, _share(normal[spread].view(32, 64), intervals) or 0.0)
+    by_nature = FlatRegion(intervals, 0.0).share(normal[spread].view(32, 64))
+    return FlatRegion(intervals, by_nature or 0.0)
 
 
 def derivative_by_autograd(function: Elementwise) -> Elementwise:

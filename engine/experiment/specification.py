@@ -116,17 +116,15 @@ class Experiment(Specification):
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
         dataset = DATASETS[self.data]
-        if dataset.features is not None and self.inputs not in (None, dataset.features):
+        n = dataset.features
+        if n is not None and self.inputs not in (None, n):
             raise FieldError(
                 "inputs",
-                f"expected {dataset.features} or nothing: {self.data} has {dataset.features} "
-                "features",
+                f"expected {n} or nothing: {self.data} has {n} features",
             )
         if dataset.samples is not None and self.batch > dataset.samples:
-            raise FieldError(
-                "batch",
-                f"expected at most {dataset.samples}: {self.data} has {dataset.samples} samples",
-            )
+            most = f"expected at most {dataset.samples}"
+            raise FieldError("batch", f"{most}: {self.data} has {dataset.samples} samples")
         return self
 
     @property

@@ -203,9 +203,8 @@ class BatchNorm(Normalization):
 
     @staticmethod
     def reference(x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        centred = x - x.mean(
-            0
-        )  # F.batch_norm refuses a batch of one, so its definition stands here
+        # F.batch_norm refuses a batch of one, so its definition stands here.
+        centred = x - x.mean(0)
         y = centred / (centred.square().mean(0) + EPSILON).sqrt()
         return y * parameters["weight"] + parameters["bias"]
 

@@ -146,8 +146,6 @@ def precision(
 
     Without ``dtypes`` those are run that are worth waiting for.
 
-    Errors: as `run_in_format`.
-
     >>> found = precision(Experiment(depth=1, width=4, batch=4), dtypes=["float16"])
     >>> found.total("activation", "float16").lost, found.runs[0].dtype
     (0, 'float16')

@@ -86,25 +86,19 @@ def tensor_summaries(infos: Sequence[LayerInfo], records: Sequence[Record]) -> l
 
     What was not recorded yet is left out.
     """
-    forward: list[TensorSummary] = []
-    backward: list[TensorSummary] = []
-
-    def add(
-        at: list[TensorSummary], kind: Kind, i: LayerInfo, s: Statistics | None, name: str
-    ) -> None:
-        if s is not None:
-            at.append(TensorSummary(kind, i.index, i.block, i.name, name, s, i.ends_block))
-
+    found: list[tuple[Kind, LayerInfo, Statistics | None, str]] = []
     both = list(zip(infos, records, strict=False))
     for i, r in both:
-        for name, p in r.parameters.items():
-            add(forward, "weight", i, p.value, name)
-        add(forward, "activation", i, r.activation, "")
+        found += [("weight", i, p.value, name) for name, p in r.parameters.items()]
+        found.append(("activation", i, r.activation, ""))
     for i, r in reversed(both):
-        add(backward, "gradient", i, r.gradient, "")
-        for name, p in r.parameters.items():
-            add(backward, "weight_gradient", i, p.gradient, name)
-    return forward + backward
+        found.append(("gradient", i, r.gradient, ""))
+        found += [("weight_gradient", i, p.gradient, name) for name, p in r.parameters.items()]
+    return [
+        TensorSummary(kind, i.index, i.block, i.name, name, s, i.ends_block)
+        for kind, i, s, name in found
+        if s is not None
+    ]
 
 
 def run_in_format(experiment: Experiment, dtype: str, should_stop: ShouldStop = never) -> FormatRun:

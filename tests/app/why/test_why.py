@@ -16,9 +16,9 @@ from layerscope.app.pages.why import diagnosis, figures, phase, precision, spect
 from layerscope.app.pages.why.frame import WhyPage
 from layerscope.app.why import rules_table
 from layerscope.engine.analyses import ANALYSES, analysis
-from layerscope.engine.analyses.jacobian_spectrum import jacobian_spectra
 from layerscope.engine.analyses.precision import FORMATS
 from layerscope.engine.analyses.precision import precision as precision_report
+from layerscope.engine.analyses.spectrum import jacobian_spectra
 from layerscope.engine.diagnosis import RULES
 from layerscope.engine.execution.cost import cost
 from layerscope.engine.experiment.specification import Experiment

@@ -9,7 +9,7 @@ import pytest
 from torch import Tensor
 
 from layerscope.engine.analyses import ANALYSES, AnalysisUndefined
-from layerscope.engine.analyses.jacobian_spectrum import EXACT_WORK
+from layerscope.engine.analyses.spectrum import EXACT_WORK
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.execution.cost import Limits, OverLimit, cost
 from layerscope.engine.experiment.specification import Experiment
