@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -74,10 +74,7 @@ def trainable_depth(point: FixedPoint) -> float | None:
 def axis_ends(experiment: Experiment) -> tuple[float, float]:
     """How far the axes go: to round numbers beyond the experiment's own σw and σb."""
     w, b = sigma_w(experiment) or 0.0, experiment.bias_std
-    return (
-        next(r for r in REACH_W if 1.05 * w <= r),
-        next(r for r in REACH_B if 1.05 * b <= r),
-    )
+    return next(r for r in REACH_W if 1.05 * w <= r), next(r for r in REACH_B if 1.05 * b <= r)
 
 
 def _cost(_: Experiment) -> Cost:
@@ -113,17 +110,11 @@ def phase_diagram(experiment: Experiment, *, should_stop: ShouldStop = never) ->
     return PhasePosition(experiment, diagram, w, experiment.bias_std, point, reason)
 
 
+@dataclass(frozen=True, slots=True)
 class _Ask:
     """``should_stop`` as an argument that is no part of a cached call's key."""
 
-    def __init__(self, should_stop: ShouldStop) -> None:
-        self.should_stop = should_stop
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Ask)
-
-    def __hash__(self) -> int:
-        return 0
+    should_stop: ShouldStop = field(compare=False)
 
 
 @lru_cache(maxsize=64)

@@ -63,15 +63,12 @@ def heatmap(tensor: Tensor, side: int = HEATMAP_SIDE) -> dict[str, Any]:
     }
 
 
-def _pool(x: npt.NDArray[Any], rows: int, columns: int, reduce: np.ufunc) -> npt.NDArray[Any]:
+def _pool(x: npt.NDArray[Any], rows: int, columns: int, reduce: np.ufunc) -> Any:
     """``reduce`` over (nearly) equal blocks, (rows, columns) of them."""
     if 0 in x.shape:
         return np.zeros((rows, columns))
     by_row = reduce.reduceat(x, np.arange(rows) * x.shape[0] // rows, axis=0)
-    pooled: npt.NDArray[Any] = reduce.reduceat(
-        by_row, np.arange(columns) * x.shape[1] // columns, axis=1
-    )
-    return pooled
+    return reduce.reduceat(by_row, np.arange(columns) * x.shape[1] // columns, axis=1)
 
 
 def _significant(x: Floats) -> Floats:

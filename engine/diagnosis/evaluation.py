@@ -59,31 +59,30 @@ def evaluate(cases: Sequence[dict[str, Any]], *, should_stop: ShouldStop = never
     for case in cases:
         if case["healthy"] is None:
             continue
+        healthy = case["healthy"]
         findings = diagnose(gather(Experiment(**case["experiment"]), should_stop))
         errors = _rules(findings, "error")
         for name in errors:
-            rows[name]["false_alarms" if case["healthy"] else "hits"] += 1
-        if not case["healthy"] and len(errors) == 1:
-            rows[next(iter(errors))]["sole"] += 1
-        if case["healthy"]:
-            for name in _rules(findings, "warning"):
-                rows[name]["warnings"] += 1
+            rows[name]["false_alarms" if healthy else "hits"] += 1
+            rows[name]["sole"] += not healthy and len(errors) == 1
+        for name in _rules(findings, "warning") if healthy else ():
+            rows[name]["warnings"] += 1
         if case.get("held_out"):
-            held_out["healthy" if case["healthy"] else "faulty"] += 1
-            held_out["missed"] += not case["healthy"] and not errors
-            held_out["false_alarms"] += case["healthy"] and bool(errors)
-        if case["healthy"] and errors:
+            held_out["healthy" if healthy else "faulty"] += 1
+            held_out["missed"] += not healthy and not errors
+            held_out["false_alarms"] += healthy and bool(errors)
+        if healthy and errors:
             alarms.append({"experiment": case["experiment"], "rules": sorted(errors)})
-        if not case["healthy"] and not errors:
+        if not healthy and not errors:
             missed.append({k: v for k, v in case.items() if k != "healthy"})
     truths = [case["healthy"] for case in cases]
-    healthy, faulty = truths.count(True), truths.count(False)
+    sound, faulty = truths.count(True), truths.count(False)
     return {
-        "healthy": healthy,
+        "healthy": sound,
         "faulty": faulty,
         "undecided": truths.count(None),
         "recall": 1 - len(missed) / faulty if faulty else None,
-        "false_alarm_rate": len(alarms) / healthy if healthy else None,
+        "false_alarm_rate": len(alarms) / sound if sound else None,
         "held_out": held_out,
         "rules": list(rows.values()),
         "missed": missed,

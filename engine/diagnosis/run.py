@@ -14,10 +14,9 @@ from layerscope.engine.diagnosis.diagnose import diagnose, diagnose_early, undec
 from layerscope.engine.diagnosis.expectation import beside_theory
 from layerscope.engine.diagnosis.fixes import Fix, verified_fix
 from layerscope.engine.diagnosis.gathering import complete
-from layerscope.engine.execution.events import Backward, Forward, Start
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import LossStep
-from layerscope.engine.execution.recording import recorded
+from layerscope.engine.execution.recording import Backward, Forward, Start, recorded
 from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.theory import Prediction

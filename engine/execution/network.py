@@ -68,32 +68,24 @@ def layout(experiment: Experiment) -> list[LayerInfo]:
     ['linear1', 'layer_norm1', 'relu1', 'linear2']
     """
     layers: list[LayerInfo] = []
-    width, n_in = experiment.width, experiment.n_inputs
-    norm, activation = chosen_norm(experiment.norm), ACTIVATIONS[experiment.activation]
+    e, n_in = experiment, experiment.n_inputs
+    norm, activation = chosen_norm(e.norm), ACTIVATIONS[e.activation]
     within: list[type[Layer]] = [Linear]
     if norm is not None:
         within.append(norm)
     if activation.adds_layer:
         within.append(activation)
-    for block in range(1, experiment.depth + 1):
-        source = len(layers) - 1
-        residual = experiment.residual and n_in == width
-        here: list[type[Layer]] = [*within, Add] if residual else within
+    for block in range(1, e.depth + 2):
+        hidden, before = block <= e.depth, len(layers) - 1
+        width = e.width if hidden else e.n_outputs
+        here: list[type[Layer]] = within if hidden else [Linear]
+        if hidden and e.residual and n_in == width:
+            here = [*within, Add]
         for layer in here:
-            layers.append(
-                LayerInfo(
-                    index=len(layers), layer=layer, block=block, shape=(experiment.batch, width),
-                    n_in=n_in, source=source if layer is Add else None,
-                    ends_block=layer is here[-1],
-                )
-            )  # fmt: skip
+            source, ends = before if layer is Add else None, layer is here[-1]
+            shape = (e.batch, width)
+            layers.append(LayerInfo(len(layers), layer, block, shape, n_in, source, ends))
             n_in = width
-    layers.append(
-        LayerInfo(
-            index=len(layers), layer=Linear, block=experiment.depth + 1,
-            shape=(experiment.batch, experiment.n_outputs), n_in=n_in, ends_block=True,
-        )
-    )  # fmt: skip
     return layers
 
 

@@ -4,19 +4,75 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
+from typing import Any, ClassVar
 
 from layerscope.engine.basis.cancellation import ShouldStop, never
-from layerscope.engine.execution.events import Backward, Forward
-from layerscope.engine.execution.network import Network
+from layerscope.engine.execution.network import LayerInfo, Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, LossStep, passes
 from layerscope.engine.execution.records import Facts, Record
 from layerscope.engine.execution.saturation import flat_region
+from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import Activation, Normalization
 
-__all__ = ["facts", "record_all", "recorded"]
+__all__ = ["Backward", "Forward", "Start", "facts", "record_all", "recorded"]
 
 _flat_region = cache(flat_region)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The complete specification and the layers to come."""
+
+    event: ClassVar[str] = "start"
+    experiment: Experiment
+    layers: list[LayerInfo]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "experiment": self.experiment.to_dict(),
+            "layers": [info.to_dict() for info in self.layers],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A layer's record after the forward pass; final."""
+
+    event: ClassVar[str] = "forward"
+    info: LayerInfo
+    record: Record
+
+    def complete_dict(self) -> dict[str, Any]:
+        """With what the backward pass has added since, as in the contract's ``layers``."""
+        forward = ("activation", "parameters", "units", "saturation", "units_alike")
+        return {
+            **self.info.to_dict(), **self.record.part(*forward, "gradient", "gradients_alike")
+        }  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        parameters = {n: p.part("shape", "value") for n, p in self.record.parameters.items()}
+        return {
+            **self.info.to_dict(), **self.record.part("activation"), "parameters": parameters,
+            **self.record.part("units", "saturation", "units_alike"),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """What the backward pass adds to a layer's record; final."""
+
+    event: ClassVar[str] = "backward"
+    info: LayerInfo
+    record: Record
+
+    def to_dict(self) -> dict[str, Any]:
+        parameters = {n: p.part("gradient") for n, p in self.record.parameters.items()}
+        return {
+            "index": self.info.index, **self.record.part("gradient"), "parameters": parameters,
+            **self.record.part("gradients_alike"),
+        }  # fmt: skip
 
 
 def recorded(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layerscope.engine.analyses.precision.fit import fit
-from layerscope.engine.analyses.precision.formats import Format
+from layerscope.engine.analyses.precision.formats import Format, fit
 from layerscope.engine.statistics import Statistics
 
 __all__ = ["FARTHEST", "TOLERATED", "LossScale", "loss_scale"]
@@ -70,20 +70,16 @@ def loss_scale(
     while format.overflows(math.ldexp(largest, most)):
         most -= 1
     least = max(_least(s, format, tolerated) for s in known)
-    advised: int | None = min(max(0, least), most)
-    if least > most:
-        advised = None
+    advised = min(max(0, least), most) if least <= most else None
     return LossScale(format.name, tolerated, least, most, advised)
 
 
 def _least(s: Statistics, format: Format, tolerated: float) -> int:  # noqa: A002
     """By bisection: the larger the scale, the fewer entries become zero."""
-    low, high = -2 * FARTHEST, 2 * FARTHEST  # at ``low`` everything is lost, at ``high`` nothing
-    while high - low > 1:
-        middle = (low + high) // 2
-        found = fit(s.histogram, format, middle)
-        if found.underflow <= tolerated * found.counted:
-            high = middle
-        else:
-            low = middle
-    return high
+
+    def kept(scale: int) -> bool:
+        found = fit(s.histogram, format, scale)
+        return found.underflow <= tolerated * found.counted
+
+    scales = range(1 - 2 * FARTHEST, 2 * FARTHEST)  # before these all is lost, after them nothing
+    return scales.start + bisect_left(scales, True, key=kept)

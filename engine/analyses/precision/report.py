@@ -14,8 +14,7 @@ from operator import add
 from typing import Any
 
 from layerscope.engine.analyses.base import analysis
-from layerscope.engine.analyses.precision.fit import Fit, fit
-from layerscope.engine.analyses.precision.formats import FORMATS
+from layerscope.engine.analyses.precision.formats import FORMATS, Fit, fit
 from layerscope.engine.analyses.precision.loss_scale import LossScale, loss_scale
 from layerscope.engine.analyses.precision.runs import (
     KINDS,

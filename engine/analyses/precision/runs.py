@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from layerscope.engine.analyses.precision.fit import Fit, fit
-from layerscope.engine.analyses.precision.formats import FORMATS
+from layerscope.engine.analyses.precision.formats import FORMATS, Fit, fit
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.execution.network import LayerInfo, Network
 from layerscope.engine.execution.recording import record_all

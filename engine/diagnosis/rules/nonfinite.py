@@ -52,16 +52,12 @@ def _forward(evidence: Evidence, bad: Sequence[Record]) -> Finding:
     dtype, largest = first.facts.dtype, torch.finfo(first.facts.torch_dtype).max
     if inf is not None and (nan is None or inf.facts.index <= nan.facts.index):
         title = f"Activations overflow {dtype} at layer {evidence.block(inf)}"
+        growth = f"Each block multiplies the signal by about {trend.factor:.3g}; " if trend else ""
+        explanation = f"{growth}{dtype} ends at {largest:.3g}. "
         if nan is not None:
             title += f"; NaN from {evidence.block(nan)} on"
-        cause = f"Inf − Inf makes NaN at {evidence.block(nan)}. " if nan is not None else ""
-        growth = (
-            f"Each block multiplies the signal by about {trend.factor:.3g}; {dtype} ends at "
-            f"{largest:.3g}. "
-            if trend
-            else f"{dtype} ends at {largest:.3g}. "
-        )
-        explanation = growth + cause + "No gradient survives."
+            explanation += f"Inf − Inf makes NaN at {evidence.block(nan)}. "
+        explanation += "No gradient survives."
     else:
         title = f"NaN from layer {evidence.block(first)} on"
         explanation = f"{first.facts.name} is the first layer with a NaN; no Inf came before it."
