@@ -1,8 +1,5 @@
-"""How unevenly a network stretches directions: its Jacobian's singular values, and correlations.
-
-The Jacobian is that of the hidden blocks at one sample, ∂(output of block l)/∂(input), put
-together from the derivatives that the layers themselves state.
-"""
+"""How unevenly a network stretches directions: singular values of ∂(output of block l)/∂(input) at
+one sample, put together from the derivatives that the layers state; and correlations."""
 
 from __future__ import annotations
 
@@ -32,8 +29,8 @@ from layerscope.engine.theory.spectrum import (
 )
 
 __all__ = [
-    "EXACT_WORK", "SCHEMES", "JacobianSpectra", "Spectrum", "block_matrices", "is_exact",
-    "jacobian_spectra", "jacobian_spectra_cost", "sigma_w", "spectrum",
+    "EXACT_WORK", "SCHEMES", "JacobianSpectra", "Spectrum", "block_matrices", "jacobian_spectra",
+    "sigma_w", "spectrum",
 ]  # fmt: skip
 
 EXACT_WORK = 4e8
@@ -77,23 +74,23 @@ class JacobianSpectra:
         }
 
 
-def jacobian_spectra_cost(experiment: Experiment) -> Cost:
-    """What `jacobian_spectra` takes: both schemes' weights, their decomposition or vector products.
+def _cost(experiment: Experiment) -> Cost:
+    """Both schemes' weights, their decomposition or vector products; then the correlations.
 
-    >>> jacobian_spectra_cost(Experiment(depth=1, width=10)).bytes
-    4800
+    >>> _cost(Experiment(depth=1, width=10)).flops
+    683140
     """
     e = experiment
     n = max(e.width, e.n_inputs)
     drawn = 2 * FACTORISATION * e.depth * n**3
-    if is_exact(e):
+    if _is_exact(e):
         worked = 2 * (DECOMPOSITION * e.depth + SINGULAR * POINTS) * n**3
     else:
         worked = 2 * 2 * 40 * POINTS * e.depth * n**2
-    return Cost(drawn + worked, 6 * 8 * e.depth * n**2)
+    return Cost(drawn + worked, 6 * 8 * e.depth * n**2).then(correlations_cost(experiment))
 
 
-def is_exact(experiment: Experiment) -> bool:
+def _is_exact(experiment: Experiment) -> bool:
     """Whether all singular values are computed, not only the largest and the mean estimated."""
     size = max(experiment.width, experiment.n_inputs)
     return experiment.depth * size**3 <= EXACT_WORK
@@ -105,10 +102,9 @@ def sigma_w(experiment: Experiment) -> float | None:
     >>> round(sigma_w(Experiment(init="kaiming_normal")), 12) == round(2**0.5, 12)
     True
     """
-    variance = INITS[experiment.init].variance(experiment.width, experiment.width)
-    return (
-        None if variance is None else experiment.init_scale * math.sqrt(experiment.width * variance)
-    )
+    n = experiment.width
+    variance = INITS[experiment.init].variance(n, n)
+    return None if variance is None else experiment.init_scale * math.sqrt(n * variance)
 
 
 def jacobian_spectra(experiment: Experiment, *, should_stop: ShouldStop = never) -> JacobianSpectra:
@@ -132,18 +128,16 @@ def jacobian_spectra(experiment: Experiment, *, should_stop: ShouldStop = never)
             f"{experiment.norm} ties the samples of a batch together, so no sample has a Jacobian "
             "of its own; expected none, layer or rms",
         )
-    width = sigma_w(experiment)
+    width, depth = sigma_w(experiment), experiment.depth
     scale = experiment.init_scale if width is None else width
-    depth = experiment.depth
     depths = tuple(sorted({max(1, round(depth * (i + 1) / POINTS)) for i in range(POINTS)}))
-    exact = is_exact(experiment)
+    exact = _is_exact(experiment)
     found: dict[str, tuple[JacobianSpectrum | SpectrumEstimate, ...]] = {}
     for name, init in SCHEMES.items():
         # Not validated anew: σw of plain randn may be larger than a scale that one may type.
-        changed = experiment.model_copy(
-            update={"init": init, "init_scale": scale, "dtype": "float64"}
-        )
-        matrices = block_matrices(changed, should_stop)
+        update = {"init": init, "init_scale": scale, "dtype": "float64"}
+        matrices = block_matrices(experiment.model_copy(update=update), should_stop)
+        _finite(matrices)
         found[name] = (
             _exact(matrices, depths) if exact else _estimated(matrices, depths, should_stop)
         )
@@ -161,7 +155,6 @@ def _finite(matrices: Sequence[Tensor]) -> None:
 
 
 def _exact(matrices: Sequence[Tensor], depths: Sequence[int]) -> tuple[JacobianSpectrum, ...]:
-    _finite(matrices)
     alive = _alive(matrices)
     some = [d for d in depths if d <= alive]
     found = spectrum_through_depth(matrices[:alive], [None] * alive, some) if some else []
@@ -188,7 +181,6 @@ def _alive(matrices: Sequence[Tensor]) -> int:
 def _estimated(
     matrices: Sequence[Tensor], depths: Sequence[int], should_stop: ShouldStop
 ) -> tuple[SpectrumEstimate, ...]:
-    _finite(matrices)
     found = []
     for depth in depths:
         stop_if(should_stop)
@@ -242,10 +234,6 @@ class Spectrum:
 
     def to_dict(self) -> dict[str, Any]:
         return {**self.spectra.to_dict(), "correlation": self.correlation.to_dict()}
-
-
-def _cost(experiment: Experiment) -> Cost:
-    return jacobian_spectra_cost(experiment).then(correlations_cost(experiment))
 
 
 @analysis(

@@ -44,9 +44,8 @@ def keep_to_cores(count: int) -> None:
 def on_cores(count: int) -> Iterator[None]:
     """Let torch and NumPy use ``count`` threads in the block, which must not yield to a caller.
 
-    torch's OpenMP keeps this number for each thread, so that ``torch.set_num_threads``, which
-    also decides for threads not yet born, is not needed. NumPy's BLAS knows one number for the
-    whole process; it comes back when no block is left.
+    OpenMP keeps this number for each thread. NumPy's BLAS knows one number for the whole process;
+    it comes back when no block is left.
 
     >>> before = torch.get_num_threads()
     >>> with on_cores(1):

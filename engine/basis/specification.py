@@ -1,8 +1,5 @@
-"""A specification: described, bounded parameters that are read alike wherever they come from.
-
-One model is the form, the query string, the JSON body, the command line's flags and the schema.
-Every refusal names the parameter, what was expected and what came.
-"""
+"""A specification: one model of described, bounded parameters is the form, the query string, the
+JSON body, the command line's flags and the schema."""
 
 from __future__ import annotations
 

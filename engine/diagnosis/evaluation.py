@@ -1,8 +1,5 @@
-"""How well the rules diagnose: hits, misses and false alarms on the corpus.
-
-The corpus (``corpus.json``) holds specifications with a simulated truth, healthy or faulty, made
-without asking any rule. What is published (``evaluation.json``) is what ``evaluate`` finds on it.
-"""
+"""How well the rules diagnose a corpus whose truth was simulated without asking any rule; what is
+published (``evaluation.json``) is what ``evaluate`` finds on it (``corpus.json``)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
-"""The forward and the backward pass over a network, one layer at a time.
-
-Yields tensors, measures nothing: statistics, the inspector and the check against autograd all
-consume this one iterator.
-"""
+"""The forward and the backward pass over a network, one layer at a time: yields tensors, measures
+nothing, and is what statistics, the inspector and the check against autograd all consume."""
 
 from __future__ import annotations
 

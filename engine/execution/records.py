@@ -1,8 +1,5 @@
-"""What is recorded of one module at one moment: facts and statistics, no tensors.
-
-A record knows neither our layers nor experiments: whoever has a module's tensors at hand can write
-one, and every rule of the diagnosis reads records alone.
-"""
+"""What is recorded of one module at one moment: facts and statistics, no tensors. Whoever has a
+module's tensors can write a record; it knows neither our layers nor experiments."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
-"""An experiment as a stand-alone PyTorch script that reproduces the same bits.
-
-The script is put together from the engine's own source, function by function, so that it cannot
-drift away from what the engine does.
-"""
+"""An experiment as a stand-alone PyTorch script that reproduces the same bits: put together from
+the engine's own source, so that it cannot drift away from what the engine does."""
 
 from __future__ import annotations
 

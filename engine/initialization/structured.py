@@ -100,7 +100,6 @@ def _identity_entries(n_in: int, n_out: int, _std: float) -> Distribution:
     source="Le, Jaitly & Hinton 2015; torch.nn.init.eye_",
     help="The layer passes its input on unchanged; nothing tells layers apart but the data.",
     assumes="equal widths; a ReLU passes the positive part for ever",
-    variance=lambda n_in, n_out: None,
     mean_field=False,
     describe=_identity_entries,
 )
@@ -133,7 +132,6 @@ def _constant_entries(n_in: int, _out: int, _std: float) -> Distribution:
     source="torch.nn.init.constant_",
     help="Every unit takes the mean of its inputs: all units are copies of one another.",
     assumes="nothing: it cannot train",
-    variance=lambda n_in, n_out: None,
     mean_field=False,
     describe=_constant_entries,
 )
@@ -163,7 +161,6 @@ def _lsuv_entries(n_in: int, n_out: int, _std: float) -> Distribution:
     source="Mishkin & Matas 2015, All you need is a good init",
     help="Layer-sequential unit variance: measured, not derived, so it holds for any activation.",
     assumes="a representative first batch",
-    variance=lambda n_in, n_out: None,
     mean_field=False,
     calibrate=unit_variance,
     orthogonal=True,

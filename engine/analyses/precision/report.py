@@ -1,8 +1,5 @@
-"""Every tensor of a network against every number format, and real runs in those formats beside it.
-
-The reference run is in float64, so that nothing is lost before it is looked at; a network's numbers
-are drawn in float32 and cast, so that it is the same network in every format.
-"""
+"""Every tensor of a network, run in float64, against every number format, and real runs in those
+beside it: drawn in float32 and cast, it is the same network in each."""
 
 from __future__ import annotations
 
@@ -70,16 +67,15 @@ class PrecisionReport:
             are those that are no zeros in the reference.
         """
         out: dict[str, dict[str, float | None]] = {}
-        pairs = list(zip(self.tensors, run.tensors, strict=True))
         for kind in KINDS:
             rounded = self.total(kind, run.dtype)
-            nonfinite = zeros = 0
-            for before, after in pairs:
-                if before.kind != kind:
-                    continue
-                reference, real = before.statistics, after.statistics
-                nonfinite += (real.count - real.finite) - (reference.count - reference.finite)
-                zeros += real.zeros - reference.zeros
+            pairs = [
+                (before.statistics, after.statistics)
+                for before, after in zip(self.tensors, run.tensors, strict=True)
+                if before.kind == kind
+            ]
+            nonfinite = sum((b.count - b.finite) - (a.count - a.finite) for a, b in pairs)
+            zeros = sum(real.zeros - reference.zeros for reference, real in pairs)
             out[kind] = {
                 "overflow_lens": rounded.share(rounded.overflow),
                 "nonfinite_run": rounded.share(max(0, nonfinite)),
