@@ -8,17 +8,17 @@ from functools import lru_cache
 from typing import Any
 
 from layerscope.engine.analyses.base import analysis
-from layerscope.engine.analyses.spectrum import sigma_w
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.execution.cost import Cost
 from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import chosen_norm
 from layerscope.engine.theory import phase
 from layerscope.engine.theory.experiments import predict_experiment
 from layerscope.engine.theory.meanfield import TRAINABLE, FixedPoint, fixed_point
 from layerscope.engine.theory.phase import PhaseDiagram
 
-__all__ = ["GRID", "PhasePosition", "axis_ends", "phase_diagram", "trainable_depth"]
+__all__ = ["GRID", "PhasePosition", "axis_ends", "phase_diagram", "sigma_w", "trainable_depth"]
 
 GRID = (41, 27)
 """Points along σw and σb: about a second of work; lines are drawn between them."""
@@ -69,6 +69,17 @@ def trainable_depth(point: FixedPoint) -> float | None:
     if point.phase == "critical" or not point.chi1:
         return None
     return TRAINABLE / abs(math.log(point.chi1))
+
+
+def sigma_w(experiment: Experiment) -> float | None:
+    """σw = √(n·variance)·init_scale of the hidden layers; None where a scheme has no variance.
+
+    >>> round(sigma_w(Experiment(init="kaiming_normal")), 12) == round(2**0.5, 12)
+    True
+    """
+    n = experiment.width
+    variance = INITS[experiment.init].variance(n, n)
+    return None if variance is None else experiment.init_scale * math.sqrt(n * variance)
 
 
 def axis_ends(experiment: Experiment) -> tuple[float, float]:

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from layerscope.engine.analyses.base import AnalysisUndefined, analysis
 from layerscope.engine.analyses.correlations import Correlations, correlations, correlations_cost
+from layerscope.engine.analyses.phase_diagram import sigma_w
 from layerscope.engine.basis.cancellation import ShouldStop, never, stop_if
 from layerscope.engine.execution.cost import Cost
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import ForwardStep, LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import chosen_norm
 from layerscope.engine.theory.meanfield import chi, length_path
 from layerscope.engine.theory.spectrum import (
@@ -30,7 +30,7 @@ from layerscope.engine.theory.spectrum import (
 
 __all__ = [
     "EXACT_WORK", "SCHEMES", "JacobianSpectra", "Spectrum", "block_matrices", "jacobian_spectra",
-    "sigma_w", "spectrum",
+    "spectrum",
 ]  # fmt: skip
 
 EXACT_WORK = 4e8
@@ -94,17 +94,6 @@ def _is_exact(experiment: Experiment) -> bool:
     """Whether all singular values are computed, not only the largest and the mean estimated."""
     size = max(experiment.width, experiment.n_inputs)
     return experiment.depth * size**3 <= EXACT_WORK
-
-
-def sigma_w(experiment: Experiment) -> float | None:
-    """σw = √(n·variance)·init_scale of the hidden layers; None where a scheme has no variance.
-
-    >>> round(sigma_w(Experiment(init="kaiming_normal")), 12) == round(2**0.5, 12)
-    True
-    """
-    n = experiment.width
-    variance = INITS[experiment.init].variance(n, n)
-    return None if variance is None else experiment.init_scale * math.sqrt(n * variance)
 
 
 def jacobian_spectra(experiment: Experiment, *, should_stop: ShouldStop = never) -> JacobianSpectra:

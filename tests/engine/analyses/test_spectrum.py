@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.analyses import AnalysisUndefined
-from layerscope.engine.analyses.spectrum import block_matrices, jacobian_spectra, sigma_w
+from layerscope.engine.analyses.phase_diagram import sigma_w
+from layerscope.engine.analyses.spectrum import block_matrices, jacobian_spectra
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import ForwardStep, passes
