@@ -74,10 +74,6 @@ class Assets(StaticFiles):
         self._digests[folder] = (state, total.hexdigest()[:12])
         return self._digests[folder][1]
 
-    def is_current(self, digest: str, path: str) -> bool:
-        """Whether ``digest`` is that of the folder ``path`` is in: then it may be kept for ever."""
-        return self.digest(PurePosixPath(path).parts[0]) == digest
-
     def get_path(self, scope: Scope) -> str:
         """The route's ``path``; `lookup_path` refuses one that leads out of the folder."""
         path: str = scope["path_params"]["path"]
@@ -91,7 +87,8 @@ class Assets(StaticFiles):
         if PurePosixPath(path).as_posix() != path:  # one file has one address
             raise HTTPException(404)
         response = await super().get_response(path, scope)
-        kept = hashed and await anyio.to_thread.run_sync(self.is_current, digest, path)
+        folder = PurePosixPath(path).parts[0]
+        kept = hashed and digest == await anyio.to_thread.run_sync(self.digest, folder)
         response.headers["Cache-Control"] = (
             "public, max-age=31536000, immutable" if kept else "no-cache"
         )

@@ -98,17 +98,13 @@ def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
 
 def refused(field: str, message: str, value: object = None) -> Problem:
     """The 422 for one refused parameter."""
-    return invalid([field_error(field, message, value)])
+    return invalid([{"field": field, "message": message, "value": value}])
 
 
 def _validation(_: Request, error: RequestValidationError) -> Problem:
     return invalid(
         [
-            {
-                "field": str(e["loc"][-1]) if e.get("loc") else "request",
-                "message": e["msg"],
-                "value": e.get("input"),
-            }
+            {"field": str(("request", *e["loc"])[-1]), "message": e["msg"], "value": e.get("input")}
             for e in error.errors()
         ]
     )

@@ -21,6 +21,7 @@ __all__ = ["AccessLog", "configure", "plain"]
 LONGEST_FIELD = 300
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 log = structlog.stdlib.get_logger("layerscope")
+Event = MutableMapping[str, Any]
 
 
 def configure(level: str, log_format: str) -> None:
@@ -61,9 +62,7 @@ def configure(level: str, log_format: str) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
 
 
-def _without_uvicorn_colours(
-    _: Any, __: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+def _without_uvicorn_colours(_: Any, __: str, event: Event) -> Event:
     event.pop("color_message", None)
     return event
 
@@ -74,10 +73,9 @@ def plain(text: str) -> str:
     >>> plain("a\x1b[2J")
     'a?[2J'
     """
-    cut = (
-        text if len(text) <= LONGEST_FIELD else f"{text[:LONGEST_FIELD]}… ({len(text)} characters)"
-    )
-    return "".join(each if each.isprintable() else "?" for each in cut)
+    if len(text) > LONGEST_FIELD:
+        text = f"{text[:LONGEST_FIELD]}… ({len(text)} characters)"
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 class AccessLog:
@@ -116,11 +114,8 @@ class AccessLog:
                 log.exception("request failed", method=scope["method"], path=path)
                 if sent["status"]:  # too late for another answer: the connection is cut
                     raise
-                problem = Problem(
-                    500,
-                    "Something went wrong in the server; its log has the details under this id.",
-                    request_id=request_id,
-                )
+                why = "Something went wrong in the server; its log has the details under this id."
+                problem = Problem(500, why, request_id=request_id)
                 await problem.response()(scope, receive, send_logged)
             finally:
                 client = scope.get("client")

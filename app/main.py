@@ -67,6 +67,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     metrics = Metrics(compute, sending)
     token = settings.token.get_secret_value() if settings.token else ""
+    cross_origin = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.allowed_origins,
+        allow_methods=("GET", "POST"),
+        allow_headers=("Authorization", "Content-Type"),
+    )
     app = FastAPI(
         title="Layerscope",
         summary="A deep network's signal and gradient, layer by layer",
@@ -83,7 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Middleware(AccessLog),
             Middleware(Security, settings=settings),
             Middleware(Measured, metrics=metrics),
-            *_cross_origin(settings),
+            *([cross_origin] if settings.allowed_origins else []),
             Middleware(SameOrigin, allowed=settings.allowed_origins),
             *([Middleware(Token, token=token)] if token else []),
             Middleware(BodyLimit, most_bytes=settings.max_body_bytes),
@@ -113,20 +119,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def _cross_origin(settings: Settings) -> list[Middleware]:
-    """What lets the pages of allowed sites read the answers."""
-    if not settings.allowed_origins:
-        return []
-    return [
-        Middleware(
-            CORSMiddleware,
-            allow_origins=settings.allowed_origins,
-            allow_methods=("GET", "POST"),
-            allow_headers=("Authorization", "Content-Type"),
-        )
-    ]
-
-
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     warming = asyncio.create_task(_warm_up(app))
@@ -141,9 +133,9 @@ async def _warm_up(app: FastAPI) -> None:
 
     What only some pages need comes after the server is ready.
     """
-    readiness: Readiness = app.state.readiness
+    readiness, wanted = app.state.readiness, app.state.settings.warm_up
     try:
-        if app.state.settings.warm_up:
+        if wanted:
             await asyncio.to_thread(run_everything_once)
     except Exception:
         readiness.state = "failed"
@@ -152,7 +144,7 @@ async def _warm_up(app: FastAPI) -> None:
     readiness.state = "ready"
     log.info("ready")
     try:
-        if app.state.settings.warm_up:
+        if wanted:
             await asyncio.to_thread(import_everything, lambda: app.state.compute.closed)
     except Exception:
         log.exception("what some pages need could not be prepared")

@@ -111,7 +111,11 @@ async def tensor(request: Request, settings: Configured, compute: Computing) -> 
         return _npy(found, {**headers, "Content-Disposition": f'attachment; filename="{filename}"'})
     about = {"layer": info.to_dict(), "tensor": name, "dtype": experiment.dtype}
     if form == "json" and found.numel() > MOST_ENTRIES:
-        raise _too_large(found)
+        limit = f"JSON is limited to {MOST_ENTRIES}; expected npy or heatmap"
+        why = f"this tensor has {found.numel()} entries, {limit}"
+        error = {"field": "format", "message": why, "value": "json"}
+        detail = f"format: {why}"
+        raise Problem(422, detail, kind="too-large", title="Too large for JSON", errors=[error])
     render = heatmap if form == "heatmap" else _exact
     work = compute.run(lambda _: orjson.dumps({**about, **render(found)}))
     body = await while_connected(request, work)
@@ -176,15 +180,6 @@ def _layer(experiment: Experiment, given: dict[str, str]) -> LayerInfo:
         detail = f"layer {text}: {expected}"
         raise Problem(404, detail, kind="no-such-layer", title="No such layer")
     return layers[int(text)]
-
-
-def _too_large(tensor: Tensor) -> Problem:
-    detail = (
-        f"format: this tensor has {tensor.numel()} entries, JSON is limited to {MOST_ENTRIES}; "
-        "expected npy or heatmap"
-    )
-    error = {"field": "format", "message": detail.removeprefix("format: "), "value": "json"}
-    return Problem(422, detail, kind="too-large", title="Too large for JSON", errors=[error])
 
 
 def _exact(tensor: Tensor) -> dict[str, Any]:

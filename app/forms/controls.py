@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
 from layerscope.app.forms.form import default_text
-from layerscope.engine.basis.specification import Specification, bounds, presentation
+from layerscope.engine.basis.specification import Presentation, Specification, bounds, presentation
 
 __all__ = ["Control", "Option", "controls"]
 
@@ -73,40 +73,31 @@ def controls(
     >>> shown["depth"].value, shown["init_scale"].value
     ('many', '1')
     """
-    return {
-        name: _control(model, name, field, typed, errors.get(name, ""))
-        for name, field in model.model_fields.items()
-    }
+    found = {}
+    for name, field in model.model_fields.items():
+        shown, default = presentation(field), default_text(field)
+        low, high = bounds(field)
+        found[name] = Control(
+            name=name,
+            kind=_kind(field, shown),
+            label=field.title or name,
+            unit=shown.unit,
+            help=field.description or "",
+            value=typed.get(name, default),
+            default=default,
+            error=errors.get(name, ""),
+            decimal=field.annotation is float,
+            low=str(low),
+            high=str(high),
+            slider=shown.slider,
+            step=shown.step,
+            marks=_marks(shown),
+            options=tuple(Option(n, **text) for n, text in model.options(name).items()),
+        )
+    return found
 
 
-def _control(
-    model: type[Specification], name: str, field: FieldInfo, typed: Mapping[str, str], error: str
-) -> Control:
-    shown = presentation(field)
-    low, high = bounds(field)
-    default = default_text(field)
-    kind = _kind(field)
-    return Control(
-        name=name,
-        kind=kind,
-        label=field.title or name,
-        unit=shown.unit,
-        help=field.description or "",
-        value=typed.get(name, default),
-        default=default,
-        error=error,
-        decimal=field.annotation is float,
-        low=str(low),
-        high=str(high),
-        slider=shown.slider,
-        step=shown.step,
-        marks=_marks(kind, shown.slider),
-        options=tuple(Option(n, **text) for n, text in model.options(name).items()),
-    )
-
-
-def _kind(field: FieldInfo) -> str:
-    shown = presentation(field)
+def _kind(field: FieldInfo, shown: Presentation) -> str:
     if shown.options:
         return "select"
     if field.annotation is bool:
@@ -114,10 +105,10 @@ def _kind(field: FieldInfo) -> str:
     return ("log" if shown.log else "range") if shown.slider else "number"
 
 
-def _marks(kind: str, slider: tuple[float, float] | None) -> tuple[str, ...]:
-    if slider is None:
+def _marks(shown: Presentation) -> tuple[str, ...]:
+    if shown.slider is None:
         return ()
-    low, high = slider
-    if kind == "log":
+    low, high = shown.slider
+    if shown.log:
         return ("0.001", "0.01", "0.1", "1", "10")
     return (f"{low:g}", f"{(low + high) // 2:g}", f"{high:g}")

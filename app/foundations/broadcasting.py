@@ -20,7 +20,7 @@ from layerscope.engine.foundations.tensors.broadcasting import Broadcast, Broadc
 from layerscope.engine.foundations.tensors.indexing import Index, parse_index
 from layerscope.engine.foundations.tensors.literals import parse_shape
 
-__all__ = ["STEP", "BroadcastingForm", "BroadcastingPicture", "Expanded", "GhostCell", "Memory"]
+__all__ = ["STEP", "BroadcastingForm", "BroadcastingPicture", "Expanded", "Memory"]
 
 NAMES = "abcd"
 
@@ -105,20 +105,12 @@ DRAWN = 12
 
 
 @dataclass(frozen=True, slots=True)
-class GhostCell:
-    """One cell of an expanded view: which stored number it reads, and whether again."""
-
-    text: str
-    ghost: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Expanded:
     """An operand as the operation sees it."""
 
-    name: str
     call: str
-    rows: tuple[tuple[GhostCell, ...], ...]
+    rows: tuple[tuple[tuple[int, bool], ...], ...]
+    """Of each cell the place in storage that it reads, and whether one before it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +157,14 @@ def _expanded(operand: BroadcastOperand) -> Expanded:
     """Each cell shows the place in storage that it reads, by the strides torch reports."""
     shape, strides = operand.expanded_shape or (), operand.expanded_strides or ()
     seen: set[int] = set()
-    flat: list[GhostCell] = []
+    flat: list[tuple[int, bool]] = []
     for index in product(*map(range, shape)):
         place = sum(i * s for i, s in zip(index, strides, strict=True))
-        flat.append(GhostCell(str(place), place in seen))
+        flat.append((place, place in seen))
         seen.add(place)
     width = shape[-1]
     rows = tuple(tuple(flat[i : i + width]) for i in range(0, len(flat), width))
-    return Expanded(operand.name, f"{operand.expression}.expand{shape_text(shape)}", rows)
+    return Expanded(f"{operand.expression}.expand{shape_text(shape)}", rows)
 
 
 def _memory(operand: BroadcastOperand) -> Memory:

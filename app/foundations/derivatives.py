@@ -130,11 +130,8 @@ def _picture(form: Form[DerivativesForm], answer: Derivatives) -> DerivativesPic
 
 
 def _card(form: Form[DerivativesForm], d: Derivative) -> Card:
-    x = d.x[::THINNED]
-    series = [
-        Series("φ", "forward", d.value[::THINNED]),
-        Series("φ′", "backward", d.hand[::THINNED]),
-    ]
+    x, value, hand = (each[::THINNED] for each in (d.x, d.value, d.hand))
+    series = [Series("φ", "forward", value), Series("φ′", "backward", hand)]
     high = 3.0 if d.kind == "activation" else 6.0
     small = plot(x, series, y_range=(-2.0, high), width=120, height=72, axes=False)
     return Card(d.name, form.query(name=d.name), small, shown(d.largest_difference), len(d.kinks))
@@ -150,23 +147,16 @@ def _full(d: Derivative, before: str, after: str) -> Full:
     gaps = [
         None if s is None else (s - h) / ROUNDING for s, h in zip(d.symbolic, d.hand, strict=True)
     ]
-    reach = max(d.largest_difference / ROUNDING, 1.0)
+    reach = 1.2 * max(d.largest_difference / ROUNDING, 1.0)
+    residual = Series("SymPy − hand", "backward", gaps)
+    slopes = [Series("by hand", "backward", d.hand), Series("by SymPy", "theory", d.symbolic)]
     return Full(
         # Made by our own printer out of our own expressions: well-formed and escaped.
         definition=Markup(d.definition_mathml),  # noqa: S704
         derivative=Markup(d.derivative_mathml),  # noqa: S704
         function=plot(d.x, [Series(sign, "forward", d.value)]),
-        slope=plot(
-            d.x,
-            [Series("by hand", "backward", d.hand), Series("by SymPy", "theory", d.symbolic)],
-            marks,
-        ),
-        residual=plot(
-            d.x,
-            [Series("SymPy − hand", "backward", gaps)],
-            y_range=(-1.2 * reach, 1.2 * reach),
-            height=120,
-        ),
+        slope=plot(d.x, slopes, marks),
+        residual=plot(d.x, [residual], y_range=(-reach, reach), height=120),
         before=before,
         after=after,
     )

@@ -177,15 +177,17 @@ def _refused(form: Form[EinsumForm], error: Exception | None) -> View:
 
 def _view(form: Form[EinsumForm], answer: EinsumAnswer) -> View:
     e, run = answer.explanation, answer.run
-    views = [
-        Numbers(o.name, str(tuple(o.shape)), _small(view))
-        for o, view in zip(e.operands, run.operands, strict=True)
-    ]
+    tensors = [
+        (o.name, o.shape, view) for o, view in zip(e.operands, run.operands, strict=True)
+    ] + [("result", run.shape, run.result)]
     return View(
         links=_links(form),
         rules=NOTES_RULES,
         hues={letter.label: letter.index % HUES for letter in e.letters},
-        tensors=[*views, Numbers("result", str(tuple(run.shape)), _small(run.result))],
+        tensors=[
+            Numbers(name, shape_text(shape), v if v and v.elements <= MOST_SHOWN else None)
+            for name, shape, v in tensors
+        ],
         time=time_text(run.seconds),
         form_time=time_text(run.form_seconds),
         points=number_text(e.points),
@@ -194,10 +196,6 @@ def _view(form: Form[EinsumForm], answer: EinsumAnswer) -> View:
         speedup=number_text(e.contraction.speedup) if e.contraction.speedup else "",
         difference="0" if run.max_difference == 0 else f"{run.max_difference:.1e}",
     )
-
-
-def _small(view: TensorDisplay | None) -> TensorDisplay | None:
-    return view if view is not None and view.elements <= MOST_SHOWN else None
 
 
 STEP = Step(
