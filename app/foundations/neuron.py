@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
 
-from layerscope.app.figures import number as shown
 from layerscope.app.figures.plot import Mark, Plot, Series, plot
+from layerscope.app.figures.text import number as shown
 from layerscope.app.forms import Form
 from layerscope.app.foundations.readers import number, numbers
 from layerscope.app.foundations.step import Step

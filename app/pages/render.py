@@ -48,13 +48,6 @@ class _Link:
     of_experiment: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Here:
-    path: str
-    section: str
-    pages: tuple[_Link, ...]
-
-
 environment = templates.env.overlay(enable_async=True)
 """The same templates, written while they wait: an async iterator in a ``for`` is followed."""
 environment.policies = {
@@ -78,15 +71,15 @@ def context(request: Request, page: object) -> dict[str, Any]:
     first: dict[str, str] = {}
     for each in navigation:
         first.setdefault(each.section, each.path)
-    inside = tuple(
+    inside = [
         _Link(root + p.path, p.title, p.of_experiment) for p in navigation if p.section == section
-    )
+    ]
     return {
         "page": page,
         "address": partial(address, request),
         "nav": [_Link(root + path, title) for title, path in first.items()]
         + [_Link(address(request, "docs"), "API")],
-        "here": _Here(root + path, section, inside),
+        "here": {"path": root + path, "section": section, "pages": inside},
         "csp_nonce": request.state.csp_nonce,
     }
 

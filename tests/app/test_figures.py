@@ -12,8 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerscope.app.figures import cell, lab_figures, number, sketch
-from layerscope.app.figures.strip import STEPS, step
+from layerscope.app.figures.lab import lab_figures
+from layerscope.app.figures.sketch import sketch
+from layerscope.app.figures.strip import STEPS, cell, step
+from layerscope.app.figures.text import number
 from layerscope.engine.statistics import Statistics, statistics
 
 CSS = Path(__file__).resolve().parents[2] / "static" / "css"

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from layerscope.app.figures import lab_figures
+from layerscope.app.figures.lab import lab_figures
 from layerscope.app.figures.matmul import matmul_figures
 
 REM_PIXELS = 16

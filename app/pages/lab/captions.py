@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from layerscope.app.figures import cell_words, number
+from layerscope.app.figures.strip import cell_words
+from layerscope.app.figures.text import number
 from layerscope.app.pages.lab.blocks import SIDES, Block
 from layerscope.app.pages.lab.drawing import norm
 from layerscope.app.pages.lab.forecast import Direction, told
@@ -143,17 +144,16 @@ def _nothing(tensors: Tensors, noun: str) -> str:
 
 def readouts(blocks: Sequence[Block], records: Sequence[Record]) -> list[tuple[str, str]]:
     """The figures of every cell pair of the strip, after φ and before it."""
+
+    def words(place: int, record: Record) -> str:
+        there, gradient = cell_words(record.activation), record.gradient
+        back = cell_words(gradient) if gradient else "not computed yet"
+        return f"Layer {place} {record.facts.kind}: activation {there}; gradient {back}"
+
     return [
-        (_readout(place, records[block.after]), _readout(place, records[block.before]))
+        (words(place, records[block.after]), words(place, records[block.before]))
         for place, block in enumerate(blocks, 1)
     ]
-
-
-def _readout(block: int, record: Record) -> str:
-    gradient = record.gradient
-    back = cell_words(gradient) if gradient else "not computed yet"
-    there = cell_words(record.activation)
-    return f"Layer {block} {record.facts.kind}: activation {there}; gradient {back}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from layerscope.app.batches import Batches
-from layerscope.app.figures import Cell, cell
+from layerscope.app.figures.strip import Cell, cell
 from layerscope.app.pages.lab.progress import Progress
 from layerscope.app.pages.lab.verdict import VerdictWords
 from layerscope.app.results import Checked
@@ -37,12 +37,7 @@ class Row:
 
 
 class Writing:
-    """What a page asks for, in this order, while its experiment runs.
-
-    Args:
-        running: the events of the experiment.
-        progress: is fed with them.
-    """
+    """What a page asks for, in this order, while ``running`` feeds ``progress`` with events."""
 
     def __init__(self, running: Batches[Event | Checked], progress: Progress) -> None:
         self.progress = progress
@@ -83,8 +78,7 @@ class Writing:
 
     @property
     def _words(self) -> VerdictWords:
-        known = self.progress.verdict if self.progress.summary else None
-        return known or FAILED
+        return (self.progress.verdict if self.progress.summary else None) or FAILED
 
     async def _cells(
         self, kind: type[Forward] | type[Backward], tensor: str

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from layerscope.app.figures import cell_css
+from layerscope.app.figures.strip import cell_css
 from layerscope.app.pages.lab.blocks import SIDES, Block
 from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment.specification import Experiment

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from layerscope.app.figures import number
+from layerscope.app.figures.text import number
 
 __all__ = ["FindingWords", "Measured", "evidence_rows", "finding_words"]
 
@@ -79,7 +79,8 @@ def evidence_rows(evidence: Mapping[str, Any], threshold: Mapping[str, Any]) -> 
     for name, value in evidence.items():
         if not isinstance(value, int | float | str):
             continue
-        held = {key: left.pop(key) for key in list(left) if _limits(key, name)}
+        limiting = [key for key in left if f"_{name}".endswith(f"_{_base(key)}")]
+        held = {key: left.pop(key) for key in limiting}
         limits = ", ".join(f"{_qualifier(key)}{_figure(v)}" for key, v in held.items())
         rows.append(Measured(_spaced(name), _figure(value), limits))
     rows += [Measured(_spaced(key), "", _figure(value)) for key, value in left.items()]
@@ -88,10 +89,6 @@ def evidence_rows(evidence: Mapping[str, Any], threshold: Mapping[str, Any]) -> 
 
 def _base(key: str) -> str:
     return re.sub(r"^(warning|error)_|_(grow|shrink)$", "", key)
-
-
-def _limits(key: str, name: str) -> bool:
-    return name == _base(key) or name.endswith(f"_{_base(key)}")
 
 
 def _qualifier(key: str) -> str:

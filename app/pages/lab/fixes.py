@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from layerscope.app.figures import Sketch, line
+from layerscope.app.figures.sketch import Sketch, line
 from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["Curves", "FixLink", "fix_link", "words"]
@@ -43,10 +43,7 @@ class FixLink:
 def fix_link(experiment: Experiment, fix: Mapping[str, Any], lab: str) -> FixLink:
     """The link of a ``fix`` event; ✓ only where it says that the change was run and helped.
 
-    Args:
-        experiment: the one that is to be changed.
-        fix: what the event says.
-        lab: the address of the Lab.
+    ``experiment`` is the one that is to be changed, ``lab`` the address of the Lab.
     """
     changed = Experiment.from_json({**experiment.to_dict(), **fix["fix"]})
     failed = fix["tried"] - 1

@@ -9,7 +9,9 @@ from urllib.parse import urlencode
 
 from torch import Tensor
 
-from layerscope.app.figures import Bars, bars, lost_words, number, whole
+from layerscope.app.figures.bars import Bars, bars
+from layerscope.app.figures.strip import lost_words
+from layerscope.app.figures.text import number, whole
 from layerscope.app.pages.lab.blocks import Side, blocks
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.heatmap import heatmap
@@ -63,22 +65,17 @@ class Inspected:
 def inspect(
     experiment: Experiment, place: int, side: Side, npy: str, should_stop: ShouldStop
 ) -> Inspected:
-    """What is shown of a block.
+    """What is shown of the block at ``place``, from 1, seen from a ``side`` of φ.
 
-    Args:
-        experiment: run as far as needed.
-        place: the block, from 1.
-        side: from which side of the activation function it is looked at.
-        npy: the address of a tensor's exact entries.
-        should_stop: asked between layers.
+    ``npy`` is the address of a tensor's exact entries.
     """
     layers = layout(experiment)
     every = blocks(layers)
     block = every[place - 1]
     outer, linear = layers[block.at(side)], layers[block.linear]
     within = layers[block.linear : block.after + 1]
-    shown = [(outer, name, title) for name, title in OUTER.items()]
-    shown += [(linear, name, title) for name, title in LINEAR.items()]
+    shown = [(info, name, title) for info, names in ((outer, OUTER), (linear, LINEAR))
+             for name, title in names.items()]  # fmt: skip
     wanted: dict[int, list[str]] = {}
     for info, name, _ in shown:
         wanted.setdefault(info.index, []).append(name)

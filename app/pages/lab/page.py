@@ -16,13 +16,12 @@ from starlette.responses import HTMLResponse, Response
 from layerscope.app.batches import Batches
 from layerscope.app.compute import while_connected
 from layerscope.app.errors import Problem
-from layerscope.app.figures import lab_figures
+from layerscope.app.figures.lab import lab_figures
 from layerscope.app.forms import Control
 from layerscope.app.pages.controls import experiment_controls
+from layerscope.app.pages.lab import links
 from layerscope.app.pages.lab.captions import FRAMES, Frame
 from layerscope.app.pages.lab.cold import Row, Writing
-from layerscope.app.pages.lab.elsewhere import Elsewhere, elsewhere
-from layerscope.app.pages.lab.presets import PresetLink, preset_links, sketches
 from layerscope.app.pages.lab.progress import Progress
 from layerscope.app.pages.lab.verdict import VerdictWords
 from layerscope.app.pages.render import FLUSH, SEND, Page, address, flushed, render, stream
@@ -46,10 +45,10 @@ UNREACHABLE = VerdictWords(
 class LabPage:
     """What the Lab's template receives; what is called waits for the computation."""
 
-    presets: Sequence[PresetLink]
+    presets: Sequence[links.PresetLink]
     controls: Sequence[Control]
     refusal: str
-    elsewhere: Elsewhere
+    elsewhere: links.Elsewhere
     strip: AsyncIterator[Row] | Sequence[Row]
     verdict: Callable[[], Awaitable[VerdictWords]]
     with_fixes: Callable[[], Awaitable[VerdictWords]]
@@ -67,7 +66,7 @@ class LabPage:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     # Beside the server's start, not before it: a page that comes sooner waits for its sketches.
     if app.state.settings.warm_up:
-        warming = asyncio.create_task(asyncio.to_thread(sketches))
+        warming = asyncio.create_task(asyncio.to_thread(links.sketches))
         yield
         await warming
     else:
@@ -97,7 +96,9 @@ async def lab(request: Request) -> Response:
         experiment = experiment_of(request, pairs)
         if request.state.head:
             return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
-        await anyio.to_thread.run_sync(sketches)  # before a place is taken, not while others wait
+        await anyio.to_thread.run_sync(
+            links.sketches
+        )  # before a place is taken, not while others wait
         work = partial(events, experiment, request.app.state.settings.check_max_flops)
         running = Batches(request.app.state.compute, work)
         await while_connected(request, running.started())
@@ -121,10 +122,10 @@ def _accepted(
     progress = Progress(experiment, address(request, "lab"))
     writing = Writing(running, progress)
     return LabPage(
-        presets=preset_links(request, experiment),
+        presets=links.preset_links(request, experiment),
         controls=list(experiment_controls(dict(pairs), {}).values()),
         refusal="",
-        elsewhere=elsewhere(request, experiment),
+        elsewhere=links.elsewhere(request, experiment),
         strip=writing.rows(),
         verdict=writing.verdict,
         with_fixes=writing.with_fixes,
@@ -138,7 +139,7 @@ def _accepted(
 async def _refused(
     request: Request, pairs: Pairs, errors: Sequence[Mapping[str, Any]], status: int
 ) -> HTMLResponse:
-    await anyio.to_thread.run_sync(sketches)
+    await anyio.to_thread.run_sync(links.sketches)
     messages = {e["field"]: e["message"] for e in errors}
     words = "; ".join(_words(e["field"], e["message"]) for e in errors)
     others = [_words(f, m) for f, m in messages.items() if f not in Experiment.model_fields]
@@ -151,10 +152,10 @@ async def _refused(
         yield
 
     page = LabPage(
-        presets=preset_links(request, None),
+        presets=links.preset_links(request, None),
         controls=list(experiment_controls(dict(pairs), messages).values()),
         refusal="; ".join(others),
-        elsewhere=elsewhere(request, None),
+        elsewhere=links.elsewhere(request, None),
         strip=(),
         verdict=nothing,
         with_fixes=nothing,

@@ -13,8 +13,8 @@ from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.compute import while_connected
 from layerscope.app.errors import Problem
 from layerscope.app.pages.lab.blocks import SIDES, Side, blocks
-from layerscope.app.pages.lab.elsewhere import elsewhere
 from layerscope.app.pages.lab.inspector import FIGURES, inspect
+from layerscope.app.pages.lab.links import elsewhere
 from layerscope.app.pages.lab.page import experiment_of
 from layerscope.app.pages.lab.progress import Progress
 from layerscope.app.pages.lab.stream import GROUPED, messages, patient

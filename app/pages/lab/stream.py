@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from layerscope.app.pages.lab import drawing
-from layerscope.app.pages.lab.elsewhere import Elsewhere
+from layerscope.app.pages.lab.links import Elsewhere
 from layerscope.app.pages.lab.progress import Progress
 from layerscope.app.results import Checked, events
 from layerscope.app.streams import Wire

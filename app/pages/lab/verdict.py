@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from layerscope.app.figures import number
+from layerscope.app.figures.text import number
 from layerscope.app.pages.lab.findings import FindingWords
 from layerscope.app.pages.lab.fixes import FixLink
 from layerscope.engine.theory import Prediction

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from layerscope.app.figures import number
 from layerscope.app.figures.phase import PhasePicture, phase_picture
+from layerscope.app.figures.text import number
 from layerscope.app.pages.why.frame import View
 from layerscope.engine.analyses.phase_diagram import PhasePosition, trainable_depth
 

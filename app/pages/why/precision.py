@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layerscope.app.figures import number
 from layerscope.app.figures.axes import percent
 from layerscope.app.figures.precision import ExponentPicture, exponent_picture
-from layerscope.app.figures.text import raised
+from layerscope.app.figures.text import number, raised
 from layerscope.app.pages.why.frame import View
-from layerscope.engine.analyses.precision import (
-    FORMATS,
-    KINDS,
-    TOLERATED,
-    Fit,
-    FormatRun,
-    Kind,
-    LossScale,
-    PrecisionReport,
-)
+from layerscope.engine.analyses import precision as lens
+from layerscope.engine.analyses.precision import FORMATS, KINDS, TOLERATED, PrecisionReport
 
 __all__ = ["VIEW", "Cell", "FormatRow", "PrecisionView", "RunRow", "ScaleRow"]
 
 MOST = f"{100 * TOLERATED:g} %"
-TITLES: dict[Kind, str] = {
+TITLES: dict[lens.Kind, str] = {
     "activation": "Activations", "gradient": "Gradients",
     "weight": "Weights", "weight_gradient": "Weight gradients",
 }  # fmt: skip
@@ -102,11 +93,9 @@ def _view(found: PrecisionReport) -> PrecisionView:
 
 
 def _verdict(found: PrecisionReport) -> str:
-    lossless: list[str] = []
-    lossy: list[str] = []
-    for name in FORMATS:
-        worst = max((_lost(found.total(kind, name)) for kind in KINDS), default=0.0)
-        (lossy if worst > TOLERATED else lossless).append(name)
+    worst = {name: max(_lost(found.total(kind, name)) for kind in KINDS) for name in FORMATS}
+    lossy = [name for name, lost in worst.items() if lost > TOLERATED]
+    lossless = [name for name in FORMATS if name not in lossy]
     if not lossy:
         return f"Everything fits: no format loses more than {MOST} of any kind of tensor."
     if not lossless:
@@ -115,7 +104,7 @@ def _verdict(found: PrecisionReport) -> str:
     return f"{holds}; {', '.join(lossy)} would lose more than {MOST}."
 
 
-def _lost(fit: Fit) -> float:
+def _lost(fit: lens.Fit) -> float:
     return fit.share(fit.lost) or 0.0
 
 
@@ -126,7 +115,7 @@ def _format(found: PrecisionReport, name: str) -> FormatRow:
     return FormatRow(name, span, name == found.experiment.dtype, cells)
 
 
-def _cell(fit: Fit) -> Cell:
+def _cell(fit: lens.Fit) -> Cell:
     shares = [fit.share(n) or 0.0 for n in (fit.overflow, fit.underflow, fit.subnormal)]
     names = ("over", "under", "sub")
     words = [f"{percent(s)} {n}" for s, n in zip(shares, names, strict=True) if s]
@@ -136,7 +125,7 @@ def _cell(fit: Fit) -> Cell:
     return Cell(over, under, subnormal, text, severity if fit.counted else "error")
 
 
-def _scale(s: LossScale) -> ScaleRow:
+def _scale(s: lens.LossScale) -> ScaleRow:
     def power(exponent: int | None) -> str:
         return "–" if exponent is None else f"2{raised(exponent)}"
 
@@ -150,7 +139,7 @@ def _scale(s: LossScale) -> ScaleRow:
     return ScaleRow(s.format, power(s.least), power(s.most), advice, severity)
 
 
-def _run(found: PrecisionReport, run: FormatRun) -> RunRow:
+def _run(found: PrecisionReport, run: lens.FormatRun) -> RunRow:
     against = found.against(run)
     broken = "stays finite"
     if run.broken:
@@ -160,12 +149,12 @@ def _run(found: PrecisionReport, run: FormatRun) -> RunRow:
     for kind in KINDS:
         a = against[kind]
         parts = [
-            f"{word} {percent(a[lens])} → {percent(a[real])}"
-            for word, lens, real in (
+            f"{word} {percent(a[seen])} → {percent(a[real])}"
+            for word, seen, real in (
                 ("over", "overflow_lens", "nonfinite_run"),
                 ("under", "underflow_lens", "zeros_run"),
             )
-            if a[lens] or a[real]
+            if a[seen] or a[real]
         ]
         cells.append(" · ".join(parts) or "nothing lost")
     loss = number(run.loss) if abs(run.loss) < float("inf") else str(run.loss)

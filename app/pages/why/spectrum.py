@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layerscope.app.figures import number
-from layerscope.app.figures.spectrum import (
-    CorrelationPicture,
-    DepthPicture,
-    HistogramPicture,
-    correlation_picture,
-    depth_picture,
-    histogram_picture,
-)
+from layerscope.app.figures import spectrum as pictures
+from layerscope.app.figures.text import number
 from layerscope.app.pages.why.frame import View
 from layerscope.engine.analyses.spectrum import Spectrum
 from layerscope.engine.theory.spectrum import JacobianSpectrum, SpectrumEstimate
@@ -39,19 +31,23 @@ class SpectrumView:
     """What the template draws."""
 
     verdict: str
-    histogram: HistogramPicture | None
-    depth: DepthPicture
-    correlation: CorrelationPicture | None
+    histogram: pictures.HistogramPicture | None
+    depth: pictures.DepthPicture
+    correlation: pictures.CorrelationPicture | None
     rows: tuple[SpectrumRow, ...]
 
 
 def _view(found: Spectrum) -> SpectrumView:
     return SpectrumView(
         _verdict(found),
-        histogram_picture(found.spectra),
-        depth_picture(found.spectra),
-        correlation_picture(found.correlation, found.spectra.experiment.depth),
-        tuple(_rows(found)),
+        pictures.histogram_picture(found.spectra),
+        pictures.depth_picture(found.spectra),
+        pictures.correlation_picture(found.correlation, found.spectra.experiment.depth),
+        tuple(
+            _row(name, depth, s)
+            for name, spectra in found.spectra.schemes.items()
+            for depth, s in zip(found.spectra.depths, spectra, strict=True)
+        ),
     )
 
 
@@ -81,27 +77,16 @@ def _power(log10: float | None) -> str:
     return number(10.0**log10) if abs(log10) < 290 else f"10^{log10:.1f}"
 
 
-def _rows(found: Spectrum) -> list[SpectrumRow]:
-    rows = []
-    for name, spectra in found.spectra.schemes.items():
-        for depth, s in zip(found.spectra.depths, spectra, strict=True):
-            rows.append(_row(name, depth, s))
-    return rows
-
-
 def _row(name: str, depth: int, s: JacobianSpectrum | SpectrumEstimate) -> SpectrumRow:
     if isinstance(s, SpectrumEstimate):
         rms = None if s.log10_mean_square is None else s.log10_mean_square / 2
         return SpectrumRow(name, depth, f"≈ {_power(s.log10_largest)}", "–",
                            f"rms ≈ {_power(rms)}", "–")  # fmt: skip
-    values: Sequence[float] = s.log10_values
-    if not values:
+    if not s.log10_values:
         return SpectrumRow(name, depth, "0", "0", "–", str(s.zeros))
-    ratio = values[0] - values[-1]
-    return SpectrumRow(
-        name, depth, _power(values[0]), _power(values[-1]),
-        _power(ratio if math.isfinite(ratio) else None), str(s.zeros),
-    )  # fmt: skip
+    high, low = s.log10_values[0], s.log10_values[-1]
+    ratio = _power(high - low if math.isfinite(high - low) else None)
+    return SpectrumRow(name, depth, _power(high), _power(low), ratio, str(s.zeros))
 
 
 VIEW = View(

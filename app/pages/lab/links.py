@@ -1,7 +1,8 @@
-"""The notes' experiments as links, each with a sketch of its curve, made by the engine itself."""
+"""Where the Lab leads: the notes' experiments, and the other pages about the same experiment."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
@@ -9,19 +10,20 @@ from urllib.parse import urlencode
 
 from fastapi import Request
 
-from layerscope.app.figures import Sketch, sketch
+from layerscope.app.figures.sketch import Sketch, sketch
 from layerscope.app.pages.render import address
+from layerscope.app.pages.why import VIEWS
 from layerscope.engine.diagnosis.run import Forward, run
 from layerscope.engine.experiment.presets import PRESETS
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.statistics import Statistics
 
-__all__ = ["PresetLink", "preset_links", "sketches"]
+__all__ = ["Elsewhere", "PresetLink", "elsewhere", "preset_links", "sketches"]
 
 
 @dataclass(frozen=True, slots=True)
 class PresetLink:
-    """One entry of the list."""
+    """One of the notes' experiments, with a sketch of its curve that the engine itself made."""
 
     title: str
     note: str
@@ -67,3 +69,18 @@ def preset_links(request: Request, current: Experiment | None) -> list[PresetLin
         )
         for preset in PRESETS
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Labels, titles and addresses of pages; ``rules`` is the one that explains the diagnosis'."""
+
+    links: Sequence[tuple[str, str, str]]
+    rules: str
+
+
+def elsewhere(request: Request, experiment: Experiment | None) -> Elsewhere:
+    """The pages that look at this very experiment."""
+    query = urlencode(experiment.to_query()) if experiment else ""
+    links = [(*view.link, address(request, view.route, query)) for view in VIEWS if view.link]
+    return Elsewhere(links, address(request, "why_diagnosis"))
