@@ -1,8 +1,4 @@
-"""Tensors as grids of cells that light up together, for ``macros/grids.html``.
-
-A cell is called ``name:flat``; a cell of a result names the cells that made it, and lights them up
-when it is pointed at, focused or chosen.
-"""
+"""Tensors as grids of cells called ``name:flat``; a result's cell lights up those that made it."""
 
 from __future__ import annotations
 

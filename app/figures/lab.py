@@ -28,8 +28,8 @@ def lab_figures() -> Form:
     """
     return {
         "charts": {
-            "activations": _by_layer("--forward", "--forward-faint", "std", "|mean|"),
-            "gradients": _by_layer("--backward", "--backward-faint", "std", "‖∂L/∂w‖", dash="dot"),
+            "activations": _by_layer("--forward", "|mean|", "--forward-faint"),
+            "gradients": _by_layer("--backward", "‖∂L/∂w‖", "--backward", dash="dot"),
             "magnitudes": _magnitudes(),
             "silent": _silent(),
         },
@@ -81,10 +81,10 @@ def _line(name: str, color: str, width: float, **line: Any) -> Form:
     }
 
 
-def _by_layer(hue: str, faint: str, main: str, second: str, *, dash: str = "solid") -> Form:
-    log: Form = {"type": "log", "exponentformat": "power", "tick0": 0}
+def _by_layer(hue: str, second: str, second_hue: str, dash: str = "solid") -> Form:
     # Plotly enlarges the labels of a log axis by a quarter.
-    log["tickfont"] = {"size": {"rem": 0.56}}
+    tickfont = {"size": {"rem": 0.56}}
+    log = {"type": "log", "exponentformat": "power", "tick0": 0, "tickfont": tickfont}
     return {
         "data": [
             {**_line("pinned", "--ghost", 1.5), **SILENT},
@@ -95,9 +95,9 @@ def _by_layer(hue: str, faint: str, main: str, second: str, *, dash: str = "soli
                 **SILENT,
             },
             _line("theory", "--theory", 1.5, dash="dash"),
-            _line(second, faint if dash == "solid" else hue, 1.1, dash=dash),
+            _line(second, second_hue, 1.1, dash=dash),
             {
-                **_line(main, hue, 2),
+                **_line("std", hue, 2),
                 "mode": "lines+markers",
                 "marker": {"size": 4, "color": f"var({hue})"},
             },

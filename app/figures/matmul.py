@@ -1,7 +1,4 @@
-"""The forms of the race's two charts: bars by variant, and time against n; data comes later.
-
-The order of the traces is what ``static/js/foundations/matmul.js`` fills.
-"""
+"""The forms of the race's charts; ``js/foundations/matmul.js`` fills their traces in this order."""
 
 from __future__ import annotations
 

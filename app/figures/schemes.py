@@ -1,7 +1,4 @@
-"""One init scheme as a small picture: its weights in units of their std, its signal by layer.
-
-All panels share their axes, so that they can be compared at a glance.
-"""
+"""One init scheme as a small picture: weights in units of their std, signal by layer, same axes."""
 
 from __future__ import annotations
 

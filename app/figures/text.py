@@ -1,7 +1,4 @@
-"""Numbers as a person reads them.
-
-``static/js/format.js`` writes the same, but rounds exact ties up.
-"""
+"""Numbers as a person reads them; ``static/js/format.js`` writes the same, but rounds ties up."""
 
 from __future__ import annotations
 

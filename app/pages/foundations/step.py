@@ -1,8 +1,4 @@
-"""The page of a step of the tour: how a form's state becomes a page.
-
-It answers a whole page, or to htmx only the part that changes, and keeps what was typed beside the
-message about it.
-"""
+"""The page of a step of the tour: a form's state as a page, to htmx as the part that changes."""
 
 from __future__ import annotations
 

@@ -96,18 +96,13 @@ async def lab(request: Request) -> Response:
         experiment = experiment_of(request, pairs)
         if request.state.head:
             return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
-        await anyio.to_thread.run_sync(
-            links.sketches
-        )  # before a place is taken, not while others wait
+        # Before a place is taken, not while others wait.
+        await anyio.to_thread.run_sync(links.sketches)
         work = partial(events, experiment, request.app.state.settings.check_max_flops)
         running = Batches(request.app.state.compute, work)
         await while_connected(request, running.started())
-    except InvalidParameters as error:
-        return await _refused(request, pairs, error.errors, 422)
-    except OverLimit as error:
-        return await _refused(request, pairs, [_general(error)], 422)
-    except Problem as problem:
-        return await _refused(request, pairs, [_general(problem)], problem.status)
+    except (InvalidParameters, OverLimit, Problem) as refusal:
+        return await _refused(request, pairs, refusal)
     try:
         page = _accepted(request, pairs, experiment, running)
         return GrowingResponse(flushed(stream(request, TEMPLATE, page)), running)
@@ -136,10 +131,11 @@ def _accepted(
     )
 
 
-async def _refused(
-    request: Request, pairs: Pairs, errors: Sequence[Mapping[str, Any]], status: int
-) -> HTMLResponse:
+async def _refused(request: Request, pairs: Pairs, refusal: Exception) -> HTMLResponse:
     await anyio.to_thread.run_sync(links.sketches)
+    general = [{"field": "", "message": str(refusal)}]  # an error of no one control
+    errors = refusal.errors if isinstance(refusal, InvalidParameters) else general
+    status = refusal.status if isinstance(refusal, Problem) else 422
     messages = {e["field"]: e["message"] for e in errors}
     words = "; ".join(_words(e["field"], e["message"]) for e in errors)
     others = [_words(f, m) for f, m in messages.items() if f not in Experiment.model_fields]
@@ -163,11 +159,6 @@ async def _refused(
         late=never,
     )
     return await render(request, TEMPLATE, page, status)
-
-
-def _general(error: Exception) -> dict[str, str]:
-    """An error of no one control."""
-    return {"field": "", "message": str(error)}
 
 
 def _words(field: str, message: str) -> str:

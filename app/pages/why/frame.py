@@ -1,8 +1,4 @@
-"""What the pages under ``/why`` share: an experiment in the query, a form, a picture of the answer.
-
-Every page is the experiment of its query string under another eye: the form has the Lab's controls,
-held to the same rules, and the same query opens the Lab.
-"""
+"""What the pages under ``/why`` share: the Lab's query, its form, a picture of the answer."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ import { note, refuse } from "../forms.js";
 import { Plot, plotly } from "../plot.js";
 import { cancel, listen, whenWired } from "../stream.js";
 import { token } from "../tokens.js";
-import { Growth } from "./growth.js";
+import { growth } from "./growth.js";
 
 const form = /** @type {HTMLFormElement} */ (find("#step-form"));
 if (document.querySelector("#race-table")) race();
@@ -26,7 +26,7 @@ function race() {
   const forms = json("race-figures");
   const notes = json("race-notes");
   const chart = new Plot(find("#race-chart"), forms.race);
-  const growth = new Growth(form, forms);
+  const grow = growth(form, forms);
   const [says, progress, stop] = [find("#race-says"), find("#race-progress"), find("#cancel")];
   /** @type {any[]} */
   let results = [];
@@ -76,7 +76,7 @@ function race() {
     began() {
       refuse(form, []);
       note(form);
-      growth.cancel();
+      grow.cancel();
       say("Starting: the first race also measures this machine's peak.");
       running(true);
     },
@@ -125,7 +125,7 @@ function race() {
     },
     ended(finished) {
       running(false);
-      if (finished) growth.start();
+      if (finished) grow.start();
       else say(`Cancelled after ${results.length} of ${start?.variants.length ?? 0}.`);
     },
   });

@@ -4,7 +4,6 @@ import { make, oncePerFrame } from "../dom.js";
 export class Strip {
   /** @param {HTMLElement} root @param {HTMLElement} readout @param {(block: number) => void} select */
   constructor(root, readout, select) {
-    this.root = root;
     this.readout = readout;
     this.select = select;
     /** @type {import("./series.js").Series|null} */
