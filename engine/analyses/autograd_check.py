@@ -111,9 +111,7 @@ def compare_with_autograd(
         if isinstance(step, ForwardStep):
             reference.forward(step.info, step.layer, step.x)
         elif isinstance(step, LossStep):
-            target = network.target
-            if target.is_floating_point():
-                target = target.double()
+            target = network.target if network.loss.classifies else network.target.double()
             loss = network.loss.reference(reference.outputs[-1], target)
             loss.backward()  # type: ignore[no-untyped-call]
         else:
@@ -124,14 +122,9 @@ def compare_with_autograd(
                     continue
                 compared += 1
                 worst = max(worst, (error, name))
-    return AutogradComparison(
-        worst[0] if compared else None,
-        worst[1],
-        compared,
-        skipped,
-        reference.crossed,
-        None if compared else f"no gradient is finite and within {experiment.dtype}'s normal range",
-    )
+    reason = f"no gradient is finite and within {experiment.dtype}'s normal range"
+    found, told = (worst[0], None) if compared else (None, reason)
+    return AutogradComparison(found, worst[1], compared, skipped, reference.crossed, told)
 
 
 def _pairs(

@@ -41,21 +41,15 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "vanishing_gradient": _growth,
 }
 """By rule; of what another rule found, theory says nothing."""
+NOTHING: tuple[str, dict[str, Any]] = "", {}
 
 
 def beside_theory(findings: Sequence[Finding], theory: Prediction) -> list[Finding]:
     """The findings, with what theory expected added to explanation and evidence."""
-    return [_with_expectation(finding, theory) for finding in findings]
-
-
-def _with_expectation(finding: Finding, theory: Prediction) -> Finding:
-    finding = replace(finding, consequences=beside_theory(finding.consequences, theory))
-    expectation = EXPECTATIONS.get(finding.rule)
-    if expectation is None:
-        return finding
-    words, figures = expectation(theory)
-    return replace(
-        finding,
-        explanation=finding.explanation + words,
-        evidence={**finding.evidence, **figures},
-    )
+    told = []
+    for f in findings:
+        words, figures = EXPECTATIONS[f.rule](theory) if f.rule in EXPECTATIONS else NOTHING
+        explanation, evidence = f.explanation + words, {**f.evidence, **figures}
+        below = beside_theory(f.consequences, theory)
+        told.append(replace(f, explanation=explanation, evidence=evidence, consequences=below))
+    return told

@@ -124,7 +124,6 @@ class Network:
         if scheme.calibrate is not None:
             weight = scheme.calibrate(weight, x)
         weight = weight * e.init_scale
-        bias = torch.zeros(n_out)
         if e.bias_std > 0:
-            bias = torch.randn(n_out, generator=self._generator) * e.bias_std
-        return weight, bias
+            return weight, torch.randn(n_out, generator=self._generator) * e.bias_std
+        return weight, torch.zeros(n_out)

@@ -109,9 +109,8 @@ class Record(Serial):
             x: its input; without it an activation's saturation stays unknown.
             by_unit: whether to look at the output's units too, which costs another pass over it.
         """
-        record = cls(facts, statistics(output))
-        for name, value in parameters.items():
-            record.parameters[name] = ParameterRecord(tuple(value.shape), statistics(value))
+        own = {n: ParameterRecord(tuple(p.shape), statistics(p)) for n, p in parameters.items()}
+        record = cls(facts, statistics(output), own)
         if by_unit and facts.unit_axis is not None:
             record.units = units(output, facts.unit_axis)
         if facts.flat is not None and x is not None:

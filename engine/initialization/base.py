@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.registry import Registry
-from layerscope.engine.initialization.distribution import Describe, Distribution
+from layerscope.engine.initialization.distribution import Describe, Distribution, normal_entries
 
 __all__ = ["INITS", "Draw", "InitScheme", "init_scheme"]
 
@@ -32,8 +32,8 @@ class InitScheme:
     figure; ``mean_field`` says whether entries are (nearly) independent and centred, so that signal
     propagation theory speaks of them. ``calibrate`` rescales a drawn weight once its input is
     known: ``calibrate(weight, x) -> weight``. ``orthogonal``: columns or rows are orthonormal;
-    ``gaussian``: entries are normal draws; ``describe``: the distribution of one entry;
-    ``draw_flops``: what a draw costs beyond its random numbers.
+    ``describe``: the distribution of one entry; ``draw_flops``: what a draw costs beyond its
+    random numbers.
     """
 
     draw: Draw
@@ -46,13 +46,17 @@ class InitScheme:
     mean_field: bool = True
     calibrate: Callable[[Tensor, Tensor], Tensor] | None = None
     orthogonal: bool = False
-    gaussian: bool = False
     describe: Describe | None = None
     draw_flops: Callable[[int, int], int] = lambda n_in, n_out: 0
 
     @property
     def name(self) -> str:
         return self.draw.__name__
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether entries are normal draws."""
+        return self.describe is normal_entries
 
     def intended(self, n_in: int, n_out: int) -> Distribution:
         """The intended distribution of one entry of a (n_in, n_out) weight.

@@ -26,7 +26,6 @@ __all__ = [
     help="Plain standard normal draws: multiplies the signal's std by √n_in at every layer.",
     assumes="nothing: the width is ignored",
     variance=lambda n_in, n_out: 1.0,
-    gaussian=True,
     describe=normal_entries,
 )
 def normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
@@ -40,7 +39,6 @@ def normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     help="Keeps the forward signal's second moment through ReLU layers.",
     assumes="ReLU: half of a centred signal is zeroed, the factor 2 makes up for it",
     variance=lambda n_in, n_out: 2.0 / n_in,
-    gaussian=True,
     describe=normal_entries,
 )
 def kaiming_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
@@ -54,7 +52,6 @@ def kaiming_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tens
     help="A compromise between keeping the forward and the backward variance.",
     assumes="an activation that is close to the identity around 0, such as tanh",
     variance=lambda n_in, n_out: 2.0 / (n_in + n_out),
-    gaussian=True,
     describe=normal_entries,
 )
 def xavier_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
@@ -68,7 +65,6 @@ def xavier_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tenso
     help="Keeps the variance through linear layers; what SELU was derived for. The notes' × 0.1.",
     assumes="a linear layer, or SELU",
     variance=lambda n_in, n_out: 1.0 / n_in,
-    gaussian=True,
     describe=normal_entries,
 )
 def lecun_normal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:

@@ -75,8 +75,7 @@ def units(activation: Tensor, axis: int = 1) -> Units:
 def _in_one_pass(matrix: Tensor) -> tuple[int, int, float]:
     x = as_rows(matrix)
     run = _units64 if x.dtype == torch.float64 else _units32
-    dead, constant, correlation = run(x.data_ptr(), *x.shape)
-    return dead, constant, correlation
+    return run(x.data_ptr(), x.shape[0], x.shape[1])
 
 
 def as_rows(matrix: Tensor) -> Tensor:

@@ -71,12 +71,9 @@ def statistics(tensor: Tensor) -> Statistics:
     finite, zeros, subnormal, nan, posinf, neginf, first, length, *numbers = ANSWER.unpack_from(
         record
     )
-    if not finite:
-        mean = std = rms = low = high = None
-    else:
-        mean, std, rms, low, high = numbers
-        if not std < math.inf:  # NaN for one entry, Inf when float64 cannot hold it
-            std = None
+    mean, std, rms, low, high = numbers if finite else [None] * 5
+    if std is not None and not std < math.inf:  # NaN for one entry, Inf beyond float64's range
+        std = None
     counts = record[STATE : STATE + 2 * length].copy()
     first = form.lowest + first if length else 0
     histogram = Histogram(first, counts[:length], counts[length:])
