@@ -47,6 +47,14 @@ class Layer(ABC):
     def __init__(self) -> None:
         self.parameters: dict[str, Tensor] = {}
         self.gradients: dict[str, Tensor] = {}
+        self._saved: tuple[Tensor, ...] | None = None
+
+    @property
+    def saved(self) -> tuple[Tensor, ...]:
+        """What ``forward`` kept for ``backward``."""
+        if self._saved is None:
+            raise RuntimeError(f"{self.name}: backward was called before forward")
+        return self._saved
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -105,3 +113,4 @@ class Layer(ABC):
     def release(self) -> None:
         """Forget what ``forward`` kept and the parameters' gradients."""
         self.gradients.clear()
+        self._saved = None

@@ -42,7 +42,6 @@ class Linear(Layer):
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
         self.parameters = {"weight": weight, "bias": bias}
-        self._x: Tensor | None = None
 
     @classmethod
     def build(cls, n_in: int, n_out: int, dtype: torch.dtype, draw: DrawParameters) -> Self:
@@ -50,13 +49,12 @@ class Linear(Layer):
         return cls(weight.to(dtype), bias.to(dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        self._x = x
+        self._saved = (x,)
         return torch.addmm(self.parameters["bias"], x, self.parameters["weight"])  # (batch, n_out)
 
     def backward(self, g: Tensor) -> Tensor:
-        if self._x is None:
-            raise RuntimeError("linear: backward was called before forward")
-        self.gradients["weight"] = self._x.t() @ g  # (n_in, n_out)
+        (x,) = self.saved
+        self.gradients["weight"] = x.t() @ g  # (n_in, n_out)
         self.gradients["bias"] = g.sum(0)  # (n_out,)
         return g @ self.parameters["weight"].t()  # (batch, n_in)
 
@@ -71,7 +69,3 @@ class Linear(Layer):
     def largest_term(self, g: Tensor) -> float:
         rows = float(g.abs().sum(1).amax()) if g.numel() else 0.0
         return rows * float(self.parameters["weight"].abs().amax())
-
-    def release(self) -> None:
-        super().release()
-        self._x = None

@@ -92,7 +92,6 @@ class Normalization(Layer):
         self.parameters = {"weight": torch.ones(width, dtype=dtype)}
         if self.shifts:
             self.parameters["bias"] = torch.zeros(width, dtype=dtype)
-        self._saved: tuple[Tensor, Tensor] | None = None
 
     @classmethod
     def option(cls) -> str:
@@ -104,14 +103,12 @@ class Normalization(Layer):
         return cls(n_out, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        self._saved = self.normalize(x)
-        y = (self._saved[0] * self.parameters["weight"]).to(x.dtype)  # (batch, n)
+        normalized, _ = self._saved = self.normalize(x)
+        y = (normalized * self.parameters["weight"]).to(x.dtype)  # (batch, n)
         return y + self.parameters["bias"] if self.shifts else y
 
     def backward(self, g: Tensor) -> Tensor:
-        if self._saved is None:
-            raise RuntimeError(f"{self.name}: backward was called before forward")
-        normalized, inverse = self._saved
+        normalized, inverse = self.saved
         wide = g.to(normalized.dtype)
         self.gradients["weight"] = (wide * normalized).sum(0).to(g.dtype)  # (n,)
         if self.shifts:
@@ -135,10 +132,6 @@ class Normalization(Layer):
         if self._saved is None or not g.numel():
             return 0.0
         return float(self._saved[1].abs().max()) * float(g.abs().max())
-
-    def release(self) -> None:
-        super().release()
-        self._saved = None
 
 
 NORMS: Registry[type[Normalization]] = Registry("norm")

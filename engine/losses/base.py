@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from layerscope.engine.basis.registry import Registry
+from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.losses.theory import LossTheory
-
-if TYPE_CHECKING:
-    import sympy
 
 __all__ = ["LOSSES", "Loss"]
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.losses.base import LOSSES, Loss
 from layerscope.engine.losses.theory import OfLogits, softmax_second_moment
-
-if TYPE_CHECKING:
-    import sympy
 
 __all__ = ["CrossEntropy"]
 
@@ -58,8 +55,6 @@ class CrossEntropy(Loss):
 
     @staticmethod
     def symbolic(x: sympy.Symbol, t: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return sympy.log(1 + sympy.exp(t - x))  # two classes: x the right one's logit, t the other
 
     @classmethod

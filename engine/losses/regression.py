@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.losses.base import LOSSES, Loss
 from layerscope.engine.losses.theory import OfDifference, PowerOfDifference, of_signs
-
-if TYPE_CHECKING:
-    import sympy
 
 __all__ = ["Huber", "MeanAbsoluteError", "MeanSquaredError", "difference"]
 
@@ -82,8 +79,6 @@ class MeanAbsoluteError(Loss):
 
     @staticmethod
     def symbolic(x: sympy.Symbol, t: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return sympy.Abs(x - t)
 
 
@@ -113,8 +108,6 @@ class Huber(Loss):
 
     @staticmethod
     def symbolic(x: sympy.Symbol, t: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         d = x - t
         return sympy.Piecewise(
             (-d - sympy.Rational(1, 2), d < -1),

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from layerscope.engine.basis.registry import Registry
+from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.layers.base import Layer
-
-if TYPE_CHECKING:
-    import sympy
 
 __all__ = ["ACTIVATIONS", "Activation", "activation_of"]
 
@@ -34,10 +32,6 @@ class Activation(Layer):
     """The init scheme to try first where the signal fails."""
     often_at_fault: ClassVar[bool] = False
     """Whether φ itself stops deep networks, so that another one is worth a try."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._saved: Tensor | None = None
 
     @staticmethod
     @abstractmethod
@@ -75,17 +69,11 @@ class Activation(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.function(x)
-        self._saved = x if self.saves == "input" else y
+        self._saved = (x if self.saves == "input" else y,)
         return y
 
     def backward(self, g: Tensor) -> Tensor:
-        if self._saved is None:
-            raise RuntimeError(f"{self.name}: backward was called before forward")
-        return self.chain(g, self._saved)
-
-    def release(self) -> None:
-        super().release()
-        self._saved = None
+        return self.chain(g, *self.saved)
 
 
 ACTIVATIONS: Registry[type[Activation]] = Registry("activation")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.layers.activations.base import ACTIVATIONS, Activation
 from layerscope.engine.layers.activations.rectifiers import softplus
-
-if TYPE_CHECKING:
-    import sympy
 
 __all__ = ["GELU", "GELUTanh", "Hardswish", "Mish", "SiLU"]
 
@@ -46,8 +43,6 @@ class GELU(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return x * (1 + sympy.erf(x / sympy.sqrt(2))) / 2
 
 
@@ -79,8 +74,6 @@ class GELUTanh(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         cubic = sympy.Float(GELU_CUBIC, 17)
         return x / 2 * (1 + sympy.tanh(sympy.sqrt(2 / sympy.pi) * (x + cubic * x**3)))
 
@@ -109,8 +102,6 @@ class SiLU(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return x / (1 + sympy.exp(-x))
 
 
@@ -138,8 +129,6 @@ class Mish(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return x * sympy.tanh(sympy.log(1 + sympy.exp(x)))
 
 
@@ -170,6 +159,4 @@ class Hardswish(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return x * sympy.Min(sympy.Max(0, x + 3), 6) / 6

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 
+from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.layers.activations.base import ACTIVATIONS, Activation
-
-if TYPE_CHECKING:
-    import sympy
 
 __all__ = ["Identity"]
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.layers.activations.base import ACTIVATIONS, Activation
-
-if TYPE_CHECKING:
-    import sympy
 
 __all__ = [
     "ELU", "SELU", "LeakyReLU", "ReLU", "ReLU6", "Softplus", "SquaredReLU", "softplus",
@@ -49,8 +45,6 @@ class ReLU(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return sympy.Max(0, x)
 
 
@@ -81,8 +75,6 @@ class LeakyReLU(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return sympy.Piecewise((x, x > 0), (sympy.Float(LEAKY_SLOPE) * x, True))
 
 
@@ -112,8 +104,6 @@ class ReLU6(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return sympy.Min(sympy.Max(0, x), 6)
 
 
@@ -144,8 +134,6 @@ class ELU(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return sympy.Piecewise((x, x > 0), (sympy.exp(x) - 1, True))
 
 
@@ -175,8 +163,6 @@ class SELU(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         scale, alpha = sympy.Float(SELU_SCALE, 17), sympy.Float(SELU_ALPHA, 17)
         return sympy.Piecewise((scale * x, x > 0), (scale * alpha * (sympy.exp(x) - 1), True))
 
@@ -211,8 +197,6 @@ class Softplus(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return sympy.log(1 + sympy.exp(x))
 
 
@@ -242,6 +226,4 @@ class SquaredReLU(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return sympy.Max(0, x) ** 2

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.layers.activations.base import ACTIVATIONS, Activation
-
-if TYPE_CHECKING:
-    import sympy
 
 __all__ = ["Hardtanh", "Sigmoid", "Softsign", "Tanh"]
 
@@ -40,8 +36,6 @@ class Tanh(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return sympy.tanh(x)
 
 
@@ -70,8 +64,6 @@ class Sigmoid(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return 1 / (1 + sympy.exp(-x))
 
 
@@ -102,8 +94,6 @@ class Hardtanh(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return sympy.Min(sympy.Max(-1, x), 1)
 
 
@@ -133,6 +123,4 @@ class Softsign(Activation):
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        import sympy
-
         return x / (1 + sympy.Abs(x))
