@@ -5,7 +5,7 @@ Importing this module registers them; `tests.test_one_place` does so and takes t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from layerscope.engine.analyses import analysis
 from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.data import Sample, dataset
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import Finding
@@ -46,9 +47,7 @@ class Snake(Activation):
         return x + torch.sin(x) ** 2
 
     @staticmethod
-    def symbolic(x: Any) -> Any:
-        import sympy
-
+    def symbolic(x: sympy.Symbol) -> sympy.Expr:
         return x + sympy.sin(x) ** 2
 
 
@@ -101,9 +100,7 @@ class LogCosh(Loss):
         return (torch.nn.functional.softplus(-2 * d, threshold=700) + d).mean()
 
     @staticmethod
-    def symbolic(x: Any, t: Any) -> Any:
-        import sympy
-
+    def symbolic(x: sympy.Symbol, t: sympy.Symbol) -> sympy.Expr:
         return sympy.log(sympy.cosh(x - t))
 
 
@@ -141,15 +138,13 @@ def wine(batch: int, features: int, generator: torch.Generator) -> Sample:
 
 
 @rule(formula="always", source="a test", help="Nothing is wrong.")
-def always(evidence: Evidence) -> Sequence[Finding]:
+def always(evidence: Evidence) -> Finding | None:
     """A note on every network."""
-    return [
-        evidence.finding(
-            "always", "info", evidence.hidden_linear_maps, title="There are layers",
-            explanation="It was looked.", direction="forward",
-            evidence={"layers": len(evidence.records)}, threshold={},
-        )
-    ]  # fmt: skip
+    return evidence.finding(
+        "always", "info", evidence.hidden_linear_maps, title="There are layers",
+        explanation="It was looked.", direction="forward",
+        evidence={"layers": len(evidence.records)}, threshold={},
+    )  # fmt: skip
 
 
 @matmul_variant(

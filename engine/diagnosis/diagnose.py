@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,22 +11,22 @@ from msgspec.structs import replace
 from layerscope.engine.diagnosis import rules as _registered  # noqa: F401  fills the registry
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import SEVERITIES, Finding, Severity
-from layerscope.engine.diagnosis.rule import RULES, Rule
+from layerscope.engine.diagnosis.rule import RULES
 
 __all__ = ["Verdict", "diagnose", "diagnose_early", "explained_by", "undecided", "verdict"]
 
 
 def diagnose_early(evidence: Evidence) -> list[Finding]:
     """What the rules that need not wait for the end find in the records so far."""
-    return [f for r in _askable(evidence) if r.early for f in r.find(evidence)]
+    return _found(evidence, [name for name, rule in RULES.items() if rule.early])
 
 
-def diagnose(evidence: Evidence) -> list[Finding]:
-    """Every rule's findings, worst first; one that another explains stands under that other.
+def diagnose(evidence: Evidence, rules: Collection[str] = RULES) -> list[Finding]:
+    """What each of the ``rules`` finds, worst first; what one explains of another stands under it.
 
     Of equally bad ones the rule that explains most comes first.
     """
-    found = [f for r in _askable(evidence) for f in r.find(evidence)]
+    found = _found(evidence, rules)
     names = {f.rule for f in found}
     roots = [f for f in found if not any(f.rule in explained_by(name) for name in names)]
     symptoms = [f for f in found if f not in roots]
@@ -58,8 +58,10 @@ def explained_by(name: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _askable(evidence: Evidence) -> list[Rule]:
-    return [r for r in RULES.values() if r.undecided is None or not r.undecided(evidence)]
+def _found(evidence: Evidence, rules: Collection[str]) -> list[Finding]:
+    asked = (RULES[name] for name in rules)
+    answers = (r.find(evidence) for r in asked if not (r.undecided and r.undecided(evidence)))
+    return [finding for finding in answers if finding]
 
 
 def undecided(evidence: Evidence) -> list[dict[str, str]]:

@@ -4,7 +4,7 @@ published (``evaluation.json``) is what ``evaluate`` finds on it (``corpus.json`
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,13 @@ def evaluation() -> dict[str, Any]:
     return table
 
 
-def evaluate(cases: Sequence[dict[str, Any]], *, should_stop: ShouldStop = never) -> dict[str, Any]:
-    """Run and diagnose every case; count.
+def evaluate(
+    cases: Sequence[dict[str, Any]],
+    *,
+    rules: Collection[str] = RULES,
+    should_stop: ShouldStop = never,
+) -> dict[str, Any]:
+    """Run every case, diagnose it by ``rules`` alone; count.
 
     A case counts as found faulty if any finding is an error. Per rule: ``hits``, the faulty cases
     in which it found an error (as a cause or as a consequence); ``sole``, those in which no other
@@ -48,7 +53,7 @@ def evaluate(cases: Sequence[dict[str, Any]], *, should_stop: ShouldStop = never
     """
     rows: dict[str, dict[str, Any]] = {
         name: {"rule": name, "hits": 0, "sole": 0, "false_alarms": 0, "warnings": 0}
-        for name in RULES
+        for name in rules
     }
     held_out = {"healthy": 0, "faulty": 0, "missed": 0, "false_alarms": 0}
     missed: list[dict[str, Any]] = []
@@ -57,7 +62,7 @@ def evaluate(cases: Sequence[dict[str, Any]], *, should_stop: ShouldStop = never
         if case["healthy"] is None:
             continue
         healthy = case["healthy"]
-        findings = diagnose(gather(Experiment(**case["experiment"]), should_stop))
+        findings = diagnose(gather(Experiment(**case["experiment"]), should_stop), rules)
         errors = _rules(findings, "error")
         for name in errors:
             rows[name]["false_alarms" if healthy else "hits"] += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 
 from layerscope.engine.basis.registry import Registry
@@ -12,7 +12,7 @@ from layerscope.engine.diagnosis.finding import Finding
 __all__ = ["RULES", "Find", "Rule", "Undecided", "rule"]
 
 Undecided = Callable[[Evidence], str | None]
-Find = Callable[[Evidence], Sequence[Finding]]
+Find = Callable[[Evidence], Finding | None]
 
 
 @dataclass(frozen=True, slots=True)

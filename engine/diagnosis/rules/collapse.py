@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 
@@ -41,11 +40,11 @@ def _variation(record: Record) -> float | None:
     "figures are those below which no network of the corpus trained.",
     undecided=_one_sample,
 )
-def rank_collapse(evidence: Evidence) -> Sequence[Finding]:
+def rank_collapse(evidence: Evidence) -> Finding | None:
     """Every sample is mapped to the same output."""
     known = [(r, v) for r in evidence.block_outputs if (v := _variation(r)) is not None]
     if not known:
-        return []
+        return None
     (first, at_first), (last, at_last) = known[0], known[-1]
     limit = max(VARIATION_ERROR, torch.finfo(last.facts.torch_dtype).eps / 2)
     back = evidence.backward_trend
@@ -53,18 +52,16 @@ def rank_collapse(evidence: Evidence) -> Sequence[Finding]:
         limit = max(limit, VARIATION_WARN)  # nothing comes back to undo it
     severity: Severity = "error" if at_last < limit else "warning"
     if at_last >= max(VARIATION_WARN, limit):
-        return []
-    return [
-        evidence.finding(
-            "rank_collapse", severity, [r for r, _ in known],
-            title="All samples look the same to the last layers",
-            explanation=f"Between samples only {at_last:.1g} of the signal differs after layer "
-            f"{evidence.block(last)}, against {at_first:.1g} after layer {evidence.block(first)}.",
-            direction="forward",
-            evidence={"variation_first": at_first, "variation_last": at_last},
-            threshold={"error": limit, "warning": VARIATION_WARN},
-        )
-    ]  # fmt: skip
+        return None
+    return evidence.finding(
+        "rank_collapse", severity, [r for r, _ in known],
+        title="All samples look the same to the last layers",
+        explanation=f"Between samples only {at_last:.1g} of the signal differs after layer "
+        f"{evidence.block(last)}, against {at_first:.1g} after layer {evidence.block(first)}.",
+        direction="forward",
+        evidence={"variation_first": at_first, "variation_last": at_last},
+        threshold={"error": limit, "warning": VARIATION_WARN},
+    )  # fmt: skip
 
 
 @rule(
@@ -75,7 +72,7 @@ def rank_collapse(evidence: Evidence) -> Sequence[Finding]:
     "nature, not a fault. More than half flat beyond that, and most paths carry no gradient.",
     explains=("vanishing_gradient", "exploding_gradient", "dead_units"),
 )
-def saturation(evidence: Evidence) -> Sequence[Finding]:
+def saturation(evidence: Evidence) -> Finding | None:
     """Layers most of whose units sit where the activation is flat."""
     flat = [
         (r, r.saturation, r.facts.flat.by_nature)
@@ -84,20 +81,18 @@ def saturation(evidence: Evidence) -> Sequence[Finding]:
         and r.saturation - r.facts.flat.by_nature > SATURATED
     ]  # fmt: skip
     if not flat:
-        return []
+        return None
     worst, share, nature = max(flat, key=lambda found: found[1])
-    return [
-        evidence.finding(
-            "saturation", "warning", [r for r, _, _ in flat],
-            title=f"{worst.facts.kind} is saturated in {len(flat)} of {evidence.depth} layers",
-            explanation=f"In layer {evidence.block(worst)} {share:.0%} of the entries sit where "
-            f"the derivative is under a hundredth of its peak; {nature:.0%} would be this "
-            "activation's nature.",
-            direction="forward",
-            evidence={"worst_share": share, "share_by_nature": nature, "layers": len(flat)},
-            threshold={"share_beyond_nature": SATURATED},
-        )
-    ]  # fmt: skip
+    return evidence.finding(
+        "saturation", "warning", [r for r, _, _ in flat],
+        title=f"{worst.facts.kind} is saturated in {len(flat)} of {evidence.depth} layers",
+        explanation=f"In layer {evidence.block(worst)} {share:.0%} of the entries sit where "
+        f"the derivative is under a hundredth of its peak; {nature:.0%} would be this "
+        "activation's nature.",
+        direction="forward",
+        evidence={"worst_share": share, "share_by_nature": nature, "layers": len(flat)},
+        threshold={"share_beyond_nature": SATURATED},
+    )  # fmt: skip
 
 
 @rule(
@@ -105,7 +100,7 @@ def saturation(evidence: Evidence) -> Sequence[Finding]:
     source="LeCun et al. 1998 (Efficient BackProp), section 4.3",
     help="A note, never a fault by itself: most of the signal's power is the same for all units.",
 )
-def mean_shift(evidence: Evidence) -> Sequence[Finding]:
+def mean_shift(evidence: Evidence) -> Finding | None:
     """The mean of the activation dominates what varies."""
     shifted = [
         (block[-1], abs(out.mean) / out.std)
@@ -115,14 +110,12 @@ def mean_shift(evidence: Evidence) -> Sequence[Finding]:
     ]  # fmt: skip
     shifted = [(r, ratio) for r, ratio in shifted if ratio > SHIFTED]
     if not shifted:
-        return []
+        return None
     worst, ratio = max(shifted, key=lambda pair: pair[1])
-    return [
-        evidence.finding(
-            "mean_shift", "info", [r for r, _ in shifted],
-            title=f"The mean dominates: {ratio:.2g} times the std at layer {evidence.block(worst)}",
-            explanation="Most of the signal is the same for all units and samples; a centred "
-            "activation or a norm would remove it.",
-            direction="forward", evidence={"worst_ratio": ratio}, threshold={"ratio": SHIFTED},
-        )
-    ]  # fmt: skip
+    return evidence.finding(
+        "mean_shift", "info", [r for r, _ in shifted],
+        title=f"The mean dominates: {ratio:.2g} times the std at layer {evidence.block(worst)}",
+        explanation="Most of the signal is the same for all units and samples; a centred "
+        "activation or a norm would remove it.",
+        direction="forward", evidence={"worst_ratio": ratio}, threshold={"ratio": SHIFTED},
+    )  # fmt: skip

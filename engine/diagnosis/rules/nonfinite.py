@@ -25,13 +25,13 @@ __all__ = ["nonfinite"]
         "saturation", "rank_collapse", "mean_shift", "precision_loss", "symmetry",
     ),
 )  # fmt: skip
-def nonfinite(evidence: Evidence) -> Sequence[Finding]:
+def nonfinite(evidence: Evidence) -> Finding | None:
     """The first non-finite layer going forward, or else the first going back."""
     forward = [r for r in evidence.records if _bad(r.activation)]
     if forward:
-        return [_forward(evidence, forward)]
+        return _forward(evidence, forward)
     backward = [r for r in reversed(evidence.records) if r.gradient and _bad(r.gradient)]
-    return [_backward(evidence, backward)] if backward else []
+    return _backward(evidence, backward) if backward else None
 
 
 def _bad(s: Statistics) -> bool:

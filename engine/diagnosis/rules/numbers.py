@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 
@@ -52,7 +51,7 @@ def _lost(record: Record) -> float:
     "the gradient points. The wide formats are judged by their exponents: near the smallest number "
     "two bits are left, below it nothing.",
 )
-def precision_loss(evidence: Evidence) -> Sequence[Finding]:
+def precision_loss(evidence: Evidence) -> Finding | None:
     """Gradients that the number format turns away or loses."""
     shares = [(r, _lost(r)) for r in evidence.block_outputs]
     worst_share = max((share for _, share in shares), default=0.0)
@@ -61,7 +60,7 @@ def precision_loss(evidence: Evidence) -> Sequence[Finding]:
     lost = [(r, s) for r, s in shares if s > LOST and r.facts.torch_dtype not in NARROW]
     concerned = turned or lost
     if not concerned:
-        return []
+        return None
     if turned:
         worst, cosine = min(reversed(turned), key=lambda pair: pair[1])  # going back, the first
         severity: Severity = "error" if cosine < AGREE_ERROR else "warning"
@@ -81,19 +80,17 @@ def precision_loss(evidence: Evidence) -> Sequence[Finding]:
             f"{dtype}'s smallest number is 2^{_smallest(worst)}; near it two bits are left, below "
             "it nothing. A wider format or a larger loss keeps them."
         )
-    return [
-        evidence.finding(
-            "precision_loss", severity, [r for r, _ in concerned], title=title, explanation=text,
-            direction="backward",
-            evidence={
-                "worst_share_lost": worst_share,
-                "worst_cosine": min((c for _, c in cosines), default=None),
-                "smallest_exponent": _smallest(worst),
-            },
-            threshold={"cosine_error": AGREE_ERROR, "cosine_warning": AGREE_WARN,
-                       "share_lost": LOST},
-        )
-    ]  # fmt: skip
+    return evidence.finding(
+        "precision_loss", severity, [r for r, _ in concerned], title=title, explanation=text,
+        direction="backward",
+        evidence={
+            "worst_share_lost": worst_share,
+            "worst_cosine": min((c for _, c in cosines), default=None),
+            "smallest_exponent": _smallest(worst),
+        },
+        threshold={"cosine_error": AGREE_ERROR, "cosine_warning": AGREE_WARN,
+                   "share_lost": LOST},
+    )  # fmt: skip
 
 
 @rule(
@@ -104,31 +101,29 @@ def precision_loss(evidence: Evidence) -> Sequence[Finding]:
     "diverge. No network of the corpus that starts beyond this trained with both optimisers.",
     explains=("exploding_gradient",),
 )
-def output_scale(evidence: Evidence) -> Sequence[Finding]:
+def output_scale(evidence: Evidence) -> Finding | None:
     """The untrained network's answers are far larger than the targets."""
     loss, baseline = evidence.loss, evidence.baseline
     out = evidence.records[-1]
     if loss is None or not baseline or out.activation.finite < out.activation.count:
-        return []  # what is not finite before the loss is another rule's
+        return None  # what is not finite before the loss is another rule's
     ratio = loss / baseline if math.isfinite(loss) else math.inf
     if ratio <= RATIO_WARN:
-        return []
+        return None
     start = f"{loss:.3g}" if math.isfinite(loss) else "more than the number format holds"
-    return [
-        evidence.finding(
-            "output_scale", "error" if ratio > RATIO_ERROR else "warning", [out],
-            title=f"The loss starts {ratio:.2g} times above that of a constant answer"
-            if math.isfinite(ratio)
-            else f"The loss overflows {out.facts.dtype}, the outputs do not",
-            explanation=f"The outputs have rms {out.activation.rms or 0:.2g}; a constant output "
-            f"would have a loss of {baseline:.3g}, this network starts at {start}.",
-            direction="forward",
-            evidence={
-                "loss": loss if math.isfinite(loss) else None,
-                "constant_loss": baseline,
-                "ratio": ratio if math.isfinite(ratio) else None,
-                "output_rms": out.activation.rms,
-            },
-            threshold={"warning_ratio": RATIO_WARN, "error_ratio": RATIO_ERROR},
-        )
-    ]  # fmt: skip
+    return evidence.finding(
+        "output_scale", "error" if ratio > RATIO_ERROR else "warning", [out],
+        title=f"The loss starts {ratio:.2g} times above that of a constant answer"
+        if math.isfinite(ratio)
+        else f"The loss overflows {out.facts.dtype}, the outputs do not",
+        explanation=f"The outputs have rms {out.activation.rms or 0:.2g}; a constant output "
+        f"would have a loss of {baseline:.3g}, this network starts at {start}.",
+        direction="forward",
+        evidence={
+            "loss": loss if math.isfinite(loss) else None,
+            "constant_loss": baseline,
+            "ratio": ratio if math.isfinite(ratio) else None,
+            "output_rms": out.activation.rms,
+        },
+        threshold={"warning_ratio": RATIO_WARN, "error_ratio": RATIO_ERROR},
+    )  # fmt: skip

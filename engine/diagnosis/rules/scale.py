@@ -41,20 +41,18 @@ def _finding(
     where: Sequence[Record],
     title: str,
     explanation: str,
-) -> Sequence[Finding]:
+) -> Finding | None:
     trend = _trend(evidence, direction)
     error = trend and (trend.error if math.isfinite(trend.error) else None)
-    return [
-        evidence.finding(
-            name, severity, where, title=title, explanation=explanation, direction=direction,
-            evidence={
-                "factor_per_block": trend and trend.factor, "slope": trend and trend.slope,
-                "slope_error": error, "decades": trend and trend.span, "depth": evidence.depth,
-            },
-            threshold={"warning_decades": WARN_DECADES, "error_decades_grow": GROW_DECADES,
-                       "error_decades_shrink": SHRINK_DECADES, "slope_standard_errors": SIGMAS},
-        )
-    ]  # fmt: skip
+    return evidence.finding(
+        name, severity, where, title=title, explanation=explanation, direction=direction,
+        evidence={
+            "factor_per_block": trend and trend.factor, "slope": trend and trend.slope,
+            "slope_error": error, "decades": trend and trend.span, "depth": evidence.depth,
+        },
+        threshold={"warning_decades": WARN_DECADES, "error_decades_grow": GROW_DECADES,
+                   "error_decades_shrink": SHRINK_DECADES, "slope_standard_errors": SIGMAS},
+    )  # fmt: skip
 
 
 def _trend(evidence: Evidence, direction: Direction) -> Trend | None:
@@ -69,14 +67,14 @@ def _how(trend: Trend, direction: Direction) -> str:
 
 def _change(
     evidence: Evidence, name: str, direction: Direction, sign: int, error: float, title: str
-) -> Sequence[Finding]:
+) -> Finding | None:
     """A change over depth of ``sign``, in ``title`` as a factor; an error from so many decades."""
     trend = _trend(evidence, direction)
     if trend is None or trend.slope * sign < SIGMAS * trend.error:
-        return []
+        return None
     decades = trend.span * sign
     if not decades >= WARN_DECADES:
-        return []
+        return None
     severity: Severity = "error" if decades >= error else "warning"
     words = title.format(f"{10**decades:.2g}"), _how(trend, direction)
     return _finding(evidence, name, direction, severity, evidence.block_outputs, *words)
@@ -90,7 +88,7 @@ def _change(
               "output_scale"),
     undecided=_shallow,
 )  # fmt: skip
-def exploding_activation(evidence: Evidence) -> Sequence[Finding]:
+def exploding_activation(evidence: Evidence) -> Finding | None:
     """The signal grows geometrically with depth."""
     title = f"Activations grow {{}}-fold over {evidence.depth} layers"
     return _change(evidence, "exploding_activation", "forward", +1, GROW_DECADES, title)
@@ -104,7 +102,7 @@ def exploding_activation(evidence: Evidence) -> Sequence[Finding]:
     explains=("vanishing_gradient", "exploding_gradient", "dead_units", "rank_collapse",
               "precision_loss", "saturation", "mean_shift"),
 )  # fmt: skip
-def vanishing_activation(evidence: Evidence) -> Sequence[Finding]:
+def vanishing_activation(evidence: Evidence) -> Finding | None:
     """The signal shrinks geometrically with depth, or has gone to exact zeros."""
     silent = [r for r in evidence.block_outputs if r.activation.zeros == r.activation.count > 0]
     if silent:
@@ -126,7 +124,7 @@ def vanishing_activation(evidence: Evidence) -> Sequence[Finding]:
     explains=("precision_loss",),
     undecided=_shallow,
 )
-def exploding_gradient(evidence: Evidence) -> Sequence[Finding]:
+def exploding_gradient(evidence: Evidence) -> Finding | None:
     """The gradient grows geometrically on its way back."""
     title = "Gradients grow {}-fold on their way back"
     return _change(evidence, "exploding_gradient", "backward", -1, GROW_DECADES, title)
@@ -139,7 +137,7 @@ def exploding_gradient(evidence: Evidence) -> Sequence[Finding]:
     help=_HELP,
     explains=("rank_collapse", "precision_loss", "mean_shift", "dead_units"),
 )
-def vanishing_gradient(evidence: Evidence) -> Sequence[Finding]:
+def vanishing_gradient(evidence: Evidence) -> Finding | None:
     """The gradient shrinks geometrically on its way back, or has gone to exact zeros."""
     silent = [
         r for r in evidence.block_outputs if r.gradient and r.gradient.zeros == r.gradient.count > 0

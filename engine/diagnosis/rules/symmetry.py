@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import Finding
 from layerscope.engine.diagnosis.rule import rule
@@ -26,7 +24,7 @@ def _narrow(evidence: Evidence) -> str | None:
     ),
     undecided=_narrow,
 )  # fmt: skip
-def symmetry(evidence: Evidence) -> Sequence[Finding]:
+def symmetry(evidence: Evidence) -> Finding | None:
     """Layers whose units are all alike."""
     alike = [
         r
@@ -34,15 +32,13 @@ def symmetry(evidence: Evidence) -> Sequence[Finding]:
         if r.units_alike and r.gradients_alike is not False and r.facts.width != 1
     ]
     if not alike:
-        return []
-    return [
-        evidence.finding(
-            "symmetry", "error", alike,
-            title=f"All units alike in {len(alike)} of {evidence.depth} layers",
-            explanation="Every unit has the same weights and gets the same gradient: however wide, "
-            "each of these layers computes one number and will go on doing so.",
-            direction="both",
-            evidence={"distinct_units": 1, "layers_alike": len(alike)},
-            threshold={"distinct_units": 2},
-        )
-    ]  # fmt: skip
+        return None
+    return evidence.finding(
+        "symmetry", "error", alike,
+        title=f"All units alike in {len(alike)} of {evidence.depth} layers",
+        explanation="Every unit has the same weights and gets the same gradient: however wide, "
+        "each of these layers computes one number and will go on doing so.",
+        direction="both",
+        evidence={"distinct_units": 1, "layers_alike": len(alike)},
+        threshold={"distinct_units": 2},
+    )  # fmt: skip

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import Finding
 from layerscope.engine.diagnosis.rule import rule
@@ -29,7 +27,7 @@ def _few_samples(evidence: Evidence) -> str | None:
     "every sample gets no gradient.",
     undecided=_few_samples,
 )
-def dead_units(evidence: Evidence) -> Sequence[Finding]:
+def dead_units(evidence: Evidence) -> Finding | None:
     """Layers in which most units are silent for the whole batch."""
     shares = [
         (r, r.units.dead / r.units.width)
@@ -38,16 +36,14 @@ def dead_units(evidence: Evidence) -> Sequence[Finding]:
     ]
     dead = [(r, share) for r, share in shares if share > DEAD_WARN]
     if not dead:
-        return []
+        return None
     worst, share = max(dead, key=lambda pair: pair[1])
-    return [
-        evidence.finding(
-            "dead_units", "error" if share >= DEAD_ERROR else "warning", [r for r, _ in dead],
-            title=f"{share:.0%} of the units of layer {evidence.block(worst)} are dead",
-            explanation=f"They are zero for all {evidence.batch} samples: no gradient passes them.",
-            direction="forward",
-            evidence={"worst_share": share, "layers_concerned": len(dead)},
-            threshold={"warning_share": DEAD_WARN, "error_share": DEAD_ERROR,
-                       "least_batch": LEAST_BATCH},
-        )
-    ]  # fmt: skip
+    return evidence.finding(
+        "dead_units", "error" if share >= DEAD_ERROR else "warning", [r for r, _ in dead],
+        title=f"{share:.0%} of the units of layer {evidence.block(worst)} are dead",
+        explanation=f"They are zero for all {evidence.batch} samples: no gradient passes them.",
+        direction="forward",
+        evidence={"worst_share": share, "layers_concerned": len(dead)},
+        threshold={"warning_share": DEAD_WARN, "error_share": DEAD_ERROR,
+                   "least_batch": LEAST_BATCH},
+    )  # fmt: skip
