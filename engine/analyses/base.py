@@ -56,8 +56,9 @@ class Analysis:
     run: Question = field(repr=False)
 
 
-ANALYSES: Registry[Analysis] = Registry("analysis")
-"""By name, the last part of an analysis' address."""
+ANALYSES: Registry[Analysis] = Registry("analysis", by_name=True)
+"""By name, the last part of an analysis' address; one may import another, so that the order of
+registration is none."""
 
 Q = TypeVar("Q", bound=Question)
 

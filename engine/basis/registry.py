@@ -32,18 +32,17 @@ P = ParamSpec("P")
 
 
 class Registry(Mapping[str, D], Generic[D]):
-    """An insertion-ordered mapping from name to a described thing.
+    """A mapping from name to a described thing, in order of registration or ``by_name``.
 
-    Args:
-        noun: what one entry is called in messages, for example ``"activation"``.
+    ``noun`` is what one entry is called in messages, for example ``"activation"``.
 
-    Errors:
-        ``KeyError`` naming the value and every registered name; ``ValueError`` when a name is
-        registered twice.
+    Errors: ``KeyError`` naming the value and every registered name; ``ValueError`` when a name is
+    registered twice.
     """
 
-    def __init__(self, noun: str) -> None:
+    def __init__(self, noun: str, *, by_name: bool = False) -> None:
         self.noun = noun
+        self.by_name = by_name
         self._entries: dict[str, D] = {}
 
     def register(self, entry: D) -> D:
@@ -69,11 +68,11 @@ class Registry(Mapping[str, D], Generic[D]):
         try:
             return self._entries[name]
         except KeyError:
-            known = ", ".join(self._entries)
+            known = ", ".join(self)
             raise KeyError(f"unknown {self.noun} {name!r}; expected one of: {known}") from None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter(sorted(self._entries) if self.by_name else self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -96,8 +95,8 @@ class Registry(Mapping[str, D], Generic[D]):
             self._entries = before
 
     def describe(self) -> list[dict[str, str]]:
-        """Name, formula, source and help of every entry, in order of registration."""
+        """Name, formula, source and help of every entry, in order."""
         return [
             {"name": e.name, "formula": e.formula, "source": e.source, "help": e.help}
-            for e in self._entries.values()
+            for e in self.values()
         ]

@@ -18,11 +18,12 @@ MEASURED = 2048  # samples drawn at most to measure moments: they are then known
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A batch: ``x`` (batch, features) float32, ``number`` (batch, k) and ``label`` (batch,)."""
+    """A batch: ``x`` (batch, features) float32, ``number`` (batch, k), and ``label`` (batch,) where
+    there are classes."""
 
     x: Tensor
     number: Tensor
-    label: Tensor
+    label: Tensor | None = None
 
 
 Draw = Callable[[int, int, torch.Generator], Sample]
@@ -73,8 +74,8 @@ class Dataset:
     samples: int | None = None
     numbers: int = 1
     """How many numbers a sample's regression target has."""
-    classes: int
-    """How many classes there are for a loss over classes."""
+    classes: int | None = None
+    """How many classes there are for a loss over classes; None: there is no such loss of it."""
     requires: tuple[str, ...] = ()
     """Packages beside torch that ``draw`` imports, as one installs them."""
     known_moments: Callable[[int], InputMoments] | None = None

@@ -106,9 +106,8 @@ class Network:
         )
         self.loss: Loss = LOSSES[experiment.loss]()
         self.x = sample.x.to(experiment.torch_dtype)  # (batch, inputs)
-        self.target = (
-            sample.label if self.loss.classifies else sample.number.to(experiment.torch_dtype)
-        )
+        label = sample.label if self.loss.classifies else None
+        self.target = sample.number.to(experiment.torch_dtype) if label is None else label
 
     def build(self, info: LayerInfo, x: Tensor) -> Layer:
         """The layer at ``info``; must be called in forward order. ``x`` is its input."""

@@ -118,13 +118,13 @@ class Experiment(Specification):
         dataset = DATASETS[self.data]
         n = dataset.features
         if n is not None and self.inputs not in (None, n):
-            raise FieldError(
-                "inputs",
-                f"expected {n} or nothing: {self.data} has {n} features",
-            )
+            raise FieldError("inputs", f"expected {n} or nothing: {self.data} has {n} features")
         if dataset.samples is not None and self.batch > dataset.samples:
             most = f"expected at most {dataset.samples}"
             raise FieldError("batch", f"{most}: {self.data} has {dataset.samples} samples")
+        if dataset.classes is None and LOSSES[self.loss].classifies:
+            others = ", ".join(name for name, loss in LOSSES.items() if not loss.classifies)
+            raise FieldError("loss", f"expected one of: {others}; {self.data} has no classes")
         return self
 
     @property
@@ -136,7 +136,8 @@ class Experiment(Specification):
     def n_outputs(self) -> int:
         """Output features: one per class for a loss over classes, else one per number."""
         dataset = DATASETS[self.data]
-        return dataset.classes if LOSSES[self.loss].classifies else dataset.numbers
+        classes = dataset.classes if LOSSES[self.loss].classifies else None
+        return classes or dataset.numbers
 
     @property
     def torch_dtype(self) -> torch.dtype:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from layerscope.engine.analyses import ANALYSES, AnalysisUndefined
+from layerscope.engine.analyses import ANALYSES, AnalysisUndefined, analysis
 from layerscope.engine.analyses.spectrum import EXACT_WORK
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.execution.cost import Limits, OverLimit, cost
@@ -17,6 +17,15 @@ from layerscope.engine.layers import ACTIVATIONS, Activation
 
 SMALL = Experiment(depth=3, width=6, batch=5, activation="tanh", dtype="bfloat16")
 every = pytest.mark.parametrize("name", list(ANALYSES))
+
+
+def test_the_order_is_that_of_the_names_whatever_was_imported_first() -> None:
+    with ANALYSES.temporarily():
+        analysis("a_late_one", title="", formula="", source="", help="", cost=cost)(
+            ANALYSES["correlations"].run
+        )
+        assert list(ANALYSES)[:2] == ["a_late_one", "autograd_check"]
+        assert list(ANALYSES) == sorted(entry["name"] for entry in ANALYSES.describe())
 
 
 @every

@@ -2,10 +2,15 @@ import json
 import math
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from layerscope.engine.basis.refusals import InvalidParameters
+from layerscope.engine.data import DATASETS, Sample, dataset
+from layerscope.engine.execution.network import Network
+from layerscope.engine.execution.recording import record_all
+from layerscope.engine.execution.script import as_pytorch
 from layerscope.engine.experiment.specification import Experiment
 
 
@@ -126,3 +131,22 @@ def test_every_parameter_has_a_label_help_and_control():
     for name, field in Experiment.model_fields.items():
         assert field.title and field.description, name
         assert field.annotation is not str or Experiment.options(name)
+
+
+def test_data_without_classes_has_no_loss_over_classes():
+    with DATASETS.temporarily():
+
+        @dataset(formula="t = x", source="a test", help="A line: nothing to classify.")
+        def line(batch, features, generator):
+            x = torch.randn(batch, features, generator=generator)
+            return Sample(x, x[:, :1])
+
+        (error,) = errors_of(
+            lambda: Experiment.from_strings([("data", "line"), ("loss", "cross_entropy")])
+        )
+        assert (error["field"], error["value"]) == ("loss", "cross_entropy")
+        assert error["message"] == "expected one of: mse, mae, huber; line has no classes"
+        experiment = Experiment(data="line", depth=2, width=4, batch=3)
+        assert experiment.n_outputs == 1
+        assert math.isfinite(record_all(Network(experiment))[1])
+        assert "sample.number" in as_pytorch(experiment)
