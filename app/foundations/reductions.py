@@ -12,18 +12,12 @@ from layerscope.app.foundations.step import Explained, Step
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.refusals import FieldError
 from layerscope.engine.basis.specification import Specification, Text, parameter
+from layerscope.engine.foundations.tensors import reductions
 from layerscope.engine.foundations.tensors.literals import parse_axes
-from layerscope.engine.foundations.tensors.reductions import (
-    REDUCTIONS,
-    FoldedCell,
-    ReductionError,
-    ReductionResult,
-    reduce,
-)
 
 __all__ = ["STEP", "AxisChoice", "ReductionForm", "ReductionsPicture"]
 
-Answer = Explained[ReductionResult, FoldedCell]
+Answer = Explained[reductions.ReductionResult, reductions.FoldedCell]
 
 
 class ReductionForm(Specification):
@@ -32,7 +26,7 @@ class ReductionForm(Specification):
     x: TypedTensor = parameter("[[1, 2, 3], [4, 5, 6]]", "x", "A tensor as nested lists.")
     op: str = parameter(
         "sum", "Fold by", "What folds many cells into one.",
-        options=lambda: {name: {} for name in REDUCTIONS},
+        options=lambda: {name: {} for name in reductions.REDUCTIONS},
     )  # fmt: skip
     axes: Annotated[tuple[int, ...] | None, Text(parse_axes)] = parameter(
         "0", "Axes", "Such as 0, or 0, -1; empty: all of them."
@@ -43,8 +37,10 @@ class ReductionForm(Specification):
 
 def _answer(asked: ReductionForm, _: ShouldStop) -> Answer:
     try:
-        done = reduce(asked.op, asked.x, asked.axes, keepdim=asked.keepdim, max_cells=MOST_SHOWN)
-    except ReductionError as error:
+        done = reductions.reduce(
+            asked.op, asked.x, asked.axes, keepdim=asked.keepdim, max_cells=MOST_SHOWN
+        )
+    except reductions.ReductionError as error:
         field = "axes" if str(error).startswith("ax") else "op"
         raise FieldError(field, str(error)) from None
     return Explained(done, chosen_cell(done.cells, asked.cell, done.result.shape))
@@ -91,7 +87,7 @@ def _picture(form: Form[ReductionForm], answer: Answer) -> ReductionsPicture:
     )
 
 
-def _axes(form: Form[ReductionForm], done: ReductionResult) -> tuple[AxisChoice, ...]:
+def _axes(form: Form[ReductionForm], done: reductions.ReductionResult) -> tuple[AxisChoice, ...]:
     folded = set(done.axes)
     choices = []
     for axis, size in enumerate(done.input.shape):

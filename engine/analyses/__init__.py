@@ -11,15 +11,9 @@ from layerscope.engine.analyses import (
     precision,
     spectrum,
 )
-from layerscope.engine.analyses.base import (
-    ANALYSES,
-    Analysis,
-    AnalysisResult,
-    AnalysisUndefined,
-    analysis,
-)
+from layerscope.engine.analyses.base import ANALYSES, Analysis, AnalysisUndefined, analysis
 
 __all__ = [
-    "ANALYSES", "Analysis", "AnalysisResult", "AnalysisUndefined", "analysis", "autograd_check",
-    "correlations", "float32_comparison", "phase_diagram", "precision", "spectrum",
+    "ANALYSES", "Analysis", "AnalysisUndefined", "analysis", "autograd_check", "correlations",
+    "float32_comparison", "phase_diagram", "precision", "spectrum",
 ]  # fmt: skip

@@ -21,13 +21,8 @@ from layerscope.engine.layers import chosen_norm
 from layerscope.engine.theory.meanfield import correlation_path
 
 __all__ = [
-    "PAIRS",
-    "STARTS",
-    "CorrelationPath",
-    "Correlations",
-    "correlations",
-    "correlations_cost",
-]
+    "PAIRS", "STARTS", "CorrelationPath", "Correlations", "correlations", "correlations_cost",
+]  # fmt: skip
 
 STARTS = (0.0, 0.6, 0.95)
 """Correlations of the inputs."""

@@ -16,15 +16,9 @@ from pydantic_core import CoreSchema, ErrorDetails, core_schema
 from layerscope.engine.basis.refusals import InvalidParameters, field_error
 
 __all__ = [
-    "Options",
-    "Presentation",
-    "Specification",
-    "Text",
-    "bounds",
-    "parameter",
-    "presentation",
+    "Options", "Presentation", "Specification", "Text", "bounds", "parameter", "presentation",
     "text_of",
-]
+]  # fmt: skip
 
 MOST_PARAMETERS = 100
 

@@ -10,15 +10,7 @@ from torch import Tensor
 from layerscope.engine.initialization.base import init_scheme
 from layerscope.engine.initialization.distribution import Atom, Distribution, normal_density
 
-__all__ = [
-    "constant",
-    "identity",
-    "lsuv",
-    "orthogonal",
-    "sparse",
-    "unit_variance",
-    "zeros",
-]
+__all__ = ["constant", "identity", "lsuv", "orthogonal", "sparse", "unit_variance", "zeros"]
 
 
 def _orthogonal_entries(n_in: int, n_out: int, std: float) -> Distribution:

@@ -1,20 +1,14 @@
 """Layers, each with its forward pass and its hand-written backward pass side by side."""
 
-from layerscope.engine.basis.role import Role
 from layerscope.engine.layers.activations import ACTIVATIONS, Activation, activation_of
 from layerscope.engine.layers.base import Layer
 from layerscope.engine.layers.linear import Linear
-from layerscope.engine.layers.normalization import (
-    NORMS,
-    Normalization,
-    NormTheory,
-    chosen_norm,
-)
+from layerscope.engine.layers.normalization import NORMS, Normalization, chosen_norm
 from layerscope.engine.layers.residual import Add
 
 __all__ = [
-    "ACTIVATIONS", "NORMS", "Activation", "Add", "Layer", "Linear", "NormTheory", "Normalization",
-    "Role", "activation_of", "chosen_norm", "layer_classes",
+    "ACTIVATIONS", "NORMS", "Activation", "Add", "Layer", "Linear", "Normalization",
+    "activation_of", "chosen_norm", "layer_classes",
 ]  # fmt: skip
 
 

@@ -2,11 +2,6 @@
 
 from layerscope.engine.losses.base import LOSSES, Loss
 
-from layerscope.engine.losses.regression import (  # isort: skip - the default comes first
-    Huber,
-    MeanAbsoluteError,
-    MeanSquaredError,
-)
-from layerscope.engine.losses.classification import CrossEntropy  # isort: skip
+from layerscope.engine.losses import regression, classification  # isort: skip - the default first
 
-__all__ = ["LOSSES", "CrossEntropy", "Huber", "Loss", "MeanAbsoluteError", "MeanSquaredError"]
+__all__ = ["LOSSES", "Loss", "classification", "regression"]

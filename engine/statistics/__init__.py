@@ -7,12 +7,6 @@ from layerscope.engine.statistics.measure import statistics, warm_up
 from layerscope.engine.statistics.record import Histogram, Statistics
 
 __all__ = [
-    "Histogram",
-    "Statistics",
-    "Units",
-    "distinct_columns",
-    "statistics",
-    "statistics_torch",
-    "units",
-    "warm_up",
-]
+    "Histogram", "Statistics", "Units", "distinct_columns", "statistics", "statistics_torch",
+    "units", "warm_up",
+]  # fmt: skip

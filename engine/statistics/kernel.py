@@ -28,20 +28,9 @@ import numpy as np
 from layerscope.engine.statistics.compilation import fast_kernel, kernel, pointer
 
 __all__ = [
-    "CELLS32",
-    "CELLS64",
-    "LOWEST32",
-    "LOWEST64",
-    "SPAN32",
-    "SPAN64",
-    "STATE",
-    "chunk32",
-    "chunk64",
-    "finish32",
-    "finish64",
-    "whole32",
-    "whole64",
-]
+    "CELLS32", "CELLS64", "LOWEST32", "LOWEST64", "SPAN32", "SPAN64", "STATE", "chunk32", "chunk64",
+    "finish32", "finish64", "whole32", "whole64",
+]  # fmt: skip
 
 BLOCK = 4096
 """Elements per block: 16 KiB of float32, beside 16 KiB of counters, in an L1 cache of 32 KiB."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from layerscope.app.figures.text import shown
 from layerscope.app.pages.why.frame import View
-from layerscope.engine.analyses import Analysis, AnalysisResult
+from layerscope.engine.analyses.base import Analysis, AnalysisResult
 
 __all__ = ["Figure", "FiguresView", "figures_view"]
 

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from layerscope.engine.diagnosis import RULES, diagnose, diagnose_early, undecided, verdict
-from layerscope.engine.diagnosis.diagnose import explained_by
+from layerscope.engine.diagnosis import RULES, diagnose, undecided, verdict
+from layerscope.engine.diagnosis.diagnose import diagnose_early, explained_by
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.gathering import gather
 from layerscope.engine.execution.network import layout
