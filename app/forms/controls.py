@@ -63,10 +63,7 @@ def controls(
 ) -> dict[str, Control]:
     """A control for every field by its name, in the order of the fields.
 
-    Args:
-        model: what the form asks for.
-        typed: what stands in the query, as it was typed; a missing name has its default.
-        errors: messages by field.
+    ``typed`` is what stands in the query; a missing name has its default.
 
     >>> from layerscope.engine.experiment import Experiment
     >>> shown = controls(Experiment, {"depth": "many"}, {"depth": "expected a number"})

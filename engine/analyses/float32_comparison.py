@@ -44,12 +44,9 @@ def gradient_cosines(
     """Cosine of each linear layer's weight gradient with the one computed in float32.
 
     Both start from the same rounded weights and data. 1: the format changes nothing; 0: what is
-    computed has nothing to do with the gradient.
-
-    Returns:
-        By layer index; None for float32 and float64, which are not narrow. Layers whose gradient is
-        not finite in either, or zero in float32, are left out; one that is zero in the narrow
-        format only has 0.
+    computed has nothing to do with the gradient. By layer index; None for float32 and float64,
+    which are not narrow. Layers whose gradient is not finite in either, or zero in float32, are
+    left out; one that is zero in the narrow format only has 0.
 
     >>> min(gradient_cosines(Experiment(depth=2, dtype="bfloat16")).values()) > 0.9
     True
@@ -85,7 +82,6 @@ class Float32Comparison:
     reason: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, with the least of the cosines."""
         least = min(self.cosines.values(), default=None) if self.cosines is not None else None
         return {
             "dtype": self.dtype, "cosines": self.cosines, "least": least, "reason": self.reason,

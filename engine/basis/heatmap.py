@@ -19,16 +19,10 @@ Floats = npt.NDArray[np.float64]
 def heatmap(tensor: Tensor, side: int = HEATMAP_SIDE) -> dict[str, Any]:
     """``tensor`` pooled to at most ``side`` × ``side`` cells, the extreme of each kept.
 
-    A cell holds the finite entry of largest magnitude, with its sign and to 6 significant digits,
-    or None where none is finite. Cells with NaN or Inf are listed besides, so that none hides
-    behind a finite neighbour.
-
-    Args:
-        tensor: (n,) or (rows, columns), any float dtype.
-
-    Returns:
-        ``shape``, ``rows``, ``columns``, ``pooling`` in words, ``limit`` (largest magnitude),
-        ``values`` by row, and ``nan``, ``posinf``, ``neginf`` as [row, column, count] triples.
+    A cell of ``values``, by row, holds the finite entry of largest magnitude of a tensor (n,) or
+    (rows, columns), with its sign and to 6 significant digits, or None where none is finite; the
+    largest of all is ``limit``. Cells with ``nan``, ``posinf`` or ``neginf`` are listed besides, as
+    [row, column, count], so that none hides behind a finite neighbour.
 
     >>> import torch
     >>> heatmap(torch.tensor([[1.0, float("nan")]]))["nan"]

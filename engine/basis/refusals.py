@@ -24,8 +24,7 @@ class FieldError(ValueError):
 class InvalidParameters(ValueError):
     """Parameters that cannot be accepted.
 
-    Attributes:
-        errors: of each ``{"field": name, "message": what was expected, "value": what came}``.
+    ``errors`` has of each ``{"field": name, "message": what was expected, "value": what came}``.
     """
 
     def __init__(self, errors: Iterable[Mapping[str, Any]]) -> None:

@@ -54,8 +54,7 @@ class Serial(msgspec.Struct, array_like=True):
     def from_bytes(cls, data: bytes) -> Self:
         """The value that ``to_bytes`` wrote.
 
-        Errors:
-            ``ValueError`` naming the version, where it is another, or what does not fit.
+        Errors: ``ValueError`` naming the version, where it is another, or what does not fit.
         """
         if data[:1] != bytes((cls.version,)):
             found = data[0] if data else "no byte at all"

@@ -29,15 +29,12 @@ Options = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Text:
-    """Annotates a parameter that is written as text of its own kind: a tensor, a shape, numbers.
-
-    Args:
-        read: makes the value; its ``ValueError`` says what was expected.
-        longest: most characters.
-    """
+    """Annotates a parameter that is written as text of its own kind: a tensor, a shape, numbers."""
 
     read: Callable[[str], Any]
+    """Makes the value; its ``ValueError`` says what was expected."""
     longest: int = 200
+    """Most characters."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._value)

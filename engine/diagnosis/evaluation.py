@@ -45,11 +45,8 @@ def evaluate(
     A case counts as found faulty if any finding is an error. Per rule: ``hits``, the faulty cases
     in which it found an error (as a cause or as a consequence); ``sole``, those in which no other
     rule did; ``false_alarms``, the healthy cases in which it did; ``warnings``, the healthy cases
-    in which it found less. ``held_out`` counts apart the cases drawn after the thresholds were set.
-
-    Returns:
-        ``healthy``, ``faulty``, ``undecided`` (how many cases), ``recall``, ``false_alarm_rate``,
-        ``rules`` (a row each), ``missed`` and ``false_alarms`` (the specifications).
+    in which it found less. ``held_out`` counts apart the cases drawn after the thresholds were set;
+    ``missed`` and ``false_alarms`` are specifications.
     """
     rows: dict[str, dict[str, Any]] = {
         name: {"rule": name, "hits": 0, "sole": 0, "false_alarms": 0, "warnings": 0}

@@ -19,34 +19,25 @@ __all__ = ["Facts", "ParameterRecord", "Record"]
 
 
 class Facts(Serial):
-    """What is known of a module before any figure.
-
-    Args:
-        index: its place in forward order.
-        name: its qualified name.
-        kind: what it is called, in words: its class, or its entry in a registry.
-        role: what it is to the network; None for what has no role here (a pooling, a reshape).
-        shape: of its output, samples first.
-        dtype: of its output, as ``"float32"``.
-        unit_axis: of the output; its units: features in (batch, features) and in (batch, tokens,
-            features), channels in (batch, channels, *spatial). None where it has none.
-        weight_unit_axis: of a linear map's weight; the units that it computes: 0 in PyTorch's
-            (n_out, n_in, *kernel), 1 in the notes' (n_in, n_out).
-        adds: what a sum adds: the index of a record, −1 for the network's input.
-        centres: whether a norm takes the mean away.
-        flat: where an activation is flat.
-    """
+    """What is known of a module before any figure: its place in forward order, qualified name, kind
+    (its class, or its entry in a registry), and its output's shape, samples first, and dtype."""
 
     index: int
     name: str
     kind: str
     role: Role | None
+    """What it is to the network; None for what has no role here (a pooling, a reshape)."""
     shape: tuple[int, ...]
     dtype: str
     unit_axis: int | None = 1
+    """Of the output: features in (batch, ..., features), channels in (batch, channels, *spatial);
+    None where it has none."""
     weight_unit_axis: int = 0
+    """The units of a linear map: 0 in PyTorch's (n_out, n_in, *kernel), 1 in the notes' weight."""
     adds: int | None = None
+    """What a sum adds: the index of a record, −1 for the network's input."""
     centres: bool = False
+    """Whether a norm takes the mean away."""
     flat: FlatRegion | None = None
 
     @property
@@ -100,14 +91,10 @@ class Record(Serial):
         x: Tensor | None = None,
         by_unit: bool = True,
     ) -> Record:
-        """The record of a module whose output has been computed.
+        """The record of a module whose output, of any rank, samples first, has been computed.
 
-        Args:
-            facts: of this module and this output.
-            output: of any rank, samples first.
-            parameters: the module's own, by name.
-            x: its input; without it an activation's saturation stays unknown.
-            by_unit: whether to look at the output's units too, which costs another pass over it.
+        Without ``x``, its input, an activation's saturation stays unknown. ``by_unit``: looks at
+        the output's units too, which costs another pass over it.
         """
         own = {n: ParameterRecord(tuple(p.shape), statistics(p)) for n, p in parameters.items()}
         record = cls(facts, statistics(output), own)
@@ -121,12 +108,7 @@ class Record(Serial):
         return record
 
     def backward(self, gradient: Tensor | None, parameters: Mapping[str, Tensor]) -> None:
-        """Adds what the backward pass brought.
-
-        Args:
-            gradient: by the module's output; None where none arrived.
-            parameters: gradients by the module's parameters, as far as there are.
-        """
+        """Adds the gradients by the module's output and by its parameters, as far as they came."""
         self.gradient = None if gradient is None else statistics(gradient)
         for name, value in parameters.items():
             self.parameters[name].gradient = statistics(value)

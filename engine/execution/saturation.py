@@ -33,13 +33,9 @@ class FlatRegion(Serial):
     by_nature: float
 
     def share(self, z: Tensor) -> float | None:
-        """Share of the entries of ``z`` that lie in the region.
+        """Share of an activation's input, the batch first, that lies in the region.
 
-        Args:
-            z: an activation's input, the batch first; the first 16 samples are looked at.
-
-        Returns:
-            From 0 to 1, of the entries that are not NaN, or None where all are.
+        Of the entries of the first 16 samples that are not NaN; None where all are.
 
         >>> FlatRegion(((None, 0.0),), 0.5).share(torch.tensor([[-1.0, 1.0, 2.0, 3.0]]))
         0.25

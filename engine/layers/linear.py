@@ -15,11 +15,7 @@ __all__ = ["Linear"]
 
 
 class Linear(Layer):
-    """y = x @ w + b, the weight stored as in the notes: (n_in, n_out).
-
-    Args:
-        weight: (n_in, n_out)
-        bias: (n_out,)
+    """y = x @ w + b, stored as in the notes: the weight is (n_in, n_out), the bias (n_out,).
 
     >>> layer = Linear(torch.eye(2), torch.zeros(2))
     >>> layer.forward(torch.tensor([[1.0, 2.0]]))

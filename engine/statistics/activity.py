@@ -20,17 +20,12 @@ SAFE = 1e-250, 1e250
 
 
 class Units(Serial):
-    """The units and the samples of one activation.
+    """The units and the samples of one activation, ``batch`` samples of ``width`` units.
 
-    Args:
-        batch: number of samples.
-        width: number of units.
-        dead: units that are zero for every sample, at every position of it; 0 when there is none.
-        constant: units that have one value for all samples and positions, dead ones among them; NaN
-            equals nothing. With one of (batch, width) that is every unit, and says nothing.
-        sample_correlation: mean cosine similarity over all pairs of distinct samples, from −1 to
-            1 (all samples on one ray); None with fewer than two samples that are finite and not
-            zero, which alone are counted.
+    ``dead`` units are zero for every sample, at every position of it. ``constant`` ones, the dead
+    among them, have one value for all (NaN equals nothing); with one sample that is every unit.
+    ``sample_correlation`` is the mean cosine over all pairs of distinct samples, from −1 to 1 (all
+    on one ray), of those that are finite and not zero; None with fewer than two of these.
     """
 
     batch: int
@@ -46,14 +41,11 @@ def units(activation: Tensor, axis: int = 1) -> Units:
     With x̂ the rows divided by their length, the mean of x̂_i · x̂_j over the pairs i ≠ j is
     (‖Σ_i x̂_i‖² − n) / (n(n − 1)), which needs no pair to be formed.
 
-    Args:
-        activation: samples first: (batch, width), (batch, channels, *spatial), (batch, tokens,
-            features). A sample is compared with another as a whole, whatever its rank.
-        axis: the axis of the units.
+    The tensor may also be (batch, channels, *spatial) or (batch, tokens, features), with its units
+    along ``axis``; a sample is compared with another as a whole.
 
-    Errors:
-        ``ValueError`` unless the tensor has two axes or more and ``axis`` is one of them but the
-        first; ``TypeError`` unless it holds floats.
+    Errors: ``ValueError`` unless there are two axes or more and ``axis`` is one of them but the
+    first; ``TypeError`` unless the tensor holds floats.
 
     >>> units(torch.tensor([[3.0, 0.0, 0.0], [4.0, 0.0, 0.0]]))
     Units(batch=2, width=3, dead=2, constant=2, sample_correlation=1.0)

@@ -25,8 +25,7 @@ def distinct_columns(weight: Tensor) -> int:
     Columns are sorted by their projection on a fixed pseudorandom direction, and compared entry by
     entry only where the projections are too close to tell them apart.
 
-    Errors:
-        ``ValueError`` unless the tensor has two axes; ``TypeError`` unless it holds floats.
+    Errors: ``ValueError`` unless the tensor has two axes; ``TypeError`` unless it holds floats.
 
     >>> distinct_columns(torch.tensor([[1.0, 2.0, 1.0], [3.0, 4.0, 3.0]]))
     2

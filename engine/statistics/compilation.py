@@ -17,27 +17,23 @@ F = TypeVar("F", bound=Callable[..., Any])
 REORDER = {"reassoc", "nsz", "contract"}
 
 
-def kernel(function: F) -> F:
+def kernel(function: F, fastmath: Any = False) -> F:
     """Compile ``function`` without the interpreter lock, its machine code cached on disk.
 
     The cache lies beside the source, else in the user's cache directory, else where
     ``NUMBA_CACHE_DIR`` says; where none can be written, every process compiles for itself.
     """
-    return _compile(function, fastmath=False)
-
-
-def fast_kernel(function: F) -> F:
-    """The same for a loop whose sums may be reordered, so that it runs in vector lanes."""
-    return _compile(function, fastmath=REORDER)
-
-
-def _compile(function: F, **options: object) -> F:
-    options |= {"nogil": True, "error_model": "numpy"}
+    options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
     try:
         compiled: F = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba's "no locator available": nowhere to write
         compiled = numba.njit(**options)(function)
     return compiled
+
+
+def fast_kernel(function: F) -> F:
+    """The same for a loop whose sums may be reordered, so that it runs in vector lanes."""
+    return kernel(function, REORDER)
 
 
 def _pointer(_: Any, address: Any) -> tuple[Any, Callable[..., Any]]:

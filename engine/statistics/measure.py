@@ -48,13 +48,10 @@ def statistics(tensor: Tensor) -> Statistics:
     """Everything about one tensor's entries, in one pass over its memory.
 
     Counts of zeros, subnormals, NaN and infinities; mean, unbiased std, rms, extremes in float64;
-    and a histogram over sign and power of two: see ``Statistics``.
+    and a histogram over sign and power of two: see ``Statistics``. The tensor may have any width,
+    shape and strides; gradients are not followed.
 
-    Args:
-        tensor: floats of any width, shape and strides; gradients are not followed.
-
-    Errors:
-        ``TypeError`` for a dtype that is not floating-point, or a layout that is not dense.
+    Errors: ``TypeError`` for a dtype that is not floating-point, or a layout that is not dense.
 
     >>> s = statistics(torch.tensor([0.0, -3.0, -6.0, float("nan")]))
     >>> s.count, s.finite, s.mean, s.std, s.zeros, s.nan
@@ -68,9 +65,8 @@ def statistics(tensor: Tensor) -> Statistics:
     source = _dense(tensor, form.converted)
     size = source.numel()
     record = read(source.data_ptr(), size, form.wide, form.normal)
-    finite, zeros, subnormal, nan, posinf, neginf, first, length, *numbers = ANSWER.unpack_from(
-        record
-    )
+    answer = ANSWER.unpack_from(record)
+    finite, zeros, subnormal, nan, posinf, neginf, first, length, *numbers = answer
     mean, std, rms, low, high = numbers if finite else [None] * 5
     if std is not None and not std < math.inf:  # NaN for one entry, Inf beyond float64's range
         std = None

@@ -40,15 +40,10 @@ _scratch = _Scratch()
 
 
 def read(address: int, size: int, wide: bool, normal: int) -> Any:
-    """The answer of ``finish32`` or ``finish64`` about the floats at ``address``.
+    """The answer of ``finish32``, or if ``wide`` of ``finish64``, about ``size`` floats.
 
-    The array may belong to the calling thread, which overwrites it in its next call.
-
-    Args:
-        address: of the first entry; the caller keeps the memory alive.
-        size: number of entries.
-        wide: whether they are float64, not float32.
-        normal: index of the smallest normal number's exponent.
+    The caller keeps the memory at ``address`` alive. The array may belong to the calling thread,
+    which overwrites it in its next call.
     """
     record, _, at, counters = _scratch.wide if wide else _scratch.narrow
     if size < LARGE:

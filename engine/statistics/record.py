@@ -19,10 +19,8 @@ Counts = NDArray[np.int64]
 class Histogram(Serial, eq=False):
     """How many nonzero finite entries lie in [2^e, 2^(e+1)), for every exponent e, by sign.
 
-    Args:
-        first: the lowest exponent that occurs; 0 when none does.
-        positive: counts of positive entries by exponent, from ``first`` on without a gap.
-        negative: counts of negative entries, over the same exponents.
+    Both counts are by exponent, without a gap, from ``first`` on, the lowest that occurs; 0 when
+    none does.
 
     >>> h = Histogram(-1, np.array([2, 0, 1]), np.array([0, 0, 3]))
     >>> h.to_dict()

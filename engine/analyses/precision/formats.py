@@ -69,7 +69,6 @@ class Format:
         return dtype
 
     def to_dict(self) -> dict[str, object]:
-        """All fields, JSON-able."""
         return {**asdict(self), "least_exponent": self.least_exponent}
 
 

@@ -37,7 +37,6 @@ class LossScale:
     advised: int | None
 
     def to_dict(self) -> dict[str, object]:
-        """The exponents, and the factor itself."""
         return {
             "format": self.format,
             "tolerated": self.tolerated,

@@ -60,11 +60,7 @@ class PrecisionReport:
 
         Rounding takes the reference's tensors once each; in a run, errors also travel on: what has
         become Inf makes others NaN, and a gradient that is zero leaves nothing for the layers
-        before.
-
-        Returns:
-            ``overflow_lens``, ``nonfinite_run``, ``underflow_lens``, ``zeros_run`` by kind; zeros
-            are those that are no zeros in the reference.
+        before. ``zeros_run`` are those that are no zeros in the reference.
         """
         out: dict[str, dict[str, float | None]] = {}
         for kind in KINDS:
@@ -85,7 +81,6 @@ class PrecisionReport:
         return out
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, with every tensor."""
         return {
             "experiment": self.experiment.to_dict(),
             "reference": "float64",

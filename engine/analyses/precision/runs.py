@@ -39,7 +39,6 @@ class TensorSummary:
         return {name: fit(self.statistics.histogram, f) for name, f in FORMATS.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, with the histogram."""
         s = self.statistics
         return {
             "kind": self.kind, "layer": self.layer, "block": self.block, "name": self.name,
@@ -62,7 +61,6 @@ class FormatRun:
     broken: TensorSummary | None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able; a loss that is not finite is None."""
         return {
             "dtype": self.dtype,
             "loss": self.loss if math.isfinite(self.loss) else None,
