@@ -1,7 +1,5 @@
-"""What every Plotly chart of ours has: no zoom, colours as tokens, sizes in rem, one type.
-
-``var(--forward)`` and ``{"rem": …}`` are resolved by ``static/js/tokens.js``.
-"""
+"""What every Plotly chart of ours has: no zoom, one type, colours as ``var(--forward)``, sizes as
+``{"rem": …}``, which ``static/js/tokens.js`` resolves."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
-"""The forms of the Lab's charts: traces without data, layouts without ranges.
-
-Sent once a page; after that, a browser gets plain arrays, by which ``static/js/lab/charts.js``
-fills the traces, in order. Light, dark and large type need no other figure.
-"""
+"""The forms of the Lab's charts, sent once a page: traces without data, layouts without ranges.
+What follows are arrays, by which ``static/js/lab/charts.js`` fills the traces, in order."""
 
 from __future__ import annotations
 
@@ -21,11 +18,7 @@ SILENT: Form = {"hoverinfo": "skip", "hovertemplate": None}  # when pointed at
 
 @cache
 def lab_figures() -> Form:
-    """Everything that charts need to know beforehand, as JSON.
-
-    ``charts`` by name, ``scales`` (colours of the magnitudes by tensor), ``formats`` (limits of
-    each dtype).
-    """
+    """``charts`` by name, ``scales`` (colours of magnitudes by tensor), ``formats`` (limits)."""
     return {
         "charts": {
             "activations": _by_layer("--forward", "|mean|", "--forward-faint"),

@@ -76,10 +76,8 @@ class ExponentPicture(Frame):
 
 
 def exponent_picture(kind: Kind, title: str, seen: Sequence[TensorSummary]) -> ExponentPicture:
-    """The picture of all tensors of a kind, one violin per block.
-
-    Of a block's activations and gradients the last layer's; of its parameters the weight.
-    """
+    """The picture of all tensors of a kind, one violin per block: of its activations and gradients
+    the last layer's, of its parameters the weight."""
     main = sorted(
         (t for t in seen if (t.ends_block if not t.parameter else _is_weight(t))),
         key=lambda t: t.block,

@@ -43,11 +43,10 @@ def cell(name: str, s: Statistics) -> Cell:
 
 
 def cell_css(s: Statistics) -> str:
-    """The CSS classes of a tensor's cell.
+    """The CSS classes of a tensor's cell: NaN before Inf before zero before colour.
 
-    NaN before Inf before zero before colour: the worst is shown. The colour is that of the std, or
-    of the rms where all entries are alike. A notch marks a tensor most of whose nonzero entries
-    are below the smallest normal number.
+    The colour is that of the std, or of the rms where all entries are alike. A notch marks a tensor
+    most of whose nonzero entries are below the smallest normal number.
     """
     if s.nan:
         return "s-nan"

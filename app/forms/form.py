@@ -45,10 +45,7 @@ class Form(Generic[S]):
             return cls(model, typed, None, tuple(invalid.errors))
 
     def valid(self) -> S:
-        """The value.
-
-        Errors: `InvalidParameters` with everything that is wrong.
-        """
+        """The value. Errors: `InvalidParameters` with everything that is wrong."""
         if self.value is None:
             raise InvalidParameters(self.errors)
         return self.value

@@ -1,9 +1,6 @@
-"""Foundations: the notes' experiments as a guided tour.
-
-A step is a module with a ``STEP``, a template ``pages/foundations/<name>.html``, a sketch
-``partials/foundations/sketch/<name>.html`` and one line in `TOUR`. Page, JSON twin, OpenAPI and
-navigation follow.
-"""
+"""Foundations: the notes' experiments as a guided tour. A step is a module with a ``STEP``, a
+template ``pages/foundations/<name>.html``, a sketch ``partials/foundations/sketch/<name>.html`` and
+one line in `TOUR`; page, JSON twin, OpenAPI and navigation follow."""
 
 from __future__ import annotations
 

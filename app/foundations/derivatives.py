@@ -43,7 +43,6 @@ class Detail:
     """PyTorch's operator, which autograd is asked about, as the class names it."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The engine's record, with ``code`` and ``reference`` beside it."""
         return {**self.derivative.to_dict(), "code": self.code, "reference": self.reference}
 
 

@@ -40,7 +40,6 @@ class EinsumAnswer:
     run: EinsumRun
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON: the explanation's fields, and under ``run`` the numbers."""
         return {**self.explanation.to_dict(), "run": self.run}
 
 

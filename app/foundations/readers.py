@@ -1,8 +1,5 @@
-"""How what is typed becomes numbers, tensors, shapes and indices; nothing is evaluated.
-
-A reader turns text into a value and raises ``ValueError`` (the engine's ``LiteralError``,
-``ShapeError``, ``LimitError`` are ones) with a message that says what was expected.
-"""
+"""How what is typed becomes numbers, tensors, shapes and indices; nothing is evaluated. A reader
+turns text into a value, or raises a ``ValueError`` that says what was expected."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""A step of the tour: a form, the engine's answer to it, and what its page draws of the answer.
-
-One `Step` makes the page, its JSON twin, its entry in OpenAPI and its place in the navigation.
-"""
+"""A step of the tour: a form, the engine's answer to it, and what its page draws of the answer; it
+makes the page, its JSON twin, its entry in OpenAPI and its place in the navigation."""
 
 from __future__ import annotations
 
@@ -89,7 +87,6 @@ class Explained(Generic[R, C]):
     """None where the result has no cells."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The record's fields, with ``cell`` beside them."""
         done: Any = self.done
         return {**done.to_dict(), "cell": self.cell}
 

@@ -1,7 +1,4 @@
-"""The HTML routes, one file per page.
-
-A page is a route file with a ``PAGE``, a template and one line here; the header follows.
-"""
+"""The HTML routes: a page is a file with a ``PAGE``, a template and one line here."""
 
 from __future__ import annotations
 

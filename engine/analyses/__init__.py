@@ -1,7 +1,5 @@
-"""Further questions asked of an experiment, each with what it costs; one registry of all of them.
-
-An analysis is one function with the decorator `analysis`, in a module that is imported here.
-"""
+"""Further questions asked of an experiment, each with what it costs: functions with the decorator
+`analysis`, in modules that are imported here."""
 
 from layerscope.engine.analyses import (
     autograd_check,

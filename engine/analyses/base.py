@@ -29,10 +29,7 @@ class AnalysisResult(Protocol):
 
 
 class Question(Protocol):
-    """The function that answers.
-
-    Errors: `AnalysisUndefined`; ``Stopped`` once ``should_stop()`` is true.
-    """
+    """What answers. Errors: `AnalysisUndefined`; ``Stopped`` once ``should_stop()`` is true."""
 
     def __call__(
         self, experiment: Experiment, *, should_stop: ShouldStop = never

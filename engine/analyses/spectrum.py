@@ -126,21 +126,15 @@ def jacobian_spectra(experiment: Experiment, *, should_stop: ShouldStop = never)
         # Not validated anew: σw of plain randn may be larger than a scale that one may type.
         update = {"init": init, "init_scale": scale, "dtype": "float64"}
         matrices = block_matrices(experiment.model_copy(update=update), should_stop)
-        _finite(matrices)
+        at = next((i for i, m in enumerate(matrices, 1) if not bool(torch.isfinite(m).all())), None)
+        if at is not None:
+            text = f"block {at} is not finite even in float64; expected a smaller σw"
+            raise AnalysisUndefined("init_scale", text)
         found[name] = (
             _exact(matrices, depths) if exact else _estimated(matrices, depths, should_stop)
         )
     theory, reason = _theory(experiment, scale, depths)
     return JacobianSpectra(experiment, scale, depths, exact, found, theory, reason)
-
-
-def _finite(matrices: Sequence[Tensor]) -> None:
-    at = next((i for i, m in enumerate(matrices) if not bool(torch.isfinite(m).all())), None)
-    if at is not None:
-        raise AnalysisUndefined(
-            "init_scale",
-            f"block {at + 1} is not finite even in float64; expected a smaller σw",
-        )
 
 
 def _exact(matrices: Sequence[Tensor], depths: Sequence[int]) -> tuple[JacobianSpectrum, ...]:
@@ -180,10 +174,8 @@ def _estimated(
 
 
 def block_matrices(experiment: Experiment, should_stop: ShouldStop = never) -> list[Tensor]:
-    """The transposed Jacobian of every hidden block at the first sample, (n_in, n_out) each.
-
-    As in y = x @ M for a small change of the block's input.
-    """
+    """The transposed Jacobian of every hidden block at the first sample, (n_in, n_out) each: M in
+    y = x @ M for a small change of the block's input."""
     matrices: list[Tensor] = []
     for step in passes(Network(experiment), should_stop):
         if isinstance(step, LossStep):

@@ -22,10 +22,7 @@ class FieldError(ValueError):
 
 
 class InvalidParameters(ValueError):
-    """Parameters that cannot be accepted.
-
-    ``errors`` has of each ``{"field": name, "message": what was expected, "value": what came}``.
-    """
+    """Parameters that cannot be accepted: ``errors`` has what `field_error` tells of each."""
 
     def __init__(self, errors: Iterable[Mapping[str, Any]]) -> None:
         self.errors = [dict(error) for error in errors]

@@ -16,11 +16,6 @@ _one_at_a_time = threading.Lock()
 
 
 @lru_cache
-def _read(shown: Callable[..., Any]) -> tuple[tuple[str, ...], int]:
-    lines, line = inspect.getsourcelines(shown)
-    return tuple(lines), line
-
-
 def source_lines(shown: Callable[..., Any]) -> tuple[tuple[str, ...], int]:
     """The lines of a function's or class's definition, and the number of the first.
 
@@ -28,7 +23,8 @@ def source_lines(shown: Callable[..., Any]) -> tuple[tuple[str, ...], int]:
     'def source_text(shown: Callable[..., Any]) -> str:\\n'
     """
     with _one_at_a_time:
-        return _read(shown)
+        lines, line = inspect.getsourcelines(shown)
+    return tuple(lines), line
 
 
 def source_text(shown: Callable[..., Any]) -> str:

@@ -22,10 +22,8 @@ def diagnose_early(evidence: Evidence) -> list[Finding]:
 
 
 def diagnose(evidence: Evidence, rules: Collection[str] = RULES) -> list[Finding]:
-    """What each of the ``rules`` finds, worst first; what one explains of another stands under it.
-
-    Of equally bad ones the rule that explains most comes first.
-    """
+    """What each of the ``rules`` finds, worst first, and of equally bad ones that which explains
+    most; what one explains of another stands under it."""
     found = _found(evidence, rules)
     names = {f.rule for f in found}
     roots = [f for f in found if not any(f.rule in explained_by(name) for name in names)]

@@ -118,22 +118,17 @@ def verified_fix(
     spent = 0
     seen: list[Change] = []
     for change in candidates(experiment, finding):
-        if len(seen) >= TRIES or change in seen:
+        changed = Experiment.model_validate({**experiment.to_dict(), **change})
+        if len(seen) >= TRIES or change in seen or changed == experiment:
             continue
-        changed = _applied(experiment, change)
-        spent += cost(changed).flops if changed else 0
-        if changed is None or spent > BUDGET_FLOPS:
+        spent += cost(changed).flops
+        if spent > BUDGET_FLOPS:
             continue
         seen.append(change)
         after = gather(changed, should_stop)
         if _better(finding, diagnose(after)):
             return Fix(finding.rule, change, len(seen), _curves(before), _curves(after))
     return None
-
-
-def _applied(experiment: Experiment, change: Change) -> Experiment | None:
-    changed = Experiment.model_validate({**experiment.to_dict(), **change})
-    return None if changed == experiment else changed
 
 
 def _better(finding: Finding, after: list[Finding]) -> bool:

@@ -142,10 +142,7 @@ def run(
 def result(
     experiment: Experiment, *, check: bool = True, should_stop: ShouldStop = never
 ) -> dict[str, Any]:
-    """The whole result of ``experiment``, as the contract has it.
-
-    ``check``: also hold every gradient against PyTorch's autograd in float64.
-    """
+    """The whole result of ``experiment``; ``check``: with every gradient against autograd's."""
     from layerscope.engine.analyses.autograd_check import compare_with_autograd
 
     layers: list[Forward] = []

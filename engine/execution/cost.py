@@ -35,10 +35,7 @@ class Limits:
     bytes: int = 4 * 2**30
 
     def check(self, needed: Cost) -> Cost:
-        """``needed``, if it is within the limits.
-
-        Errors: ``OverLimit`` naming the limit, what was asked and by how much it is exceeded.
-        """
+        """``needed``, if it is within the limits. Errors: ``OverLimit``."""
         if needed.flops > self.flops:
             raise OverLimit("floating point operations", self.flops, needed.flops)
         if needed.bytes > self.bytes:
@@ -47,7 +44,7 @@ class Limits:
 
 
 class OverLimit(ValueError):
-    """A specification that costs more than allowed."""
+    """A specification that costs more than allowed; names the limit and by how much."""
 
     def __init__(self, limit: str, allowed: int, asked: int) -> None:
         self.limit, self.allowed, self.asked = limit, allowed, asked

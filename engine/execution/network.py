@@ -20,10 +20,8 @@ __all__ = ["LayerInfo", "Network", "layout", "seeds"]
 
 @dataclass(frozen=True, slots=True)
 class LayerInfo:
-    """Which layer stands where: ``shape`` is its output's, ``source`` the layer a sum adds.
-
-    ``source`` is −1 for the network's input and None for every other kind of layer.
-    """
+    """Which layer stands where: ``shape`` is its output's, ``source`` the layer that a sum adds, −1
+    for the network's input; None for every other kind of layer."""
 
     index: int
     layer: type[Layer]

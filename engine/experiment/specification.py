@@ -1,8 +1,5 @@
-"""The experiment: a frozen specification that determines every number that follows.
-
-It is at once the form, the query string, the JSON body, the command line's flags and the cache
-key; each parameter is one field below, with its label, bounds, unit and help.
-"""
+"""The experiment: a frozen specification that determines every number that follows; each parameter
+is one field below, with its label, bounds, unit and help."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""What a loss tells mean-field theory of its gradient, as data and functions of numbers.
-
-In expectation over networks the output is N(0, q), independent of the targets.
-"""
+"""What a loss tells mean-field theory of its gradient, as data and functions of numbers. In
+expectation over networks the output is N(0, q), independent of the targets."""
 
 from __future__ import annotations
 

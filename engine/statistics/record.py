@@ -102,11 +102,10 @@ class Statistics(Serial):
 
     @staticmethod
     def merge(a: Statistics, b: Statistics) -> Statistics:
-        """The statistics of two tensors' entries taken together.
+        """The statistics of two tensors' entries taken together, in any grouping.
 
         Counts and histograms add exactly; moments combine by Chan, Golub & LeVeque 1983, to
-        rounding. So ranks of a distributed training, or batches of a stream, can be measured where
-        they are and put together afterwards, in any grouping.
+        rounding.
 
         >>> import torch
         >>> from layerscope.engine.statistics import statistics

@@ -28,10 +28,8 @@ class Curves:
 
 @dataclass(frozen=True, slots=True)
 class FixLink:
-    """A change of specification that was run and helped, as a link to it.
-
-    Where scripts run, the link draws the experiment that it came from behind the changed one.
-    """
+    """A change of specification that was run and helped, as a link to it; where scripts run, the
+    experiment that it came from is drawn behind the changed one."""
 
     label: str
     title: str
@@ -41,10 +39,8 @@ class FixLink:
 
 
 def fix_link(experiment: Experiment, fix: Mapping[str, Any], lab: str) -> FixLink:
-    """The link of a ``fix`` event; ✓ only where it says that the change was run and helped.
-
-    ``experiment`` is the one that is to be changed, ``lab`` the address of the Lab.
-    """
+    """The link of a ``fix`` event, to the address of the ``lab``; ✓ only where it says that the
+    change of ``experiment`` was run and helped."""
     changed = Experiment.from_json({**experiment.to_dict(), **fix["fix"]})
     failed = fix["tried"] - 1
     tried = f", after {failed} other{'s' * (failed > 1)} that did not help" if failed else ""

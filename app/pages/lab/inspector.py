@@ -65,10 +65,8 @@ class Inspected:
 def inspect(
     experiment: Experiment, place: int, side: Side, npy: str, should_stop: ShouldStop
 ) -> Inspected:
-    """What is shown of the block at ``place``, from 1, seen from a ``side`` of φ.
-
-    ``npy`` is the address of a tensor's exact entries.
-    """
+    """What is shown of the block at ``place``, from 1, seen from a ``side`` of φ; exact entries are
+    at the address ``npy``."""
     layers = layout(experiment)
     every = blocks(layers)
     block = every[place - 1]

@@ -1,8 +1,5 @@
-"""The Lab's own stream: what is drawn as arrays, what is said as HTML, from one run.
-
-Named events carry data: ``start``, ``forward`` and ``backward`` with rows, ``theory``; see
-``drawing``. Messages without a name are HTML for htmx to put where it says.
-"""
+"""The Lab's own stream, from one run: what is drawn as named events (see ``drawing``), what is said
+as messages without a name, HTML for htmx to put where it says."""
 
 from __future__ import annotations
 

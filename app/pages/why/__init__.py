@@ -1,8 +1,5 @@
-"""Why a network fails: every analysis of an experiment as a page, and the diagnosis' own record.
-
-An analysis with drawings of its own is a module with a ``VIEW``, a template of its name
-(``pages/why/<name>.html``) and one line in `VIEWS`; every other one is shown by its figures.
-"""
+"""Why a network fails: every analysis as a page, and the diagnosis' own record. With drawings of
+its own it has a module with a ``VIEW``, a template of its name and one line in `VIEWS`."""
 
 from __future__ import annotations
 

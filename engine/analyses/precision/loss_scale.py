@@ -23,7 +23,7 @@ FARTHEST = 1100
 class LossScale:
     """Powers of two, as exponents, by which the loss may be multiplied.
 
-    ``least``: the smallest that keeps the underflow of every tensor within ``tolerated``. ``most``:
+    ``least``: the smallest that keeps the underflow of every tensor within `TOLERATED`. ``most``:
     the largest at which nothing overflows. Both are None where a gradient is not finite already, or
     none differs from zero. ``advised``: 0 where no scaling is needed, else the one of the two
     nearest to 0; None where the gradients span more powers of two than the format has, so that no
@@ -31,7 +31,6 @@ class LossScale:
     """
 
     format: str
-    tolerated: float
     least: int | None
     most: int | None
     advised: int | None
@@ -39,7 +38,7 @@ class LossScale:
     def to_dict(self) -> dict[str, object]:
         return {
             "format": self.format,
-            "tolerated": self.tolerated,
+            "tolerated": TOLERATED,
             "least_exponent": self.least,
             "most_exponent": self.most,
             "advised_exponent": self.advised,
@@ -47,11 +46,7 @@ class LossScale:
         }
 
 
-def loss_scale(
-    gradients: Sequence[Statistics],
-    format: Format,  # noqa: A002
-    tolerated: float = TOLERATED,
-) -> LossScale:
+def loss_scale(gradients: Sequence[Statistics], format: Format) -> LossScale:  # noqa: A002
     """The scales that save these gradients; the backward pass is linear, so all scale alike.
 
     >>> import torch
@@ -63,22 +58,22 @@ def loss_scale(
     """
     known = [s for s in gradients if s.histogram.total]
     if not known or any(s.finite < s.count for s in gradients):
-        return LossScale(format.name, tolerated, None, None, None)
+        return LossScale(format.name, None, None, None)
     largest = max(max(abs(s.min or 0.0), abs(s.max or 0.0)) for s in known)
     most = format.max_exponent + 1 - math.frexp(largest)[1]
     while format.overflows(math.ldexp(largest, most)):
         most -= 1
-    least = max(_least(s, format, tolerated) for s in known)
+    least = max(_least(s, format) for s in known)
     advised = min(max(0, least), most) if least <= most else None
-    return LossScale(format.name, tolerated, least, most, advised)
+    return LossScale(format.name, least, most, advised)
 
 
-def _least(s: Statistics, format: Format, tolerated: float) -> int:  # noqa: A002
+def _least(s: Statistics, format: Format) -> int:  # noqa: A002
     """By bisection: the larger the scale, the fewer entries become zero."""
 
     def kept(scale: int) -> bool:
         found = fit(s.histogram, format, scale)
-        return found.underflow <= tolerated * found.counted
+        return found.underflow <= TOLERATED * found.counted
 
     scales = range(1 - 2 * FARTHEST, 2 * FARTHEST)  # before these all is lost, after them nothing
     return scales.start + bisect_left(scales, True, key=kept)

@@ -34,10 +34,8 @@ AFFORDABLE: dict[str, float] = {"bfloat16": 2e10, "float16": 4e9}
 
 @dataclass(frozen=True, slots=True)
 class PrecisionReport:
-    """The tensors of the reference run, rounded to every format; and the runs in some formats.
-
-    ``runs`` are those really run; ``not_run`` says of the others why not.
-    """
+    """The tensors of the reference run, rounded to every format; and the runs in some formats, or
+    why they were ``not_run``."""
 
     experiment: Experiment
     loss: float

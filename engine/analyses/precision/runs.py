@@ -50,10 +50,8 @@ class TensorSummary:
 
 @dataclass(frozen=True, slots=True)
 class FormatRun:
-    """The same network run in one dtype; figures of every tensor as it came out.
-
-    ``broken``: the first tensor with an entry that is not finite, in the order of computation.
-    """
+    """The same network run in one dtype, and the first tensor in the order of computation that is
+    ``broken``: has an entry that is not finite."""
 
     dtype: str
     loss: float
@@ -79,10 +77,7 @@ class FormatRun:
 
 
 def tensor_summaries(infos: Sequence[LayerInfo], records: Sequence[Record]) -> list[TensorSummary]:
-    """Every tensor of these layers: activations and weights as they are computed, then gradients.
-
-    What was not recorded yet is left out.
-    """
+    """Every tensor recorded: activations and weights as they are computed, then gradients."""
     found: list[tuple[Kind, LayerInfo, Statistics | None, str]] = []
     both = list(zip(infos, records, strict=False))
     for i, r in both:
