@@ -47,8 +47,7 @@ def split_query(
 ) -> tuple[Experiment, dict[str, str]]:
     """The experiment of the query string, and the parameters named in ``extra``.
 
-    Errors: ``InvalidParameters`` for a bad, unknown or repeated parameter, ``OverLimit`` before
-    anything is allocated.
+    Errors: ``InvalidParameters`` for a bad, unknown or repeated parameter; ``OverLimit``.
     """
     names = set(extra)
     pairs: list[tuple[str, str]] = []

@@ -62,11 +62,8 @@ class PhasePicture(Frame):
 
 
 def phase_picture(found: PhasePosition) -> PhasePicture:
-    """The picture of a phase diagram.
-
-    Colour: the gradient's rms after as many layers as the experiment has, √χ1 for each, on the
-    scale of the Lab's strip.
-    """
+    """A phase diagram's. Colour: the gradient's rms after as many layers as the experiment has, √χ1
+    for each, on the scale of the Lab's strip."""
     d = found.diagram
     far_w, far_b = d.sigma_w[-1], d.rows[-1].sigma_b
     x = Axis(0.0, far_w, LEFT, WIDTH - RIGHT)

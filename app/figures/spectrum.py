@@ -75,10 +75,9 @@ def _framed(x: Axis, y: Axis, x_ticks: tuple[Tick, ...], y_ticks: tuple[Tick, ..
 
 
 def histogram_picture(found: JacobianSpectra) -> HistogramPicture | None:
-    """The histogram of log10 σ after the last layer, both schemes over the same bins.
+    """The histogram of log10 σ after the last layer; None where the values are only estimated.
 
-    Values more than 40 decades below the largest are counted in words, not drawn. None where the
-    values are only estimated.
+    Values more than 40 decades below the largest are counted in words, not drawn.
     """
     last: dict[str, JacobianSpectrum] = {}
     for name, spectra in found.schemes.items():

@@ -24,11 +24,8 @@ def _nothing(_: Form[Any], __: Any) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One step.
-
-    ``answer(specification, should_stop)`` returns what the JSON twin sends: a dict, or what makes
-    one by ``to_dict``. It may raise ``ValueError``, of the whole form, or `FieldError`.
-    """
+    """``answer(specification, should_stop)`` returns what the JSON twin sends: a dict, or what has
+    ``to_dict``. It may raise ``ValueError``, of the whole form, or `FieldError`."""
 
     name: str
     """The last part of its addresses, ``/foundations/<name>`` and ``/api/v1/foundations/<name>``;
@@ -64,8 +61,7 @@ class Step:
     def ask(self, form: Form[Any], should_stop: ShouldStop = never) -> Any:
         """The answer to a form.
 
-        Errors: `InvalidParameters` with everything that is wrong with it; ``Stopped`` soon after
-        ``should_stop()`` turns true.
+        Errors: `InvalidParameters` with everything that is wrong with it; ``Stopped``.
         """
         try:
             return self.answer(form.valid(), should_stop)

@@ -28,11 +28,8 @@ FRAME_SECONDS = 0.016
 
 @dataclass(frozen=True)
 class Page:
-    """A page in the navigation.
-
-    ``section`` is the heading it stands under; ``of_experiment``: its address takes an experiment,
-    which links to it from within the section carry on.
-    """
+    """A page in the navigation, under the heading ``section``; ``of_experiment``: its address takes
+    an experiment, which links to it from within the section carry on."""
 
     path: str
     title: str

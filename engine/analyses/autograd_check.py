@@ -92,12 +92,11 @@ def _cost(experiment: Experiment) -> Cost:
 def compare_with_autograd(
     experiment: Experiment, *, should_stop: ShouldStop = never
 ) -> AutogradComparison:
-    """The largest relative error of every gradient against autograd in float64.
+    """The largest max |ours − autograd's| / max |autograd's| of every gradient, in float64.
 
-    The relative error of a tensor is max |ours − autograd's| / max |autograd's|. Skipped and
-    counted are tensors that are not finite in the experiment's own dtype, that are too small for
-    it to hold, or whose terms cancel to zero, so that rounding is all there is to compare (a bias
-    before batch norm, say).
+    Skipped and counted are tensors that are not finite in the experiment's own dtype, that are too
+    small for it to hold, or whose terms cancel to zero, so that rounding is all there is to compare
+    (a bias before batch norm, say).
 
     >>> compare_with_autograd(Experiment(depth=2, dtype="float64")).worst is not None
     True

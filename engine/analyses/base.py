@@ -38,11 +38,8 @@ class Question(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """An entry of the registry.
-
-    ``cost`` says, before anything is allocated, what ``run`` takes: all of it, the experiment's own
-    passes included where they are run again.
-    """
+    """``cost`` says, before anything is allocated, what ``run`` takes, the experiment's own passes
+    included where they are run again."""
 
     name: str
     title: str

@@ -97,13 +97,11 @@ def _is_exact(experiment: Experiment) -> bool:
 
 
 def jacobian_spectra(experiment: Experiment, *, should_stop: ShouldStop = never) -> JacobianSpectra:
-    """The spectra of ``experiment``'s network with Gaussian and with orthogonal weights.
+    """The spectra of ``experiment``'s network with Gaussian and with orthogonal weights of its σw.
 
-    Both have the experiment's σw; a scheme without a variance (identity, constant, lsuv) counts as
-    σw = init_scale.
+    A scheme without a variance (identity, constant, lsuv) counts as σw = init_scale.
 
-    Errors: `AnalysisUndefined` for batch norm, where a sample's output depends on the others;
-    ``Stopped`` once ``should_stop()`` is true.
+    Errors: `AnalysisUndefined` for batch norm, where a sample's output depends on the others.
 
     >>> small = Experiment(depth=3, width=8, batch=4, activation="linear", init_scale=0.5)
     >>> found = jacobian_spectra(small)

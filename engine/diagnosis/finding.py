@@ -16,13 +16,10 @@ SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")  # in ascending 
 
 
 class Finding(Serial):
-    """One thing that a rule found.
-
-    ``modules`` are the qualified names of those concerned, in forward order; ``layers`` the first
-    and last of them as indices, ``blocks`` as blocks (hidden ones count from 1). ``since`` is the
+    """What a rule found in ``modules``, qualified names in forward order, of which ``layers`` are
+    the first and last as indices, ``blocks`` as blocks (hidden ones count from 1). ``since`` is the
     step of a training from which on it held, None outside one. ``threshold`` is what the evidence
-    was held against. ``consequences`` are findings of other rules that follow from this one.
-    """
+    was held against. ``consequences`` are findings of other rules that follow from this one."""
 
     rule: str
     severity: Severity

@@ -108,9 +108,7 @@ def verified_fix(
     *,
     should_stop: ShouldStop = never,
 ) -> Fix | None:
-    """The first candidate that works for ``finding``, or None where none of those tried does.
-
-    ``before`` is the evidence that ``experiment`` gave, in which ``finding`` was found.
+    """The first candidate that works for ``finding``, found in ``before``, or None.
 
     Works: run with the same seed and data, no rule that found something before as a root finds it
     again, and the worst finding left is milder than this one.

@@ -17,13 +17,10 @@ Find = Callable[[Evidence], Finding | None]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One way in which a network goes wrong.
-
-    ``formula`` is the condition in words and figures, ``help`` the reason for its threshold.
-    ``early``: may be asked while layers are still being computed. ``explains``: the rules whose
-    findings are consequences where this one found something. ``undecided`` says why the rule cannot
-    be asked of some records (one sample, say), or None where it can.
-    """
+    """One way in which a network goes wrong: ``formula`` is the condition in words and figures,
+    ``help`` the reason for its threshold. ``early``: may be asked while layers are still being
+    computed. ``explains``: the rules whose findings are consequences where this one finds one.
+    ``undecided`` says why the rule cannot be asked of some records, or None where it can."""
 
     find: Find
     _: KW_ONLY

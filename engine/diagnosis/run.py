@@ -41,11 +41,8 @@ class FindingEvent:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The loss, every finding and the verdict; ``timing`` in milliseconds.
-
-    ``baseline`` is the loss of the best constant output, ``undecided`` the rules that could not be
-    asked, and why.
-    """
+    """``baseline`` is the loss of the best constant output, ``undecided`` the rules that could not
+    be asked, and why; ``timing`` is in milliseconds."""
 
     event: ClassVar[str] = "summary"
     loss: float

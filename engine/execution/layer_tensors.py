@@ -25,10 +25,7 @@ def layer_tensors(
     *,
     should_stop: ShouldStop = never,
 ) -> Named:
-    """The named tensors of the layer with index ``layer``; None for what it does not have.
-
-    Errors: as of ``tensors_of_layers``.
-    """
+    """``tensors_of_layers`` of the one with index ``layer``."""
     return tensors_of_layers(experiment, {layer: names}, should_stop=should_stop)[layer]
 
 

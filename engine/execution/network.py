@@ -88,11 +88,8 @@ def layout(experiment: Experiment) -> list[LayerInfo]:
 
 
 class Network:
-    """The layers of an experiment, drawn one after the other in forward order.
-
-    Every number is drawn in float32 and then cast, so that the same seed is the same network in
-    every number format.
-    """
+    """The layers of an experiment, drawn one after the other in forward order, in float32 and then
+    cast, so that the same seed is the same network in every number format."""
 
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment

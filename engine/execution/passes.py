@@ -45,11 +45,8 @@ Step = ForwardStep | LossStep | BackwardStep
 
 
 def passes(network: Network, should_stop: ShouldStop = never) -> Iterator[Step]:
-    """Every layer forward, the loss, every layer backward.
-
-    Keeps what the backward pass needs and no more; a step's tensors are valid until the next step
-    is asked for.
-    """
+    """Every layer forward, the loss, every layer backward, keeping what the backward pass needs and
+    no more; a step's tensors are valid until the next step is asked for."""
     layers: list[Layer] = []
     skipped: dict[int, Tensor] = {}
     sources = {info.source for info in network.infos if info.source is not None}

@@ -26,15 +26,12 @@ class Draw(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InitScheme:
-    """How weights are drawn.
-
-    ``variance(n_in, n_out)`` is the intended variance of one entry, None where there is no such
+    """``variance(n_in, n_out)`` is the intended variance of one entry, None where there is no such
     figure; ``mean_field`` says whether entries are (nearly) independent and centred, so that signal
     propagation theory speaks of them. ``calibrate`` rescales a drawn weight once its input is
     known: ``calibrate(weight, x) -> weight``. ``orthogonal``: columns or rows are orthonormal;
     ``describe``: the distribution of one entry; ``draw_flops``: what a draw costs beyond its
-    random numbers.
-    """
+    random numbers."""
 
     draw: Draw
     _: KW_ONLY

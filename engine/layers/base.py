@@ -18,11 +18,8 @@ DrawParameters = Callable[[int, int], tuple[Tensor, Tensor]]
 
 
 class Layer(ABC):
-    """One step of a network.
-
-    ``forward`` keeps only what ``backward`` needs; ``backward`` consumes it and fills
-    ``gradients`` with one tensor for each entry of ``parameters``, of the same shape.
-    """
+    """A step of a network: ``forward`` keeps what ``backward`` needs, which fills ``gradients``
+    with one tensor for each entry of ``parameters``, of the same shape."""
 
     role: ClassVar[Role]
     adds_layer: ClassVar[bool] = True

@@ -22,11 +22,9 @@ EPSILON = 1e-5  # PyTorch's default for layer and batch norm; RMS norm uses it h
 
 
 def standardize(x: Tensor, dim: int, *, centred: bool) -> tuple[Tensor, Tensor]:
-    """``x`` at zero mean (if ``centred``) and unit mean square along ``dim``; and 1/σ.
+    """``x`` (batch, n) at zero mean (if ``centred``) and unit mean square along ``dim``; and 1/σ.
 
     Narrow floats are normalised in float32, as PyTorch does, lest their squares overflow.
-
-    Shapes: (batch, n) → (batch, n) and 1/σ with size 1 along ``dim``.
     """
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     if centred:
@@ -58,11 +56,8 @@ class NormTheory(NamedTuple):
 
 
 class Normalization(Layer):
-    """y = γ · normalize(x) + β, with γ = 1 and β = 0 at initialisation.
-
-    A subclass states ``normalize`` and ``normalize_backward`` side by side; the learnable scale and
-    shift are the same for all.
-    """
+    """y = γ · normalize(x) + β, with γ = 1 and β = 0 at initialisation; a subclass states
+    ``normalize`` and ``normalize_backward`` side by side."""
 
     role = "norm"
     shifts: ClassVar[bool] = True

@@ -13,11 +13,8 @@ __all__ = ["Add"]
 
 
 class Add(Layer):
-    """y = x + skip, where ``skip`` is the block's input; both branches receive g.
-
-    ``backward`` returns the gradient for the branch; the same tensor belongs to the skip, which
-    the network adds where the two paths meet again.
-    """
+    """y = x + skip, where ``skip`` is the block's input; both branches receive g, which the network
+    adds where the two paths meet again."""
 
     role = "sum"
     name = "add"

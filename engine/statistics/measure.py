@@ -45,11 +45,9 @@ def _format(dtype: torch.dtype) -> _Format:
 
 
 def statistics(tensor: Tensor) -> Statistics:
-    """Everything about one tensor's entries, in one pass over its memory.
+    """Everything about one tensor's entries, in one pass over its memory: see ``Statistics``.
 
-    Counts of zeros, subnormals, NaN and infinities; mean, unbiased std, rms, extremes in float64;
-    and a histogram over sign and power of two: see ``Statistics``. The tensor may have any width,
-    shape and strides; gradients are not followed.
+    The tensor may have any width, shape and strides; gradients are not followed.
 
     Errors: ``TypeError`` for a dtype that is not floating-point, or a layout that is not dense.
 

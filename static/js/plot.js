@@ -1,11 +1,5 @@
-/** A Plotly chart whose form (traces, layout) came from Python once, and whose data changes.
- *
- *   const chart = new Plot(figureElement, {data, layout});      // colours as "var(--token)"
- *   chart.show([{x, y}, …], {yaxis: {range}}, shapes, annotations);
- *
- * Draws only while visible, at most once per animation frame, and anew when the theme or the size changes.
- * The chart goes into the figure's `.plot`, where it has one.
- */
+/** A Plotly chart whose form (traces, layout) came from Python once, and whose data changes. Drawn in the figure's `.plot`,
+ * where it has one; only while visible, at most once per animation frame, and anew when the theme or the size changes. */
 import { oncePerFrame } from "./dom.js";
 import { resolve } from "./tokens.js";
 

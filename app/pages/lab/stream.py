@@ -72,11 +72,10 @@ def _drawn(event: Event | Checked, progress: Progress) -> Iterator[Wire]:
 
 
 def _fragment(name: str, progress: Progress, elsewhere: Elsewhere, *, fixes: bool) -> str:
-    """HTML that says what is known by now, each part with the place where htmx puts it.
+    """What is known by now as HTML, each part with the place where htmx puts it.
 
-    ``name`` is one of ``templates/partials/lab/swaps``: the verdict alone, with the words beside
-    the charts (``result``), or with every layer's figures (``figures``). ``fixes``: replaces those
-    of the experiment before, which are shown till then.
+    ``name`` is one of ``templates/partials/lab/swaps``. ``fixes``: replaces those of the experiment
+    before, which are shown till then.
     """
     template = templates.env.get_template(f"partials/lab/swaps/{name}.html")
     return template.render(progress=progress, elsewhere=elsewhere, fixes=fixes)

@@ -33,11 +33,6 @@ export class Charts {
     }
   }
 
-  /** @returns {string[]} */
-  get names() {
-    return Object.keys(this.plots);
-  }
-
   /** Works out and draws the named charts, as far as they are visible, now. @param {View} view @param {Set<string>} names */
   draw(view, names) {
     const x = view.series.numbers;

@@ -40,7 +40,7 @@ const drawStale = oncePerFrame(() => {
 });
 
 /** Draws charts at the next frame. @param {string[]} names all of them by default */
-function draw(names = charts.names) {
+function draw(names = Object.keys(charts.plots)) {
   for (const name of names) stale.add(name);
   drawStale();
 }
@@ -147,7 +147,7 @@ function restore() {
 function turn() {
   Object.assign(find(".bench").dataset, { side: state.side, tensor: state.tensor });
   strip.side = state.side;
-  strip.touchAll();
+  strip.touch(strip.series?.numbers ?? []);
 }
 
 /** A change of what is looked at, not of what is run. @param {Partial<typeof state>} change */

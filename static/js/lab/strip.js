@@ -57,11 +57,6 @@ export class Strip {
     this.ask();
   }
 
-  /** Everything anew, for example after the switch before/after φ. */
-  touchAll() {
-    if (this.series) this.touch(this.series.numbers);
-  }
-
   paint() {
     for (const number of this.dirty) {
       const block = this.series?.blocks[number - 1];
