@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +15,19 @@ from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
 from layerscope.engine.execution.records import Record
 from layerscope.engine.statistics import Statistics
 
-__all__ = ["Evidence", "Trend"]
+__all__ = ["Evidence", "Trend", "power_of_ten"]
+
+MOST_NATS = 700.0  # e to this power, and to its negative, is a float with all its digits
+
+
+def power_of_ten(decades: float, digits: int) -> str:
+    """10 to this power, in so many digits; float64's range squared, as a ratio can be, and beyond.
+
+    >>> power_of_ten(2.5, 2), power_of_ten(420.25, 2)
+    ('3.2e+02', '1.8e+420')
+    """
+    power = 10.0**decades if abs(decades) < 300 else Decimal(10) ** Decimal(decades)
+    return f"{power:.{digits}g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +44,13 @@ class Trend:
     blocks: tuple[int, int]
 
     @property
-    def factor(self) -> float:
-        """By what the figure is multiplied from one block to the next."""
-        return math.exp(self.slope)
+    def factor(self) -> float | None:
+        """By what the figure is multiplied from one block to the next, if a float can hold it."""
+        return math.exp(self.slope) if abs(self.slope) < MOST_NATS else None
+
+    def per_block(self, sign: int = 1) -> str:
+        """``factor`` in words, or its inverse where ``sign`` is −1; however large it is."""
+        return power_of_ten(sign * self.slope / math.log(10), 3)
 
 
 @dataclass(frozen=True)

@@ -229,8 +229,10 @@ def _laws(
     if not needed(net, traces):
         return [_Law()] * len(traces)
     chain = LengthChain(net, traces)
+    if not chain.reaches:
+        return [_Law()] * len(traces)
     nothing: list[tuple[LengthLaw | None, LengthLaw | None]] = [(None, None)] * len(traces)
-    back = nothing if loss is None else chain.gradients(loss, target)
+    back = nothing if loss is None else chain.gradients(loss, target) or nothing
     return [_Law(*s, *g) for s, g in zip(chain.signals(), back, strict=True)]
 
 

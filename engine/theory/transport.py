@@ -86,6 +86,9 @@ class LengthChain:
         self.width, self.log_b = traces[0].n, net.log_sigma_b2
         self.isometry = traces[min(1, len(traces) - 2)].isometry
         low, high = self._envelope()
+        self.reaches = high - low <= 2 * FARTHEST
+        """Whether the grid can hold the lengths that seeds meet: where some diverge as a power of
+        a power, it can't, and what the chain says means nothing."""
         noise = [math.sqrt((t.moments.kurtosis - 1) / self.width) for t in traces[:-1]]
         step = min(SPACING, max(FINEST, min(noise)))
         size = max(64, min(MOST, math.ceil((high - low) / step)))
@@ -188,8 +191,12 @@ class LengthChain:
 
     def gradients(
         self, loss: LossTheory, target: float
-    ) -> list[tuple[LengthLaw, LengthLaw | None]]:
-        """Per layer: gradient by the pre-activation and, but for the output, by the activation."""
+    ) -> list[tuple[LengthLaw, LengthLaw | None]] | None:
+        """Per layer: gradient by the pre-activation and, but for the output, by the activation.
+
+        ``None`` where so few units leave no length with a positive second moment: the expansion
+        in 1/width has failed.
+        """
         m, o, n, layers = self.curves, self.isometry, self.width, len(self.states)
         a, b, mixed = m[:, 9], m[:, 11], m[:, 7]
         top_slope = float(m[:, 5].max())
@@ -214,6 +221,8 @@ class LengthChain:
             d = slope2 * arrived + mixing * excess
             u = aligned * excess + steeper * arrived
             scale = float(d.max())
+            if not 0 < scale < math.inf:
+                return None
             tops[index] = (top + top_slope + math.log(scale),), (top,)
             top = tops[index, 0, 0]
             pre[index] = d = d / scale

@@ -52,7 +52,7 @@ def _forward(evidence: Evidence, bad: Sequence[Record]) -> Finding:
     dtype, largest = first.facts.dtype, torch.finfo(first.facts.torch_dtype).max
     if inf is not None and (nan is None or inf.facts.index <= nan.facts.index):
         title = f"Activations overflow {dtype} at layer {evidence.block(inf)}"
-        growth = f"Each block multiplies the signal by about {trend.factor:.3g}; " if trend else ""
+        growth = f"Each block multiplies the signal by about {trend.per_block()}; " if trend else ""
         explanation = f"{growth}{dtype} ends at {largest:.3g}. "
         if nan is not None:
             title += f"; NaN from {evidence.block(nan)} on"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from layerscope.engine.diagnosis.evidence import Evidence, Trend
+from layerscope.engine.diagnosis.evidence import Evidence, Trend, power_of_ten
 from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
 from layerscope.engine.diagnosis.rule import rule
 from layerscope.engine.execution.records import Record
@@ -61,8 +61,8 @@ def _trend(evidence: Evidence, direction: Direction) -> Trend | None:
 
 def _how(trend: Trend, direction: Direction) -> str:
     if direction == "forward":
-        return f"Each block multiplies the signal by about {trend.factor:.3g}."
-    return f"Each block going back multiplies the gradient by about {1 / trend.factor:.3g}."
+        return f"Each block multiplies the signal by about {trend.per_block()}."
+    return f"Each block going back multiplies the gradient by about {trend.per_block(-1)}."
 
 
 def _change(
@@ -76,7 +76,7 @@ def _change(
     if not decades >= WARN_DECADES:
         return None
     severity: Severity = "error" if decades >= error else "warning"
-    words = title.format(f"{10**decades:.2g}"), _how(trend, direction)
+    words = title.format(power_of_ten(decades, 2)), _how(trend, direction)
     return _finding(evidence, name, direction, severity, evidence.block_outputs, *words)
 
 

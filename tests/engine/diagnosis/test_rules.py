@@ -2,12 +2,13 @@
 
 import json
 import math
+from decimal import Decimal
 
 import pytest
 
 from layerscope.engine.diagnosis import RULES, diagnose, undecided, verdict
 from layerscope.engine.diagnosis.diagnose import diagnose_early, explained_by
-from layerscope.engine.diagnosis.evidence import Evidence
+from layerscope.engine.diagnosis.evidence import Evidence, Trend
 from layerscope.engine.diagnosis.gathering import gather
 from layerscope.engine.execution.network import layout
 from layerscope.engine.experiment.presets import PRESETS
@@ -162,3 +163,25 @@ def test_a_trend_through_points_at_one_height_is_exact():
     trend = Evidence(records).forward_trend
     assert (trend.slope, trend.error, trend.span) == (0, 0, 0)
     assert Evidence(records[:3]).forward_trend.error == math.inf
+
+
+def test_a_change_beyond_what_a_float_holds_is_said_all_the_same():
+    shrunk = Experiment(
+        depth=315, width=100, batch=4, activation="linear", init="normal", init_scale=0.01,
+        dtype="float64",
+    )  # fmt: skip
+    evidence = gather(shrunk)
+    finding = next(f for f in diagnose(evidence) if f.rule == "vanishing_activation")
+    decades = evidence.forward_trend.span
+    assert decades < -310
+    told = Decimal(finding.title.split()[2])
+    assert float(told.log10()) == pytest.approx(-decades, abs=0.03)
+    json.dumps(finding.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("slope", [1400.0, -1400.0])
+def test_a_factor_that_no_float_holds_is_told_in_words_alone(slope):
+    steep = Trend(slope, 0.0, slope, (1, 2))
+    assert steep.factor is None
+    assert steep.per_block(-1) == Trend(-slope, 0.0, -slope, (1, 2)).per_block()
+    assert float(Decimal(steep.per_block()).ln()) == pytest.approx(slope, abs=0.01)

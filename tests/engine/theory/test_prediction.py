@@ -271,3 +271,23 @@ def test_correlation_of_two_samples_gradients(loss: str) -> None:
 
 def test_every_registered_loss_has_its_gradient() -> None:
     assert all(loss.theory is not None for loss in LOSSES.values())
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "bias"),
+    [
+        (2, 5, 0.064),  # so few units that the expansion in 1/width says nothing
+        (32, 50, 1.0),  # some seeds' length is squared in every block
+    ],
+)
+def test_where_the_chain_of_lengths_says_nothing_the_expansion_stays(
+    width: int, depth: int, bias: float
+) -> None:
+    scale = 0.108**2 / 3 if width == 32 else 2 / width
+    p = predict(
+        "squared_relu", depth=depth, width=width, inputs=width, outputs=1, batch=48,
+        variance=constant(scale), bias_std=bias,
+    )  # fmt: skip
+    assert p.available
+    assert len(p.layers) == 2 * depth + 1
+    assert all(math.isfinite(x) for x in _every_number(p.to_dict()))
