@@ -25,7 +25,7 @@ FIND_PYTHON = for python in $(PYTHON) python3.13 python3.12 python3.11 python3; 
 	echo "Python 3.11, 3.12 or 3.13 was not found; install one or set PYTHON=/path/to/python." >&2; \
 	exit 1; fi
 
-.PHONY: help setup serve test test-fast test-js coverage test-browser check imports tables hooks bench shots lock assets clean
+.PHONY: help setup serve test test-fast test-js coverage test-browser check imports tables hooks fuzz bench shots lock assets clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -63,6 +63,9 @@ imports: setup
 
 hooks: setup ## Check the files of every commit before it is made
 	$(BIN)/pre-commit install
+
+fuzz: setup ## Thousands of odd requests to a server of its own: schemathesis, and our own
+	$(BIN)/python -m tools.fuzz
 
 bench: setup .make/chromium ## All benchmarks, each as ratios
 	for file in benchmarks/*.py; do \

@@ -5,13 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from layerscope.app.api import docs, experiment, foundations, health, layer, registry, why
+from layerscope.app.api.responses import OTHER_PROBLEMS
 
 __all__ = ["make_router"]
 
 
 def make_router() -> APIRouter:
     """Every JSON route; those of analyses as they are registered now."""
-    router = APIRouter()
+    router = APIRouter(responses=OTHER_PROBLEMS)
     for noun in (experiment, layer, registry, foundations):
         router.include_router(noun.router, prefix="/api/v1")
     router.include_router(why.make_router(), prefix="/api/v1")

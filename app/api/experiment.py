@@ -10,7 +10,14 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from layerscope.app.api.parameters import Computing, Configured, FromBody, FromQuery
-from layerscope.app.api.responses import answered, bodiless, described, described_json, problems
+from layerscope.app.api.responses import (
+    answered,
+    bodiless,
+    described,
+    described_events,
+    described_json,
+    problems,
+)  # fmt: skip
 from layerscope.app.batches import Batches
 from layerscope.app.caching import cached, etag
 from layerscope.app.compute import while_connected
@@ -39,14 +46,13 @@ RESULT = described_json(
     EXAMPLE,
     *("experiment", "loss", "layers", "findings", "theory", "check", "timing"),
 )
-EVENTS = described(
+EVENTS = described_events(
     "`start` (the specification and the list of layers), then `forward` and `backward` events, "
     'each `{"layers": [record, …]}` in order, `finding` events, `summary`, `check`, a `fix` for '
     "each finding (by its place in the summary) that a changed specification cures, and last "
     "`end`. `end` carries an id: a client that reconnects with it as `Last-Event-ID` gets 204. "
     "Should the computation fail after the answer has begun, a `problem` event ends the stream.",
-    "text/event-stream",
-    {"type": "string"},
+    ("start", "forward", "backward", "finding", "summary", "check", "fix"),
     'event: start\ndata: {"experiment":{…},"layers":[…]}\nretry: 2000\n\n'
     'event: forward\ndata: {"layers":[{"index":0,"name":"linear1",…}]}\n\n'
     "event: end\ndata: {}\nid: 6d0f…\n\n",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from layerscope.app.api.parameters import Computing
-from layerscope.app.api.responses import bodiless, described, described_json, json_bytes, problems
+from layerscope.app.api.responses import (
+    bodiless,
+    described_events,
+    described_json,
+    json_bytes,
+    problems,
+)  # fmt: skip
 from layerscope.app.batches import Batches
 from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.compute import while_connected
@@ -63,7 +69,7 @@ def _encoded(events: Events, asked: object, should_stop: ShouldStop) -> Iterator
     return map(encoded, events(asked, should_stop))
 
 
-def _add_stream(step: Step, events: Events, summary: str, text: str) -> None:
+def _add_stream(step: Step, events: Events, names: Sequence[str], summary: str, text: str) -> None:
     """``GET /<name>/stream``: one event after the other, on the lane where one races at a time."""
 
     @router.get(
@@ -73,7 +79,7 @@ def _add_stream(step: Step, events: Events, summary: str, text: str) -> None:
         description=text,
         openapi_extra=query_of(step.form),
         responses={
-            200: described(text, "text/event-stream", {"type": "string"}),
+            200: described_events(text, names),
             **problems(422, 503),
         },
     )
@@ -92,12 +98,14 @@ for _step in (*TOUR, matmul.SCALING):
 _add_stream(
     schemes.STEP,
     schemes.scheme_events,
+    ("start", "scheme"),
     "The init schemes, one by one",
     "`start`, a `scheme` event for each, last `end` with those that hold.",
 )
 _add_stream(
     matmul.STEP,
     matmul.race_events,
+    ("race_start", "race_progress", "race_result", "race_end"),
     "The matmul race as it is run",
     "`waiting` while another race runs; `race_start`, then for every variant `race_progress` and "
     "one `race_result`, `race_end`, and last `end`. Closing the connection ends the race.",
@@ -105,6 +113,7 @@ _add_stream(
 _add_stream(
     matmul.SCALING,
     matmul.scaling_events,
+    ("scaling_start", "scaling_point", "scaling_end"),
     "Time against n as it is measured",
     "`waiting` while a race runs; `scaling_start`, a `scaling_point` for every size and variant "
     "with the exponent fitted so far, `scaling_end`, and last `end`.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -14,7 +14,10 @@ from layerscope.app.compute import while_connected
 from layerscope.app.errors import KINDS, Problem, refused
 from layerscope.engine.basis.cancellation import ShouldStop
 
-__all__ = ["answered", "bodiless", "described", "described_json", "json_bytes", "problems"]
+__all__ = [
+    "OTHER_PROBLEMS", "answered", "bodiless", "described", "described_events", "described_json",
+    "json_bytes", "problems",
+]  # fmt: skip
 
 EXAMPLES = {
     problem.status: problem.document
@@ -80,6 +83,17 @@ def _problem(status: int) -> dict[str, Any]:
     }
 
 
+OTHER_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "Any other problem, under every address: 400 for a host name that is not "
+        "this server's, 401 without its token, 403 asked by another site's page, 408 sent too "
+        "slowly, 431 more than a header may have.",
+        "content": {"application/problem+json": {"schema": SCHEMA}},
+    }
+}
+"""For ``responses=`` of a router: what is refused before a route is asked."""
+
+
 def described(
     description: str, media_type: str, schema: Mapping[str, Any], example: object = None
 ) -> dict[str, Any]:
@@ -88,6 +102,28 @@ def described(
     if example is not None:
         content["example"] = example
     return {"description": description, "content": {media_type: content}}
+
+
+def described_events(
+    description: str, names: Sequence[str], example: object = None
+) -> dict[str, Any]:
+    """The same of a stream of server-sent events, each by itself (OpenAPI 3.2's `itemSchema`).
+
+    Args:
+        names: of the events; ``waiting``, ``problem`` and ``end`` are every stream's.
+    """
+    item = {
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {
+            "event": {"type": "string", "enum": ["waiting", *names, "problem", "end"]},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+            "id": {"type": "string"},
+            "retry": {"type": "integer", "minimum": 0},
+        },
+    }
+    content = {"itemSchema": item, **({} if example is None else {"example": example})}
+    return {"description": description, "content": {"text/event-stream": content}}
 
 
 def described_json(description: str, example: object = None, *required: str) -> dict[str, Any]:

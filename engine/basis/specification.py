@@ -99,6 +99,10 @@ class Specification(BaseModel):
         name = str(info.field_name)
         if isinstance(value, str) and info.context is _TYPED:
             return cls._parse(name, value)
+        if isinstance(value, float) and value.is_integer():
+            kind = cls.model_fields[name].annotation
+            # JSON has one kind of number, and JSON Schema calls 5.0 an integer.
+            return int(value) if int in (kind, *get_args(kind)) else value
         return value
 
     @field_validator("*")

@@ -54,9 +54,9 @@ def test_unknown_repeated_and_several_at_once():
 @pytest.mark.parametrize(
     "body",
     [
-        {"depth": "5"}, {"depth": True}, {"depth": 5.0}, {"depth": None}, {"depth": [1]},
-        {"residual": 1}, {"residual": "true"}, {"activation": 3}, {"init_scale": "1"},
-        {"init_scale": True}, {"init_scale": math.nan}, {"init_scale": -0.0},
+        {"depth": "5"}, {"depth": True}, {"depth": 5.5}, {"depth": 1e300}, {"depth": None},
+        {"depth": [1]}, {"residual": 1}, {"residual": "true"}, {"activation": 3},
+        {"init_scale": "1"}, {"init_scale": True}, {"init_scale": math.nan}, {"init_scale": -0.0},
         {"init_scale": math.inf}, {"seed": 10**400}, {"nonsense": 1}, {"": 1},
     ],
 )  # fmt: skip
@@ -150,3 +150,8 @@ def test_data_without_classes_has_no_loss_over_classes():
         assert experiment.n_outputs == 1
         assert math.isfinite(record_all(Network(experiment))[1])
         assert "sample.number" in as_pytorch(experiment)
+
+
+def test_a_whole_number_of_json_may_be_written_with_a_point():
+    assert Experiment.from_json({"depth": 5.0, "inputs": 3.0}) == Experiment(depth=5, inputs=3)
+    assert type(Experiment.from_json({"depth": 5.0}).depth) is int

@@ -1,0 +1,33 @@
+"""A check of our own for schemathesis: what the schema allows is refused for its meaning alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import schemathesis
+from schemathesis import GenerationMode
+
+MEANINGS = ("over-limit", "too-large")
+"""Problems that no schema can foresee: the sum of what was asked is too much."""
+ABOUT_A_SUM = " times the limit of "
+
+
+@schemathesis.check
+def refused_for_its_meaning(_: Any, response: Any, case: Any) -> None:
+    """A 422 to what is valid by the schema is about a sum, or a text with a grammar of its own."""
+    if response.status_code != 422 or case.meta is None:
+        return
+    if case.meta.generation.mode is not GenerationMode.POSITIVE:
+        return
+    problem = response.json()
+    if problem["type"].removeprefix("/docs#problem-") in MEANINGS:
+        return
+    texts = {
+        parameter.name
+        for parameter in case.operation.query
+        if (schema := parameter.definition["schema"]).get("type") == "string"
+        and "enum" not in schema
+    }
+    for error in problem["errors"]:
+        if error["field"] not in texts and ABOUT_A_SUM not in error["message"]:
+            raise AssertionError(f"valid by the schema, and refused: {error}")
