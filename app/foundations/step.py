@@ -92,7 +92,7 @@ def gathered(events: Iterable[Any], key: str, between: str) -> dict[str, Any]:
 
     >>> from layerscope.engine.foundations.matmul.race import race
     >>> [r.variant for r in gathered(race(2, 2, 2), "results", "race_result")["results"]][:2]
-    ['loops', 'dot']
+    ['loops', 'elementwise']
     """
     first, *rest, last = events
     return {**first.to_dict(), key: [e for e in rest if e.event == between], **last.to_dict()}
