@@ -110,8 +110,7 @@ def phase_diagram(experiment: Experiment, *, should_stop: ShouldStop = never) ->
     """
     far_w, far_b = axis_ends(experiment)
     diagram = _diagram(experiment.activation, far_w, far_b, _Ask(should_stop))
-    w = sigma_w(experiment)
-    said = predict_experiment(experiment)
+    w, said = sigma_w(experiment), predict_experiment(experiment)
     reason = None if said.available else said.reason
     if chosen_norm(experiment.norm) or experiment.residual:
         reason = "the diagram is of plain networks: norms and residual sums change these recursions"
@@ -130,9 +129,5 @@ class _Ask:
 
 @lru_cache(maxsize=64)
 def _diagram(activation: str, far_w: float, far_b: float, ask: _Ask) -> PhaseDiagram:
-    return phase.phase_diagram(
-        activation,
-        sigma_w=(0.0, far_w, GRID[0]),
-        sigma_b=(0.0, far_b, GRID[1]),
-        should_stop=ask.should_stop,
-    )
+    w, b = (0.0, far_w, GRID[0]), (0.0, far_b, GRID[1])
+    return phase.phase_diagram(activation, sigma_w=w, sigma_b=b, should_stop=ask.should_stop)

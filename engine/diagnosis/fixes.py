@@ -102,11 +102,7 @@ def _critical_scale(e: Experiment) -> float | None:
 
 
 def verified_fix(
-    experiment: Experiment,
-    before: Evidence,
-    finding: Finding,
-    *,
-    should_stop: ShouldStop = never,
+    experiment: Experiment, before: Evidence, finding: Finding, *, should_stop: ShouldStop = never
 ) -> Fix | None:
     """The first candidate that works for ``finding``, found in ``before``, or None.
 

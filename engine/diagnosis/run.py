@@ -119,7 +119,6 @@ def run(
     findings = beside_theory(diagnose(evidence), theory)
     for finding in findings:
         yield FindingEvent(finding)
-    timing = {"forward_ms": forward_ms, "total_ms": _milliseconds_since(began)}
     yield Summary(
         loss=loss,
         baseline=evidence.baseline,
@@ -127,7 +126,7 @@ def run(
         undecided=undecided(evidence),
         verdict=verdict(evidence, findings),
         theory=theory,
-        timing=timing,
+        timing={"forward_ms": forward_ms, "total_ms": _milliseconds_since(began)},
     )
     if fixes:
         for place, finding in enumerate(findings):

@@ -30,10 +30,7 @@ def layer_tensors(
 
 
 def tensors_of_layers(
-    experiment: Experiment,
-    wanted: Mapping[int, Sequence[str]],
-    *,
-    should_stop: ShouldStop = never,
+    experiment: Experiment, wanted: Mapping[int, Sequence[str]], *, should_stop: ShouldStop = never
 ) -> dict[int, Named]:
     """The named tensors of several layers by index; None for what a layer does not have.
 

@@ -125,10 +125,7 @@ def _cost(experiment: Experiment) -> Cost:
     cost=_cost,
 )
 def precision(
-    experiment: Experiment,
-    *,
-    dtypes: Sequence[str] | None = None,
-    should_stop: ShouldStop = never,
+    experiment: Experiment, *, dtypes: Sequence[str] | None = None, should_stop: ShouldStop = never
 ) -> PrecisionReport:
     """Every tensor of ``experiment`` against every format, and a run in each of ``dtypes``.
 
