@@ -103,7 +103,7 @@ def serve(
 @application.command("warm-up")
 def warm_up() -> None:
     """Compile everything into the cache now, so that the next start is quick."""
-    from layerscope.app.main import run_everything_once
+    from layerscope.app.preload import run_everything_once
 
     run_everything_once()
 

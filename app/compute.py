@@ -1,63 +1,37 @@
-"""Slots for computations: a few run at once in threads, some more wait, the rest is told to retry.
+"""Places for computations: a few run at once in workers, some more wait, the rest is told to retry.
 
-A slot belongs to a computation until its *thread* is done with it. A client that goes away only
-asks the thread to stop; whoever comes next waits until it did.
+A place belongs to a computation until its *worker* is done with it. A client that goes away only
+asks the worker to stop; whoever comes next waits until it did, or until it was ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
-from collections import deque
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastapi import Request
 
 from layerscope.app.errors import Problem
-from layerscope.engine.basis.cancellation import ShouldStop
-from layerscope.engine.basis.cores import keep_to_cores
+from layerscope.app.workers.pool import KILL_SECONDS, OverTime, Worker, WorkerLost, Workers
+from layerscope.app.workers.process import OverMemory, Task
+from layerscope.app.workers.turns import Turns
+from layerscope.engine.basis.cancellation import ShouldStop, Stopped
 
-__all__ = ["ClientGone", "Compute", "Lane", "Slot", "while_connected"]
+__all__ = ["ClientGone", "Compute", "Lane", "Work", "asking", "while_connected"]
 
 T = TypeVar("T")
+Work = Callable[[ShouldStop], T]
+"""What a worker runs: a module's function, its arguments bound by ``functools.partial``."""
+asking: ContextVar[str] = ContextVar("asking", default="")
+"""Who asks, as far as the server knows."""
 
 
 class ClientGone(Exception):
     """The client closed its connection before its answer was ready."""
-
-
-class Slot:
-    """The right to run one computation and to stop it; to be used by ``start`` or given back."""
-
-    def __init__(self, compute: Compute) -> None:
-        self.lane: Lane | None = None
-        """The lane that is left with it."""
-        self._compute = compute
-        self._stop = threading.Event()
-        self._started = False
-
-    def stop(self) -> None:
-        """Ask the computation to end at its next layer; from any thread, any number of times."""
-        self._stop.set()
-
-    def stopped(self) -> bool:
-        """Whether the computation was asked to end: the ``should_stop`` of the engine."""
-        return self._stop.is_set()
-
-    def start(self, work: Callable[[ShouldStop], T]) -> Future[T]:
-        """Run ``work(should_stop)`` in a thread; the slot is free again when that is through."""
-        self._started = True
-        return self._compute.launch(self, partial(work, self.stopped))
-
-    def leave(self) -> None:
-        """Give a slot back that was never used; nothing happens to one that was."""
-        if not self._started:
-            self._started = True
-            self._compute.release(self)
 
 
 class Lane:
@@ -77,7 +51,10 @@ class Lane:
         return self._lock.locked()
 
     def admit(self) -> None:
-        """Refuse with a ``Problem`` 503 when too many wait already."""
+        """Refuse when too many wait already.
+
+        Errors: ``Problem`` 503 with ``Retry-After``.
+        """
         if self.waiting >= self.most_waiting:
             raise Problem(
                 503,
@@ -100,141 +77,228 @@ class Lane:
         self._lock.release()
 
 
+@dataclass(slots=True, eq=False)
+class _Place:
+    """The right to have one worker."""
+
+    client: str
+    spare: bool
+    lane: Lane | None = None
+    worker: Worker | None = None
+
+
 class Compute:
-    """At most ``concurrent`` computations at once, in their own threads, off the event loop.
+    """At most ``concurrent`` computations at once, in workers, and a spare place.
+
+    The spare place is for what is quick, and for who has none while others have all: a neuron's
+    page does not wait for experiments, nor one client for another's.
 
     Args:
-        concurrent: how many run at once.
-        waiting: how many requests may wait for one of them to end.
-        wait_seconds: how long one waits at most; then a ``Problem`` 503.
-        torch_threads: of each; one, so that they do not wait for one another's cores.
+        workers: the processes.
+        concurrent: how many compute at once.
+        waiting: how many requests of one client may wait.
+        wait_seconds: how long one waits at most.
+        seconds: how long one may compute.
+        memory_bytes: how much one may hold.
+        torch_threads: how many threads torch uses for each; one, so that those that run at once
+            do not wait for one another's cores.
     """
 
     def __init__(
-        self, concurrent: int, waiting: int, wait_seconds: float, torch_threads: int = 1
-    ) -> None:
+        self, workers: Workers, concurrent: int, waiting: int, wait_seconds: float,
+        *, seconds: float, memory_bytes: int, torch_threads: int = 1,
+    ) -> None:  # fmt: skip
+        self.workers = workers
         self.concurrent = concurrent
         self.max_waiting = waiting
         self.wait_seconds = wait_seconds
         self.lane = Lane()
         """Where what measures time runs, alone."""
-        self._slots: set[Slot] = set()
-        self._queue: deque[asyncio.Future[Slot]] = deque()
-        self._threads = ThreadPoolExecutor(
-            concurrent, "compute", initializer=keep_to_cores, initargs=(torch_threads,)
-        )
-        self._loop: asyncio.AbstractEventLoop | None = None
         self.closed = False
         """Whether the server is stopping."""
+        self._seconds, self._memory_bytes = seconds, memory_bytes
+        self._torch_threads = torch_threads
+        self._places: set[_Place] = set()
+        self._waiting: dict[bool, Turns[asyncio.Future[_Place]]] = {True: Turns(), False: Turns()}
+        """Who waits for a place, the quick apart."""
+        self._leaving: set[asyncio.Task[None]] = set()
 
     @property
     def active(self) -> int:
-        """How many slots are taken."""
-        return len(self._slots)
+        """How many places are taken."""
+        return len(self._places)
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for a slot."""
-        return sum(not waiter.done() for waiter in self._queue)
+        """How many requests wait for a place."""
+        return sum(map(len, self._waiting.values()))
 
-    async def take(self, lane: Lane | None = None) -> Slot:
-        """A slot, at once or after those who came before; on ``lane``, which it is left with."""
+    async def run(self, work: Work[T], lane: Lane | None = None, *, quick: bool = False) -> T:
+        """What ``work`` returns; when this call is cancelled, the work is stopped.
+
+        Errors: as of `stream`.
+        """
+        result: Any = None
+        async with contextlib.aclosing(self.stream(work, lane, quick=quick)) as values:
+            async for value in values:
+                result = value
+        return result  # type: ignore[no-any-return]
+
+    async def stream(
+        self, work: Work[Any], lane: Lane | None = None, *, quick: bool = False,
+        started: Callable[[], object] = lambda: None,
+    ) -> AsyncGenerator[Any]:  # fmt: skip
+        """What ``work`` yields, as it does; at last what it returns, None of an iterator.
+
+        Args:
+            work: is pickled, with all that is bound to it.
+            lane: on which one work runs at a time.
+            quick: whether it takes a fraction of a second at most.
+            started: called when there is a place.
+
+        Errors:
+            what the work raises; ``Problem`` 503 with ``Retry-After`` when no place can be had or
+            its process died, 422 when it took more time or memory than it may.
+        """
+        place = await self._take(lane, quick)
+        try:
+            started()
+            task = Task(work, self._memory_bytes, self._torch_threads)
+            place.worker = await self.workers.lend()
+            if self.closed:
+                raise self._busy("The server is stopping.")
+            values = place.worker.run(task, self._seconds)
+            async with contextlib.aclosing(values):
+                async for value in values:
+                    yield value
+        except (Stopped, WorkerLost) as ended:
+            if self.closed:
+                raise self._busy("The server is stopping.") from ended
+            if isinstance(ended, Stopped):
+                raise
+            raise Problem(503, f"{ended}; ask again.".capitalize(), kind="lost",
+                          title="The computation was lost") from ended  # fmt: skip
+        except (OverTime, OverMemory) as over:
+            detail = f"This computation takes more than this server allows: {over}."
+            raise Problem(422, detail, kind="over-limit", title="Over a limit") from over
+        finally:
+            self._leave(place)
+
+    def close(self) -> None:
+        """Stop everything that runs, refuse everything that waits or comes; on the event loop.
+
+        What doesn't stop within a second is ended, whoever still reads it.
+        """
+        self.closed = True
+        running = [place.worker for place in self._places if place.worker is not None]
+        for worker in running:
+            worker.stop()
+        asyncio.get_running_loop().call_later(KILL_SECONDS, _end, running)
+        for turns in self._waiting.values():
+            while (following := turns.take()) is not None:
+                following[1].set_exception(self._busy("The server is stopping."))
+
+    async def join(self) -> None:
+        """Wait until every computation has ended, or was ended."""
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+        self.workers.close()
+
+    async def _take(self, lane: Lane | None, quick: bool) -> _Place:
         if lane is None:
-            return await self._take()
+            return await self._place(quick)
         await lane.enter()
         try:
-            slot = await self._take()
+            place = await self._place(quick)
         except BaseException:
             lane.leave()
             raise
-        slot.lane = lane
-        return slot
+        place.lane = lane
+        return place
 
-    async def _take(self) -> Slot:
-        self._loop = asyncio.get_running_loop()
+    async def _place(self, quick: bool) -> _Place:
         if self.closed:
             raise self._busy("The server is stopping.")
-        if self.active < self.concurrent:
-            return self._new_slot()
-        if self.waiting >= self.max_waiting:
+        client = asking.get()
+        place = self._free(client, quick)
+        if place is not None:
+            return place
+        turns = self._waiting[quick]
+        if turns.of(client) >= self.max_waiting:
             raise self._busy(
-                f"{self.active} computations are running and {self.waiting} requests are waiting, "
-                "as many as this server takes."
+                f"{self.active} computations are running and {turns.of(client)} requests of yours "
+                "are waiting, as many as this server takes."
             )
-        waiter: asyncio.Future[Slot] = self._loop.create_future()
-        self._queue.append(waiter)
+        waiter: asyncio.Future[_Place] = asyncio.get_running_loop().create_future()
+        turns.put(client, waiter)
         try:
             await asyncio.wait({waiter}, timeout=self.wait_seconds)
         except asyncio.CancelledError:
-            if not waiter.done():
-                waiter.cancel()
-            elif waiter.exception() is None:  # handed over at the last moment
-                waiter.result().leave()
+            if waiter.done() and waiter.exception() is None:  # handed over at the last moment
+                self._leave(waiter.result())
             raise
+        finally:
+            turns.remove(client, waiter)
         if waiter.done():
             return waiter.result()
-        waiter.cancel()
         raise self._busy(f"No place became free within {self.wait_seconds:g} s.")
 
-    async def run(self, work: Callable[[ShouldStop], T], lane: Lane | None = None) -> T:
-        """``work(should_stop)`` in a thread; when this call is cancelled, the work is stopped."""
-        slot = await self.take(lane)
+    def _free(self, client: str, quick: bool) -> _Place | None:
+        """A place for who comes now, where there is one that nobody waits for."""
+        if sum(not place.spare for place in self._places) < self.concurrent:
+            place = _Place(client, spare=False)
+        elif not any(place.spare for place in self._places) and (quick or self._is_new(client)):
+            place = _Place(client, spare=True)
+        else:
+            return None
+        self._places.add(place)
+        return place
+
+    def _is_new(self, client: str) -> bool:
+        return all(place.client != client for place in self._places)
+
+    def _leave(self, place: _Place) -> None:
+        """Free a place: at once, or when its worker has stopped, which nobody has to wait for."""
+        if place.worker is None or self.workers.take_back(place.worker):
+            self._release(place)
+            return
+        task = asyncio.get_running_loop().create_task(self._stop(place, place.worker))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _stop(self, place: _Place, worker: Worker) -> None:
         try:
-            return await asyncio.wrap_future(slot.start(work))
+            await self.workers.stop(worker)
         finally:
-            slot.stop()
+            self._release(place)
 
-    def launch(self, slot: Slot, work: Callable[[], T]) -> Future[T]:
-        """For ``Slot.start`` only."""
-        assert self._loop is not None  # noqa: S101 - set when the slot was taken
-        loop = self._loop
-
-        def give_back(_: Future[T]) -> None:
-            # The loop may be gone when a server is stopped by force; then nobody waits either.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self.release, slot)
-
-        try:
-            future = self._threads.submit(work)
-        except RuntimeError:  # no thread to be had: the server is stopping
-            self.release(slot)
-            raise
-        future.add_done_callback(give_back)
-        return future
-
-    def release(self, slot: Slot) -> None:
-        """Free a slot and hand it to whoever has waited longest; on the event loop only."""
-        self._slots.discard(slot)
-        if slot.lane is not None:
-            slot.lane.leave()
-        while self._queue:
-            waiter = self._queue.popleft()
-            if not waiter.done():
-                waiter.set_result(self._new_slot())
+    def _release(self, place: _Place) -> None:
+        """Hand a place to whoever is next in turn, a spare one to the quick or the new."""
+        self._places.discard(place)
+        if place.lane is not None:
+            place.lane.leave()
+        for turns in (self._waiting[place.spare], self._waiting[not place.spare]):
+            fits = self._is_new if place.spare and turns is self._waiting[False] else None
+            if (following := turns.take(fits)) is not None:
+                client, waiter = following
+                new = _Place(client, place.spare)
+                self._places.add(new)
+                waiter.set_result(new)
                 return
-
-    def close(self) -> None:
-        """Stop everything that runs, refuse everything that waits or comes; on the event loop."""
-        self.closed = True
-        for slot in self._slots:
-            slot.stop()
-        while self._queue:
-            waiter = self._queue.popleft()
-            if not waiter.done():
-                waiter.set_exception(self._busy("The server is stopping."))
-
-    def join(self) -> None:
-        """Wait until every thread has ended; blocks."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
-
-    def _new_slot(self) -> Slot:
-        slot = Slot(self)
-        self._slots.add(slot)
-        return slot
 
     @staticmethod
     def _busy(detail: str) -> Problem:
-        return Problem(503, detail, kind="busy", title="Too many computations at once")
+        return Problem(
+            503,
+            detail,
+            kind="busy",
+            title="Too many computations at once",
+        )
+
+
+def _end(workers: list[Worker]) -> None:
+    for worker in workers:
+        if worker.busy:
+            worker.kill()
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -253,7 +317,8 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         return task.result()
     finally:
         for each in (task, gone):
-            each.cancel()  # nothing happens to what is done
+            if not each.done():
+                each.cancel()
         await asyncio.gather(task, gone, return_exceptions=True)
 
 

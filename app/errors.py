@@ -17,18 +17,20 @@ from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.basis.refusals import InvalidParameters, field_error
 from layerscope.engine.execution.cost import OverLimit
 
-__all__ = ["KINDS", "Problem", "install", "invalid", "refused"]
+__all__ = ["KINDS", "RETRY_SECONDS", "Problem", "install", "invalid", "refused"]
 
 KINDS = {
     "invalid": "A parameter is unknown, repeated, out of bounds or of the wrong type; `errors` "
     "names each with what was expected.",
-    "over-limit": "The experiment is valid but costs more than this server allows; `limit`, "
-    "`allowed` and `asked` say by how much. Nothing was computed.",
+    "over-limit": "The question is valid but costs more than this server allows. Where that was "
+    "known beforehand, nothing was computed, and `limit`, `allowed` and `asked` say by how much; "
+    "else the computation was ended when it had taken so much time or memory.",
     "no-such-layer": "The network of this experiment has no layer of this index.",
     "no-such-tensor": "This layer has no such tensor; only some layers have weights.",
     "too-large": "The tensor has too many entries for JSON; `npy` has no limit.",
     "busy": "As many computations run and wait as this server takes; `Retry-After` says when to "
     "try again.",
+    "lost": "The process that computed was ended from outside; ask again.",
     "starting": "The server is compiling its kernels; it will be ready within seconds.",
     "origin": "A page of another site asked; only its links are answered.",
     "token": "The server asks for the token that it printed at its start.",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import structlog
@@ -22,24 +21,19 @@ from layerscope.app.access import SameOrigin, Token
 from layerscope.app.api.health import Readiness
 from layerscope.app.caching import version
 from layerscope.app.compute import ClientGone, Compute
-from layerscope.app.errors import install
+from layerscope.app.errors import Problem, install
 from layerscope.app.logs import AccessLog
 from layerscope.app.metrics import Measured, Metrics
+from layerscope.app.pages.lab.links import sketches
 from layerscope.app.proxies import Proxied
-from layerscope.app.results import complete
 from layerscope.app.security import BodyLimit, Security
 from layerscope.app.sending import Sending, SendingLimit
 from layerscope.app.settings import Settings
 from layerscope.app.templating import assets
-from layerscope.engine.analyses.phase_diagram import phase_diagram
-from layerscope.engine.basis.cancellation import ShouldStop, never
-from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.foundations.calculus import derivative_of, differentiable
-from layerscope.engine.foundations.ladder import ladder
-from layerscope.engine.statistics import warm_up
-from layerscope.engine.theory.experiments import predict_experiment
+from layerscope.app.workers.forking import ForkServer
+from layerscope.app.workers.pool import WorkerLost, Workers
 
-__all__ = ["VANISHING", "create_app", "import_everything", "run_everything_once"]
+__all__ = ["create_app"]
 
 DESCRIPTION = """
 Shows what happens inside a neural network: forward, backward, and why it goes wrong.
@@ -51,19 +45,26 @@ gives the same numbers, whether followed as a stream or asked for as a whole.
 JSON holds no NaN and no Infinity: such a figure is `null`, and counted beside it.
 """
 
-VANISHING = Experiment(depth=12, width=16, batch=16, activation="linear", init_scale=0.1)
 log = structlog.stdlib.get_logger("layerscope")
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The whole application as an ASGI callable; by default with the environment's settings."""
+def create_app(settings: Settings | None = None, fork_server: ForkServer | None = None) -> FastAPI:
+    """The whole application as an ASGI callable.
+
+    Args:
+        settings: by default those of the environment.
+        fork_server: makes the workers; by default one for all applications of this process.
+    """
     settings = settings or Settings()
     sending = Sending(settings.max_sending_bytes)
     compute = Compute(
+        Workers(fork_server),
         settings.max_concurrent,
         settings.max_waiting,
         settings.max_wait_seconds,
-        settings.torch_threads,
+        seconds=settings.max_seconds,
+        memory_bytes=settings.max_bytes,
+        torch_threads=settings.torch_threads,
     )
     metrics = Metrics(compute, sending)
     token = settings.token.get_secret_value() if settings.token else ""
@@ -124,55 +125,24 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     warming = asyncio.create_task(_warm_up(app))
     yield {"stop": app.state.compute.close}  # for layerscope.app.connections
     app.state.compute.close()
+    await app.state.compute.join()
     await warming
-    await asyncio.to_thread(app.state.compute.join)
 
 
 async def _warm_up(app: FastAPI) -> None:
-    """Everything once, so that no user waits for a compiler or for autograd's first call.
-
-    What only some pages need comes after the server is ready.
-    """
-    readiness, wanted = app.state.readiness, app.state.settings.warm_up
+    """Have workers wait, so that no user waits for a compiler or for autograd's first call."""
+    compute: Compute = app.state.compute
     try:
-        if wanted:
-            await asyncio.to_thread(run_everything_once)
-    except Exception:
-        readiness.state = "failed"
-        log.exception("warming up failed")
+        if app.state.settings.warm_up:
+            await compute.workers.prepare(compute.concurrent)
+            await sketches(compute)
+    except (WorkerLost, Problem):
+        if not compute.closed:
+            app.state.readiness.state = "failed"
+            log.exception("warming up failed")
         return
-    readiness.state = "ready"
+    app.state.readiness.state = "ready"
     log.info("ready")
-    try:
-        if wanted:
-            await asyncio.to_thread(import_everything, lambda: app.state.compute.closed)
-    except Exception:
-        log.exception("what some pages need could not be prepared")
-
-
-def run_everything_once() -> None:
-    """Compile every kernel, into the cache where there is one, and run a tiny experiment."""
-    warm_up()
-    for dtype in ("float32", "float64", "float16", "bfloat16"):
-        tiny = Experiment(depth=2, width=8, batch=8, norm="layer", residual=True, dtype=dtype)
-        complete(tiny, float("inf"), never)
-    complete(VANISHING, float("inf"), never)  # has a finding, so that fixes are tried
-
-
-def import_everything(should_stop: ShouldStop) -> None:
-    """What imports or derives for a second when first asked: data sets, SymPy, torch's modules."""
-    tiny = Experiment(depth=1, width=4, batch=4)
-    first: list[Callable[[], object]] = [
-        lambda: predict_experiment(Experiment()),
-        lambda: predict_experiment(Experiment(data="digits", loss="cross_entropy")),
-        lambda: phase_diagram(tiny),
-        lambda: ladder(2, 2, 2),
-        *(partial(derivative_of, name) for name in differentiable()),
-    ]
-    for each in first:
-        if should_stop():
-            return
-        each()
 
 
 async def _client_gone(_: Request, __: Exception) -> Response:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from layerscope.app.compute import asking
 from layerscope.app.templating import root_path
 
 __all__ = ["Network", "Proxied"]
@@ -33,6 +34,7 @@ class Proxied:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             scope = self._seen(scope)
+            asking.set((scope.get("client") or ("",))[0])
         await self.app(scope, receive, send)
 
     def _seen(self, scope: Scope) -> Scope:

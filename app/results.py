@@ -15,10 +15,27 @@ from layerscope.engine.diagnosis.run import Event, Summary, result, run
 from layerscope.engine.execution.cost import cost
 from layerscope.engine.experiment.specification import Experiment
 
-__all__ = ["GROUPED", "Checked", "complete", "events", "live_check", "patient", "result_events"]
+__all__ = [
+    "GROUPED",
+    "Checked",
+    "complete",
+    "events",
+    "live_check",
+    "patient",
+    "quick",
+    "result_events",
+]
 
 GROUPED = {"forward": "layers", "backward": "layers"}
 """Events of which those that follow one another are sent as one."""
+
+QUICK_FLOPS = 2e9
+"""A tenth of a second on a core of today, with the check against autograd and fixes tried."""
+
+
+def quick(experiment: Experiment) -> bool:
+    """Whether its whole result takes a fraction of a second, so that it need not wait its turn."""
+    return cost(experiment).flops <= QUICK_FLOPS
 
 
 def patient(event: Wire) -> bool:

@@ -14,6 +14,7 @@ from uvicorn.supervisors import Multiprocess
 from layerscope.app.connections import protocol
 from layerscope.app.logs import configure
 from layerscope.app.settings import Settings
+from layerscope.app.workers.forking import ForkServer
 
 __all__ = ["CannotListen", "address", "configuration", "listen", "serve"]
 
@@ -65,10 +66,10 @@ def address(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def configuration(settings: Settings) -> uvicorn.Config:
+def configuration(settings: Settings, fork_server: ForkServer | None = None) -> uvicorn.Config:
     """Uvicorn with our bounds on connections; every process makes its own application."""
     return uvicorn.Config(
-        partial(_application, settings),
+        partial(_application, settings, fork_server),
         factory=True,
         http=protocol(settings),  # type: ignore[arg-type]
         ws="none",
@@ -84,20 +85,27 @@ def configuration(settings: Settings) -> uvicorn.Config:
 def serve(settings: Settings, listener: socket.socket) -> bool:
     """Serve until told to stop; whether it ever started."""
     _allow_files()
-    config = configuration(settings)
     if settings.workers > 1:
-        Multiprocess(config, [listener]).run()
+        Multiprocess(configuration(settings), [listener]).run()
         return True
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(configuration(settings, _fork_server(settings)))
     server.run(sockets=[listener])
     return server.started
 
 
-def _application(settings: Settings) -> ASGIApp:
+def _application(settings: Settings, fork_server: ForkServer | None) -> ASGIApp:
     configure(settings.log_level, settings.log_format)
-    from layerscope.app.main import create_app  # after the log is set up: it compiles and may warn
+    from layerscope.app.main import create_app  # after the log is set up: it loads, and may warn
 
-    return create_app(settings)
+    return create_app(settings, fork_server)
+
+
+def _fork_server(settings: Settings) -> ForkServer:
+    """A fork of this process: everything that is loaded is in memory once."""
+    configure(settings.log_level, settings.log_format)
+    from layerscope.app.preload import prepare
+
+    return ForkServer.fork(prepare if settings.warm_up else lambda: None)
 
 
 def _allow_files() -> None:

@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     """Most floating-point operations one experiment may cost."""
     max_bytes: int = Field(4 * 2**30, gt=0)
     """Most memory, in bytes, that one experiment may hold."""
+    max_seconds: float = Field(120.0, gt=0)
+    """Longest that one computation may take, in seconds; then it is ended."""
     check_max_flops: float = Field(2e10, ge=0)
     """Experiments up to this many operations are checked against autograd."""
     max_concurrent: int = Field(default_factory=lambda: max(2, os.cpu_count() or 1), ge=1, le=1024)
@@ -68,7 +70,7 @@ class Settings(BaseSettings):
     """Threads that torch uses for one computation. More than one pays off only for networks of
     thousands of units on a machine with nothing else to do."""
     max_waiting: int = Field(16, ge=0)
-    """Requests that may wait for a computation to end; then 503."""
+    """Requests of one client that may wait for a computation to end; then 503."""
     max_wait_seconds: float = Field(30.0, gt=0)
     """Longest wait for a free place, in seconds; then 503."""
     max_body_bytes: int = Field(65536, ge=1)

@@ -7,12 +7,16 @@ import os
 # Several test processes share the cores: torch's threads would only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import asyncio
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,6 +30,8 @@ from layerscope.app.connections import protocol
 from layerscope.app.logs import configure
 from layerscope.app.main import create_app
 from layerscope.app.settings import Settings
+from layerscope.app.workers.forking import ForkServer
+from tests import working
 from tests.asking import AppClient
 from tests.interpreter import Interpreter
 from tests.interpreter import interpreter as interpreters
@@ -43,10 +49,24 @@ class RunningServer:
     url: str
     app: FastAPI
     client: httpx.Client
+    loop: asyncio.AbstractEventLoop
 
     @property
     def compute(self) -> Compute:
         return self.app.state.compute
+
+    @contextmanager
+    def occupied(self, folder: Path, *, quick: bool = False) -> Iterator[None]:
+        """One place is taken in the block."""
+        folder.mkdir()
+        run = self.compute.run(partial(working.gated, folder), quick=quick)
+        running = asyncio.run_coroutine_threadsafe(run, self.loop)
+        wait_until((folder / "entered").exists)
+        try:
+            yield
+        finally:
+            (folder / "open").touch()
+            running.result()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
@@ -58,26 +78,34 @@ def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
 
 
 @contextmanager
-def running_server(**settings: Any) -> Iterator[RunningServer]:
+def running_server(
+    fork_server: ForkServer | None = None, **settings: Any
+) -> Iterator[RunningServer]:
     """A server on a free port of 127.0.0.1, warmed up."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     chosen = Settings(port=port, **settings)
-    app = create_app(chosen)
+    app = create_app(chosen, fork_server)
     config = uvicorn.Config(
         app, http=protocol(chosen), ws="none", log_config=None, access_log=False,
         server_header=False, timeout_graceful_shutdown=5,
     )  # fmt: skip
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        await server.serve([listener])
+
+    thread = threading.Thread(target=asyncio.run, args=[serve()])
     thread.start()
     url = f"http://127.0.0.1:{port}"
     try:
         with httpx.Client(base_url=url, timeout=60) as client:
             wait_until(lambda: server.started)
             wait_until(lambda: client.get("/healthz").status_code == 200, 240)
-            yield RunningServer(url, app, client)
+            yield RunningServer(url, app, client, loops[0])
     finally:
         server.should_exit = True
         thread.join()
@@ -89,6 +117,33 @@ def server() -> Iterator[RunningServer]:
     """One server for all tests that do not change it."""
     with running_server() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def altered() -> Iterator[ForkServer]:
+    """Makes workers in which everything of `tests.additions` is registered."""
+    program = (
+        "import socket, sys, tests.additions, tests.depth_alone, layerscope.app.main\n"
+        "from layerscope.app.workers.forking import serve_forks\n"
+        "serve_forks(socket.socket(fileno=int(sys.argv[-1])))"
+    )
+    started = ForkServer.start([sys.executable, "-c", program])
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def works(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every work that is given to a worker, in order."""
+    given: list[Any] = []
+    stream = Compute.stream
+
+    def recorded(self: Compute, work: Any, *others: Any, **named: Any) -> Any:
+        given.append(work)
+        return stream(self, work, *others, **named)
+
+    monkeypatch.setattr(Compute, "stream", recorded)
+    return given
 
 
 @pytest.fixture(scope="session")

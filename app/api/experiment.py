@@ -22,7 +22,7 @@ from layerscope.app.batches import Batches
 from layerscope.app.caching import cached, etag
 from layerscope.app.compute import while_connected
 from layerscope.app.forms import body_of, query_of
-from layerscope.app.results import GROUPED, complete, patient, result_events
+from layerscope.app.results import GROUPED, complete, patient, quick, result_events
 from layerscope.app.streams import EventStream
 from layerscope.engine.execution.script import as_pytorch
 from layerscope.engine.experiment.presets import PRESETS
@@ -68,7 +68,8 @@ EVENTS = described_events(
 async def get_experiment(request: Request, experiment: FromQuery, settings: Configured) -> Response:
     """Deterministic: the same query has the same numbers, so it may be cached by its `ETag`."""
     tag = etag("result", experiment.to_query(), settings.check_max_flops)
-    return await answered(request, tag, partial(complete, experiment, settings.check_max_flops))
+    work = partial(complete, experiment, settings.check_max_flops)
+    return await answered(request, tag, work, quick=quick(experiment))
 
 
 @router.post(
@@ -81,8 +82,8 @@ async def post_experiment(
     request: Request, experiment: FromBody, settings: Configured, compute: Computing
 ) -> Response:
     """The same numbers as the `GET` with the same parameters."""
-    work = compute.run(partial(complete, experiment, settings.check_max_flops))
-    body = await while_connected(request, work)
+    work = partial(complete, experiment, settings.check_max_flops)
+    body = await while_connected(request, compute.run(work, quick=quick(experiment)))
     link = f"{request.app.url_path_for('get_experiment')}?{urlencode(experiment.to_query())}"
     headers = {"Cache-Control": "no-store", "Content-Location": link}
     return Response(body, media_type="application/json", headers=headers)
@@ -109,7 +110,7 @@ async def stream_experiment(
     if request.state.head:
         return bodiless("text/event-stream", {"Cache-Control": "no-store"})
     work = partial(result_events, experiment, settings.check_max_flops)
-    running = Batches(compute, work, patient=patient)
+    running = Batches(compute, work, quick=quick(experiment), patient=patient)
     await while_connected(request, running.started())
     return EventStream(running, grouped=GROUPED, last_id=last_id)
 

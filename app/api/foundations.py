@@ -58,11 +58,15 @@ def _add_twin(step: Step) -> None:
             if known := unchanged(request, tag):
                 return known
             headers = cached(request, tag)
-        work = compute.run(lambda stop: json_bytes(step.ask(form, stop)), lane)
+        work = compute.run(partial(_answer, step, form), lane, quick=not step.alone)
         body = await while_connected(request, work)
         if request.state.head:
             return bodiless("application/json", headers)
         return Response(body, media_type="application/json", headers=headers)
+
+
+def _answer(step: Step, form: Form[Any], should_stop: ShouldStop) -> bytes:
+    return json_bytes(step.ask(form, should_stop))
 
 
 def _encoded(events: Events, asked: object, should_stop: ShouldStop) -> Iterator[Wire]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -12,16 +12,19 @@ import numpy as np
 import orjson
 import torch
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from torch import Tensor
 
 from layerscope.app.api.parameters import Computing, Configured, split_query
 from layerscope.app.api.responses import answered, bodiless, described_json, problems
+from layerscope.app.batches import Batches
 from layerscope.app.caching import cached, etag, unchanged
-from layerscope.app.compute import while_connected
+from layerscope.app.compute import Work, while_connected
 from layerscope.app.errors import Problem, refused
 from layerscope.app.forms import query_of, query_parameter
-from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.app.results import quick
+from layerscope.app.streams import GrowingResponse
+from layerscope.engine.basis.cancellation import ShouldStop, stop_if
 from layerscope.engine.basis.heatmap import heatmap
 from layerscope.engine.execution.layer_tensors import TENSORS, layer_tensors
 from layerscope.engine.execution.network import LayerInfo, layout
@@ -93,32 +96,13 @@ async def tensor(request: Request, settings: Configured, compute: Computing) -> 
     headers = cached(request, tag)
     if request.state.head:
         return bodiless(FORMATS[form], headers)
-
-    async def tensors(names: Sequence[str]) -> dict[str, Tensor | None]:
-        work = compute.run(
-            lambda stop: layer_tensors(experiment, info.index, names, should_stop=stop)
-        )
-        return await while_connected(request, work)
-
-    found = (await tensors((name,)))[name]
-    if found is None:
-        has = ", ".join(n for n, t in (await tensors(TENSORS)).items() if t is not None)
-        detail = f"{info.name} has no {name}; it has {has}"
-        raise Problem(404, detail, kind="no-such-tensor", title="No such tensor")
     headers["X-Layerscope-Dtype"] = experiment.dtype
     if form == "npy":
-        filename = f"{info.name}.{name}.npy"
-        return _npy(found, {**headers, "Content-Disposition": f'attachment; filename="{filename}"'})
-    about = {"layer": info.to_dict(), "tensor": name, "dtype": experiment.dtype}
-    if form == "json" and found.numel() > MOST_ENTRIES:
-        limit = f"JSON is limited to {MOST_ENTRIES}; expected npy or heatmap"
-        why = f"this tensor has {found.numel()} entries, {limit}"
-        error = {"field": "format", "message": why, "value": "json"}
-        detail = f"format: {why}"
-        raise Problem(422, detail, kind="too-large", title="Too large for JSON", errors=[error])
-    render = heatmap if form == "heatmap" else _exact
-    work = compute.run(lambda _: orjson.dumps({**about, **render(found)}))
-    body = await while_connected(request, work)
+        disposition = f'attachment; filename="{info.name}.{name}.npy"'
+        headers["Content-Disposition"] = disposition
+        return await _npy(request, partial(_npy_parts, experiment, info, name), headers)
+    work = partial(_written, experiment, info, name, form)
+    body = await while_connected(request, compute.run(work, quick=quick(experiment)))
     return Response(body, media_type="application/json", headers=headers)
 
 
@@ -142,7 +126,33 @@ async def whole_layer(request: Request, settings: Configured) -> Response:
     info = _layer(experiment, given)
     tag = etag("layer", experiment.to_query(), info.index)
     address = str(request.app.url_path_for("tensor"))
-    return await answered(request, tag, partial(_whole, experiment, info, address))
+    work = partial(_whole, experiment, info, address)
+    return await answered(request, tag, work, quick=quick(experiment))
+
+
+def _tensor(experiment: Experiment, info: LayerInfo, name: str, should_stop: ShouldStop) -> Tensor:
+    """Errors: ``Problem`` 404 where the layer has none of this name."""
+    found = layer_tensors(experiment, info.index, (name,), should_stop=should_stop)[name]
+    if found is None:
+        every = layer_tensors(experiment, info.index, TENSORS, should_stop=should_stop)
+        has = ", ".join(n for n, t in every.items() if t is not None)
+        detail = f"{info.name} has no {name}; it has {has}"
+        raise Problem(404, detail, kind="no-such-tensor", title="No such tensor")
+    return found
+
+
+def _written(
+    experiment: Experiment, info: LayerInfo, name: str, form: str, should_stop: ShouldStop
+) -> bytes:
+    tensor = _tensor(experiment, info, name, should_stop)
+    if form == "json" and tensor.numel() > MOST_ENTRIES:
+        limit = f"JSON is limited to {MOST_ENTRIES}; expected npy or heatmap"
+        why = f"this tensor has {tensor.numel()} entries, {limit}"
+        error = {"field": "format", "message": why, "value": "json"}
+        detail = f"format: {why}"
+        raise Problem(422, detail, kind="too-large", title="Too large for JSON", errors=[error])
+    about = {"layer": info.to_dict(), "tensor": name, "dtype": experiment.dtype}
+    return orjson.dumps({**about, **(heatmap(tensor) if form == "heatmap" else _exact(tensor))})
 
 
 def _whole(experiment: Experiment, info: LayerInfo, address: str, should_stop: ShouldStop) -> bytes:
@@ -196,17 +206,39 @@ def _exact(tensor: Tensor) -> dict[str, Any]:
     }
 
 
-def _npy(tensor: Tensor, headers: dict[str, str]) -> Response:
+async def _npy(
+    request: Request, work: Work[Iterator[int | bytes]], headers: dict[str, str]
+) -> Response:
+    running: Batches[Any] = Batches(request.app.state.compute, work)
+    try:
+        size, *ready = await while_connected(request, running.__anext__())
+    except BaseException:
+        running.stop()
+        raise
+
+    async def parts() -> AsyncIterator[bytes]:
+        for part in ready:
+            yield part
+        async for batch in running:
+            for part in batch:
+                yield part
+
+    headers["Content-Length"] = str(size)
+    return GrowingResponse(parts(), running, headers=headers, media_type=FORMATS["npy"])
+
+
+def _npy_parts(
+    experiment: Experiment, info: LayerInfo, name: str, should_stop: ShouldStop
+) -> Iterator[int | bytes]:
+    """How many bytes there are, then they."""
+    tensor = _tensor(experiment, info, name, should_stop)
     # NumPy has no bfloat16; float32 holds every one of its numbers exactly.
     array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).contiguous().numpy()
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
     raw = array.reshape(-1).view(np.uint8)
-
-    async def parts() -> AsyncIterator[bytes]:
-        yield head.getvalue()
-        for start in range(0, raw.size, CHUNK_BYTES):
-            yield raw[start : start + CHUNK_BYTES].tobytes()
-
-    headers = {**headers, "Content-Length": str(len(head.getvalue()) + raw.size)}
-    return StreamingResponse(parts(), headers=headers, media_type=FORMATS["npy"])
+    yield len(head.getvalue()) + raw.size
+    yield head.getvalue()
+    for start in range(0, raw.size, CHUNK_BYTES):
+        stop_if(should_stop)
+        yield raw[start : start + CHUNK_BYTES].tobytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -10,9 +10,8 @@ from fastapi import Request
 from starlette.responses import Response
 
 from layerscope.app.caching import cached, unchanged
-from layerscope.app.compute import while_connected
+from layerscope.app.compute import Work, while_connected
 from layerscope.app.errors import KINDS, Problem, refused
-from layerscope.engine.basis.cancellation import ShouldStop
 
 __all__ = [
     "OTHER_PROBLEMS", "answered", "bodiless", "described", "described_events", "described_json",
@@ -137,8 +136,10 @@ def json_bytes(value: object) -> bytes:
     return orjson.dumps(value, lambda record: record.to_dict(), orjson.OPT_PASSTHROUGH_DATACLASS)
 
 
-async def answered(request: Request, tag: str, work: Callable[[ShouldStop], bytes]) -> Response:
-    """The JSON that ``work(should_stop)`` makes in a thread of its own.
+async def answered(
+    request: Request, tag: str, work: Work[bytes], *, quick: bool = False
+) -> Response:
+    """The JSON that ``work(should_stop)`` makes in a worker.
 
     A client that has it already, by its ``tag``, is told so; a ``HEAD`` has nothing computed.
     """
@@ -147,7 +148,7 @@ async def answered(request: Request, tag: str, work: Callable[[ShouldStop], byte
     headers = cached(request, tag)
     if request.state.head:
         return bodiless("application/json", headers)
-    body = await while_connected(request, request.app.state.compute.run(work))
+    body = await while_connected(request, request.app.state.compute.run(work, quick=quick))
     return Response(body, media_type="application/json", headers=headers)
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import orjson
+from functools import partial
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from layerscope.app.api.parameters import Computing, Configured, FromQuery
+from layerscope.app.api.parameters import Configured, FromQuery
 from layerscope.app.api.responses import answered, bodiless, described_json, json_bytes, problems
 from layerscope.app.caching import cached, etag
-from layerscope.app.compute import while_connected
 from layerscope.app.errors import refused
 from layerscope.app.forms import query_of
 from layerscope.app.why import rules_table
 from layerscope.engine.analyses import ANALYSES, Analysis, AnalysisUndefined
+from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["make_router"]
@@ -44,9 +45,7 @@ def _add(router: APIRouter, analysis: Analysis) -> None:
         settings.limits.check(analysis.cost(experiment))
         tag = etag("why", analysis.name, experiment.to_query())
         try:
-            return await answered(
-                request, tag, lambda stop: json_bytes(analysis.run(experiment, should_stop=stop))
-            )
+            return await answered(request, tag, partial(_analysed, analysis.name, experiment))
         except AnalysisUndefined as error:
             raise refused(error.field, str(error)) from None
 
@@ -63,11 +62,13 @@ def _add(router: APIRouter, analysis: Analysis) -> None:
         )
     },
 )
-async def diagnosis(request: Request, compute: Computing) -> Response:
+async def diagnosis(request: Request) -> Response:
     """Thresholds are stated by the code that applies them."""
     headers = cached(request, etag("why", "diagnosis"))
     if request.state.head:
         return bodiless("application/json", headers)
-    work = compute.run(lambda _: orjson.dumps(rules_table()))
-    body = await while_connected(request, work)
-    return Response(body, media_type="application/json", headers=headers)
+    return Response(json_bytes(rules_table()), media_type="application/json", headers=headers)
+
+
+def _analysed(name: str, experiment: Experiment, should_stop: ShouldStop) -> bytes:
+    return json_bytes(ANALYSES[name].run(experiment, should_stop=should_stop))

@@ -97,13 +97,21 @@ def scaling_events(asked: RaceForm, should_stop: ShouldStop) -> Iterator[Scaling
     )  # fmt: skip
 
 
+def _race(asked: RaceForm, should_stop: ShouldStop) -> dict[str, Any]:
+    return gathered(race_events(asked, should_stop), "results", "race_result")
+
+
+def _scaling(asked: RaceForm, should_stop: ShouldStop) -> dict[str, Any]:
+    return gathered(scaling_events(asked, should_stop), "results", "scaling_point")
+
+
 STEP = Step(
     name="matmul",
     title="Matmul race",
     lead="One product of two matrices, from three Python loops to BLAS: what each loop less is "
     "worth.",
     form=RaceForm,
-    answer=lambda asked, stop: gathered(race_events(asked, stop), "results", "race_result"),
+    answer=_race,
     alone=True,
     summary="The matmul race",
     help="Every way to multiply (m, k) by (k, n), one after the other: median time, speed-up over "
@@ -117,7 +125,7 @@ SCALING = replace(
     STEP,
     name="matmul/scaling",
     title="Time against n",
-    answer=lambda asked, stop: gathered(scaling_events(asked, stop), "results", "scaling_point"),
+    answer=_scaling,
     summary="How the time grows with n: points, and the fitted exponents",
     example={"fits": {"loops": {"exponent": 3.0}}},
 )

@@ -61,12 +61,16 @@ def scheme_events(asked: SchemesForm, should_stop: ShouldStop) -> Iterator[Schem
     return schemes(asked.experiment, should_stop=should_stop)
 
 
+def _whole(asked: SchemesForm, should_stop: ShouldStop) -> dict[str, object]:
+    return gathered(scheme_events(asked, should_stop), "schemes", "scheme")
+
+
 STEP = Step(
     name="schemes",
     title="Init schemes",
     lead="How weights are drawn decides whether a signal survives fifty layers.",
     form=SchemesForm,
-    answer=lambda asked, stop: gathered(scheme_events(asked, stop), "schemes", "scheme"),
+    answer=_whole,
     summary="All init schemes side by side on one specification",
     help="For every scheme its formula, source and assumptions, the histogram of the first layer's "
     "weight with the intended density, and the std of the signal after every block. "

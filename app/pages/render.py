@@ -12,6 +12,7 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
+from layerscope.app.errors import RETRY_SECONDS
 from layerscope.app.templating import root_path, templates
 
 __all__ = [
@@ -84,7 +85,10 @@ def context(request: Request, page: object) -> dict[str, Any]:
 async def render(request: Request, template: str, page: object, status: int = 200) -> HTMLResponse:
     """The page at once, for pages that have nothing to wait for."""
     html = await environment.get_template(template).render_async(context(request, page))
-    return HTMLResponse(html, status_code=status, headers={"Cache-Control": "private, no-cache"})
+    headers = {"Cache-Control": "private, no-cache"}
+    if status == 503:
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    return HTMLResponse(html, status_code=status, headers=headers)
 
 
 def stream(request: Request, template: str, page: object) -> AsyncIterator[str]:

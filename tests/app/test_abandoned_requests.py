@@ -8,14 +8,13 @@ import logging
 import random
 import socket
 import struct
-import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import httpx
 import pytest
 
-from layerscope.engine.basis.cancellation import Stopped
-from layerscope.engine.foundations.einsum.explanation import run
+from tests import working
 
 SLOW = "depth=300&width=512&batch=400&seed="
 """Seconds of work, of which nobody sees the end."""
@@ -205,53 +204,38 @@ ASKED = ("/foundations/neuron", "/foundations/ladder", "/foundations/derivatives
 BODILESS = tuple(target for target in COMPUTED if target not in ASKED)
 
 
-@contextlib.contextmanager
-def occupied(server, until):
-    """The server's one slot, taken until the block ends."""
-    server.client.get("/api/v1/experiment", params={"depth": 1})  # the first request makes it known
-    until(lambda: server.compute.active == 0)
-    loop = server.compute._loop
-    slot = asyncio.run_coroutine_threadsafe(server.compute.take(), loop).result()
-    try:
-        yield slot
-    finally:
-        loop.call_soon_threadsafe(slot.leave)
-        until(lambda: server.compute.active == 0)
-
-
-def test_who_leaves_the_queue_holds_up_nobody(serve, until):
+def test_who_leaves_the_queue_holds_up_nobody(serve, until, tmp_path):
     """A slider that is dragged over a page asks again and again, and waits for the last alone."""
-    with serve(max_concurrent=1, max_waiting=1) as server, occupied(server, until) as slot:
+    with (
+        serve(max_concurrent=1, max_waiting=1) as server,
+        server.occupied(tmp_path / "1"),
+        server.occupied(tmp_path / "2", quick=True),
+    ):
         port = httpx.URL(server.url).port
         for target in COMPUTED:
             with socket.create_connection(("127.0.0.1", port)) as gone:
                 gone.sendall(request("GET", target))
                 until(lambda: server.compute.waiting == 1)
-            until(lambda: server.compute.waiting == 0, 5)
-        assert server.compute._slots == {slot}
+            until(lambda: server.compute.waiting == 0)
+        assert server.compute.active == 2
 
 
-@pytest.mark.parametrize("page", ["/foundations/einsum", "/api/v1/foundations/einsum"])
-def test_a_closed_tab_stops_its_einsum(serve, until, monkeypatch, page):
-    begun, ended = threading.Event(), []
-
-    def left_meanwhile(*arguments, should_stop, **named):
-        begun.set()
-        until(should_stop)  # the client is gone before the first step
-        try:
-            ended.append(run(*arguments, should_stop=should_stop, **named))
-        except Stopped:
-            ended.append(Stopped)
-            raise
-
-    monkeypatch.setattr("layerscope.app.foundations.einsum.run", left_meanwhile)
+@pytest.mark.parametrize(
+    ("page", "work"),
+    [
+        ("/foundations/einsum", "pages.foundations.step._pictured"),
+        ("/api/v1/foundations/einsum", "api.foundations._answer"),
+    ],
+)
+def test_a_closed_tab_stops_its_einsum(serve, until, monkeypatch, tmp_path, page, work):
+    monkeypatch.setattr(f"layerscope.app.{work}", partial(working.left_meanwhile, tmp_path))
     large = "?equation=ij,jk-%3Eik&shapes=(1000,1000),(1000,1000)"
     with serve(max_concurrent=1, warm_up=False) as server:
         with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port)) as gone:
             gone.sendall(request("GET", page + large))
-            until(begun.is_set)
+            until((tmp_path / "entered").exists)
         until(lambda: server.compute.active == 0)
-        assert ended == [Stopped]
+        assert (tmp_path / "stopped").exists()
 
 
 def test_a_page_that_cannot_be_written_gives_its_slot_back(serve, until, monkeypatch):
@@ -265,7 +249,7 @@ def test_a_page_that_cannot_be_written_gives_its_slot_back(serve, until, monkeyp
         until(lambda: server.compute.active == 0)
 
 
-def test_head_takes_no_slot(serve, until):
-    with serve(max_concurrent=1, max_waiting=0) as server, occupied(server, until):
-        for target in BODILESS:
-            assert server.client.head(target).status_code == 200, target
+def test_head_computes_nothing(server, works):
+    for target in BODILESS:
+        assert server.client.head(target).status_code == 200, target
+    assert works == []

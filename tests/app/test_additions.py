@@ -21,8 +21,8 @@ def added() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def fresh(serve: Any) -> Iterator[RunningServer]:
-    with serve() as running:
+def fresh(serve: Any, altered: Any) -> Iterator[RunningServer]:
+    with serve(altered) as running:
         yield running
 
 

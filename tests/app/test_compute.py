@@ -1,218 +1,280 @@
-"""Slots for computations: who gets one, who waits, and when it is free again."""
+"""Places for computations: who gets one, who waits, and what becomes of what runs there."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import os
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 
-from layerscope.app.compute import ClientGone, Compute, while_connected
+from layerscope.app.compute import ClientGone, Compute, asking, while_connected
 from layerscope.app.errors import Problem
+from layerscope.app.workers.pool import Workers
 from layerscope.engine.basis.cores import available_cores
+from tests import working
+
+GIB = 2**30
 
 
-class Gate:
-    """Work that runs until it is told to go on, whatever it is asked meanwhile."""
+def run(
+    scenario: Callable[[Compute], Awaitable[None]], concurrent: int = 1, waiting: int = 5,
+    wait_seconds: float = 60.0, seconds: float = 60.0, **given: Any,
+) -> None:  # fmt: skip
+    """A scenario with workers of its own, which are gone after it."""
 
-    def __init__(self):
-        self.entered = threading.Event()
-        self.open = threading.Event()
+    async def whole() -> None:
+        workers = Workers()
+        given.setdefault("memory_bytes", GIB)
+        try:
+            compute = Compute(workers, concurrent, waiting, wait_seconds, seconds=seconds, **given)
+            await scenario(compute)
+            await until(lambda: not compute.active)
+        finally:
+            workers.close()
 
-    def work(self, should_stop=None):
-        self.entered.set()
-        assert self.open.wait(20)
-        return should_stop() if should_stop else None
-
-
-async def turns(count=5):
-    """Let everything that is ready on the loop run."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def entered(gate):
-    await asyncio.to_thread(gate.entered.wait, 20)
+    asyncio.run(whole())
 
 
-def test_a_slot_is_free_when_its_thread_is_done_not_when_it_was_asked_to_stop():
-    async def scenario():
-        compute, gate = Compute(1, 5, 20), Gate()
-        running = asyncio.ensure_future(compute.run(gate.work))
-        await entered(gate)
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def begin(work: Coroutine[Any, Any, Any], client: str = "") -> asyncio.Task[Any]:
+    """As a task, on behalf of a client."""
+    token = asking.set(client)
+    try:
+        return asyncio.get_running_loop().create_task(work)
+    finally:
+        asking.reset(token)
+
+
+@asynccontextmanager
+async def occupied(compute: Compute, folder: Path, client: str = "") -> AsyncGenerator[None]:
+    """One place is taken in the block."""
+    folder.mkdir()
+    running = begin(compute.run(partial(working.gated, folder)), client)
+    await until((folder / "entered").exists)
+    try:
+        yield
+    finally:
+        (folder / "open").touch()
+        await running
+
+
+@contextmanager
+def refused(status: int, words: str) -> Any:
+    with pytest.raises(Problem, match=words) as problem:
+        yield
+    assert problem.value.status == status
+    if status == 503:
+        assert int(problem.value.headers["Retry-After"]) > 0
+
+
+def test_it_runs_in_another_process_which_is_kept() -> None:
+    async def scenario(compute: Compute) -> None:
+        first = await compute.run(working.pid)
+        assert first != os.getpid()
+        assert await compute.run(working.pid) == first
+
+    run(scenario)
+
+
+def test_what_is_cancelled_is_told_and_its_place_is_free_when_it_has_stopped(
+    tmp_path: Path,
+) -> None:
+    async def scenario(compute: Compute) -> None:
+        first = await compute.run(working.pid)
+        running = asyncio.ensure_future(compute.run(partial(working.polite, tmp_path)))
+        await until((tmp_path / "entered").exists)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
         assert compute.active == 1
-        waiting = asyncio.ensure_future(compute.take())
-        await turns()
-        assert not waiting.done()
-        gate.open.set()
-        slot = await waiting
-        assert compute.active == 1
-        slot.leave()
-        assert compute.active == 0
+        assert await compute.run(working.pid) == first
+        assert (tmp_path / "stopped").exists()
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
-def test_cancelled_work_is_told():
-    async def scenario():
-        compute, seen = Compute(1, 0, 1), []
-        inside = threading.Event()
+def test_what_does_not_stop_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("layerscope.app.workers.pool.KILL_SECONDS", 0.05)
 
-        def work(should_stop):
-            inside.set()
-            while not should_stop():
-                threading.Event().wait(0.001)
-            seen.append("stopped")
-
-        running = asyncio.ensure_future(compute.run(work))
-        await asyncio.to_thread(inside.wait, 20)
+    async def scenario(compute: Compute) -> None:
+        first = await compute.run(working.pid)
+        running = asyncio.ensure_future(compute.run(partial(working.stubborn, tmp_path)))
+        await until((tmp_path / "entered").exists)
         running.cancel()
-        await asyncio.to_thread(compute.join)
-        assert seen == ["stopped"]
+        assert await compute.run(working.pid) != first
+        assert first not in compute.workers.pids
 
-    asyncio.run(scenario())
-
-
-def test_first_come_first_served_and_a_bounded_queue():
-    async def scenario():
-        compute = Compute(1, 2, 20)
-        first = await compute.take()
-        queue = [asyncio.ensure_future(compute.take()) for _ in range(2)]
-        await turns()
-        assert (compute.active, compute.waiting) == (1, 2)
-        with pytest.raises(Problem) as refused:
-            await compute.take()
-        assert refused.value.status == 503
-        assert refused.value.headers["Retry-After"]
-        first.leave()
-        first.leave()  # a second time changes nothing
-        await turns()
-        assert [each.done() for each in queue] == [True, False]
-        assert compute.active == 1
-        queue[0].result().leave()
-        (await queue[1]).leave()
-        assert (compute.active, compute.waiting) == (0, 0)
-
-    asyncio.run(scenario())
+    run(scenario)
 
 
-def test_waiting_ends_after_its_time():
-    async def scenario():
-        compute = Compute(1, 2, 0.05)
-        slot = await compute.take()
-        with pytest.raises(Problem, match=r"0\.05 s"):
-            await compute.take()
-        assert compute.waiting == 0
-        slot.leave()
-        assert compute.active == 0
+def test_what_takes_too_long_is_ended_and_said(tmp_path: Path) -> None:
+    async def scenario(compute: Compute) -> None:
+        with refused(422, r"takes more than this server allows: .* after 0\.2 s"):
+            await compute.run(partial(working.stubborn, tmp_path))
+        compute._seconds = 60.0
+        assert await compute.run(working.pid)
 
-    asyncio.run(scenario())
+    run(scenario, seconds=0.2)
 
 
-def test_who_stops_waiting_takes_no_slot():
-    async def scenario():
-        compute = Compute(1, 2, 20)
-        slot = await compute.take()
-        given_up, patient = (asyncio.ensure_future(compute.take()) for _ in range(2))
-        await turns()
-        given_up.cancel()
-        await turns()
-        slot.leave()
-        (await patient).leave()
-        assert compute.active == 0
+def test_what_takes_too_much_memory_is_said_and_the_process_goes_on() -> None:
+    async def scenario(compute: Compute) -> None:
+        first = await compute.run(working.pid)
+        assert await compute.run(partial(working.allocate, GIB // 8)) == 1
+        with refused(422, r"allows: .* 2\.68e\+08 bytes"):
+            await compute.run(partial(working.allocate, GIB // 2))
+        assert await compute.run(working.pid) == first
 
-        slot = await compute.take()
-        late = asyncio.ensure_future(compute.take())
-        await turns()
-        slot.leave()  # hands the slot over ...
-        late.cancel()  # ... to somebody who is just leaving
-        await turns()
-        assert late.cancelled()
-        assert compute.active == 0
-
-    asyncio.run(scenario())
+    run(scenario, memory_bytes=GIB // 4)
 
 
-def test_a_slot_that_gets_no_thread_is_free_again():
-    async def scenario():
-        compute = Compute(1, 0, 1)
-        slot = await compute.take()
-        compute.join()
-        with pytest.raises(RuntimeError, match="shutdown"):
-            slot.start(lambda _: None)
-        slot.leave()
-        assert compute.active == 0
+def test_a_process_that_dies_ends_one_request(tmp_path: Path) -> None:
+    async def scenario(compute: Compute) -> None:
+        async with occupied(compute, tmp_path / "1"):
+            with refused(503, "ended unexpectedly; ask again"):
+                await compute.run(working.die)
+            assert await compute.run(working.pid)
 
-    asyncio.run(scenario())
+    run(scenario, concurrent=2)
 
 
-def test_torch_uses_as_many_threads_as_set_and_only_there():
-    async def scenario(count):
-        return await Compute(2, 0, 1, torch_threads=count).run(lambda _: torch.get_num_threads())
+def test_a_process_that_died_while_it_waited_is_replaced() -> None:
+    async def scenario(compute: Compute) -> None:
+        first = await compute.run(working.pid)
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: not Path(f"/proc/{first}").exists())
+        assert await compute.run(working.pid) != first
 
-    before = torch.get_num_threads()
-    counts = (1, min(2, available_cores()))  # more are not to be had
-    assert tuple(asyncio.run(scenario(count)) for count in counts) == counts
-    assert torch.get_num_threads() == before
-
-
-def test_errors_of_the_work_reach_the_caller_and_free_the_slot():
-    async def scenario():
-        compute = Compute(1, 0, 1)
-        with pytest.raises(ZeroDivisionError):
-            await compute.run(lambda _: 1 / 0)
-        await turns()
-        assert compute.active == 0
-
-    asyncio.run(scenario())
+    run(scenario)
 
 
-def test_closing_stops_what_runs_and_refuses_what_waits():
-    async def scenario():
-        compute, gate = Compute(1, 5, 20), Gate()
-        running = asyncio.ensure_future(compute.run(gate.work))
-        await entered(gate)
-        waiting = asyncio.ensure_future(compute.take())
-        await turns()
+def test_errors_of_the_work_come_as_they_were_and_say_where_they_were_raised() -> None:
+    async def scenario(compute: Compute) -> None:
+        values = []
+        with pytest.raises(ZeroDivisionError, match="a mistake") as raised:
+            async with aclosing(compute.stream(working.fail)) as coming:
+                async for value in coming:
+                    values.append(value)
+        assert values == [1]
+        assert "in fail" in raised.value.__notes__[0]
+
+    run(scenario)
+
+
+def test_no_client_fills_the_queue(tmp_path: Path) -> None:
+    async def scenario(compute: Compute) -> None:
+        async with occupied(compute, tmp_path / "1", "a"), occupied(compute, tmp_path / "2", "b"):
+            queue = [begin(compute.run(working.pid), client) for client in ("a", "a", "b")]
+            await until(lambda: compute.waiting == 3)
+            with refused(503, "2 requests of yours are waiting"):
+                await begin(compute.run(working.pid), "a")
+        assert all(await asyncio.gather(*queue))
+
+    run(scenario, waiting=2)
+
+
+def test_the_quick_and_the_new_do_not_wait_for_one_client(tmp_path: Path) -> None:
+    async def scenario(compute: Compute) -> None:
+        async with occupied(compute, tmp_path / "1", "a"):
+            more = begin(compute.run(working.pid), "a")
+            await until(lambda: compute.waiting == 1)
+            assert await begin(compute.run(working.pid, quick=True), "a")
+            assert await begin(compute.run(working.pid), "b")
+            async with occupied(compute, tmp_path / "2", "b"):
+                third = begin(compute.run(working.pid, quick=True), "c")
+                await until(lambda: compute.waiting == 2)
+            assert await third
+            assert not more.done()
+        assert await more
+
+    run(scenario)
+
+
+def test_waiting_ends_after_its_time(tmp_path: Path) -> None:
+    async def scenario(compute: Compute) -> None:
+        async with occupied(compute, tmp_path / "1"):
+            with refused(503, r"0\.05 s"):
+                await compute.run(working.pid)
+            assert compute.waiting == 0
+
+    run(scenario, wait_seconds=0.05)
+
+
+def test_who_stops_waiting_takes_no_place(tmp_path: Path) -> None:
+    async def scenario(compute: Compute) -> None:
+        async with occupied(compute, tmp_path / "1"):
+            given_up, patient = (asyncio.ensure_future(compute.run(working.pid)) for _ in range(2))
+            await until(lambda: compute.waiting == 2)
+            given_up.cancel()
+            await until(lambda: compute.waiting == 1)
+        assert await patient
+
+    run(scenario)
+
+
+def test_torch_uses_as_many_threads_as_set() -> None:
+    async def scenario(compute: Compute) -> None:
+        assert await compute.run(working.threads) == compute._torch_threads
+
+    for count in (1, min(2, available_cores())):  # more are not to be had
+        run(scenario, torch_threads=count)
+
+
+def test_closing_stops_what_runs_and_refuses_what_waits(tmp_path: Path) -> None:
+    async def scenario(compute: Compute) -> None:
+        running = asyncio.ensure_future(compute.run(partial(working.polite, tmp_path)))
+        await until((tmp_path / "entered").exists)
+        waiting = asyncio.ensure_future(compute.run(working.pid))
+        await until(lambda: compute.waiting == 1)
         compute.close()
-        with pytest.raises(Problem, match="stopping"):
+        with refused(503, "stopping"):
             await waiting
-        with pytest.raises(Problem, match="stopping"):
-            await compute.take()
-        gate.open.set()
-        assert await running is True  # should_stop() was true
+        with refused(503, "stopping"):
+            await compute.run(working.pid)
+        with refused(503, "stopping"):
+            await running
+        await compute.join()
+        assert compute.workers.pids == []
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 class Connection:
     """What ``while_connected`` needs of a request."""
 
-    def __init__(self):
-        self.messages = asyncio.Queue()
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[dict[str, str]] = asyncio.Queue()
 
-    async def receive(self):
+    async def receive(self) -> dict[str, str]:
         return await self.messages.get()
 
 
-def test_work_is_cancelled_when_the_client_goes():
-    async def scenario():
-        connection, cancelled = Connection(), asyncio.Event()
+def test_work_is_cancelled_when_the_client_goes() -> None:
+    async def scenario() -> None:
+        connection, cancelled, begun = Connection(), asyncio.Event(), asyncio.Event()
 
-        async def work():
+        async def work() -> None:
+            begun.set()
             try:
                 await asyncio.Event().wait()
             finally:
                 cancelled.set()
 
-        waiting = asyncio.ensure_future(while_connected(connection, work()))
-        await turns()
+        waiting = asyncio.ensure_future(while_connected(connection, work()))  # type: ignore[arg-type]
         connection.messages.put_nowait({"type": "http.request"})
-        await turns()
+        await begun.wait()
+        await until(connection.messages.empty)
         assert not waiting.done()
         connection.messages.put_nowait({"type": "http.disconnect"})
         with pytest.raises(ClientGone):
@@ -222,11 +284,11 @@ def test_work_is_cancelled_when_the_client_goes():
     asyncio.run(scenario())
 
 
-def test_the_result_of_work_for_a_client_who_stays():
-    async def scenario():
-        async def work():
+def test_the_result_of_work_for_a_client_who_stays() -> None:
+    async def scenario() -> None:
+        async def work() -> int:
             return 3
 
-        assert await while_connected(Connection(), work()) == 3
+        assert await while_connected(Connection(), work()) == 3  # type: ignore[arg-type]
 
     asyncio.run(scenario())

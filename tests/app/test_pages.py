@@ -265,8 +265,9 @@ def test_a_busy_server_says_so_on_the_page(serve: Callable[..., Any]) -> None:
     ):
         received = first.iter_text()  # kept: httpx closes what nobody holds
         next(received)
-        answer = server.client.get("/")
+        answer = server.client.get("/?depth=100&width=256&batch=512")
         assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
         assert "1 computations are running" in answer.text
         assert 'id="experiment"' in answer.text
 

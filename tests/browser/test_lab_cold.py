@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from layerscope.engine.diagnosis.run import run
+from layerscope.app.results import events
 from layerscope.engine.experiment.specification import Experiment
 from tests.browser.serving import until
 
@@ -20,17 +21,13 @@ FIX = "Try init scale 0.1 ✓"
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> list[Experiment]:
-    """Every experiment that the server runs, for a page or for the API."""
-    made: list[Experiment] = []
+def runs(works: list[Any]) -> Callable[[], list[Experiment]]:
+    """Every experiment that the server was asked to run, for a page or for the API."""
 
-    def counted(experiment: Experiment, **options: Any) -> Any:
-        made.append(experiment)
-        return run(experiment, **options)
+    def experiments() -> list[Experiment]:
+        return [w.args[0] for w in works if isinstance(w, partial) and w.func is events]
 
-    for module in ("app.results", "app.pages.lab.parts", "engine.diagnosis.run"):
-        monkeypatch.setattr(f"layerscope.{module}.run", counted)
-    return made
+    return experiments
 
 
 @pytest.mark.parametrize("query", ["", NAN])
@@ -38,14 +35,13 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Experiment]:
 def test_a_cold_page_runs_its_experiment_once(
     browser: Browser,
     serve: Callable[..., Any],
-    runs: list[Experiment],
+    runs: Callable[[], list[Experiment]],
     monkeypatch: pytest.MonkeyPatch,
     query: str,
     scripts: bool,
 ) -> None:
     monkeypatch.setattr("layerscope.app.pages.lab.cold.PATIENCE_SECONDS", 60.0)
     with serve() as server:
-        runs.clear()  # what warms it up
         context = browser.new_context(java_script_enabled=scripts)
         page = context.new_page()
         asked: list[str] = []
@@ -58,7 +54,7 @@ def test_a_cold_page_runs_its_experiment_once(
         expect(page.locator("#verdict .fixes a")).to_have_count(1 if query else 0)
         expect(page.locator("#layers tbody tr")).to_have_count(51 if query else 101)
         page.wait_for_load_state("networkidle")
-        assert runs == [Experiment.from_strings(parse_qsl(query))]
+        assert runs() == [Experiment.from_strings(parse_qsl(query))]
         parts = ("/api/", "/lab/")
         assert [url for url in asked if urlsplit(url).path.startswith(parts)] == []
         context.close()
@@ -67,16 +63,15 @@ def test_a_cold_page_runs_its_experiment_once(
 def test_a_fix_that_takes_long_still_comes(
     browser: Browser,
     serve: Callable[..., Any],
-    runs: list[Experiment],
+    runs: Callable[[], list[Experiment]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("layerscope.app.pages.lab.cold.PATIENCE_SECONDS", 0.0)
     with serve() as server:
-        runs.clear()
         page = browser.new_page()
         page.goto(f"{server.url}/?{NAN}")
         expect(page.locator("#verdict .fixes a")).to_contain_text(FIX)
         expect(page.locator("#verdict .remedy a")).to_contain_text(FIX)
         expect(page.locator("#check")).not_to_be_empty()
-        assert len(runs) == 1
+        assert len(runs()) == 1
         page.close()

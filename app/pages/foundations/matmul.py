@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -15,6 +16,7 @@ from layerscope.app.figures.matmul import matmul_figures
 from layerscope.app.forms import Form
 from layerscope.app.foundations.matmul import STEP, RaceForm, race_events
 from layerscope.app.pages.foundations.step import answered, step_page
+from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.text import bytes_text, number_text, time_text
 from layerscope.engine.foundations.matmul import (
     MATMULS,
@@ -80,9 +82,12 @@ async def show(request: Request) -> Response:
 async def _raced(request: Request, asked: RaceForm) -> dict[str, Mapping[str, Any]]:
     compute: Compute = request.app.state.compute
     compute.lane.admit()
-    work = compute.run(lambda stop: list(race_events(asked, stop)), compute.lane)
-    raced = await while_connected(request, work)
+    raced = await while_connected(request, compute.run(partial(_race, asked), compute.lane))
     return {event.variant: event.to_dict() for event in raced if isinstance(event, RaceResult)}
+
+
+def _race(asked: RaceForm, should_stop: ShouldStop) -> list[Any]:
+    return list(race_events(asked, should_stop))
 
 
 def _view(asked: RaceForm, results: Mapping[str, Mapping[str, Any]]) -> View:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlencode
@@ -37,7 +37,7 @@ class View:
     """What the template draws: panels as they come, and after the last of them who holds."""
 
     panels: AsyncIterator[tuple[Panel, str]]
-    """Each with the Lab's query for it."""
+    """Each with its address in the Lab."""
     holding: list[str]
     """Filled while the panels are written."""
     flush: str = FLUSH
@@ -66,7 +66,9 @@ async def show(request: Request) -> Response:
     experiment = form.value.experiment
     if request.state.head:
         return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
-    running = Batches(request.app.state.compute, partial(_results, experiment))
+    running: Batches[SchemeResult] = Batches(
+        request.app.state.compute, partial(_results, experiment)
+    )
     try:
         await while_connected(request, running.started())
     except Problem as busy:
@@ -74,7 +76,8 @@ async def show(request: Request) -> Response:
         return await answered(request, page, busy.status)
     try:
         holding: list[str] = []
-        view = View(_panels(holding, running, experiment), holding)
+        lab = address(request, "lab")
+        view = View(_panels(holding, running, experiment, lab), holding)
         page = step_page(request, STEP, form, experiment, view)
         pieces = flushed(stream(request, TEMPLATE, page))
         return GrowingResponse(pieces, running, headers={"Vary": "HX-Request"})
@@ -87,19 +90,18 @@ async def show(request: Request) -> Response:
 async def panels(request: Request) -> Response:
     """The panels as HTML, one event each: what the page swaps in when its form changes."""
     experiment = Form.read(SchemesForm, request.query_params.multi_items()).valid().experiment
-    return EventStream(
-        Batches(request.app.state.compute, partial(_written, experiment, partial(address, request)))
-    )
+    if request.state.head:
+        return Response(media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    work = partial(_written, experiment, address(request, "lab"))
+    return EventStream(Batches(request.app.state.compute, work))
 
 
-def _written(
-    experiment: Experiment, links: Callable[..., str], should_stop: ShouldStop
-) -> Iterator[Wire]:
+def _written(experiment: Experiment, lab: str, should_stop: ShouldStop) -> Iterator[Wire]:
     template = templates.env.get_template(PARTIAL)
     holding: list[str] = []
     for result in _results(experiment, should_stop):
-        drawn, query = _drawn(result, experiment, holding)
-        yield "scheme", template.render(scheme=drawn, query=query, address=links)
+        drawn, link = _drawn(result, experiment, holding, lab)
+        yield "scheme", template.render(scheme=drawn, lab=link)
     yield "holding", _summary(holding)
 
 
@@ -109,17 +111,19 @@ def _results(experiment: Experiment, should_stop: ShouldStop) -> Iterator[Scheme
 
 
 async def _panels(
-    holding: list[str], running: Batches[SchemeResult], experiment: Experiment
+    holding: list[str], running: Batches[SchemeResult], experiment: Experiment, lab: str
 ) -> AsyncGenerator[tuple[Panel, str], None]:
     with contextlib.suppress(Stopped):
         async for batch in running:
             for result in batch:
-                yield _drawn(result, experiment, holding)
+                yield _drawn(result, experiment, holding, lab)
 
 
-def _drawn(result: SchemeResult, experiment: Experiment, holding: list[str]) -> tuple[Panel, str]:
-    """The panel, and the Lab's query for the scheme; its name joins those that hold the signal."""
+def _drawn(
+    result: SchemeResult, experiment: Experiment, holding: list[str], lab: str
+) -> tuple[Panel, str]:
+    """The panel, and the scheme's address in the Lab; its name joins those that hold the signal."""
     if result.outcome == "holds":
         holding.append(result.name)
-    lab = experiment.model_copy(update={"init": result.name})
-    return panel(result, experiment.depth), urlencode(lab.to_query())
+    query = urlencode(experiment.model_copy(update={"init": result.name}).to_query())
+    return panel(result, experiment.depth), f"{lab}?{query}" if query else lab

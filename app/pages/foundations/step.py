@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -15,6 +16,7 @@ from layerscope.app.figures.text import shown
 from layerscope.app.forms import Control, Form, controls
 from layerscope.app.foundations import TOUR, Step
 from layerscope.app.pages.render import address, environment, render
+from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.foundations.record import value_text
 
@@ -63,9 +65,7 @@ def step_router(step: Step) -> APIRouter:
         form = Form.read(step.form, request.query_params.multi_items())
         answer, status = None, 200
         try:
-            work = request.app.state.compute.run(
-                lambda stop: (found := step.ask(form, stop), step.picture(form, found))
-            )
+            work = request.app.state.compute.run(partial(_pictured, step, form), quick=True)
             answer, drawn = await while_connected(request, work)
         except InvalidParameters as refused:
             form, status = replace(form, errors=tuple(refused.errors)), 422
@@ -76,6 +76,11 @@ def step_router(step: Step) -> APIRouter:
         return await answered(request, step_page(request, step, form, answer, drawn), status)
 
     return router
+
+
+def _pictured(step: Step, form: Form[Any], should_stop: ShouldStop) -> tuple[Any, Any]:
+    found = step.ask(form, should_stop)
+    return found, step.picture(form, found)
 
 
 def step_page(

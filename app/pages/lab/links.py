@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from threading import Lock
 from urllib.parse import urlencode
 
 from fastapi import Request
 
+from layerscope.app.compute import Compute
+from layerscope.app.errors import Problem
 from layerscope.app.figures.sketch import Sketch, sketch
 from layerscope.app.pages.render import address
 from layerscope.app.pages.why import VIEWS
+from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.diagnosis.run import Forward, run
 from layerscope.engine.experiment.presets import PRESETS
 from layerscope.engine.experiment.specification import Experiment
@@ -32,17 +33,17 @@ class PresetLink:
     sketch: Sketch
 
 
-_computing = Lock()
+_known: dict[str, Sketch] = {}
 
 
-def sketches() -> dict[str, Sketch]:
-    """The std by block of every preset; computed once, whoever asks first, the others wait."""
-    with _computing:
-        return _sketches()
+async def sketches(compute: Compute) -> dict[str, Sketch]:
+    """The std by block of every preset; computed by whoever asks first."""
+    if not _known:
+        _known.update(await compute.run(_sketches, quick=True))
+    return _known
 
 
-@cache
-def _sketches() -> dict[str, Sketch]:
+def _sketches(_: ShouldStop) -> dict[str, Sketch]:
     return {preset.name: sketch(_curve(preset.experiment)) for preset in PRESETS}
 
 
@@ -57,15 +58,19 @@ def _curve(experiment: Experiment) -> list[Statistics]:
     return curve
 
 
-def preset_links(request: Request, current: Experiment | None) -> list[PresetLink]:
+async def preset_links(request: Request, current: Experiment | None) -> list[PresetLink]:
     """Every preset at the Lab's address, in the notes' order; the ``current`` one is marked."""
+    try:
+        drawn = await sketches(request.app.state.compute)
+    except Problem:  # no place for them: the page says of something else that it is too much
+        drawn = {}
     return [
         PresetLink(
             preset.title,
             preset.note,
             address(request, "lab", urlencode(preset.experiment.to_query())),
             preset.experiment == current,
-            sketches()[preset.name],
+            drawn.get(preset.name, Sketch("", None)),
         )
         for preset in PRESETS
     ]

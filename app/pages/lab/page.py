@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import anyio.to_thread
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
 from layerscope.app.batches import Batches
-from layerscope.app.compute import while_connected
+from layerscope.app.compute import Compute, while_connected
 from layerscope.app.errors import Problem
 from layerscope.app.figures.lab import lab_figures
 from layerscope.app.forms import Control
@@ -25,7 +22,7 @@ from layerscope.app.pages.lab.cold import Row, Writing
 from layerscope.app.pages.lab.progress import Progress
 from layerscope.app.pages.lab.verdict import VerdictWords
 from layerscope.app.pages.render import FLUSH, SEND, Page, address, flushed, render, stream
-from layerscope.app.results import events
+from layerscope.app.results import events, quick
 from layerscope.app.settings import Settings
 from layerscope.app.streams import GrowingResponse
 from layerscope.engine.basis.refusals import InvalidParameters
@@ -62,18 +59,7 @@ class LabPage:
     send: str = ""
 
 
-@asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    # Beside the server's start, not before it: a page that comes sooner waits for its sketches.
-    if app.state.settings.warm_up:
-        warming = asyncio.create_task(asyncio.to_thread(links.sketches))
-        yield
-        await warming
-    else:
-        yield
-
-
-router = APIRouter(include_in_schema=False, lifespan=_lifespan)
+router = APIRouter(include_in_schema=False)
 PAGE = Page("/", "Lab", "Lab", router)
 
 
@@ -96,15 +82,15 @@ async def lab(request: Request) -> Response:
         experiment = experiment_of(request, pairs)
         if request.state.head:
             return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
-        # Before a place is taken, not while others wait.
-        await anyio.to_thread.run_sync(links.sketches)
+        presets = await links.preset_links(request, experiment)  # before a place is taken
         work = partial(events, experiment, request.app.state.settings.check_max_flops)
-        running = Batches(request.app.state.compute, work)
+        compute: Compute = request.app.state.compute
+        running: Batches[Any] = Batches(compute, work, quick=quick(experiment))
         await while_connected(request, running.started())
     except (InvalidParameters, OverLimit, Problem) as refusal:
         return await _refused(request, pairs, refusal)
     try:
-        page = _accepted(request, pairs, experiment, running)
+        page = _accepted(request, pairs, experiment, presets, running)
         return GrowingResponse(flushed(stream(request, TEMPLATE, page)), running)
     except BaseException:  # the page could not be begun: nothing else would stop the work
         running.stop()
@@ -112,12 +98,13 @@ async def lab(request: Request) -> Response:
 
 
 def _accepted(
-    request: Request, pairs: Pairs, experiment: Experiment, running: Batches[Any]
-) -> LabPage:
+    request: Request, pairs: Pairs, experiment: Experiment, presets: Sequence[links.PresetLink],
+    running: Batches[Any],
+) -> LabPage:  # fmt: skip
     progress = Progress(experiment, address(request, "lab"))
     writing = Writing(running, progress)
     return LabPage(
-        presets=links.preset_links(request, experiment),
+        presets=presets,
         controls=list(experiment_controls(dict(pairs), {}).values()),
         refusal="",
         elsewhere=links.elsewhere(request, experiment),
@@ -132,7 +119,6 @@ def _accepted(
 
 
 async def _refused(request: Request, pairs: Pairs, refusal: Exception) -> HTMLResponse:
-    await anyio.to_thread.run_sync(links.sketches)
     general = [{"field": "", "message": str(refusal)}]  # an error of no one control
     errors = refusal.errors if isinstance(refusal, InvalidParameters) else general
     status = refusal.status if isinstance(refusal, Problem) else 422
@@ -148,7 +134,7 @@ async def _refused(request: Request, pairs: Pairs, refusal: Exception) -> HTMLRe
         yield
 
     page = LabPage(
-        presets=links.preset_links(request, None),
+        presets=await links.preset_links(request, None),
         controls=list(experiment_controls(dict(pairs), messages).values()),
         refusal="; ".join(others),
         elsewhere=links.elsewhere(request, None),

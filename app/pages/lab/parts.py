@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, Response
 
 from layerscope.app.batches import Batches
 from layerscope.app.caching import cached, etag, unchanged
-from layerscope.app.compute import while_connected
+from layerscope.app.compute import Compute, while_connected
 from layerscope.app.errors import Problem
 from layerscope.app.pages.lab.blocks import SIDES, Side, blocks
 from layerscope.app.pages.lab.inspector import FIGURES, inspect
@@ -19,6 +19,7 @@ from layerscope.app.pages.lab.page import experiment_of
 from layerscope.app.pages.lab.progress import Progress
 from layerscope.app.pages.lab.stream import GROUPED, messages, patient
 from layerscope.app.pages.render import address
+from layerscope.app.results import quick
 from layerscope.app.streams import EventStream
 from layerscope.app.templating import templates
 from layerscope.engine.basis.cancellation import ShouldStop
@@ -44,7 +45,7 @@ async def lab_stream(request: Request) -> Response:
     settings, compute = request.app.state.settings, request.app.state.compute
     progress = Progress(experiment, address(request, "lab"))
     work = partial(messages, progress, elsewhere(request, experiment), settings.check_max_flops)
-    running = Batches(compute, work, patient=patient)
+    running = Batches(compute, work, quick=quick(experiment), patient=patient)
     await while_connected(request, running.started())
     return EventStream(running, grouped=GROUPED)
 
@@ -56,14 +57,16 @@ async def lab_drawing(request: Request) -> Response:
     if request.state.head:
         return Response(media_type="application/json", headers={"Cache-Control": "no-store"})
     progress = Progress(experiment, address(request, "lab"))
-
-    def work(should_stop: ShouldStop) -> bytes:
-        for event in run(experiment, fixes=False, should_stop=should_stop):
-            progress.take(event)
-        return orjson.dumps(progress.drawing)
-
-    body = await while_connected(request, request.app.state.compute.run(work))
+    work = partial(_drawn, progress)
+    compute: Compute = request.app.state.compute
+    body = await while_connected(request, compute.run(work, quick=quick(experiment)))
     return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _drawn(progress: Progress, should_stop: ShouldStop) -> bytes:
+    for event in run(progress.experiment, fixes=False, should_stop=should_stop):
+        progress.take(event)
+    return orjson.dumps(progress.drawing)
 
 
 @router.get("/lab/layer", response_class=HTMLResponse)
@@ -80,18 +83,23 @@ async def lab_layer(request: Request) -> Response:
             return known
         if request.state.head:
             return HTMLResponse(headers=cached(request, tag))
-
-        def work(should_stop: ShouldStop) -> str:
-            template = templates.env.get_template(INSPECTOR)
-            inspected = inspect(experiment, block, side, npy, should_stop)
-            return template.render(inspected=inspected, columns=FIGURES)
-
-        html = await while_connected(request, request.app.state.compute.run(work))
+        work = partial(_inspected, experiment, block, side, npy)
+        compute: Compute = request.app.state.compute
+        html = await while_connected(request, compute.run(work, quick=quick(experiment)))
     except (InvalidParameters, OverLimit, Problem) as refusal:
         refused = templates.env.get_template("partials/lab/not_inspected.html")
-        status = refusal.status if isinstance(refusal, Problem) else 422
-        return HTMLResponse(refused.render(why=str(refusal)), status)
+        status, headers = 422, {}
+        if isinstance(refusal, Problem):
+            status, headers = refusal.status, refusal.headers
+        return HTMLResponse(refused.render(why=str(refusal)), status, headers)
     return HTMLResponse(html, headers=cached(request, tag))
+
+
+def _inspected(
+    experiment: Experiment, block: int, side: Side, npy: str, should_stop: ShouldStop
+) -> str:
+    inspected = inspect(experiment, block, side, npy, should_stop)
+    return templates.env.get_template(INSPECTOR).render(inspected=inspected, columns=FIGURES)
 
 
 def _source(template: str) -> str:

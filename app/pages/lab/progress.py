@@ -11,7 +11,15 @@ from layerscope.app.pages.lab.findings import finding_words
 from layerscope.app.pages.lab.fixes import FixLink, fix_link
 from layerscope.app.pages.lab.verdict import Line, VerdictWords, check_line, theory_line
 from layerscope.app.results import Checked
-from layerscope.engine.diagnosis.run import Event, FindingEvent, FixEvent, Forward, Start, Summary
+from layerscope.engine.diagnosis.run import (
+    Backward,
+    Event,
+    FindingEvent,
+    FixEvent,
+    Forward,
+    Start,
+    Summary,
+)
 from layerscope.engine.execution.network import LayerInfo
 from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment.specification import Experiment
@@ -40,6 +48,8 @@ class Progress:
         """Another event."""
         if isinstance(event, Forward):
             self.records.append(event.record)
+        elif isinstance(event, Backward):
+            self.records[event.record.facts.index] = event.record
         elif isinstance(event, Start):
             self.layers = event.layers
             self.blocks = blocks(event.layers)

@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
-from layerscope.app.compute import while_connected
 from layerscope.app.figures.axes import percent
 from layerscope.app.pages.render import render
 from layerscope.app.why import evaluation
@@ -70,8 +69,7 @@ async def diagnosis(request: Request) -> Response:
     """The table of the evaluation as a picture, and every rule in the words of its code."""
     if request.state.head:
         return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
-    page = await while_connected(request, request.app.state.compute.run(lambda _: _page()))
-    return await render(request, "pages/why/diagnosis.html", page)
+    return await render(request, "pages/why/diagnosis.html", _page())
 
 
 def _page() -> DiagnosisPage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from layerscope.app.figures.text import shown
@@ -35,15 +36,16 @@ class FiguresView:
 
 def figures_view(analysis: Analysis) -> View:
     """The plain page of ``analysis``."""
-
-    def picture(found: AnalysisResult) -> FiguresView:
-        answer = {k: v for k, v in found.to_dict().items() if k != "experiment"}
-        return FiguresView(analysis.formula, analysis.source, tuple(_figures("", answer)))
-
     first = ("activation", "init", "init_scale", "depth", "width")
     return View(
-        analysis.name, analysis.title, analysis.help, first, picture, template="figures.html"
-    )
+        analysis.name, analysis.title, analysis.help, first,
+        partial(_picture, analysis.formula, analysis.source), template="figures.html",
+    )  # fmt: skip
+
+
+def _picture(formula: str, source: str, found: AnalysisResult) -> FiguresView:
+    answer = {k: v for k, v in found.to_dict().items() if k != "experiment"}
+    return FiguresView(formula, source, tuple(_figures("", answer)))
 
 
 def _figures(name: str, value: Any) -> Iterator[Figure]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,6 +17,7 @@ from layerscope.app.forms import Control, Form
 from layerscope.app.pages.controls import experiment_controls
 from layerscope.app.pages.render import address, render
 from layerscope.engine.analyses import ANALYSES, AnalysisUndefined
+from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.execution.cost import OverLimit
 from layerscope.engine.experiment import Experiment
@@ -79,12 +81,7 @@ def why_router(view: View) -> APIRouter:
             request.app.state.settings.limits.check(analysis.cost(experiment))
             if request.state.head:
                 return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
-            work = request.app.state.compute.run(
-                lambda stop: (
-                    found := analysis.run(experiment, should_stop=stop),
-                    view.picture(found),
-                )
-            )
+            work = request.app.state.compute.run(partial(_pictured, view, experiment))
             answer, picture = await while_connected(request, work)
             status = 200
         except InvalidParameters:
@@ -100,6 +97,11 @@ def why_router(view: View) -> APIRouter:
         return await render(request, f"pages/why/{template}", shown, status)
 
     return router
+
+
+def _pictured(view: View, experiment: Experiment, should_stop: ShouldStop) -> tuple[Any, Any]:
+    found = ANALYSES[view.name].run(experiment, should_stop=should_stop)
+    return found, view.picture(found)
 
 
 def _page(

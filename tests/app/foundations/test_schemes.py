@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import re
-import threading
-from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +18,7 @@ from layerscope.app.figures.schemes import HEIGHT, LEFT, WIDTH, panel
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.schemes import SchemeResult, schemes
 from layerscope.engine.initialization import INITS
+from tests import working
 
 API = "/api/v1/foundations/schemes"
 PAGE = "/foundations/schemes"
@@ -135,26 +136,23 @@ def test_too_much_work_is_refused_everywhere_before_it_begins(client: httpx.Clie
 
 @pytest.mark.parametrize("address", [PAGE, f"{PAGE}/stream"])
 def test_a_closed_connection_stops_the_computation(
-    server: Any, until: Any, monkeypatch: pytest.MonkeyPatch, address: str
+    server: Any, until: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str
 ) -> None:
-    ended = threading.Event()
-
-    def endless(experiment: Experiment, *, should_stop: Any) -> Iterator[Any]:
-        result = next(e for e in schemes(experiment, ["normal"]) if isinstance(e, SchemeResult))
-        while not should_stop():
-            yield result
-            threading.Event().wait(0.01)  # no flood of panels
-        ended.set()
-
-    monkeypatch.setattr("layerscope.app.pages.foundations.schemes.schemes", endless)
+    monkeypatch.setattr(
+        "layerscope.app.pages.foundations.schemes._results",
+        partial(working.endless_schemes, tmp_path),
+    )
+    monkeypatch.setattr(
+        "layerscope.app.pages.foundations.schemes._written",
+        partial(working.endless_panels, tmp_path),
+    )
     with server.client.stream("GET", address, params=SMALL) as response:
         assert response.status_code == 200
         received = response.iter_bytes()  # kept: httpx closes what nobody holds
         next(received)
-        assert not ended.is_set()
         assert server.compute.active == 1
     until(lambda: server.compute.active == 0)
-    assert ended.is_set()
+    assert (tmp_path / "stopped").exists()
 
 
 @settings(deadline=None, max_examples=25)

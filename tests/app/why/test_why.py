@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import importlib
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,11 @@ from jinja2 import Environment, nodes
 from layerscope.app.pages.why import diagnosis, figures, phase, precision, spectrum
 from layerscope.app.pages.why.frame import WhyPage
 from layerscope.app.why import rules_table
-from layerscope.engine.analyses import ANALYSES, analysis
+from layerscope.engine.analyses import ANALYSES
 from layerscope.engine.analyses.precision import FORMATS
 from layerscope.engine.analyses.precision import precision as precision_report
 from layerscope.engine.analyses.spectrum import jacobian_spectra
 from layerscope.engine.diagnosis import RULES
-from layerscope.engine.execution.cost import cost
 from layerscope.engine.experiment.specification import Experiment
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "templates" / "pages" / "why"
@@ -220,32 +221,21 @@ def test_the_evaluation_becomes_bars_and_links(monkeypatch: pytest.MonkeyPatch) 
     json.dumps(rules_table(), allow_nan=False)
 
 
-def test_an_analysis_without_a_page_of_its_own_is_shown_by_its_figures(serve: Any) -> None:
-    @dataclasses.dataclass
-    class Depth:
-        depth: int
-        shares: list[float]
-
-        def to_dict(self) -> dict[str, Any]:
-            return {"depth": self.depth, "shares": self.shares}
-
+def test_an_analysis_without_a_page_of_its_own_is_shown_by_its_figures(
+    serve: Any, altered: Any
+) -> None:
     with ANALYSES.temporarily():
-
-        @analysis(
-            "how_deep", title="How deep?", formula="d", source="", help="Its depth.", cost=cost
-        )
-        def how_deep(experiment: Experiment, *, should_stop: Any = None) -> Depth:
-            return Depth(experiment.depth, [0.5, 0.25])
-
-        with serve() as server:
-            text = server.client.get(f"/why/how_deep?{SMALL}").text
+        sys.modules.pop("tests.depth_alone", None)
+        importlib.import_module("tests.depth_alone")
+        with serve(altered) as server:
+            text = server.client.get(f"/why/depth_alone?{SMALL}").text
             assert (
-                '<a href="/why/how_deep" data-of-experiment aria-current="page">How deep?</a>'
+                '<a href="/why/depth_alone" data-of-experiment aria-current="page">Depth alone</a>'
                 in text
             )
             found = re.findall(r"<code>(\w+)</code></th><td class=\"num\">([^<]*)<", text)
             assert found == [("depth", "4"), ("shares", "0.500, 0.250")]
-            twin = server.client.get(f"/api/v1/why/how_deep?{SMALL}").json()
+            twin = server.client.get(f"/api/v1/why/depth_alone?{SMALL}").json()
             assert twin == {"depth": 4, "shares": [0.5, 0.25]}
             paths = server.client.get("/api/v1/openapi.json").json()["paths"]
-            assert paths["/api/v1/why/how_deep"]["get"]["summary"] == "How deep?"
+            assert paths["/api/v1/why/depth_alone"]["get"]["summary"] == "Depth alone"
