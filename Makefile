@@ -35,19 +35,20 @@ setup: .make/python .make/assets ## Install everything but the browser
 serve: setup ## Serve on http://127.0.0.1:8000
 	exec $(BIN)/layerscope serve
 
-test: test-js test-fast test-browser ## All tests
+test: test-js coverage test-browser ## All tests, and which branches of the engine they leave out
 
-test-fast: setup ## All tests but those in a browser
-	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not browser"
+test-fast: setup ## All tests but those in a browser and those that take seconds
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not browser and not slow"
 
 test-js: .make/node ## Tests of the scripts' pure parts
 	npm test --silent
 
-coverage: setup ## The tests of test-fast, and which branches of the engine they leave out
-	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not browser" --cov
+coverage: setup ## All tests outside a browser, and which branches of the engine they leave out
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not browser" tests/engine --cov
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not browser" --ignore tests/engine
 
 test-browser: setup .make/chromium ## Tests in Chromium
-	$(BIN)/pytest -q -m browser
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m browser
 
 check: setup ## Lint, format, types, imports, scripts, Dockerfile
 	$(BIN)/ruff check .

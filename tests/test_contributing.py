@@ -19,6 +19,8 @@ import pytest
 
 from tests.kernels import carry_kernels
 
+pytestmark = pytest.mark.slow
+
 TOP = Path(__file__).resolve().parents[1]
 TEXT = (TOP / "CONTRIBUTING.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^### (.+?)\n.*?^```diff\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)

@@ -13,6 +13,8 @@ from layerscope.app.settings import Settings
 from layerscope.engine.diagnosis import RULES
 from tools.rules_table import PATH, filled
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 PAGES = [

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 PRINTS = {
     "init_scales.py": [r"^ +0\.5 .* vanish", r"^ +1\.0 .* hold", r"^ +2\.0 "],

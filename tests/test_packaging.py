@@ -20,6 +20,8 @@ import pytest
 
 from tests.kernels import carry_kernels
 
+pytestmark = pytest.mark.slow
+
 TOP = Path(__file__).resolve().parents[1]
 SOURCES = ("LICENSE", "README.md", "app", "engine", "layerscope", "package-lock.json",
            "package.json", "pyproject.toml", "setup.py", "static",

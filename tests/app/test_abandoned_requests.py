@@ -16,6 +16,8 @@ import pytest
 
 from tests import working
 
+pytestmark = pytest.mark.slow
+
 SLOW = "depth=300&width=512&batch=400&seed="
 """Seconds of work, of which nobody sees the end."""
 TARGETS = (

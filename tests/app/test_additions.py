@@ -13,6 +13,8 @@ from tests.conftest import RunningServer
 from tests.interpreter import Interpreter
 from tests.registering import CHANGES, CHOICES, SMALL, additions, named, params
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def added() -> Iterator[None]:

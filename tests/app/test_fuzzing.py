@@ -9,6 +9,8 @@ import pytest
 from tools import fuzz
 from tools.fuzzing import Fuzzer
 
+pytestmark = pytest.mark.slow
+
 CASES = 150
 
 

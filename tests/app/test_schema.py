@@ -17,6 +17,8 @@ from schemathesis.config import SchemathesisConfig
 from layerscope.app.main import create_app
 from layerscope.app.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 PATHS = create_app(Settings(warm_up=False)).openapi()["paths"]
 ASKED = [

@@ -11,6 +11,8 @@ import pytest
 from layerscope.engine.experiment.specification import Experiment
 from tests import working
 
+pytestmark = pytest.mark.slow
+
 SLOW = {"depth": 200, "width": 700, "batch": 500, "seed": 1}
 """Seconds of work: some 3e11 operations, within the default limit."""
 

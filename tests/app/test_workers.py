@@ -20,6 +20,8 @@ from layerscope.app.workers.forking import ForkServer
 from tests.browser.serving import serving
 from tests.conftest import RunningServer, wait_until
 
+pytestmark = pytest.mark.slow
+
 URL = "/api/v1/experiment"
 SLOW = {"depth": 200, "width": 700, "batch": 500}
 """Seconds of work, within the default limit."""

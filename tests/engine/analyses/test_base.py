@@ -15,6 +15,8 @@ from layerscope.engine.execution.cost import Limits, OverLimit, cost
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import ACTIVATIONS, Activation
 
+pytestmark = pytest.mark.slow
+
 SMALL = Experiment(depth=3, width=6, batch=5, activation="tanh", dtype="bfloat16")
 every = pytest.mark.parametrize("name", list(ANALYSES))
 

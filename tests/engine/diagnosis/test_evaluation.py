@@ -8,6 +8,8 @@ from layerscope.engine.diagnosis.evaluation import corpus, evaluate, evaluation
 from layerscope.engine.diagnosis.rule import rule
 from layerscope.engine.experiment.specification import Experiment
 
+pytestmark = pytest.mark.slow
+
 KNOWN = [row["rule"] for row in evaluation()["rules"]]
 
 

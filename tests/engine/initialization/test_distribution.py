@@ -12,6 +12,8 @@ from scipy import integrate, stats
 
 from layerscope.engine.initialization import INITS
 
+pytestmark = pytest.mark.slow
+
 
 def intended(name, n_in, n_out):
     return INITS[name].intended(n_in, n_out)

@@ -20,6 +20,8 @@ from torch.nn import functional
 from layerscope.engine.layers.activations import ACTIVATIONS
 from layerscope.engine.theory import LayerPrediction, predict
 
+pytestmark = pytest.mark.slow
+
 F64 = torch.float64
 
 
