@@ -10,7 +10,10 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_VERSION := 26.3
-# The one version chosen by hand: gigabytes, and not every index has every build of it.
+# Resolves the lock, for every platform at once.
+UV_VERSION := 0.13.9
+# Chosen by hand: gigabytes, and not every index has every build of it. Of all packages it alone is
+# installed without a hash: a CPU and a CUDA wheel of one version have two.
 TORCH_VERSION := 2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH_INDEX_URL ?=
@@ -25,7 +28,7 @@ FIND_PYTHON = for python in $(PYTHON) python3.13 python3.12 python3.11 python3; 
 	echo "Python 3.11, 3.12 or 3.13 was not found; install one or set PYTHON=/path/to/python." >&2; \
 	exit 1; fi
 
-.PHONY: help setup serve test test-fast test-js coverage test-browser check imports tables hooks fuzz bench shots lock assets clean
+.PHONY: help setup serve test test-fast test-js coverage test-browser check audit sbom imports tables hooks fuzz bench shots lock assets clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,7 +53,7 @@ coverage: setup ## All tests outside a browser, and which branches of the engine
 test-browser: setup .make/chromium ## Tests in Chromium
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m browser
 
-check: setup ## Lint, format, types, imports, scripts, Dockerfile
+check: setup audit ## Lint, format, types, imports, scripts, Dockerfile, known holes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -58,6 +61,12 @@ check: setup ## Lint, format, types, imports, scripts, Dockerfile
 	npm run --silent check
 	# the linter's grammar of HEALTHCHECK ends at the hyphen of --start-period
 	sed 's/--start-period=[0-9]*s //' Dockerfile | node_modules/.bin/dockerfilelint
+
+audit: setup ## Known holes in what the locks name, where pip-audit and npm audit can ask
+	$(BIN)/python -m tools.audit
+
+sbom: setup ## What runs, on the server and in the browser, into sbom.cdx.json (CycloneDX)
+	$(BIN)/python -m tools.sbom > sbom.cdx.json
 
 imports: setup
 	cd .make/names && ../../$(BIN)/lint-imports --config ../../pyproject.toml
@@ -83,21 +92,14 @@ tables: setup ## Write the generated tables anew: rules into docs/, the diagnosi
 	$(BIN)/python -m tools.rules_table
 	$(BIN)/python -m benchmarks.diagnosis --write
 
-lock: ## Resolve every dependency anew into constraints.txt and package-lock.json
-	rm -rf .make/lock
-	mkdir -p .make
-	$(FIND_PYTHON); "$$python" -m venv .make/lock
-	.make/lock/bin/python -m pip install --quiet "pip==$(PIP_VERSION)"
-	.make/lock/bin/python -m pip install --quiet $(INDEX) "torch==$(TORCH_VERSION)" --group dev .
-	(echo "# Every package, direct or not, at the version the tests run with. Written by \`make lock\`."; \
-	.make/lock/bin/python -m pip freeze --exclude layerscope | sed -E 's/\+[a-z0-9.]+$$//' | \
-	grep -vE '^(cuda|nvidia|triton)') > .make/constraints.txt
-	mv .make/constraints.txt constraints.txt
-	rm -rf .make/lock
+lock: .make/venv ## Resolve every dependency anew into the locks; KEEP=1 leaves versions that stand
+	$(PIP) install --quiet --target .make/uv "uv==$(UV_VERSION)"
+	$(BIN)/python -m tools.lock .make/uv/bin/uv $(TORCH_VERSION) $(if $(KEEP),--keep)
+	rm -rf .make/uv
 	npm install --package-lock-only --ignore-scripts --no-audit --no-fund
 
 clean: ## Remove whatever was made here, but not data/
-	rm -rf $(VENV) node_modules static/vendor .make build dist shots .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) node_modules static/vendor .make build dist shots sbom.cdx.json .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .make/venv:
@@ -106,8 +108,11 @@ clean: ## Remove whatever was made here, but not data/
 	$(PIP) install --quiet "pip==$(PIP_VERSION)"
 	touch $@
 
-.make/python: .make/venv .make/names pyproject.toml setup.py constraints.txt
-	$(PIP) install --quiet $(INDEX) --constraint constraints.txt --group dev --editable .
+.make/python: .make/venv .make/names pyproject.toml setup.py constraints.txt requirements.lock
+	$(PIP) install --quiet --require-hashes --no-deps --requirement requirements.lock
+	$(PIP) install --quiet $(INDEX) --constraint constraints.txt torch
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(PIP) check
 	touch $@
 
 # The one name as a tree of links, for tools that read files instead of importing modules.

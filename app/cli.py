@@ -27,6 +27,7 @@ from layerscope.engine.diagnosis import SEVERITIES
 from layerscope.engine.diagnosis.run import run
 from layerscope.engine.execution.cost import OverLimit, cost
 from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.statistics import machine_code
 
 __all__ = ["application", "main"]
 
@@ -86,6 +87,8 @@ def serve(
     structlog.stdlib.get_logger("layerscope").info(
         "starting", version=version(), address=url, data_dir=str(settings.data_dir.resolve())
     )
+    if settings.warm_up and (why := _why_it_takes_long()):
+        structlog.stdlib.get_logger("layerscope").info(why)
     if made and settings.token is not None:
         typer.echo(
             f"To open it: {url}{settings.root_path}/?token={settings.token.get_secret_value()}\n"
@@ -98,6 +101,22 @@ def serve(
         raise typer.Exit(INTERRUPTED) from None
     if not started:
         raise typer.Exit(1)
+
+
+def _why_it_takes_long() -> str | None:
+    """A sentence where the kernels have to be compiled before anything can be answered."""
+    state, folder = machine_code()
+    if state == "new":
+        return (
+            "compiling the kernels, which takes about half a minute; the next start finds them in "
+            + folder
+        )
+    if state == "nowhere":
+        return (
+            "compiling the kernels, which takes about half a minute at every start: no folder to "
+            "keep them in can be written; NUMBA_CACHE_DIR names one"
+        )
+    return None
 
 
 @application.command("warm-up")

@@ -126,6 +126,18 @@ def test_it_does_not_run_as_root_and_knows_its_health():
     assert (TOP / "app" / "healthcheck.py").exists()
 
 
+def test_the_documented_commands_agree():
+    """Read-only, without capabilities, published to this machine alone; so say all three."""
+    readme, deploy = (TOP / "README.md").read_text(), (TOP / "docs" / "deploy.md").read_text()
+    flags = "--read-only --cap-drop=ALL --security-opt=no-new-privileges"
+    assert flags in TEXT
+    assert flags in deploy
+    for text in (TEXT, readme, deploy):
+        assert "-p 127.0.0.1:8000:8000" in text
+        assert "-p 8000:8000" not in text
+    assert "VOLUME /data" in TEXT
+
+
 def test_the_command_is_the_projects_program():
     *_, (_, _, body) = stages()
     command = json.loads(dict(body)["CMD"])
@@ -152,7 +164,11 @@ def test_no_host_is_written_into_it():
 def test_downloads_are_locked():
     pip = [a for n, a in instructions() if n == "RUN" and "pip install" in a]
     assert pip
-    assert all("--constraint constraints.txt" in a for a in pip)
+    for command in [c for a in pip for c in a.split("&&") if "pip install" in c]:
+        by_hash = "--require-hashes --no-deps" in command
+        torch = "--constraint constraints.txt" in command and command.split()[-1] == "torch"
+        ours = "--no-deps /wheels/" in command
+        assert by_hash or torch or ours, command
     npm = [a for n, a in instructions() if n == "RUN" and re.search(r"npm (ci|install)", a)]
     assert npm
     assert all("npm ci --ignore-scripts" in a for a in npm)

@@ -14,7 +14,8 @@ ABOUT_A_SUM = " times the limit of "
 
 @schemathesis.check
 def refused_for_its_meaning(_: Any, response: Any, case: Any) -> None:
-    """A 422 to what is valid by the schema is about a sum, or a text with a grammar of its own."""
+    """A 422 to what is valid by the schema is about a sum, parameters that do not go together, or
+    a text with a grammar of its own."""
     if response.status_code != 422 or case.meta is None:
         return
     if case.meta.generation.mode is not GenerationMode.POSITIVE:
@@ -29,5 +30,21 @@ def refused_for_its_meaning(_: Any, response: Any, case: Any) -> None:
         and "enum" not in schema
     }
     for error in problem["errors"]:
-        if error["field"] not in texts and ABOUT_A_SUM not in error["message"]:
+        if error["field"] in texts or ABOUT_A_SUM in error["message"]:
+            continue
+        if error["field"] in _refused_alone(case, error["field"]):
             raise AssertionError(f"valid by the schema, and refused: {error}")
+
+
+def _refused_alone(case: Any, field: str) -> set[str]:
+    """What is refused when nothing but ``field``, and what is required, is given as in ``case``."""
+    kept = {field} | {p.name for p in case.operation.query if p.is_required}
+
+    def only(given: Any) -> Any:
+        return {k: v for k, v in given.items() if k in kept} if isinstance(given, dict) else given
+
+    alone = case.operation.Case(
+        query=only(case.query), body=only(case.body), media_type=case.media_type
+    )
+    answer = alone.call()
+    return {e["field"] for e in answer.json()["errors"]} if answer.status_code == 422 else set()

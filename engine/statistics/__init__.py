@@ -3,10 +3,11 @@
 from layerscope.engine.statistics.activity import Units, units
 from layerscope.engine.statistics.columns import distinct_columns
 from layerscope.engine.statistics.fallback import statistics_torch
-from layerscope.engine.statistics.measure import statistics, warm_up
+from layerscope.engine.statistics.measure import machine_code, statistics, warm_up
 from layerscope.engine.statistics.record import Histogram, Statistics
 
 __all__ = [
-    "Histogram", "Statistics", "Units", "distinct_columns", "statistics", "statistics_torch",
+    "Histogram", "Statistics", "Units", "distinct_columns", "machine_code", "statistics",
+    "statistics_torch",
     "units", "warm_up",
 ]  # fmt: skip

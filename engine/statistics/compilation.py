@@ -9,6 +9,8 @@ import numba
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from layerscope.engine.statistics.machine_code import KernelCache
+
 __all__ = ["fast_kernel", "kernel", "pointer"]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,10 +26,13 @@ def kernel(function: F, fastmath: Any = False) -> F:
     ``NUMBA_CACHE_DIR`` says; where none can be written, every process compiles for itself.
     """
     options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
+    compiled: F = numba.njit(**options)(function)
     try:
-        compiled: F = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # numba's "no locator available": nowhere to write
-        compiled = numba.njit(**options)(function)
+        cache = KernelCache(function)
+    except (RuntimeError, OSError):  # numba's "no locator available": nowhere to write
+        pass
+    else:
+        compiled._cache = cache  # type: ignore[attr-defined] # as numba's ``enable_caching``
     return compiled
 
 

@@ -13,11 +13,20 @@ from torch import Tensor
 from layerscope.engine.statistics.activity import units
 from layerscope.engine.statistics.columns import distinct_columns
 from layerscope.engine.statistics.fallback import statistics_torch
-from layerscope.engine.statistics.kernel import LOWEST32, LOWEST64, STATE
+from layerscope.engine.statistics.kernel import (
+    LOWEST32,
+    LOWEST64,
+    STATE,
+    chunk32,
+    chunk64,
+    finish32,
+    finish64,
+)  # fmt: skip
+from layerscope.engine.statistics.machine_code import Kept, kept
 from layerscope.engine.statistics.reading import LARGE, read
 from layerscope.engine.statistics.record import Histogram, Statistics
 
-__all__ = ["statistics", "warm_up"]
+__all__ = ["machine_code", "statistics", "warm_up"]
 
 ANSWER = struct.Struct("8q5d")
 
@@ -101,3 +110,8 @@ def warm_up() -> None:
         distinct_columns(sample)
     for dtype in (torch.float32, torch.float64):
         statistics(torch.zeros(LARGE, dtype=dtype))
+
+
+def machine_code() -> tuple[Kept, str]:
+    """Whether the kernels are compiled for this processor already, and where that is kept."""
+    return kept([chunk32, chunk64, finish32, finish64])

@@ -243,3 +243,20 @@ def test_beyond_this_machine_a_token_is_made_and_printed(layerscope, monkeypatch
 def test_warm_up_compiles_and_says_nothing(layerscope):
     done = layerscope("warm-up")
     assert (done.exit_code, done.output) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (("new", "/cache/here"), "the next start finds them in /cache/here"),
+        (("nowhere", ""), "at every start: no folder to keep them in can be written"),
+        (("kept", "/cache/here"), None),
+    ],
+)
+def test_a_start_that_compiles_says_why_it_takes_long(layerscope, monkeypatch, state, said):
+    monkeypatch.setattr("layerscope.app.server.serve", lambda _, listener: not listener.close())
+    monkeypatch.setattr("layerscope.app.cli.machine_code", lambda: state)
+    told = " ".join(layerscope("serve", "--port", "0").stderr.split())
+    assert ("half a minute" in told) is bool(said)
+    assert (said or "starting") in told
+    assert "half a minute" not in layerscope("serve", "--port", "0", LAYERSCOPE_WARM_UP="0").stderr

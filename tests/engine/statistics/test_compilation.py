@@ -53,22 +53,58 @@ def test_every_kernel_is_cached(name: str) -> None:
     assert list(Path(entry.stats.cache_path).glob(f"kernel.{name}-*.nbc"))
 
 
-def test_without_anywhere_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    import numba
+# A disk that is full refuses what is written; one that was full has left half a file.
+DISKS = {
+    "full": """
+import errno
+from numba.core.caching import IndexDataCacheFile
+def refused(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+IndexDataCacheFile._save_data = refused
+""",
+    "damaged": """
+from pathlib import Path
+for index in Path("cache").rglob("*double*.nbi"):
+    index.write_bytes(index.read_bytes()[:20])
+""",
+    "read-only": """
+import errno, tempfile
+from pathlib import Path
+from numba.core.caching import IndexDataCacheFile
+def refused(*_, **__):
+    raise OSError(errno.EROFS, "Read-only file system")
+tempfile.TemporaryFile = IndexDataCacheFile.save = refused
+""",
+}
 
-    compile_ = numba.njit
 
-    def nowhere(*functions: object, cache: bool = False, **options: object) -> object:
-        if cache:
-            raise RuntimeError("cannot cache function 'add': no locator available")
-        return compile_(*functions, **options)
-
-    monkeypatch.setattr(numba, "njit", nowhere)
-
-    def add(a: int, b: int) -> int:
-        return a + b
-
-    assert compilation.kernel(add)(2, 3) == 5
+@pytest.mark.parametrize(
+    ("disk", "filled", "told"),
+    [
+        ("", False, "new kept 0"),
+        ("", True, "kept kept 1"),
+        ("full", False, "new kept 0"),
+        ("damaged", True, "new kept 0"),
+        ("read-only", True, "kept kept 1"),
+        ("read-only", False, "nowhere nowhere 0"),
+    ],
+)
+def test_a_kernel_works_on_any_disk(
+    interpreter: Interpreter, tmp_path: Path, disk: str, filled: bool, told: str
+) -> None:
+    (tmp_path / "small.py").write_text(KERNEL)
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": "cache"}
+    program = DISKS.get(disk, "") + (
+        "from layerscope.engine.statistics.machine_code import kept\n"
+        "from small import double\n"
+        "first = kept([double])[0]\n"
+        "assert double(2.0) == 4.0\n"
+        "print(first, kept([double])[0], sum(double.stats.cache_hits.values()))\n"
+    )
+    if filled:
+        interpreter.run("-c", PROGRAM, cwd=tmp_path, env=environment)
+    done = interpreter.run("-c", program, cwd=tmp_path, env=environment)
+    assert (done.stdout.strip(), done.stderr) == (told, "")
 
 
 def test_infinities_survive_reordering() -> None:
