@@ -24,6 +24,7 @@ from layerscope.app.compute import while_connected
 from layerscope.app.forms import body_of, query_of
 from layerscope.app.results import GROUPED, complete, patient, quick, result_events
 from layerscope.app.streams import EventStream
+from layerscope.app.templating import root_path
 from layerscope.engine.execution.script import as_pytorch
 from layerscope.engine.experiment.presets import PRESETS
 from layerscope.engine.experiment.specification import Experiment
@@ -84,7 +85,8 @@ async def post_experiment(
     """The same numbers as the `GET` with the same parameters."""
     work = partial(complete, experiment, settings.check_max_flops)
     body = await while_connected(request, compute.run(work, quick=quick(experiment)))
-    link = f"{request.app.url_path_for('get_experiment')}?{urlencode(experiment.to_query())}"
+    path = root_path.get() + request.app.url_path_for("get_experiment")
+    link = f"{path}?{urlencode(experiment.to_query())}"
     headers = {"Cache-Control": "no-store", "Content-Location": link}
     return Response(body, media_type="application/json", headers=headers)
 
