@@ -24,6 +24,8 @@ __all__ = ["PROGRAM", "ForkServer", "serve_forks"]
 
 PROGRAM = (sys.executable, "-m", "layerscope.app.preload")
 """Loads everything, then calls `serve_forks`; the number of its channel is its argument."""
+NICER = 5
+"""How much later a worker has its turn than who answers requests."""
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
@@ -107,6 +109,7 @@ def serve_forks(channel: socket.socket) -> None:
         (connection,) = received
         if not os.fork():
             _end_with_parent()
+            os.nice(NICER)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             channel.close()
             with contextlib.suppress(KeyboardInterrupt):
