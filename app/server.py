@@ -19,6 +19,8 @@ from layerscope.app.workers.forking import ForkServer
 __all__ = ["CannotListen", "address", "configuration", "listen", "serve"]
 
 MOST_FILES = 65536
+START_SECONDS = 120
+"""How long a web process may load before the one above it takes it for dead."""
 
 
 class CannotListen(Exception):
@@ -79,6 +81,7 @@ def configuration(settings: Settings, fork_server: ForkServer | None = None) -> 
         proxy_headers=False,  # layerscope.app.proxies
         timeout_graceful_shutdown=settings.shutdown_seconds,
         workers=settings.workers,
+        timeout_worker_healthcheck=START_SECONDS,
     )
 
 

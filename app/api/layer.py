@@ -24,6 +24,7 @@ from layerscope.app.errors import Problem, refused
 from layerscope.app.forms import query_of, query_parameter
 from layerscope.app.results import quick
 from layerscope.app.streams import GrowingResponse
+from layerscope.app.templating import root_path
 from layerscope.engine.basis.cancellation import ShouldStop, stop_if
 from layerscope.engine.basis.heatmap import heatmap
 from layerscope.engine.execution.layer_tensors import TENSORS, layer_tensors
@@ -125,7 +126,7 @@ async def whole_layer(request: Request, settings: Configured) -> Response:
     experiment, given = split_query(request, settings, ("layer",))
     info = _layer(experiment, given)
     tag = etag("layer", experiment.to_query(), info.index)
-    address = str(request.app.url_path_for("tensor"))
+    address = root_path.get() + request.app.url_path_for("tensor")
     work = partial(_whole, experiment, info, address)
     return await answered(request, tag, work, quick=quick(experiment))
 

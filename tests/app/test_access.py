@@ -198,6 +198,14 @@ def test_every_page_emits_addresses_below_the_prefix(ask):
         assert [each for each in emitted if not each.startswith("/below/")] == [], path
 
 
+def test_so_does_the_json_of_a_layer(ask):
+    small = {"depth": 1, "width": 4, "batch": 4, "layer": 0}
+    answer = ask(root_path="/below").get("/below/api/v1/experiment/layer", params=small).json()
+    addresses = [tensor["npy"] for tensor in answer["tensors"].values()]
+    assert addresses
+    assert all(each.startswith("/below/api/v1/experiment/tensor?") for each in addresses)
+
+
 def test_which_hosts_are_this_machine():
     loopback = [
         Settings(host=h).is_loopback for h in ("127.0.0.1", "localhost", "::1", "127.1.2.3")

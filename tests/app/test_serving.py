@@ -17,6 +17,8 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TOP = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-c", "from layerscope.app.cli import main; main()", "serve"]
 SMALL = {"depth": 2, "width": 8, "batch": 4}
@@ -153,3 +155,22 @@ def test_below_a_path_behind_the_documented_nginx(tmp_path, strips):
             assert forwarded.status_code == 200
     # Who asked nginx was this machine, which is trusted: what it says of its own client counts.
     assert any('"client": "203.0.113.7"' in line for line in lines)
+
+
+def test_several_processes_answer_alike_and_end_together():
+    with served("--workers", "2") as (url, process, lines):
+        first = until_said(process, lines, r"Started server process \[(\d+)\]")
+        second = until_said(process, lines, r"Started server process \[(\d+)\]")
+        assert len({first, second, str(process.pid)}) == 3
+        found = set()
+        for _ in range(12):  # each on a connection of its own: whichever process takes it
+            with httpx.Client(base_url=url, timeout=60) as client:
+                result = client.get("/api/v1/experiment", params=SMALL)
+                found.add((result.status_code, result.headers["etag"], result.json()["loss"]))
+                assert client.get("/healthz").status_code == 200
+                assert events(client, "/api/v1/experiment/stream")[-1] == "event: end"
+        assert len(found) == 1
+    assert process.returncode in (0, -signal.SIGTERM)
+    for pid in (first, second):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid), 0)
