@@ -19,7 +19,7 @@ __all__ = ["TOP", "chromium", "serving", "until"]
 
 TOP = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-PATIENCE_SECONDS = 120  # the first start compiles the statistics' kernel
+PATIENCE_SECONDS = 300  # the first start compiles the statistics' kernel
 
 
 @contextmanager
