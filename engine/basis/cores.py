@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 
 import numpy as np  # noqa: F401  its BLAS is loaded before the controller looks for it
-import torch  # noqa: F401  so is torch's OpenMP
+import torch  # its OpenMP too
 from threadpoolctl import ThreadpoolController
 
 __all__ = ["available_cores", "keep_to_cores", "on_cores"]
@@ -36,6 +36,7 @@ def keep_to_cores(count: int) -> None:
     Through OpenMP, and not by ``torch.set_num_threads``: that would also hold for threads not yet
     born, and would fix MKL's number so that `on_cores` could not raise it.
     """
+    torch.get_num_threads()  # asked for the first time, it sets a thread's number itself
     for pool in _pools()[0].lib_controllers:
         pool.set_num_threads(count)
 
