@@ -89,24 +89,23 @@ class Problem(Exception):
 
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
-    """The 422 for refused parameters; each error has ``field``, ``message`` and ``value``."""
-    listed = errors[:MOST_ERRORS]
-    cleaned = [field_error(e["field"], e["message"], e.get("value")) for e in listed]
-    detail = "; ".join(f"{e['field']}: {e['message']}" for e in cleaned[:5])
+    """The 422 for refused parameters; each error as ``field_error`` makes it."""
+    listed = list(errors[:MOST_ERRORS])
+    detail = "; ".join(f"{e['field']}: {e['message']}" for e in listed[:5])
     if len(errors) > MOST_ERRORS:
         detail += f"; {len(errors)} errors in all, of which the first {MOST_ERRORS} are listed"
-    return Problem(422, detail, kind="invalid", title="Invalid parameters", errors=cleaned)
+    return Problem(422, detail, kind="invalid", title="Invalid parameters", errors=listed)
 
 
 def refused(field: str, message: str, value: object = None) -> Problem:
     """The 422 for one refused parameter."""
-    return invalid([{"field": field, "message": message, "value": value}])
+    return invalid([field_error(field, message, value)])
 
 
 def _validation(_: Request, error: RequestValidationError) -> Problem:
     return invalid(
         [
-            {"field": str(("request", *e["loc"])[-1]), "message": e["msg"], "value": e.get("input")}
+            field_error(str(("request", *e["loc"])[-1]), e["msg"], e.get("input"))
             for e in error.errors()
         ]
     )

@@ -19,7 +19,7 @@ from layerscope.app.api.responses import (
     problems,
 )  # fmt: skip
 from layerscope.app.batches import Batches
-from layerscope.app.caching import cached, etag
+from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.compute import while_connected
 from layerscope.app.forms import body_of, query_of
 from layerscope.app.results import GROUPED, complete, patient, quick, result_events
@@ -123,13 +123,16 @@ async def stream_experiment(
     openapi_extra=QUERY,
     responses={
         200: described("Python source", "text/x-python", {"type": "string"}),
-        **problems(422),
+        **problems(304, 422),
     },
 )
 async def script(request: Request, experiment: FromQuery) -> Response:
     """Needs nothing but torch, and reproduces the same bits."""
+    tag = etag("script", experiment.to_query())
+    if known := unchanged(request, tag):
+        return known
     headers = {
-        **cached(request, etag("script", experiment.to_query())),
+        **cached(request, tag),
         "Content-Disposition": 'inline; filename="layerscope_experiment.py"',
     }
     return Response(as_pytorch(experiment), media_type="text/x-python", headers=headers)

@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 from layerscope.app.compute import Compute
 from layerscope.app.errors import Problem, refused
 from layerscope.app.settings import Settings
-from layerscope.engine.basis.refusals import InvalidParameters
+from layerscope.engine.basis.refusals import InvalidParameters, field_error
 from layerscope.engine.execution.cost import cost
 from layerscope.engine.experiment import Experiment
 
@@ -132,7 +132,7 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise InvalidParameters([{"field": name, "message": REPEATED, "value": value}])
+            raise InvalidParameters([field_error(name, REPEATED, value)])
         found[name] = value
     return found
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from layerscope.app.api.parameters import Configured, FromQuery
 from layerscope.app.api.responses import answered, bodiless, described_json, json_bytes, problems
-from layerscope.app.caching import cached, etag
+from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.errors import refused
 from layerscope.app.forms import query_of
 from layerscope.app.why import rules_table
@@ -59,12 +59,16 @@ def _add(router: APIRouter, analysis: Analysis) -> None:
             "Every rule with its condition, its reason and its source; `evaluation` counts hits, "
             "misses and false alarms over a corpus of networks with known verdicts.",
             {"rules": [{"name": "nonfinite"}], "evaluation": {"recall": 0.97}},
-        )
+        ),
+        **problems(304),
     },
 )
 async def diagnosis(request: Request) -> Response:
     """Thresholds are stated by the code that applies them."""
-    headers = cached(request, etag("why", "diagnosis"))
+    tag = etag("why", "diagnosis")
+    if known := unchanged(request, tag):
+        return known
+    headers = cached(request, tag)
     if request.state.head:
         return bodiless("application/json", headers)
     return Response(json_bytes(rules_table()), media_type="application/json", headers=headers)

@@ -303,3 +303,10 @@ def test_an_undocumented_kind_is_refused():
 )
 def test_any_value_can_be_told(value, shown):
     assert field_error("f", "m", value)["value"] == shown
+
+
+@pytest.mark.parametrize("name", ["depth", "seed", "nonsense"])
+def test_a_long_value_is_cut_once_and_its_length_told(server, name):
+    answer = server.client.get(URL, params={name: "9" * 400})
+    (error,) = assert_problem(answer, 422)["errors"]
+    assert error["value"] == "9" * 200 + "… (400 characters)"

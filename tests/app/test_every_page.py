@@ -38,3 +38,20 @@ def test_every_route_answers_htmx_as_it_answers_a_browser(client, path):
 def test_every_route_refuses_a_bad_query_either_way(client, path, query):
     for headers in ({}, HTMX):
         assert client.get(f"{path}?{query}", headers=headers).status_code < 500
+
+
+def test_who_has_an_answer_already_is_told_so(client):
+    of_an_experiment = ("/api/v1/experiment", "/api/v1/why/", "/lab/layer")
+    asked = {"/api/v1/experiment/layer": "&layer=0", "/lab/layer": "&block=1",
+             "/api/v1/experiment/tensor": "&layer=0&tensor=weight"}  # fmt: skip
+    tagged = 0
+    for path in PATHS:
+        small = path.startswith(of_an_experiment) and path != "/api/v1/why/diagnosis"
+        url = f"{path}?depth=1&width=4&batch=4{asked.get(path, '')}" if small else path
+        first = client.get(url)
+        if tag := first.headers.get("etag"):
+            again = client.get(url, headers={"If-None-Match": tag})
+            assert (again.status_code, again.content) == (304, b""), path
+            assert again.headers["etag"] == tag
+            tagged += 1
+    assert tagged >= 20
