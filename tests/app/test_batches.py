@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,30 +14,9 @@ from layerscope.app.batches import Batches
 from layerscope.app.compute import Compute, Lane, Work
 from layerscope.app.errors import Problem
 from layerscope.app.streams import EventStream
-from layerscope.app.workers.pool import Workers
 from layerscope.engine.basis.cancellation import Stopped
 from tests import working
-
-
-def run(scenario: Callable[[Compute], Awaitable[None]], concurrent: int = 1) -> None:
-    """A scenario with workers of its own, which are gone after it."""
-
-    async def whole() -> None:
-        workers = Workers()
-        compute = Compute(workers, concurrent, 8, 60.0, seconds=60.0, memory_bytes=2**30)
-        try:
-            await scenario(compute)
-            await until(lambda: not compute.active)
-        finally:
-            workers.close()
-
-    asyncio.run(whole())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.002)
+from tests.computing import run, until
 
 
 async def everything(compute: Compute, work: Work[Any], lane: Lane | None = None) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,36 +15,9 @@ import pytest
 
 from layerscope.app.compute import ClientGone, Compute, asking, while_connected
 from layerscope.app.errors import Problem
-from layerscope.app.workers.pool import Workers
 from layerscope.engine.basis.cores import available_cores
 from tests import working
-
-GIB = 2**30
-
-
-def run(
-    scenario: Callable[[Compute], Awaitable[None]], concurrent: int = 1, waiting: int = 5,
-    wait_seconds: float = 60.0, seconds: float = 60.0, **given: Any,
-) -> None:  # fmt: skip
-    """A scenario with workers of its own, which are gone after it."""
-
-    async def whole() -> None:
-        workers = Workers()
-        given.setdefault("memory_bytes", GIB)
-        try:
-            compute = Compute(workers, concurrent, waiting, wait_seconds, seconds=seconds, **given)
-            await scenario(compute)
-            await until(lambda: not compute.active)
-        finally:
-            workers.close()
-
-    asyncio.run(whole())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.002)
+from tests.computing import GIB, run, until
 
 
 def begin(work: Coroutine[Any, Any, Any], client: str = "") -> asyncio.Task[Any]:

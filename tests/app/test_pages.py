@@ -6,10 +6,8 @@ import dataclasses
 import html
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -21,37 +19,17 @@ from layerscope.app.pages.lab.captions import ChartWords, Frame, TableRow
 from layerscope.app.pages.lab.findings import (
     FindingWords,
     Measured,
-    evidence_rows,
-    finding_words,
 )
-from layerscope.app.pages.lab.fixes import FixLink, fix_link
+from layerscope.app.pages.lab.fixes import FixLink
 from layerscope.app.pages.lab.inspector import Inspected, Picture
 from layerscope.app.pages.lab.page import LabPage
 from layerscope.app.pages.lab.verdict import VerdictWords
-from layerscope.engine.diagnosis import RULES
-from layerscope.engine.diagnosis.run import FixEvent, Summary, run
 from layerscope.engine.experiment.presets import PRESETS
 from layerscope.engine.experiment.specification import Experiment
+from tests.lab_page import Elements, fetch
 
 TOP = Path(__file__).resolve().parents[2]
 TEMPLATES = TOP / "templates"
-
-
-def fetch(server: Any, query: str = "") -> httpx.Response:
-    answer: httpx.Response = server.client.get(f"/?{query}")
-    return answer
-
-
-class Elements(HTMLParser):
-    """Every start tag with its attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
 
 
 def attributes_of(name: str, template: str, seen: set[str] | None = None) -> set[str]:
@@ -232,11 +210,11 @@ def test_the_header_shows_the_pages_that_exist(server: Any) -> None:
     ) - {"API"}
 
 
-def test_a_head_request_computes_nothing(server: Any) -> None:
+def test_a_head_request_computes_nothing(server: Any, works: list[Any]) -> None:
     answer = server.client.head("/")
     assert answer.status_code == 200
     assert answer.content == b""
-    assert server.compute.active == 0
+    assert works == []
 
 
 def test_cells_arrive_while_later_layers_are_computed(server: Any) -> None:
@@ -255,7 +233,7 @@ def test_a_closed_page_stops_its_computation(server: Any, until: Callable[..., N
         received = answer.iter_text()  # kept: httpx closes what nobody holds
         next(received)
         assert server.compute.active == 1
-    until(lambda: server.compute.active == 0, 20)
+    until(lambda: server.compute.active == 0)
 
 
 def test_a_busy_server_says_so_on_the_page(serve: Callable[..., Any]) -> None:
@@ -270,102 +248,6 @@ def test_a_busy_server_says_so_on_the_page(serve: Callable[..., Any]) -> None:
         assert int(answer.headers["Retry-After"]) > 0
         assert "1 computations are running" in answer.text
         assert 'id="experiment"' in answer.text
-
-
-NAN = Experiment(init="normal", activation="linear")
-
-
-def test_a_verified_fix_stands_on_the_page_as_a_link(server: Any) -> None:
-    query = "init=normal&activation=linear"
-    whole = fetch(server, query).text.partition("<noscript><section")[0]
-    last = whole.rpartition("<hx-partial")[2]  # sent again as more is known
-    links = [a for tag, a in Elements(last).tags if "data-fix" in a]
-    (found,) = {a["href"] for a in links}  # beside the verdict, and at its finding
-    assert len(links) == 2
-    assert found
-    address, _, pin = found.partition("#pin=")
-    assert httpx.QueryParams(unquote(pin)) == httpx.QueryParams(query)
-    api = server.client.get(f"/api/v1/experiment?{query}").json()["findings"][0]
-    assert api["fix_verified"] is True
-    change = list(httpx.URL(address).params.multi_items())
-    assert Experiment.from_strings(change) == Experiment.from_json({**NAN.to_dict(), **api["fix"]})
-    assert "Signal and gradient hold" in server.client.get(address).text
-
-
-def test_a_healthy_network_is_offered_nothing(server: Any) -> None:
-    text = fetch(server).text
-    assert "data-fix" not in text
-    assert "no small change was found" not in text
-
-
-def test_a_fix_is_marked_only_when_verified() -> None:
-    fix = next(e for e in run(NAN) if isinstance(e, FixEvent)).to_dict()
-    link = fix_link(NAN, fix, "/")
-    assert link.label == "Try init scale 0.1 ✓"
-    assert link.href.startswith("/?init_scale=0.1&")
-    assert "other" not in link.title
-    assert "after 2 others that did not help" in fix_link(NAN, {**fix, "tried": 3}, "/").title
-    assert fix_link(NAN, {**fix, "fix_verified": False}, "/").label == "Try init scale 0.1"
-    assert link.before.fault is not None  # NaN
-    assert link.after.fault is None
-    assert link.after.forward.path.startswith("M1 9L")  # the std is 1 from the first layer on
-
-
-def test_causes_stand_above_their_consequences(server: Any) -> None:
-    summary = next(e for e in run(NAN, fixes=False) if isinstance(e, Summary)).to_dict()
-    words = [finding_words(f) for f in summary["findings"]]
-    assert [w.rule for w in words] == ["nonfinite"]
-    assert "exploding_activation" in {c.rule for c in words[0].consequences}
-    assert (words[0].block, words[0].row, words[0].layers) == (38, 37, "layers 38 to 51")
-    text = fetch(server, "init=normal&activation=linear").text
-    details = re.search(r'<details class="findings">.*?</details>', text, re.DOTALL)
-    assert details
-    cause, consequence = details[0].split("and in consequence")
-    assert "nonfinite" in cause
-    assert "exploding_activation" in consequence
-
-
-def test_every_rule_of_a_finding_is_explained_where_its_link_leads(server: Any) -> None:
-    text = fetch(server, "init=normal&activation=linear").text
-    links = set(re.findall(r'href="([^"]+)#rule-(\w+)"', text))
-    assert {"nonfinite", "exploding_activation"} <= {rule for _, rule in links} <= set(RULES)
-    for path, rule in links:
-        assert f'id="rule-{rule}"' in server.client.get(path).text
-
-
-def test_a_finding_begins_where_its_signal_meets_it() -> None:
-    found = {
-        "severity": "error", "title": "t", "explanation": "e", "rule": "dead_units",
-        "direction": "backward", "layers": [0, 9], "blocks": [1, 5], "evidence": {},
-        "threshold": {}, "consequences": [],
-    }  # fmt: skip
-    words = finding_words(found)
-    assert (words.block, words.row, words.chart) == (5, 9, "silent")
-    words = finding_words({**found, "direction": "forward", "blocks": [3, 3]})
-    assert (words.block, words.row, words.layers) == (3, 0, "layer 3")
-    words = finding_words({**found, "rule": "one that came later"})
-    assert words.chart == "gradients"
-
-
-def test_every_figure_and_every_limit_is_shown_once() -> None:
-    evidence = {"decades": -6.0667, "depth": 50, "phase": "chaotic", "chi1": None, "big": 3.4e38}
-    threshold = {"warning_decades": 2.0, "error_decades_grow": 3.0, "dtype_max": 65504.0}
-    assert evidence_rows(evidence, threshold) == [
-        Measured("decades", "−6.07", "warning 2, error grow 3"),
-        Measured("depth", "50", ""),
-        Measured("phase", "chaotic", ""),
-        Measured("big", "3.40×10³⁸", ""),
-        Measured("dtype max", "", "65504"),
-    ]
-
-
-def test_what_could_not_be_judged_is_said(server: Any) -> None:
-    query = "batch=1&depth=9"
-    text = html.unescape(re.sub(r"<[^>]+>", "", fetch(server, query).text))
-    undecided = server.client.get(f"/api/v1/experiment?{query}").json()["undecided"]
-    assert undecided
-    for entry in undecided:
-        assert f"{entry['rule']} ({entry['reason']})" in text
 
 
 def test_the_same_experiment_elsewhere(server: Any) -> None:
