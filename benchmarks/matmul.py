@@ -14,7 +14,7 @@ from pathlib import Path
 # In place of this folder, whose statistics.py would hide the standard library's.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from layerscope.engine.basis.text import number_text, time_text  # noqa: E402
+from layerscope.engine.basis.text import time_text  # noqa: E402
 from layerscope.engine.foundations.matmul import (  # noqa: E402
     NOTES_SHAPE,
     NOTES_TABLE,
@@ -61,9 +61,7 @@ def print_scaling(time_limit: float, threads: int) -> None:
                 if fit is None:
                     print(f"{name:<16}no size takes clearly longer than the call itself")
                     continue
-                error = "" if fit.standard_error is None else f" ± {fit.standard_error:.2f}"
-                first, last = fit.sizes[0], fit.sizes[-1]
-                print(f"{name:<16}n^{number_text(fit.exponent)}{error}  from n = {first} to {last}")
+                print(f"{name:<16}{fit.says}  from n = {fit.sizes[0]} to {fit.sizes[-1]}")
 
 
 def main() -> None:

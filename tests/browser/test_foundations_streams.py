@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from layerscope.engine.foundations.matmul import MATMULS, fit_power_law
 from layerscope.engine.initialization import INITS
 from tests.browser.serving import TOP, until
 
@@ -41,6 +42,25 @@ def cell(page: Page, variant: str, name: str) -> str:
     return found.text_content() or ""
 
 
+def shown_fit(page: Page, variant: str) -> tuple[str, list[float]]:
+    """The exponent's cell, and the ends of the fitted line as drawn."""
+    said = page.locator(f'[data-fit="{variant}"] [data-cell="exponent"]').text_content()
+    place = list(MATMULS).index(variant) + len(MATMULS)
+    trace = f"document.querySelector('#growth-chart .plot').data[{place}]"
+    ends = page.evaluate(f"{trace}.visible === false ? [] : Array.from({trace}.y)")
+    return said or "", ends
+
+
+def expected_fit(page: Page, variant: str) -> tuple[str, list[float]]:
+    """The same, of the points that are drawn; a power law or the words that there is none."""
+    place, cell = list(MATMULS).index(variant), f'[data-fit="{variant}"] [data-cell="sizes"]'
+    trace = f"document.querySelector('#growth-chart .plot').data[{place}]"
+    points = page.evaluate(f"Array.from({trace}.x).map((n, i) => [n, {trace}.y[i]])")
+    smallest = (page.locator(cell).text_content() or "").split("–")[0]
+    fit = fit_power_law([(n, t) for n, t in points if smallest and n >= int(smallest)])
+    return (fit.says, [end["seconds"] for end in fit.line]) if fit else ("–", [])
+
+
 def test_the_race_fills_its_table_and_both_charts(blank: Page, url: str) -> None:
     blank.goto(f"{url}/foundations/matmul?{QUICK}")
     expect(blank.locator("#race-says")).to_contain_text("wins", timeout=PATIENCE)
@@ -50,14 +70,13 @@ def test_the_race_fills_its_table_and_both_charts(blank: Page, url: str) -> None
     bars = blank.evaluate("document.querySelector('#race-chart .plot').data[0].x.length")
     assert bars == 3
     expect(blank.locator("#growth-says")).to_contain_text("At n = 16", timeout=PATIENCE)
-    drawn = blank.evaluate(
+    until(
+        blank,
         "document.querySelector('#growth-chart .plot').data.filter(t => t.visible !== false"
-        " && t.mode === 'markers').map(t => t.x.length)"
+        " && t.mode === 'markers').map(t => t.x.length).join() === '5,5,5'",
     )
-    assert drawn == [5, 5, 5]
-    exponent = blank.locator('[data-fit="loops"] [data-cell="exponent"]').text_content()
-    assert exponent
-    assert float(exponent.split()[0]) > 1
+    said, ends = expected_fit(blank, "loops")
+    assert shown_fit(blank, "loops") == (said, pytest.approx(ends))
     assert query_of(blank)["m"] == ["4"]
     assert axe(blank) == []
 

@@ -53,7 +53,7 @@ class View:
     rows: Sequence[Row]
     figures: Mapping[str, Any]
     notes: Mapping[str, Any]
-    """By variant the notes' seconds, when the shapes are the notes'."""
+    """By variant the notes' seconds; drawn when the shapes are the notes'."""
     same_shape: bool
     flops: str
     ran: bool
@@ -110,7 +110,7 @@ def _view(asked: RaceForm, results: Mapping[str, Mapping[str, Any]]) -> View:
     return View(
         rows=rows,
         figures=matmul_figures(),
-        notes={name: row.to_dict() for name, row in notes.items()} if same else {},
+        notes={name: row.to_dict() for name, row in notes.items()},
         same_shape=same,
         flops=number_text(2 * m * k * n),
         ran=bool(results),

@@ -27,6 +27,8 @@ class MatmulEvent(Record):
             return None
         if name.endswith(("seconds", "limit")):
             return time_text(value)
+        if name.endswith("share_of_peak") and value > 1:  # a small product stays in the cache
+            return f"{number_text(value)} × the large @"
         if name.endswith(("fraction", "share_of_peak")):
             return f"{number_text(100 * value)} %"
         if name.startswith(("speedup", "slower")):
@@ -111,7 +113,7 @@ class RaceResult(MatmulEvent):
     """The loops' own time, or this one, is extrapolated."""
     gflops: float | None = None
     share_of_peak: float | None = None
-    """Of the measured peak; small matrices that stay in the cache can pass 1."""
+    """Of the rate of the best large ``@``; small matrices that stay in the cache can pass 1."""
     max_abs_error: float | None = None
     """Largest \\|c − c₆₄\\| over the cells computed, c₆₄ the product in float64."""
     max_relative_error: float | None = None

@@ -1,4 +1,4 @@
-"""The most that this machine does: the yardstick of every rate in the race."""
+"""The most that this machine does with large matrices: the yardstick of every rate in the race."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How time grows with n, for square matrices: points as they come, and the exponent they fit."""
+"""How time grows with n, for square matrices: points as they come, and the exponent they fit, where
+they determine one."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy.stats import linregress
+from scipy.stats import t as student
 
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
 from layerscope.engine.foundations.errors import LimitError
@@ -28,21 +30,27 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """The sizes of the page; powers of two stand evenly on a logarithmic axis."""
 
 ABOVE_FLOOR = 4.0  # times the cost of a call; below it, the fixed cost bends the line
+CONFIDENCE = 0.95  # of the interval that an exponent is told with
+WIDEST = 0.5  # either side: beyond it the points cannot tell n² from n³
 
 
 @dataclass(frozen=True)
 class PowerLaw(MatmulEvent):
-    """Least squares of ln t on ln n: t = coefficient · n^exponent."""
+    """Least squares of ln t on ln n, t = coefficient · n^exponent, as far as the points hold it."""
 
-    exponent: float
-    standard_error: float | None
-    """Of the exponent, from the points' scatter about the line; None for two points."""
-    coefficient: float
+    exponent: float | None
+    """None where the points do not determine it: two of them, or more that scatter too widely."""
+    interval: tuple[float, float] | None
+    """In which the exponent lies with 95 % confidence, by the points' scatter about the line; None
+    for two points, through which a line goes whatever they are."""
+    coefficient: float | None
     """Seconds at n = 1, by the line."""
     sizes: list[int]
     """The sizes used: those where the time is above the floor."""
     line: list[dict[str, float]]
-    """The two ends of the fitted line, as n and seconds."""
+    """The two ends of the fitted line, as n and seconds; empty where there is no exponent."""
+    says: str
+    """The exponent with half its interval, or why there is none."""
 
 
 @dataclass(frozen=True)
@@ -109,18 +117,31 @@ ScalingEvent = ScalingStart | ScalingPoint | ScalingEnd
 def fit_power_law(points: Sequence[tuple[int, float]]) -> PowerLaw | None:
     """The line through ln n, ln t of two or more points (n, seconds), else None.
 
+    An exponent is told where its 95 % interval is no wider than ± 0.5.
+
     >>> fit = fit_power_law([(2, 8e-6), (4, 64e-6), (8, 512e-6)])
-    >>> round(fit.exponent, 6), round(fit.standard_error, 6), round(fit.coefficient, 9)
-    (3.0, 0.0, 1e-06)
+    >>> round(fit.exponent, 6), round(fit.coefficient, 9), fit.says
+    (3.0, 1e-06, '3.00 ± 0.00')
+    >>> fit_power_law([(2, 8e-6), (4, 1e-6), (8, 512e-6)]).says
+    'no power law: ± 44 about 3.0'
     """
     if len(points) < 2:
         return None
     sizes = [n for n, _ in points]
+    if len(points) == 2:
+        return PowerLaw(None, None, None, sizes, [], "no power law: two points")
     line = linregress(np.log(sizes), np.log([t for _, t in points]))
     slope, at_one = float(line.slope), math.exp(line.intercept)
-    error = float(line.stderr) if len(points) > 2 else None
+    # NaN: every time was the same, and the line is level without any scatter.
+    error = 0.0 if math.isnan(line.stderr) else float(line.stderr)
+    half = float(student.ppf((1 + CONFIDENCE) / 2, len(points) - 2)) * error
+    interval = (slope - half, slope + half)
+    if half > WIDEST:
+        says = f"no power law: ± {half:.2g} about {slope:.1f}".replace("-", "−")
+        return PowerLaw(None, interval, None, sizes, [], says)
     ends = [{"n": float(n), "seconds": at_one * n**slope} for n in (sizes[0], sizes[-1])]
-    return PowerLaw(slope, error, at_one, sizes, ends)
+    says = f"{slope:.2f} ± {half:.2f}".replace("-", "−")
+    return PowerLaw(slope, interval, at_one, sizes, ends, says)
 
 
 def scaling(

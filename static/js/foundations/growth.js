@@ -40,9 +40,7 @@ export function growth(form, forms) {
     chart.ask();
     for (const tr of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#fits [data-fit]"))) {
       const fit = fits.get(tr.dataset.fit ?? "");
-      find('[data-cell="exponent"]', tr).textContent = fit
-        ? `${fit.exponent.toFixed(2)}${fit.standard_error ? ` ± ${fit.standard_error.toFixed(2)}` : ""}`
-        : "–";
+      find('[data-cell="exponent"]', tr).textContent = fit?.says ?? "–";
       find('[data-cell="sizes"]', tr).textContent = fit ? `${fit.sizes[0]}–${fit.sizes[fit.sizes.length - 1]}` : "";
     }
   });

@@ -94,6 +94,7 @@ function race() {
         }
         find("#race-about").textContent =
           `${start.m}×${start.k} @ ${start.k}×${start.n}, ${start.flops.toLocaleString("en")} floating-point operations each, ${start.threads === 1 ? "one core" : `${start.threads} cores`}`;
+        for (const each of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-notes]"))) each.hidden = !start.notes.same_shape;
         find("#peak").textContent = `Peak: ${start.peak.text}.`;
         say("Off they go.");
         step(0, 0, start.variants.length);

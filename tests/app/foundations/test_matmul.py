@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerscope.engine.foundations.matmul import MATMULS, NOTES_TABLE
+from layerscope.engine.foundations.matmul import MATMULS, NOTES_TABLE, RaceResult, fit_power_law
 
 API = "/api/v1/foundations/matmul"
 PAGE = "/foundations/matmul"
@@ -77,8 +77,15 @@ def test_scaling_streams_points_and_fits(client: httpx.Client) -> None:
     sizes = [data["n"] for name, data in found if name == "scaling_point"]
     assert sizes == [1, 2, 4, 8, 16]
     assert [name for name, _ in found[-2:]] == ["scaling_end", "end"]
-    exponent = found[-2][1]["fits"]["loops"]["exponent"]
-    assert 1.5 < exponent < 4
+    used = [
+        (data["n"], data["seconds"])
+        for name, data in found
+        if name == "scaling_point" and data["above_floor"]
+    ]
+    expected = fit_power_law(used)
+    assert found[-2][1]["fits"]["loops"] == (
+        None if expected is None else orjson.loads(orjson.dumps(expected.to_dict()))
+    )
     whole = client.get(f"{API}/scaling", params=query).json()
     assert [point["n"] for point in whole["results"]] == sizes
     assert "loops" in whole["fits"]
@@ -129,6 +136,20 @@ def test_the_page_has_a_row_and_the_source_of_every_variant(client: httpx.Client
     for row in NOTES_TABLE:
         assert row.to_dict()["seconds_text"] in text
     assert "Not run yet" in text
+
+
+def test_the_notes_times_stand_beside_their_own_sizes_alone(client: httpx.Client) -> None:
+    for sizes, hidden in (({}, False), ({"m": "6"}, True)):
+        marked = re.findall(r"data-notes( hidden)?>", client.get(PAGE, params=sizes).text)
+        assert len(marked) == 4 + 2 * len(MATMULS)
+        assert all(bool(each) is hidden for each in marked)
+
+
+def test_more_than_the_yardstick_is_no_share_of_it() -> None:
+    about = ("matmul", "@", 0, 1, "measured", False, "", 0)
+    shown = {share: RaceResult(*about, share_of_peak=share).to_dict() for share in (0.5, 1.0, 1.42)}
+    texts = [told["share_of_peak_text"] for told in shown.values()]
+    assert texts == ["50 %", "100 %", "1.42 × the large @"]
 
 
 def test_without_javascript_the_race_is_run_before_the_page_is_sent(client: httpx.Client) -> None:

@@ -35,17 +35,46 @@ def test_the_fit_is_the_regression_of_the_logarithms() -> None:
     residual = np.sum((y - intercept - slope * x) ** 2)
     error = math.sqrt(residual / (len(points) - 2) / np.sum((x - x.mean()) ** 2))
     assert ours.exponent == pytest.approx(slope, rel=1e-10)
-    assert ours.standard_error == pytest.approx(error, rel=1e-8)
+    half = 2.7764 * error  # Student's t at 97.5 % with four degrees of freedom
+    assert ours.interval == pytest.approx((slope - half, slope + half), rel=1e-4)
+    assert ours.says == f"{slope:.2f} ± {half:.2f}"
+    assert ours.coefficient is not None
     assert math.log(ours.coefficient) == pytest.approx(intercept, rel=1e-10)
     assert [end["n"] for end in ours.line] == [8, 256]
     assert ours.line[1]["seconds"] == pytest.approx(ours.coefficient * 256**ours.exponent)
 
 
-def test_two_points_make_a_line_without_an_error_and_one_makes_none() -> None:
+@pytest.mark.parametrize(
+    "times",
+    [(1e-3, 1e-6, 1e-3, 1e-6), (1e-6, 9e-3, 2e-6, 9e-6), (1e-6, 4e-6, 1e-6, 4e-6)],
+    ids=["to and fro", "one disturbed", "saw"],
+)
+def test_points_that_hold_no_power_law_give_no_exponent_and_no_line(
+    times: tuple[float, ...],
+) -> None:
+    fit = fit_power_law(list(zip((2, 4, 8, 16), times, strict=True)))
+    assert fit is not None
+    assert fit.exponent is None
+    assert fit.coefficient is None
+    assert fit.line == []
+    assert fit.interval is not None
+    low, high = fit.interval
+    assert high - low > 1
+    assert fit.says.startswith("no power law: ± ")
+    assert f"{(high - low) / 2:.2g}" in fit.says
+
+
+def test_equal_times_are_a_level_line() -> None:
+    fit = fit_power_law([(2, 1e-6), (4, 1e-6), (8, 1e-6)])
+    assert fit is not None
+    assert (fit.exponent, fit.interval) == (0, (0, 0))
+
+
+def test_two_points_make_no_power_law_and_one_makes_no_fit() -> None:
     two = fit_power_law([(10, 1e-3), (100, 1.0)])
     assert two is not None
-    assert two.exponent == pytest.approx(3)
-    assert two.standard_error is None
+    assert (two.exponent, two.interval, two.line) == (None, None, [])
+    assert two.says == "no power law: two points"
     assert fit_power_law([(10, 1e-3)]) is None
     assert fit_power_law([]) is None
 
