@@ -1,0 +1,248 @@
+"""Out of the tables: runs newest first, one run, its steps, and what came since."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from sqlalchemy import Connection, Row, Select, and_, or_, select
+
+from layerscope.engine.diagnosis.finding import SEVERITIES
+from layerscope.engine.execution.records import Facts
+from layerscope.engine.store.entries import facts_of, unpacked
+from layerscope.engine.store.sampling import kept
+from layerscope.engine.store.schema import FINDINGS, LOSS_IS_NAN, RUNS, STEPS
+
+__all__ = [
+    "STALE_SECONDS", "Following", "Run", "Step", "facts", "findings", "follow", "key_of",
+    "matching", "one", "page", "steps",
+]  # fmt: skip
+
+STALE_SECONDS = 10.0
+"""After so long without a sign of life a run that is not finished reads as stopped."""
+AT_ONCE = 500
+"""Rows asked for by their numbers in one statement."""
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One run. Times are seconds since 1970; ``sequence`` is the number of its last entry, and so
+    where to follow it from. ``verdict``: severity and title of its worst finding, None without."""
+
+    id: str
+    name: str
+    state: str
+    created: float
+    updated: float
+    steps: int
+    last_step: int | None
+    last_loss: float | None
+    sequence: int
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    tags: list[str]
+    verdict: dict[str, str] | None
+    deleted: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """By name; floats as they are, NaN too."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step; ``payload`` is None where it was not asked for. ``nonfinite``: whether the loss or
+    anything in the payload is."""
+
+    sequence: int
+    number: int
+    time: float
+    loss: float | None
+    nonfinite: bool
+    payload: bytes | None = None
+
+
+class Following(msgspec.Struct, frozen=True):
+    """What came after a cursor. ``modules`` and ``findings`` are whole, and None where they are as
+    before; ``cursor`` is the one to ask with next; ``more``: there is more already."""
+
+    run: Run
+    modules: list[Facts] | None
+    findings: list[dict[str, Any]] | None
+    steps: list[Step]
+    cursor: int
+    more: bool
+
+
+def page(
+    connection: Connection, now: float, limit: int, before: tuple[float, str] | None
+) -> list[Run]:
+    """Runs that are not deleted, newest first, ``limit`` of them, from after ``before`` on."""
+    query = select(RUNS).where(RUNS.c.deleted.is_(None))
+    if before is not None:
+        created, run = before
+        older = and_(RUNS.c.created == created, RUNS.c.id < run)
+        query = query.where(or_(RUNS.c.created < created, older))
+    query = query.order_by(RUNS.c.created.desc(), RUNS.c.id.desc()).limit(limit)
+    return _runs(connection, query, now)
+
+
+def one(connection: Connection, now: float, run: str) -> Run | None:
+    """The run of this id, deleted or not."""
+    return next(iter(_runs(connection, select(RUNS).where(RUNS.c.id == run), now)), None)
+
+
+def matching(connection: Connection, now: float, words: str) -> list[Run]:
+    """Runs whose id is or begins with ``words``; or else those of this name, newest first."""
+    live = select(RUNS).where(RUNS.c.deleted.is_(None)).order_by(RUNS.c.created.desc()).limit(20)
+    for condition in (
+        RUNS.c.id == words,
+        RUNS.c.id.startswith(words, autoescape=True),
+        RUNS.c.name == words,
+    ):
+        if found := _runs(connection, live.where(condition), now):
+            return found
+    return []
+
+
+def _runs(connection: Connection, query: Select[Any], now: float) -> list[Run]:
+    rows = connection.execute(query).all()
+    verdicts = _verdicts(connection, [row.key for row in rows])
+    return [_run(row, now, verdicts.get(row.key)) for row in rows]
+
+
+def _run(row: Row[Any], now: float, verdict: dict[str, str] | None) -> Run:
+    silent = row.state == "running" and now - row.heartbeat > STALE_SECONDS
+    return Run(
+        row.id, row.name, "stopped" if silent else row.state, row.created, row.heartbeat,
+        row.steps, row.last_number, _loss(row.last_loss, row.last_nonfinite), row.sequence,
+        unpacked(row.config) or {}, unpacked(row.summary) or {}, unpacked(row.tags) or [], verdict,
+        row.deleted,
+    )  # fmt: skip
+
+
+def _loss(loss: float | None, marks: int) -> float | None:
+    return math.nan if marks & LOSS_IS_NAN else loss
+
+
+def _verdicts(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, str]]:
+    columns = FINDINGS.c.run, FINDINGS.c.severity, FINDINGS.c.title
+    query = select(*columns).where(FINDINGS.c.run.in_(keys))
+    found: dict[int, dict[str, str]] = {}
+    for key, severity, title in connection.execute(
+        query.order_by(FINDINGS.c.sequence, FINDINGS.c.place)
+    ):
+        if key not in found or _rank(severity) > _rank(found[key]["severity"]):
+            found[key] = {"severity": severity, "title": title}
+    return found
+
+
+def _rank(severity: str) -> int:
+    known: tuple[str, ...] = SEVERITIES
+    return known.index(severity) if severity in known else -1
+
+
+def key_of(connection: Connection, run: str) -> int | None:
+    """The row of a run."""
+    return connection.scalar(select(RUNS.c.key).where(RUNS.c.id == run))
+
+
+def facts(connection: Connection, key: int) -> list[Facts]:
+    """Of every module, in forward order."""
+    return facts_of(connection.scalar(select(RUNS.c.modules).where(RUNS.c.key == key)))
+
+
+def findings(connection: Connection, key: int) -> list[dict[str, Any]]:
+    """As they were told, the most severe first."""
+    columns = FINDINGS.c.severity, FINDINGS.c.finding
+    query = select(*columns).where(FINDINGS.c.run == key)
+    rows = connection.execute(query.order_by(FINDINGS.c.sequence, FINDINGS.c.place)).all()
+    return [unpacked(row.finding) for row in sorted(rows, key=lambda row: -_rank(row.severity))]
+
+
+def steps(
+    connection: Connection,
+    key: int,
+    start: int | None,
+    stop: int | None,
+    points: int | None,
+    *,
+    payload: bool,
+) -> list[Step]:
+    """Steps with ``start`` <= number < ``stop``, by number; ``points`` at most, as by `kept`."""
+    within = [STEPS.c.run == key]
+    if start is not None:
+        within.append(STEPS.c.number >= start)
+    if stop is not None:
+        within.append(STEPS.c.number < stop)
+    order = STEPS.c.number, STEPS.c.sequence
+    if points is None:
+        columns = _columns(payload=payload)
+        return _steps(connection.execute(select(*columns).where(*within).order_by(*order)))
+    narrow = (STEPS.c.number, STEPS.c.sequence, STEPS.c.loss, STEPS.c.nonfinite)
+    rows = connection.execute(select(*narrow).where(*within).order_by(*order)).all()
+    if not rows:
+        return []
+    numbers, sequences, losses, marks = zip(*rows, strict=True)
+    marked = np.array(marks, np.int64) != 0
+    # A loss that was not told is no NaN.
+    values = np.array(
+        [
+            0.0 if loss is None and not mark else _loss(loss, mark)
+            for loss, mark in zip(losses, marks, strict=True)
+        ],
+        np.float64,
+    )
+    chosen = kept(np.array(numbers, np.int64), values, marked, points)
+    return _numbered(connection, key, [sequences[i] for i in chosen], payload=payload)
+
+
+def _numbered(
+    connection: Connection, key: int, sequences: Sequence[int], *, payload: bool
+) -> list[Step]:
+    found: list[Step] = []
+    for begin in range(0, len(sequences), AT_ONCE):
+        some = sequences[begin : begin + AT_ONCE]
+        query = select(*_columns(payload=payload)).where(
+            STEPS.c.run == key, STEPS.c.sequence.in_(some)
+        )
+        found += _steps(connection.execute(query.order_by(STEPS.c.number, STEPS.c.sequence)))
+    return found
+
+
+def _columns(*, payload: bool) -> list[Any]:
+    columns = [STEPS.c.sequence, STEPS.c.number, STEPS.c.time, STEPS.c.loss, STEPS.c.nonfinite]
+    return [*columns, STEPS.c.payload] if payload else columns
+
+
+def _steps(rows: Iterable[Any]) -> list[Step]:
+    return [
+        Step(sequence, number, time, _loss(loss, marks), marks != 0, *payload)
+        for sequence, number, time, loss, marks, *payload in rows
+    ]
+
+
+def follow(
+    connection: Connection, now: float, run: str, after: int, limit: int, *, payload: bool
+) -> Following | None:
+    """What came after entry ``after``, ``limit`` steps at most; None where there is no such run."""
+    rows = connection.execute(select(RUNS).where(RUNS.c.id == run)).all()
+    if not rows:
+        return None
+    row = rows[0]
+    within = STEPS.c.run == row.key, STEPS.c.sequence > after, STEPS.c.sequence <= row.sequence
+    query = select(*_columns(payload=payload)).where(*within).order_by(STEPS.c.sequence)
+    came = _steps(connection.execute(query.limit(limit + 1)))
+    more = len(came) > limit
+    came = came[:limit]
+    cursor = came[-1].sequence if more else max(after, row.sequence)
+    told = {name: after < getattr(row, f"{name}_at") <= cursor for name in ("modules", "findings")}
+    return Following(
+        run=_run(row, now, _verdicts(connection, [row.key]).get(row.key)),
+        modules=facts_of(row.modules) if told["modules"] else None,
+        findings=findings(connection, row.key) if told["findings"] else None,
+        steps=came,
+        cursor=cursor,
+        more=more,
+    )

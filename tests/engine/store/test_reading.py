@@ -1,0 +1,155 @@
+"""Reading: pages, ranges, fewer points, what came since, and who is still alive."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from sqlalchemy import make_url
+
+from layerscope.engine.store import Batch, Store, open_run
+from layerscope.engine.store.entries import (
+    Findings,
+    Finish,
+    Modules,
+    Start,
+    StepEntry,
+    StoredFinding,
+)
+from layerscope.engine.store.reading import STALE_SECONDS
+from tests.runs import facts
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def store(to, clock):
+    made = Store(make_url(to), clock=clock)
+    yield made
+    made.close()
+
+
+def begin(store, run, created=0.0, *entries, name=None):
+    store.append(run, Batch(1, [Start(name, {}, created), *entries]))
+
+
+def test_pages_are_newest_first_and_leave_nothing_out(store):
+    for number in range(7):
+        begin(store, f"run{number}", float(number // 2))  # two of an age
+    seen, before = [], None
+    while True:
+        runs, before = store.runs(3, before)
+        seen += [run.id for run in runs]
+        if before is None:
+            break
+    assert seen == ["run6", "run5", "run4", "run3", "run2", "run1", "run0"]
+    with pytest.raises(ValueError, match="expected what `next` said, got 'x'"):
+        store.runs(3, "x")
+
+
+def test_a_run_is_found_by_id_by_its_beginning_and_by_name(store):
+    begin(store, "abc1", 1.0, name="digits")
+    begin(store, "abd2", 2.0, name="digits")
+    begin(store, "a_c3", 3.0, name="50%")
+    assert [r.id for r in store.find("abc1")] == ["abc1"]
+    assert [r.id for r in store.find("ab")] == ["abd2", "abc1"]
+    assert [r.id for r in store.find("digits")] == ["abd2", "abc1"]
+    assert [r.id for r in store.find("a_")] == ["a_c3"]
+    assert store.find("%") == []
+    with pytest.raises(KeyError, match="there is no run 'nobody'"):
+        store.run("nobody")
+    with pytest.raises(KeyError):
+        store.follow("nobody")
+    with pytest.raises(KeyError):
+        store.steps("nobody")
+
+
+def test_who_gives_no_sign_of_life_has_stopped(store, clock):
+    begin(store, "run")
+    clock.now += STALE_SECONDS
+    assert store.run("run").state == "running"
+    clock.now += 1
+    assert store.run("run").state == "stopped"
+    store.append("run", Batch(2, []))  # it lives
+    assert store.run("run").state == "running"
+    store.append("run", Batch(2, [Finish("failed", 0.0)]))
+    clock.now += 1e6
+    assert store.run("run").state == "failed"
+
+
+def test_following_gives_everything_once_and_in_order(store):
+    begin(store, "run", 0.0, Modules([f.to_bytes() for f in facts(2)]))
+    steps = [StepEntry(n, 0.0, float(n), bytes([n])) for n in range(5)]
+    found = StoredFinding("error", "t", {"rule": "r"})
+    store.append("run", Batch(3, [*steps[:3], Findings([found], whole=False), *steps[3:]]))
+    seen, cursor = [], 0
+    while True:
+        came = store.follow("run", cursor, limit=2)
+        seen.append((
+            [s.number for s in came.steps], came.modules is not None, came.findings is not None
+        ))  # fmt: skip
+        cursor = came.cursor
+        if not came.more:
+            break
+    assert seen == [([0, 1], True, False), ([2, 3], False, True), ([4], False, False)]
+    assert cursor == store.run("run").sequence
+    again = store.follow("run", cursor)
+    assert (again.steps, again.modules, again.findings, again.cursor) == ([], None, None, cursor)
+    store.append("run", Batch(cursor + 1, [Finish("finished", 0.0)]))
+    after = store.follow("run", cursor)
+    assert (after.steps, after.run.state, after.cursor) == ([], "finished", cursor + 1)
+
+
+def test_steps_by_range(written):
+    writer = written(*((n, float(n), bytes([n])) for n in range(20)))
+    store = writer.store
+    assert [s.number for s in store.steps(writer.id, 5, 8)] == [5, 6, 7]
+    assert [s.number for s in store.steps(writer.id, 18)] == [18, 19]
+    assert [s.number for s in store.steps(writer.id, stop=2)] == [0, 1]
+    assert store.steps(writer.id, 5, 6, payload=False)[0].payload is None
+    assert store.steps(writer.id, 50, points=10) == []
+
+
+def test_fewer_points_keep_extremes_and_what_is_not_finite(to):
+    writer = open_run(to)
+    odd = {333: math.nan, 401: 50.0, 402: -50.0, 700: math.inf}
+    for number in range(1000):
+        writer.step(number, odd.get(number, 1.0), bytes([number % 256]), nonfinite=number == 555)
+    writer.finish()
+    steps = writer.store.steps(writer.id, points=50)
+    assert len(steps) <= 50
+    assert {0, 333, 401, 402, 555, 700, 999} <= {s.number for s in steps}
+    assert all(s.payload == bytes([s.number % 256]) for s in steps)
+    assert [s.number for s in steps] == sorted(s.number for s in steps)
+    with pytest.raises(ValueError, match="at least 10 points, got 3"):
+        writer.store.steps(writer.id, points=3)
+    writer.store.close()
+
+
+def test_renamed_tagged_deleted_and_brought_back(store, clock):
+    begin(store, "run", 1.0, StepEntry(1, 0.0, 1.0, b""))
+    store.rename("run", "better")
+    store.tag("run", ["a", "b", "a"])
+    assert (store.run("run").name, store.run("run").tags) == ("better", ["a", "b"])
+    store.delete("run")
+    assert store.runs()[0] == []
+    assert store.purge(60) == 0
+    store.restore("run")
+    assert [r.id for r in store.runs()[0]] == ["run"]
+    store.delete("run")
+    clock.now += 61
+    assert store.purge(60) == 1
+    with pytest.raises(KeyError):
+        store.run("run")
+    with pytest.raises(KeyError, match="no run 'run'"):
+        store.rename("run", "x")
