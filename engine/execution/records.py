@@ -15,7 +15,7 @@ from layerscope.engine.basis.serial import Serial
 from layerscope.engine.execution.saturation import FlatRegion
 from layerscope.engine.statistics import Statistics, Units, distinct_columns, statistics, units
 
-__all__ = ["Facts", "ParameterRecord", "Record"]
+__all__ = ["Facts", "ParameterRecord", "Record", "all_alike"]
 
 
 class Facts(Serial):
@@ -104,7 +104,7 @@ class Record(Serial):
             record.saturation = facts.flat.share(x)
         weight = record.weight_name
         if weight is not None:
-            record.units_alike = _all_alike(parameters[weight], facts.weight_unit_axis)
+            record.units_alike = all_alike(parameters[weight], facts.weight_unit_axis)
         return record
 
     def backward(self, gradient: Tensor | None, parameters: Mapping[str, Tensor]) -> None:
@@ -114,7 +114,7 @@ class Record(Serial):
             self.parameters[name].gradient = statistics(value)
         weight = parameters.get(self.weight_name or "")
         if self.units_alike and weight is not None:  # only copies can stay copies
-            self.gradients_alike = _all_alike(weight, self.facts.weight_unit_axis)
+            self.gradients_alike = all_alike(weight, self.facts.weight_unit_axis)
 
     @property
     def weight_name(self) -> str | None:
@@ -124,7 +124,7 @@ class Record(Serial):
         return next((name for name, p in self.parameters.items() if len(p.shape) > 1), None)
 
 
-def _all_alike(weight: Tensor, unit_axis: int) -> bool:
+def all_alike(weight: Tensor, unit_axis: int) -> bool:
     """Whether the weights of all units are one, up to rounding."""
     columns = weight.detach().movedim(unit_axis, -1).flatten(0, -2)  # (n_in, n_out)
     if columns.dtype == torch.float32 and columns.shape[0] and columns.shape[1] > 1:

@@ -29,7 +29,7 @@ from layerscope.engine.statistics.compilation import fast_kernel, kernel, pointe
 
 __all__ = [
     "CELLS32", "CELLS64", "LOWEST32", "LOWEST64", "SPAN32", "SPAN64", "STATE", "chunk32", "chunk64",
-    "finish32", "finish64", "whole32", "whole64",
+    "finish32", "finish64", "many", "whole32", "whole64",
 ]  # fmt: skip
 
 BLOCK = 4096
@@ -426,14 +426,86 @@ def finish64(records: int, rows: int, normal: int, address: int, size: int) -> N
 
 
 @kernel
-def whole32(address: int, size: int, record: int, counters: int, normal: int) -> None:
+def whole32(address: Any, size: Any, record: Any, counters: Any, normal: Any) -> None:
     """``chunk32`` and ``finish32`` of a tensor that is one chunk, entered once."""
     chunk32(address, size, record, counters)
     finish32(record, 1, normal)
 
 
 @kernel
-def whole64(address: int, size: int, record: int, counters: int, normal: int) -> None:
+def whole64(address: Any, size: Any, record: Any, counters: Any, normal: Any) -> None:
     """``chunk64`` and ``finish64`` likewise."""
     chunk64(address, size, record, counters)
     finish64(record, 1, normal, address, size)
+
+
+@kernel
+def _difference(new: Array, old: Array, into: Array) -> None:
+    """``new`` − ``old`` into ``into``, then ``new`` into ``old``."""
+    for i in range(new.size):
+        into[i] = new[i] - old[i]
+        old[i] = new[i]
+
+
+@kernel
+def _copy(new: Array, into: Array) -> None:
+    for i in range(new.size):
+        into[i] = new[i]
+
+
+@kernel
+def _keep(address: int, size: int, wide: int, snapshot: int, subtracts: int, scratch: Array) -> int:
+    """Bring the ``snapshot`` up to date; where it ``subtracts``, the change is at the address
+    returned, in ``scratch``, else at ``address`` what it was."""
+    if wide:
+        x = numba.carray(pointer(address), (size,), np.float64)
+        old = numba.carray(pointer(snapshot), (size,), np.float64)
+        if not subtracts:
+            _copy(x, old)
+            return address
+        _difference(x, old, scratch[:size])
+        return np.int64(scratch.ctypes.data)  # type: ignore[return-value]
+    y = numba.carray(pointer(address), (size,), np.float32)
+    before = numba.carray(pointer(snapshot), (size,), np.float32)
+    if not subtracts:
+        _copy(y, before)
+        return address
+    into = scratch.view(np.float32)
+    _difference(y, before, into[:size])
+    return np.int64(scratch.ctypes.data)  # type: ignore[return-value]
+
+
+@kernel
+def many(table: Array, arena: Array, counters32: Array, counters64: Array) -> int:
+    """The answers about many tensors, one behind the other in ``arena``; the words used.
+
+    A row of ``table`` is a tensor: (address, size, wide, normal, snapshot, subtracts), and gains
+    in its seventh column where its answer begins. An answer is ``finish32``'s, without the unused
+    end of its histogram. Where ``snapshot`` is the address of as many entries, these become what
+    the tensor holds now, and where it ``subtracts``, the answer is about the change since.
+    """
+    record32, record64 = np.empty(STATE + 2 * SPAN32, np.int64), np.empty(1, np.int64)
+    largest = 0
+    for row in range(table.shape[0]):
+        if table[row, 2]:
+            record64 = np.empty(STATE + 2 * SPAN64, np.int64)
+        if table[row, 5]:
+            largest = max(largest, table[row, 1])
+    scratch = np.empty(largest, np.float64)
+    used = 0
+    for row in range(table.shape[0]):
+        address, size, wide, normal = table[row, 0], table[row, 1], table[row, 2], table[row, 3]
+        if table[row, 4]:
+            address = _keep(address, size, wide, table[row, 4], table[row, 5], scratch)
+        record = record64 if wide else record32
+        at = np.int64(record.ctypes.data)
+        if wide:
+            whole64(address, size, at, np.int64(counters64.ctypes.data), normal)
+        else:
+            whole32(address, size, at, np.int64(counters32.ctypes.data), normal)
+        length = STATE + 2 * record[7]
+        table[row, 6] = used
+        for i in range(length):
+            arena[used + i] = record[i]
+        used += length
+    return used

@@ -26,7 +26,7 @@ from layerscope.engine.statistics.machine_code import Kept, kept
 from layerscope.engine.statistics.reading import LARGE, read
 from layerscope.engine.statistics.record import Histogram, Statistics
 
-__all__ = ["machine_code", "statistics", "warm_up"]
+__all__ = ["dense", "machine_code", "statistics", "warm_up"]
 
 ANSWER = struct.Struct("8q5d")
 
@@ -69,7 +69,7 @@ def statistics(tensor: Tensor) -> Statistics:
     form = _format(tensor.dtype)
     if not tensor.is_cpu:
         return statistics_torch(tensor)
-    source = _dense(tensor, form.converted)
+    source = dense(tensor, form.converted)
     size = source.numel()
     record = read(source.data_ptr(), size, form.wide, form.normal)
     answer = ANSWER.unpack_from(record)
@@ -85,7 +85,7 @@ def statistics(tensor: Tensor) -> Statistics:
     )
 
 
-def _dense(tensor: Tensor, convert: bool) -> Tensor:
+def dense(tensor: Tensor, convert: bool) -> Tensor:
     """A tensor of the same entries, in any order, that lie in memory one after another."""
     if tensor.layout != torch.strided:
         raise TypeError(f"statistics need a dense tensor, got layout {tensor.layout}")

@@ -1,0 +1,41 @@
+"""The line of the user's own code that is being executed."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+__all__ = ["users_line"]
+
+_NOT_THE_USERS = (
+    str(Path(torch.__file__).parent) + os.sep,
+    str(Path(__file__).resolve().parents[1]) + os.sep,
+)
+
+
+def users_line() -> str | None:
+    """The innermost line on the stack that belongs neither to PyTorch nor to this package.
+
+    As ``file:line: text``; None where there is none, as in a thread of PyTorch's.
+
+    >>> users_line()
+    '<doctest layerscope.engine.probe.lines.users_line[0]>:1: users_line()'
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_NOT_THE_USERS) and not name.startswith("<frozen"):
+            text = linecache.getline(name, frame.f_lineno).strip()
+            return f"{_short(name)}:{frame.f_lineno}: {text}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def _short(name: str) -> str:
+    """Seen from the working directory, where it lies in it."""
+    here = os.getcwd() + os.sep  # noqa: PTH109  a string prefix is all that is needed
+    return name.removeprefix(here)

@@ -1,0 +1,86 @@
+"""The closer look that some recorded steps get: units, saturation, copies."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from layerscope.engine.execution.records import all_alike
+from layerscope.engine.probe.facts import own_parameters
+from layerscope.engine.probe.outputs import main_tensor
+from layerscope.engine.probe.step import Look
+from layerscope.engine.probe.watched import Leaf
+from layerscope.engine.statistics import units
+
+__all__ = ["Looker"]
+
+FIRST = 4
+"""Recorded steps at the beginning that all get a look."""
+EVERY = 8
+"""Of the others every so many."""
+WINDOW = 4
+"""Looks over which a unit must have been silent to be called dead."""
+
+
+class Looker:
+    """Looks, and remembers for every unit whether it was active in one of the last looks."""
+
+    def __init__(self) -> None:
+        self._recorded = -1
+        self._found: dict[Leaf, Look] = {}
+        self._silent: dict[Leaf, deque[Tensor]] = {}
+
+    def wanted(self) -> bool:
+        """Asked once a recorded step: whether this one gets a look."""
+        self._recorded += 1
+        return self._recorded < FIRST or self._recorded % EVERY == 0
+
+    def look(self, leaf: Leaf, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """At one call of a module; of several in a step the last one counts."""
+        facts, output = leaf.facts, output.detach()
+        if facts is None or not output.is_floating_point() or not output.numel():
+            return
+        found = Look(window=1)
+        axis = facts.unit_axis
+        if axis is not None and output.dim() >= 2 and -output.dim() < axis < output.dim():
+            found.units = units(output, axis)
+            found.window, found.dead = self._dead(leaf, output, axis)
+        if facts.flat is not None:
+            found.saturation = self._saturation(leaf, inputs)
+        if facts.role == "linear_map":
+            found.units_alike = self._alike(leaf)
+        self._found[leaf] = found
+
+    def take(self, leaf: Leaf) -> Look | None:
+        """What was found in this step, if it was looked at; with its gradients, which are there
+        by now."""
+        found = self._found.pop(leaf, None)
+        if found is not None and found.units_alike:
+            found.gradients_alike = self._alike(leaf, gradients=True)
+        return found
+
+    def _dead(self, leaf: Leaf, output: Tensor, axis: int) -> tuple[int, int]:
+        silent = (output == 0).movedim(axis, -1).flatten(0, -2).all(0)  # (units,)
+        window = self._silent.setdefault(leaf, deque(maxlen=WINDOW))
+        if window and window[-1].shape != silent.shape:
+            window.clear()
+        window.append(silent)
+        return len(window), int(torch.stack(list(window)).all(0).sum())
+
+    def _saturation(self, leaf: Leaf, inputs: tuple[Any, ...]) -> float | None:
+        x = main_tensor(inputs)
+        if x is None or getattr(leaf.module, "inplace", False) or leaf.facts is None:
+            return None
+        return leaf.facts.flat.share(x) if leaf.facts.flat else None
+
+    def _alike(self, leaf: Leaf, gradients: bool = False) -> bool | None:
+        for _, parameter in own_parameters(leaf.module):
+            if parameter.dim() > 1:
+                tensor = parameter.grad if gradients else parameter.detach()
+                if tensor is None or tensor.is_sparse or not tensor.is_floating_point():
+                    return None
+                return all_alike(tensor, leaf.kind.weight_unit_axis)
+        return None

@@ -1,0 +1,54 @@
+"""The last steps of a run in memory: bounded, however long it goes on."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from layerscope.engine.execution.records import Facts
+from layerscope.engine.probe.facts import ModuleFacts
+from layerscope.engine.probe.step import Step
+
+__all__ = ["Ring"]
+
+STEPS = 512
+BYTES = 32 * 2**20
+
+
+class Ring:
+    """Holds what a run tells: facts, and of the steps as many of the last as fit."""
+
+    def __init__(self, steps: int = STEPS, size: int = BYTES) -> None:
+        self.most_steps = steps
+        self.most_bytes = size
+        self.facts: list[ModuleFacts] = []
+        self._steps: deque[tuple[int, bytes]] = deque()
+        self._bytes = 0
+
+    def modules(self, facts: Sequence[Facts]) -> None:
+        """What is known of every module, in place of what was told before."""
+        self.facts = [f for f in facts if isinstance(f, ModuleFacts)]
+
+    def add(self, number: int, payload: bytes) -> None:
+        """One more step; the oldest go where it would be too many."""
+        self._steps.append((number, payload))
+        self._bytes += len(payload)
+        while len(self._steps) > 1 and (
+            len(self._steps) > self.most_steps or self._bytes > self.most_bytes
+        ):
+            self._bytes -= len(self._steps.popleft()[1])
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[Step]:
+        return (Step.from_bytes(payload) for _, payload in list(self._steps))
+
+    def newest_first(self) -> Iterator[Step]:
+        """From the last step back."""
+        return (Step.from_bytes(payload) for _, payload in reversed(list(self._steps)))
+
+    @property
+    def newest(self) -> Step | None:
+        """The last step; None before any."""
+        return next(self.newest_first(), None)

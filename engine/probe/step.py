@@ -1,0 +1,218 @@
+"""One recorded step of a training, as it is written, sent and read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from enum import IntEnum
+from functools import cached_property
+from typing import ClassVar
+
+import msgspec
+
+from layerscope.engine.basis.serial import Serial
+from layerscope.engine.execution.records import ParameterRecord, Record
+from layerscope.engine.probe.facts import ModuleFacts
+from layerscope.engine.statistics import Statistics, Units
+
+__all__ = ["SERIES", "Look", "ModuleStep", "Origin", "Quantity", "Slot", "Step"]
+
+
+class Quantity(IntEnum):
+    """What of a module a statistic is about."""
+
+    ACTIVATION = 0
+    """Its output; all calls of the step taken together."""
+    GRADIENT = 1
+    """The gradient of the loss by that output."""
+    VALUE = 2
+    """A parameter, as it was in the step's forward pass."""
+    PARAMETER_GRADIENT = 3
+    """A parameter's gradient, as the optimiser saw it: after clipping, unscaled."""
+    UNCLIPPED = 4
+    """The same before whatever changed it between backward pass and optimiser; else not there."""
+    UPDATE = 5
+    """By what the optimiser changed the parameter."""
+    INPUT = 6
+    """What went into the module; of the first of the network only."""
+
+
+class Slot(Serial):
+    """Which tensor a statistic is about: the module by its index, the quantity, and the place of
+    the parameter in its module's facts; 0 where there is none."""
+
+    module: int
+    quantity: Quantity
+    parameter: int = 0
+
+
+class Look(Serial):
+    """What is looked at in some of the steps, over the last of these: ``window`` batches.
+
+    ``dead`` units were zero for every sample of all of them. The rest is as in a record.
+    """
+
+    window: int
+    dead: int | None = None
+    units: Units | None = None
+    saturation: float | None = None
+    units_alike: bool | None = None
+    gradients_alike: bool | None = None
+
+
+class ModuleStep(Serial):
+    """What a step says of a module beside statistics. ``training`` is its mode where it differs
+    from what its class does otherwise (norms, dropout); ``running`` are a norm's running mean (its
+    rms over units) and variance (its mean over units)."""
+
+    index: int
+    shape: tuple[int, ...]
+    calls: int
+    training: bool | None = None
+    running: tuple[float, float] | None = None
+    look: Look | None = None
+
+
+class Origin(Serial):
+    """The first non-finite value of a training: ``direction`` is ``forward``, ``backward``,
+    ``loss`` or ``optimizer``, ``where`` the line of the user's code that called the module, and
+    ``operands`` what made it, in words built from the tensors."""
+
+    step: int
+    direction: str
+    module: str | None
+    what: str
+    where: str | None = None
+    operands: str | None = None
+    evidence: dict[str, object] = msgspec.field(default_factory=dict)
+
+
+class Step(Serial, dict=True):
+    """Everything recorded of one step; ``statistics`` are about the tensors that ``slots`` name.
+
+    ``number`` counts optimiser steps from 1, ``time`` is in seconds since the epoch. ``loss`` is
+    None where none was given. ``learning_rates`` go by group over all optimisers. ``skipped``: the
+    gradient scaler left the optimiser's step out. ``scale`` is the scaler's. ``baseline`` is the
+    loss of the best constant output, where the loss was computed through the probe.
+    """
+
+    version: ClassVar[int] = 1
+    number: int
+    time: float
+    loss: float | None
+    learning_rates: list[float]
+    slots: list[Slot]
+    statistics: list[Statistics]
+    modules: list[ModuleStep]
+    skipped: bool = False
+    scale: float | None = None
+    baseline: float | None = None
+    origin: Origin | None = None
+
+    @cached_property
+    def by_slot(self) -> dict[tuple[int, int, int], Statistics]:
+        """The statistics by module index, quantity and the parameter's place."""
+        return {
+            (slot.module, slot.quantity, slot.parameter): s
+            for slot, s in zip(self.slots, self.statistics, strict=True)
+        }
+
+    def of(self, module: int, quantity: Quantity, parameter: int = 0) -> Statistics | None:
+        """Statistics of one tensor; None where it was not recorded."""
+        return self.by_slot.get((module, quantity, parameter))
+
+    def update_ratio(self, module: int, parameter: int = 0) -> float | None:
+        """rms(Δw)/rms(w) of one parameter; None where w is zero or either is not known."""
+        change = self.of(module, Quantity.UPDATE, parameter)
+        value = self.of(module, Quantity.VALUE, parameter)
+        if change is None or value is None or not value.rms or change.rms is None:
+            return None
+        return change.rms / value.rms
+
+    def records(self, facts: Iterable[ModuleFacts]) -> list[Record]:
+        """The records of the modules that were called, in forward order, for the rules."""
+        facts = list(facts)
+        said = {m.index: m for m in self.modules}
+        places = {
+            f"{f.name}.{name}".lstrip("."): (f.index, place)
+            for f in facts
+            for place, name in enumerate(f.parameters)
+        }
+        found = []
+        for each in facts:
+            activation = self.of(each.index, Quantity.ACTIVATION)
+            if activation is None:
+                continue
+            module = said.get(each.index)
+            look = module.look if module else None
+            shaped = msgspec.structs.replace(each, shape=module.shape) if module else each
+            found.append(
+                Record(
+                    facts=shaped,
+                    activation=activation,
+                    parameters=self._parameters(each, places),
+                    units=look.units if look else None,
+                    saturation=look.saturation if look else None,
+                    units_alike=look.units_alike if look else None,
+                    gradient=self.of(each.index, Quantity.GRADIENT),
+                    gradients_alike=look.gradients_alike if look else None,
+                )
+            )
+        return found
+
+    def _parameters(
+        self, facts: ModuleFacts, places: Mapping[str, tuple[int, int]]
+    ) -> dict[str, ParameterRecord]:
+        found = {}
+        for own, (name, each) in enumerate(facts.parameters.items()):
+            module, place = places.get(each.tied_to or "", (facts.index, own))
+            value = self.of(module, Quantity.VALUE, place)
+            if value is not None:
+                gradient = self.of(module, Quantity.PARAMETER_GRADIENT, place)
+                found[name] = ParameterRecord(each.shape, value, gradient)
+        return found
+
+
+Series = Callable[[Step, ModuleFacts], float | None]
+
+
+def _figure(quantity: Quantity, name: str) -> Series:
+    """A figure of the first parameter's statistics, or of what has no parameter."""
+
+    def series(step: Step, facts: ModuleFacts) -> float | None:
+        s = step.of(facts.index, quantity)
+        value: float | None = None if s is None else getattr(s, name)
+        return value
+
+    return series
+
+
+def _norm(step: Step, facts: ModuleFacts) -> float | None:
+    s = step.of(facts.index, Quantity.PARAMETER_GRADIENT)
+    return None if s is None or s.rms is None else s.rms * math.sqrt(s.finite)
+
+
+def _dead_share(step: Step, facts: ModuleFacts) -> float | None:
+    look = next((m.look for m in step.modules if m.index == facts.index), None)
+    if look is None or look.dead is None or not look.units or not look.units.width:
+        return None
+    return look.dead / look.units.width
+
+
+def _nonfinite(step: Step, facts: ModuleFacts) -> float | None:
+    own = [s for slot, s in zip(step.slots, step.statistics, strict=True)
+           if slot.module == facts.index]  # fmt: skip
+    return float(sum(s.count - s.finite for s in own)) if own else None
+
+
+SERIES: Mapping[str, Series] = {
+    "std": _figure(Quantity.ACTIVATION, "std"),
+    "mean": _figure(Quantity.ACTIVATION, "mean"),
+    "gradient_std": _figure(Quantity.GRADIENT, "std"),
+    "weight_std": _figure(Quantity.VALUE, "std"),
+    "weight_gradient_norm": _norm,
+    "update_ratio": lambda step, facts: step.update_ratio(facts.index),
+    "dead_share": _dead_share,
+    "nonfinite": _nonfinite,
+}
+"""The quantities of a series, one figure a module and step, by name."""

@@ -1,0 +1,200 @@
+"""Around the optimisers' steps: gradients as they see them, and what they do to the parameters."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+
+from layerscope.engine.probe.collecting import Batch, Collector
+from layerscope.engine.probe.hooks import Mode
+from layerscope.engine.probe.watched import Tracked, Watched
+from layerscope.engine.probe.writing import Writer
+from layerscope.engine.statistics.many import Reader
+
+__all__ = ["OptimizerHooks"]
+
+
+class OptimizerHooks:
+    """Follows the steps of the given optimisers by PyTorch's global hooks, filtered by id.
+
+    ``before`` is called before every step of one of them, with its parameters' gradients.
+    """
+
+    def __init__(
+        self,
+        watched: Watched,
+        collector: Collector,
+        writer: Writer,
+        failed: Callable[[BaseException], None],
+        before: Callable[[Sequence[Tracked]], None],
+    ) -> None:
+        self.mode = Mode.OFF
+        self.taken = 0
+        """Optimiser steps since the last step of the probe."""
+        self.learning_rates: list[float] = []
+        self._watched = watched
+        self._collector = collector
+        self._writer = writer
+        self._failed = failed
+        self._before = before
+        self._reader = Reader()
+        self._ids = {id(optimizer) for optimizer in watched.optimizers}
+        self._versions: dict[Tracked, int] = {}
+        """Of the parameters, when their values were put aside."""
+        self._after_backward: dict[Tracked, tuple[Tensor, int]] = {}
+        self._read: dict[Tracked, tuple[weakref.ref[Tensor], int]] = {}
+        """The gradients of the last recorded step, and their versions then."""
+        self._unread = False
+        """Whether parameters are being read by the writer."""
+        self.changes_gradients = True
+        """Whether something changes gradients between backward pass and optimiser; at first it
+        is taken to be so."""
+        self.reads_gradients_at_once = True
+        """Whether they are read before the optimiser's step: at first, and from then on where they
+        have been seen to change after it, as when they are zeroed in place."""
+        self._known = self._reused = False
+        self._handles = (
+            register_optimizer_step_pre_hook(self._pre),
+            register_optimizer_step_post_hook(self._post),
+        )
+
+    def remove(self) -> None:
+        """Leaves no hook anywhere."""
+        self.mode = Mode.OFF
+        for handle in self._handles:
+            handle.remove()
+        self._read.clear()
+        self._after_backward.clear()
+
+    def begin(self, mode: Mode) -> None:
+        """A step begins: of one that is recorded the parameters are read, and put aside."""
+        self.mode = mode
+        self.taken = 0
+        self._after_backward.clear()
+        if mode is not Mode.RECORD:
+            return
+        self._wait()
+        batch = Batch()
+        self._versions.clear()
+        for tracked in self._watched.tracked.values():
+            batch.add(tracked.value, tracked.parameter)
+            batch.snapshots.append(tracked.room())
+            self._versions[tracked] = tracked.parameter._version
+        if batch.keys:
+            self._unread = True
+            self._writer.put(batch)
+
+    def backward_ended(self) -> None:
+        """Gradients are complete, as far as this backward pass goes, and nobody changed them."""
+        if self.mode is not Mode.RECORD:
+            return
+        keys, gradients = [], []
+        for tracked in self._watched.tracked.values():
+            gradient = tracked.parameter.grad
+            if gradient is not None:
+                self._after_backward[tracked] = gradient, gradient._version
+                keys.append(tracked.unclipped)
+                gradients.append(gradient)
+        if self.changes_gradients:
+            self._collector.read_now(keys, gradients)
+
+    def _wait(self) -> None:
+        """Parameters are about to change: whoever reads them comes first."""
+        if self._unread:
+            self._writer.wait()
+            self._unread = False
+
+    def _mine(self, optimizer: Optimizer) -> list[Tracked]:
+        known = self._watched.tracked
+        return [
+            known[id(p)] for group in optimizer.param_groups for p in group["params"]
+            if id(p) in known
+        ]  # fmt: skip
+
+    def _pre(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self.mode or id(optimizer) not in self._ids:
+            return
+        closure = any(callable(a) for a in (*args, *kwargs.values()))
+        try:
+            mine = self._mine(optimizer)
+            self._wait()
+            self._before([] if closure else mine)
+            self.learning_rates = [
+                float(group["lr"]) for o in self._watched.optimizers for group in o.param_groups
+                if "lr" in group
+            ]  # fmt: skip
+            if self.mode is Mode.RECORD:
+                self._renew(mine)
+                if not closure:
+                    self._gradients(mine)
+        except Exception as error:
+            self._failed(error)
+
+    def _renew(self, mine: Sequence[Tracked]) -> None:
+        """Puts aside anew what the user has changed since the step began."""
+        batch = Batch()
+        for tracked in mine:
+            if self._versions.get(tracked) != tracked.parameter._version:
+                batch.add(tracked.value, tracked.parameter)
+                batch.snapshots.append(tracked.room())
+                self._versions[tracked] = tracked.parameter._version
+        if batch.keys:
+            self._writer.put(batch.read(self._reader))
+
+    def _gradients(self, mine: Sequence[Tracked]) -> None:
+        present = [(t, g) for t in mine if (g := t.parameter.grad) is not None]
+        changed = False
+        for tracked, gradient in present:
+            at_end = self._after_backward.get(tracked)
+            if at_end is not None:
+                changed |= at_end[0] is not gradient or at_end[1] != gradient._version
+            before = self._read.get(tracked)
+            self._reused |= before is not None and before[0]() is gradient
+        self.changes_gradients, self._known = changed, True
+        if self.reads_gradients_at_once:
+            self._collector.read_now([t.gradient for t, _ in present], [g for _, g in present])
+        else:
+            for tracked, gradient in present:
+                self._collector.add(tracked.gradient, gradient)
+        self._read.update({t: (weakref.ref(g), g._version) for t, g in present})
+
+    def gradients_changed(self) -> None:
+        """They were seen to change before they could be read."""
+        self._reused = self.reads_gradients_at_once = True
+
+    def end(self) -> None:
+        """The step has ended: learns whether gradients were changed after they had been used."""
+        if self.mode is Mode.RECORD:
+            for was, version in self._read.values():
+                gradient = was()
+                self._reused |= gradient is not None and gradient._version != version
+            self.reads_gradients_at_once = self._reused or not self._known
+
+    def _post(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self.mode or id(optimizer) not in self._ids:
+            return
+        self.taken += 1
+        if self.mode is not Mode.RECORD:
+            return
+        try:
+            mine = self._mine(optimizer)
+            if any(callable(a) for a in (*args, *kwargs.values())):
+                self._gradients(mine)  # of a closure: before it there were those of another step
+            batch = Batch(subtracts=True)
+            for tracked in mine:
+                if tracked.parameter.grad is not None and tracked in self._versions:
+                    batch.add(tracked.update, tracked.parameter)
+                    batch.snapshots.append(tracked.snapshot)
+            if batch.keys:
+                self._unread = True
+                self._writer.put(batch)
+        except Exception as error:
+            self._failed(error)

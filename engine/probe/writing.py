@@ -1,0 +1,181 @@
+"""The thread that reads and writes, so that the one that trains need not."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from layerscope.engine.probe.collecting import Batch, Reading
+from layerscope.engine.probe.step import ModuleStep, Origin, Quantity, Step
+from layerscope.engine.probe.watched import Key, Watched
+from layerscope.engine.statistics.many import Answers, Reader
+
+__all__ = ["Ending", "Figures", "Writer"]
+
+TOGETHER = frozenset({Quantity.ACTIVATION, Quantity.GRADIENT, Quantity.INPUT})
+"""What several calls of a module add to; of everything else the last one counts."""
+UNSCALED = frozenset({Quantity.GRADIENT, Quantity.UNCLIPPED})
+"""What a gradient scaler has multiplied."""
+
+
+class Ending(msgspec.Struct):
+    """What is known at the end of a step beside its tensors."""
+
+    number: int
+    time: float
+    loss: float | None
+    learning_rates: list[float]
+    modules: list[ModuleStep]
+    skipped: bool = False
+    scale: float | None = None
+    baseline: float | None = None
+    origin: Origin | None = None
+    clipped: bool = False
+    """Whether anything changed gradients between backward pass and optimiser."""
+    shift: int = 0
+    """The scale's power of two, by which gradients are divided."""
+
+
+class Figures(msgspec.Struct):
+    """A recorded step as it goes to whoever keeps it: its bytes, and its tensors' figures."""
+
+    ending: Ending
+    payload: bytes
+    keys: list[Key]
+    figures: NDArray[np.float64]
+    """A row a key, in the order of ``FIGURES``."""
+    dropped: list[Key]
+    """What could not be read in time."""
+
+    @property
+    def nonfinite(self) -> list[Key]:
+        """The tensors with a NaN or an infinity, in the order in which they came to be."""
+        bad = np.flatnonzero(self.figures[:, 1] < self.figures[:, 0])
+        return [self.keys[i] for i in bad]
+
+
+class _Wire(msgspec.Struct, array_like=True):
+    """A ``Step``, field by field, some of them written already."""
+
+    number: int
+    time: float
+    loss: float | None
+    learning_rates: list[float]
+    slots: msgspec.Raw
+    statistics: msgspec.Raw
+    modules: list[ModuleStep]
+    skipped: bool
+    scale: float | None
+    baseline: float | None
+    origin: Origin | None
+
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Writer:
+    """Takes readings, batches and endings in order; hands on each step that is complete.
+
+    ``deliver`` and ``failed`` are called by the writer's own thread.
+    """
+
+    def __init__(
+        self,
+        watched: Watched,
+        deliver: Callable[[Figures], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._watched = watched
+        self._deliver = deliver
+        self._failed = failed
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._reader = Reader()
+        self._readings: list[Reading] = []
+        self._dropped: list[Key] = []
+        self._slots: tuple[list[Key], bytes] = ([], b"")
+        self._thread = threading.Thread(target=self._work, name="layerscope probe", daemon=True)
+        self._thread.start()
+
+    def put(self, item: Batch | Reading | Ending | Callable[[], None]) -> None:
+        """Takes one more; returns at once. A function is called when its turn comes."""
+        self._queue.put(item)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until everything put so far is done; False if that took longer than ``timeout``."""
+        if threading.current_thread() is self._thread or not self._thread.is_alive():
+            return True
+        done = threading.Event()
+        self._queue.put(done.set)
+        return done.wait(timeout)
+
+    def close(self) -> None:
+        """Finishes what has been put, and ends the thread.
+
+        A daemon thread inside compiled code when the interpreter ends would abort the process.
+        """
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._queue.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            try:
+                self._take(item)
+            except BaseException as error:
+                self._readings.clear()
+                self._failed(error)
+
+    def _take(self, item: Any) -> None:
+        if isinstance(item, Batch):
+            keys = list(item.keys)
+            reading = item.read(self._reader)
+            self._readings.append(reading)
+            self._dropped += [k for k, r in zip(keys, reading.keys, strict=True) if r is None]
+        elif isinstance(item, Reading):
+            self._readings.append(item)
+        elif isinstance(item, Ending):
+            readings, self._readings = self._readings, []
+            dropped, self._dropped = self._dropped, []
+            self._deliver(self._finished(item, readings, dropped))
+        else:
+            item()
+
+    def _finished(self, ending: Ending, readings: list[Reading], dropped: list[Key]) -> Figures:
+        groups: dict[Key, list[int]] = {}
+        place = 0
+        for reading in readings:
+            for key in reading.keys:
+                if key is not None:
+                    if key in groups and key.quantity in TOGETHER:
+                        groups[key].append(place)
+                    else:
+                        groups[key] = [place]
+                place += 1
+        groups = {
+            key: places for key, places in groups.items()
+            if key.leaf.index >= 0
+            and (ending.clipped or key.quantity is not Quantity.UNCLIPPED)
+        }  # fmt: skip
+        keys = list(groups)
+        shifts = [ending.shift if key.quantity in UNSCALED else 0 for key in keys]
+        data, figures = Answers.packed([r.answers for r in readings], list(groups.values()), shifts)
+        payload = self._payload(ending, keys, data)
+        return Figures(ending, payload, keys, figures, dropped)
+
+    def _payload(self, ending: Ending, keys: list[Key], statistics: bytes) -> bytes:
+        if self._slots[0] != keys:
+            slots = _encoder.encode([Watched.slot(key) for key in keys])
+            self._slots = keys, slots
+        head = b"\xdd" + len(keys).to_bytes(4, "big")
+        wire = _Wire(
+            ending.number, ending.time, ending.loss, ending.learning_rates,
+            msgspec.Raw(self._slots[1]), msgspec.Raw(head + statistics), ending.modules,
+            ending.skipped, ending.scale, ending.baseline, ending.origin,
+        )  # fmt: skip
+        return bytes((Step.version,)) + _encoder.encode(wire)

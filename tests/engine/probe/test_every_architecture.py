@@ -1,0 +1,67 @@
+"""Every kind of network: the training's bits are its own, and the probe saw what there was."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from layerscope.engine.probe.probe import watch
+from layerscope.engine.probe.step import Quantity
+from tests.trainings import ARCHITECTURES
+
+
+def started(name):
+    torch.manual_seed(0)
+    return ARCHITECTURES[name]()
+
+
+def state(training):
+    """Everything that a training has changed, the random state too."""
+    tensors = dict(training.model.state_dict())
+    for number, optimizer in enumerate(training.optimizers):
+        for key, values in optimizer.state_dict()["state"].items():
+            tensors |= {f"{number}.{key}.{n}": v for n, v in values.items()}
+    tensors["random"] = torch.random.get_rng_state()
+    return {n: t.clone() for n, t in tensors.items() if isinstance(t, torch.Tensor)}
+
+
+@pytest.mark.filterwarnings("default:.*:UserWarning")
+@pytest.mark.parametrize("every", [1, 3, None])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_training_ends_in_the_same_bits(name, every):
+    alone = started(name)
+    alone.run()
+    expected = state(alone)
+    seen = started(name)
+    options = {"every": every, "scaler": seen.scaler, "to": ":memory:"}
+    with watch(seen.model, seen.optimizers, **options) as probe:
+        seen.run(probe)
+        assert probe.error is None, probe.error
+    found = state(seen)
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        assert torch.equal(found[key], value), key
+    assert probe.steps()
+
+
+@pytest.mark.filterwarnings("default:.*:UserWarning")
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_what_there_was_is_recorded(name):
+    seen = started(name)
+    options = {"every": 1, "scaler": seen.scaler, "to": ":memory:"}
+    with watch(seen.model, seen.optimizers, **options) as probe:
+        seen.run(probe)
+    step, facts = probe.steps()[-1], probe.facts()
+    assert probe.error is None
+    assert step.number == len(probe.steps()) == 6
+    assert step.records(facts)
+    for each in facts:
+        if each.shape:
+            assert step.of(each.index, Quantity.ACTIVATION) is not None, each.name
+        for place, (parameter, about) in enumerate(each.parameters.items()):
+            if about.tied_to is None:
+                assert step.of(each.index, Quantity.VALUE, place) is not None, parameter
+    trained = [s for s in step.slots if s.quantity == Quantity.UPDATE]
+    assert trained
+    for slot in trained:
+        assert step.of(slot.module, Quantity.PARAMETER_GRADIENT, slot.parameter) is not None

@@ -1,0 +1,381 @@
+from __future__ import annotations
+
+import copy
+import gc
+import io
+import math
+import os
+import pickle
+import threading
+import weakref
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.modules import module as modules_of_torch
+from torch.optim import optimizer as optimizers_of_torch
+
+from layerscope.engine.probe.probe import ProbeWarning, watch
+from layerscope.engine.probe.step import Quantity, Step
+from layerscope.engine.statistics import Statistics, statistics
+from tests.trainings import Training, mlp
+
+
+def hooks():
+    """How many global hooks there are."""
+    return (
+        len(modules_of_torch._global_forward_hooks),
+        len(modules_of_torch._global_backward_hooks),
+        len(optimizers_of_torch._global_optimizer_pre_hooks),
+        len(optimizers_of_torch._global_optimizer_post_hooks),
+    )
+
+
+def watched(training, **options):
+    return watch(training.model, training.optimizers, to=":memory:", **options)
+
+
+def bits(model):
+    return [p.detach().clone() for p in model.parameters()]
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_statistics_are_those_of_the_tensors_themselves():
+    """Against hooks of PyTorch's own on another run of the same bits."""
+    torch.manual_seed(0)
+    training = mlp(depth=3)
+    twin = copy.deepcopy(training.model)
+    with watched(training, every=1) as probe:
+        training.run(probe, steps=4)
+    optimizer = torch.optim.SGD(twin.parameters(), 0.05, momentum=0.9)
+    seen = Training(twin, [optimizer], lambda n: twin(inputs[n]).square().mean())
+    inputs = [torch.randn(16, 8, generator=torch.Generator().manual_seed(n)) for n in range(4)]
+    for step in probe.steps():
+        expected: dict[tuple[int, Quantity, int], torch.Tensor] = {}
+
+        def forward(module, given, output, expected=expected):
+            index = int(next(n for n, m in twin.named_children() if m is module))
+            expected[index, Quantity.ACTIVATION, 0] = output.detach().clone()
+            output.register_hook(
+                lambda g: expected.__setitem__((index, Quantity.GRADIENT, 0), g.clone())
+            )
+
+        handles = [m.register_forward_hook(forward) for m in twin.children()]
+        before = {(int(n.split(".")[0]), place): p.detach().clone()
+                  for n, m in twin.named_children()
+                  for place, (_, p) in enumerate(m.named_parameters())}  # fmt: skip
+        loss = seen.forward(step.number - 1)
+        loss.backward()
+        for n, m in twin.named_children():
+            for place, (_, p) in enumerate(m.named_parameters()):
+                expected[int(n), Quantity.PARAMETER_GRADIENT, place] = p.grad.clone()
+                expected[int(n), Quantity.VALUE, place] = before[int(n), place]
+        optimizer.step()
+        optimizer.zero_grad()
+        for n, m in twin.named_children():
+            for place, (_, p) in enumerate(m.named_parameters()):
+                expected[int(n), Quantity.UPDATE, place] = p.detach() - before[int(n), place]
+        expected[0, Quantity.INPUT, 0] = inputs[step.number - 1]
+        for handle in handles:
+            handle.remove()
+        assert step.loss == loss.item()
+        assert set(step.by_slot) == set(expected)
+        for (module, quantity, place), tensor in expected.items():
+            found = step.of(module, quantity, place)
+            assert found == statistics(tensor), (step.number, module, quantity)
+            if tensor.numel() > 1:
+                assert found.std == pytest.approx(float(tensor.std()), rel=1e-5)
+            assert found.mean == pytest.approx(float(tensor.mean()), rel=1e-4, abs=1e-9)
+            assert (found.max, found.min) == (float(tensor.max()), float(tensor.min()))
+
+
+def test_a_step_goes_to_bytes_and_back():
+    training = mlp()
+    with watched(training) as probe:
+        training.run(probe, steps=1)
+    (step,) = probe.steps()
+    again = Step.from_bytes(step.to_bytes())
+    assert again == step
+    assert again.update_ratio(0) == pytest.approx(
+        step.of(0, Quantity.UPDATE).rms / step.of(0, Quantity.VALUE).rms
+    )
+
+
+def test_every_hook_is_gone_at_the_end():
+    before = hooks()
+    training = mlp()
+    model = training.model
+    with watched(training, every=1) as probe:
+        assert hooks() != before
+        training.run(probe)
+        kept = training.forward(0)  # a graph that outlives the probe
+    assert hooks() == before
+    assert not any(m._forward_hooks or m._backward_hooks for m in model.modules())
+    kept.backward()
+    names = {t.name for t in threading.enumerate()}
+    assert "layerscope probe" not in names
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_what_ends_a_training_passes_through(error):
+    before = hooks()
+    training = mlp()
+    with pytest.raises(error), watched(training, every=1) as probe:
+        training.run(probe, steps=2)
+        raise error
+    assert hooks() == before
+    assert probe.state == ("failed" if error is ValueError else "stopped")
+    assert len(probe.steps()) == 2
+
+
+def test_an_error_within_a_step_passes_through_and_the_next_is_recorded():
+    training = mlp()
+    with watched(training, every=1) as probe:
+        with pytest.raises(RuntimeError):
+            training.model(torch.zeros(3, 5))
+        training.run(probe, steps=2)
+    assert len(probe.steps()) == 2
+
+
+def test_a_failing_probe_warns_once_and_the_training_goes_on(monkeypatch):
+    alone, training = mlp(), mlp()
+    training.model.load_state_dict(alone.model.state_dict())
+    alone.run()
+    before = hooks()
+    with watched(training, every=1) as probe:
+
+        def broken(*_):
+            raise ZeroDivisionError("broken on purpose")
+
+        monkeypatch.setattr(probe._modules, "_called", broken)
+        with pytest.warns(ProbeWarning, match=r"is off now.*ZeroDivisionError: broken") as told:
+            training.run(probe)
+        assert len(told) == 1
+        assert hooks() == before
+    assert same(bits(alone.model), bits(training.model))
+    assert isinstance(probe.error, ZeroDivisionError)
+
+
+def test_a_failing_writing_thread_switches_off_too(monkeypatch, recwarn):
+    training = mlp()
+    with watched(training, every=1) as probe:
+
+        def broken(*_, **__):
+            raise ZeroDivisionError("broken on purpose")
+
+        monkeypatch.setattr(probe._sink, "step", broken)
+        training.run(probe)
+        probe._writer.wait()
+        training.run(probe)
+    assert isinstance(probe.error, ZeroDivisionError)
+
+
+def test_warnings_as_errors_end_no_training(capsys):
+    """This suite's warnings are errors."""
+    training = mlp()
+    with watch(training.model, torch.optim.SGD(training.model.parameters(), 0.1),
+               to=":memory:") as probe:  # fmt: skip
+        training.forward(0).backward()
+        probe.step(1.0)
+    assert "no optimiser step was seen" in capsys.readouterr().err
+
+
+def test_a_watched_model_pickles_and_copies():
+    training = mlp()
+    with watched(training, every=1) as probe:
+        training.run(probe, steps=2)
+        twin = copy.deepcopy(training.model)
+        pickle.loads(pickle.dumps(training.model))  # noqa: S301
+        copy.deepcopy(training.optimizers[0])
+        torch.save(training.model, io.BytesIO())
+        twin(torch.zeros(2, 8)).sum().backward()
+        training.run(probe, steps=1)
+    last = probe.steps()[-1]
+    assert last.of(0, Quantity.ACTIVATION).count == 16 * 8, "the copy is not the model"
+
+
+def test_nothing_of_a_closed_probe_is_held():
+    training = mlp()
+    with watched(training) as probe:
+        training.run(probe, steps=2)
+    gone = weakref.ref(training.model)
+    del probe, training
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_forked_data_loaders_work():
+    class Data(torch.utils.data.Dataset):
+        def __len__(self):
+            return 32
+
+        def __getitem__(self, index):
+            return training.model(torch.ones(8)).detach() * 0 + torch.ones(8)
+
+    training = mlp()
+    loader = torch.utils.data.DataLoader(
+        Data(), batch_size=16, num_workers=1, multiprocessing_context="fork"
+    )
+    with watched(training, every=1) as probe:
+        for x in loader:
+            loss = training.model(x[:, :1].expand(-1, 8)).square().mean()
+            loss.backward()
+            training.optimizers[0].step()
+            probe.step(loss)
+    assert len(probe.steps()) == 2
+    assert probe.error is None
+
+
+def test_memory_is_bounded():
+    training = mlp()
+    with watched(training, every=1) as probe:
+        probe.ring.most_steps = 5
+        training.run(probe, steps=12)
+    assert [s.number for s in probe.steps()] == [8, 9, 10, 11, 12]
+
+
+def test_every_and_budget_decide_what_is_recorded():
+    training = mlp()
+    with watched(training, every=4) as probe:
+        training.run(probe, steps=10)
+    assert [s.number for s in probe.steps()] == [1, 5, 9]
+    with watched(training) as probe:
+        training.run(probe, steps=60)
+    cost = probe.cost()
+    assert 2 <= cost["recorded"] < 40
+    assert cost["steps"] == 60
+    assert cost["measured"] == "steps of both kinds"
+
+
+def test_a_closed_probe_ignores_more_steps():
+    training = mlp()
+    with watched(training) as probe:
+        training.run(probe, steps=1)
+    probe.step(1.0)
+    probe.close()
+    assert len(probe.steps()) == 1
+
+
+class TestWrongUse:
+    def test_no_module(self):
+        with pytest.raises(TypeError, match=r"model: expected an nn\.Module, got int"):
+            watch(3)
+
+    def test_no_parameters(self):
+        with pytest.raises(ValueError, match="ReLU has no parameters"):
+            watch(nn.ReLU())
+
+    def test_another_models_optimizer(self):
+        with pytest.raises(ValueError, match="none of its parameters is one of the model's"):
+            watch(nn.Linear(1, 1), torch.optim.SGD(nn.Linear(1, 1).parameters()))
+
+    def test_no_optimizer(self):
+        with pytest.raises(TypeError, match=r"expected a torch\.optim\.Optimizer.*got float"):
+            watch(nn.Linear(1, 1), 0.1)
+
+    @pytest.mark.parametrize("options", [{"every": 0}, {"every": 1.5}, {"budget": 0}])
+    def test_settings(self, options):
+        (name,) = options
+        with pytest.raises(ValueError, match=f"{name}: expected"):
+            watch(nn.Linear(1, 1), **options)
+
+    def test_a_probe_inside_a_probe(self):
+        training = mlp()
+        with watched(training), pytest.raises(ValueError, match="watched already"):
+            watched(training)
+        watched(training).close()
+
+    def test_step_called_twice(self):
+        training = mlp()
+        with watched(training) as probe:
+            training.run(probe, steps=2)
+            with pytest.warns(ProbeWarning, match="called twice after step 2"):
+                probe.step(1.0)
+            probe.step(1.0)
+
+    def test_a_loss_that_is_no_number(self):
+        training = mlp()
+        with watched(training, every=1) as probe:
+            training.forward(0).backward()
+            training.optimizers[0].step()
+            with pytest.warns(ProbeWarning, match=r"one number, got a tensor of shape \(3,\)"):
+                probe.step(torch.zeros(3))
+            assert probe.steps()[-1].loss is None
+
+    def test_a_loss_that_is_not_finite_is_recorded_as_it_is(self):
+        training = mlp()
+        with watched(training, every=1) as probe:
+            training.forward(0).backward()
+            training.optimizers[0].step()
+            probe.step(math.nan)
+        assert math.isnan(probe.steps()[-1].loss)
+
+    def test_loss_without_a_function(self):
+        with watched(mlp()) as probe, pytest.raises(ValueError, match="give the loss function"):
+            probe.loss(1, 2)
+
+
+def test_merged_calls_are_one_statistic():
+    block = nn.Linear(4, 4)
+    model = nn.Sequential(block, nn.Tanh(), block)
+    x = torch.randn(5, 4)
+    with torch.no_grad():
+        one = block(x)
+        other = block(torch.tanh(one))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watch(model, optimizer, to=":memory:") as probe:
+        model(x).sum().backward()
+        optimizer.step()
+        probe.step()
+    (step,) = probe.steps()
+    found = step.of(0, Quantity.ACTIVATION)
+    expected = Statistics.merge(statistics(one), statistics(other))
+    assert found.histogram == expected.histogram
+    assert found.std == pytest.approx(expected.std, rel=1e-12)
+    assert step.modules[0].calls == 2
+
+
+def test_what_clipping_did_is_seen():
+    training = mlp()
+    optimizer = training.optimizers[0]
+    norms = []
+    with watched(training, every=1) as probe:
+        for number in range(3):
+            optimizer.zero_grad()
+            loss = training.forward(number)
+            loss.backward()
+            norms.append(float(nn.utils.clip_grad_norm_(training.model.parameters(), 1e-3)))
+            optimizer.step()
+            probe.step(loss)
+    for step, norm in zip(probe.steps(), norms, strict=True):
+        for quantity, expected in ((Quantity.UNCLIPPED, norm), (Quantity.PARAMETER_GRADIENT, 1e-3)):
+            parts = [s.rms**2 * s.count for slot, s in zip(step.slots, step.statistics, strict=True)
+                     if slot.quantity == quantity]  # fmt: skip
+            assert math.sqrt(sum(parts)) == pytest.approx(expected, rel=1e-2)
+
+
+def test_nothing_is_said_of_gradients_before_clipping_where_nobody_clips():
+    training = mlp()
+    with watched(training, every=1) as probe:
+        training.run(probe)
+    quantities = {slot.quantity for step in probe.steps() for slot in step.slots}
+    assert Quantity.UNCLIPPED not in quantities
+
+
+def test_updates_lost_in_bfloat16_show():
+    model = nn.Linear(4, 4).bfloat16()
+    nn.init.ones_(model.weight)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-5)
+    with watch(model, optimizer, to=":memory:") as probe:
+        loss = model(torch.ones(2, 4, dtype=torch.bfloat16)).sum()
+        loss.backward()
+        optimizer.step()
+        probe.step(loss)
+    (step,) = probe.steps()
+    assert step.of(0, Quantity.PARAMETER_GRADIENT).rms == 2.0
+    assert step.update_ratio(0) == 0.0

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import math
+from functools import reduce
+
+import msgspec
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from layerscope.engine.statistics import Statistics, statistics
+from layerscope.engine.statistics.many import Answers, Reader, plain
+from layerscope.engine.statistics.packing import FIGURES
+
+READER = Reader()
+
+
+def packed(tensors, groups=None, shifts=None):
+    """Statistics by way of their bytes."""
+    groups = groups or [[i] for i in range(len(tensors))]
+    data, figures = Answers.packed([READER.read(tensors)], groups, shifts or [0] * len(groups))
+    head = b"\xdc" + len(groups).to_bytes(2, "big")
+    read = msgspec.msgpack.Decoder(list[Statistics], dec_hook=hook()).decode(head + data)
+    return read, figures, data
+
+
+def hook():
+    from layerscope.engine.basis import serial
+
+    return serial._unpacked
+
+
+def tensors():
+    torch.manual_seed(0)
+    some = [torch.randn(20, 10) * 10.0**e for e in range(-40, 30, 7)]
+    odd = [math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-40, 1.0]
+    return [
+        *some, *(torch.tensor([x]) for x in odd), torch.tensor(odd), torch.zeros(0),
+        torch.zeros(5, 5), torch.randn(9).double() * 1e-200, torch.randn(9).double() * 1e300,
+        torch.randn(3, 5).half(), torch.randn(3, 5).bfloat16() * 1e-39, torch.randn(6, 7).t(),
+        torch.ones(1).expand(4, 4), torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last),
+        torch.randn(8)[::2], torch.full((3,), 2.5),
+    ]  # fmt: skip
+
+
+def test_the_bytes_are_those_that_statistics_writes():
+    for tensor in tensors():
+        ours, _, data = packed([tensor])
+        assert ours == [statistics(tensor)]
+        assert data == ours[0].to_bytes()[1:]
+
+
+def test_one_call_says_the_same_of_all():
+    ours, figures, _ = packed(tensors())
+    assert ours == [statistics(t) for t in tensors()]
+    for each, row in zip(ours, figures, strict=True):
+        for name, value in zip(FIGURES, row, strict=True):
+            said = getattr(each, name)
+            assert math.isnan(value) if said is None else value == said
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_parts_are_taken_together_as_merge_does(seed):
+    torch.manual_seed(seed)
+    parts = [torch.randn(7) * 10.0 ** float(torch.randn(1)) for _ in range(6)]
+    parts += [torch.tensor([math.nan, 1.0, math.inf]), torch.zeros(3), torch.randn(4).double()]
+    (ours,), _, _ = packed(parts, [list(range(9))])
+    whole = statistics(torch.cat([p.double() for p in parts]))
+    for name in ("count", "finite", "zeros", "nan", "posinf", "neginf", "min", "max", "histogram"):
+        assert getattr(ours, name) == getattr(whole, name), name
+    for name in ("mean", "std", "rms"):
+        assert getattr(ours, name) == pytest.approx(getattr(whole, name), rel=1e-12)
+    merged = reduce(Statistics.merge, map(statistics, parts))
+    assert ours.histogram == merged.histogram
+
+
+def test_what_has_nothing_finite_can_be_taken_together_too():
+    nan, none = torch.tensor([math.nan]), torch.zeros(0)
+    (ours, empty), _, _ = packed([nan, none, none], [[0, 1], [1, 2]])
+    assert (ours.count, ours.nan, ours.mean, ours.histogram.positive.size) == (1, 1, None, 0)
+    assert (empty.count, empty.mean) == (0, None)
+
+
+@given(st.integers(-20, 20))
+@settings(max_examples=20, deadline=None)
+def test_a_shift_divides_by_a_power_of_two(shift):
+    x = torch.tensor([0.0, 1.5, -3.0, 100.0, math.nan])
+    (ours,), figures, _ = packed([x], shifts=[shift])
+    expected = statistics((x.double() / 2.0**shift).double())
+    assert ours == expected
+    assert figures[0, FIGURES.index("rms")] == expected.rms
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_snapshot_follows_and_its_change_is_measured(dtype):
+    old, new = torch.randn(50, dtype=dtype), torch.randn(50, dtype=dtype)
+    before, snapshot = old.clone(), old.clone()
+    change = READER.read([new], [snapshot], subtracts=True)
+    data, _ = Answers.packed([change], [[0]], [0])
+    assert data == statistics(new - before).to_bytes()[1:]
+    assert torch.equal(snapshot, new)
+    READER.read([before], [snapshot])
+    assert torch.equal(snapshot, before)
+
+
+def test_answers_of_several_calls_are_counted_through():
+    a, b = torch.randn(5), torch.randn(6)
+    answers = [READER.read([a]), READER.read([b, a])]
+    data, _ = Answers.packed(answers, [[1], [0, 2]], [0, 0])
+    first = statistics(b).to_bytes()[1:]
+    assert data[: len(first)] == first
+    assert Answers.packed([], [], [])[0] == b""
+
+
+def test_what_cannot_be_read_in_place_is_made_plain():
+    z = torch.tensor([1 + 2j, 3 - 4j])
+    assert plain(z).flatten().tolist() == [1, 2, 3, -4]
+    assert plain(torch.eye(2)[None].expand(2, 2, 2)).shape == (2, 2, 2)
+    assert plain(z.conj().imag).tolist() == [-2, 4]
+    sparse = torch.sparse_coo_tensor([[0, 0, 2]], [1.0, 2.0, 5.0], (9,), check_invariants=True)
+    assert plain(sparse).tolist() == [3.0, 0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    huge = torch.sparse_coo_tensor([[0, 0, 2]], [1.0, 2.0, 5.0], (2**40,), check_invariants=True)
+    assert plain(huge).tolist() == [3.0, 5.0]
+    with pytest.raises(TypeError, match=r"got dtype torch\.int64"):
+        plain(torch.tensor([1]))
