@@ -195,12 +195,16 @@ def _settings(**given: Any) -> Settings:
     if unknown := unknown_variables(os.environ):
         _refuse(unknown)
     try:
-        return Settings(**given)
+        settings = Settings(**given)
+        _ = settings.store_url
     except ValidationError as error:
         _refuse(
             f"{e['loc'][0]} (LAYERSCOPE_{str(e['loc'][0]).upper()}): {e['msg']}, got {e['input']!r}"
             for e in error.errors()
         )
+    except ValueError as error:
+        _refuse([f"store (LAYERSCOPE_STORE): {str(error).removeprefix('to: ')}"])
+    return settings
 
 
 def _refuse(lines: Any, code: int = BAD_USAGE) -> NoReturn:

@@ -31,6 +31,9 @@ KINDS = {
     "busy": "As many computations run and wait as this server takes; `Retry-After` says when to "
     "try again.",
     "lost": "The process that computed was ended from outside; ask again.",
+    "batch": "The body is no batch of a run's entries; `docs/wire.md` says what one is.",
+    "gap": "Entries of this run before these are missing; `received` is the last that is there.",
+    "store": "The runs' database can't be used now; the detail says why.",
     "starting": "The server is compiling its kernels; it will be ready within seconds.",
     "origin": "A page of another site asked; only its links are answered.",
     "token": "The server asks for the token that it printed at its start.",

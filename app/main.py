@@ -32,6 +32,7 @@ from layerscope.app.settings import Settings
 from layerscope.app.templating import assets
 from layerscope.app.workers.forking import ForkServer
 from layerscope.app.workers.pool import WorkerLost, Workers
+from layerscope.engine.store import Store
 
 __all__ = ["create_app"]
 
@@ -93,7 +94,11 @@ def create_app(settings: Settings | None = None, fork_server: ForkServer | None 
             *([cross_origin] if settings.allowed_origins else []),
             Middleware(SameOrigin, allowed=settings.allowed_origins),
             *([Middleware(Token, token=token)] if token else []),
-            Middleware(BodyLimit, most_bytes=settings.max_body_bytes),
+            Middleware(
+                BodyLimit,
+                most_bytes=settings.max_body_bytes,
+                others={api.ENTRIES: settings.max_batch_bytes},
+            ),
             Middleware(SendingLimit, sending=sending),
             Middleware(
                 GZipMiddleware,
@@ -107,6 +112,7 @@ def create_app(settings: Settings | None = None, fork_server: ForkServer | None 
     app.state.settings = settings
     app.state.sending = sending
     app.state.compute = compute
+    app.state.store = Store(settings.store_url)
     app.state.metrics = metrics
     app.state.readiness = Readiness()
     install(app)
@@ -126,6 +132,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     yield {"stop": app.state.compute.close}  # for layerscope.app.connections
     app.state.compute.close()
     await app.state.compute.join()
+    app.state.store.close()
     await warming
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
 
 from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
@@ -108,19 +109,27 @@ class Security:
 
 
 class BodyLimit:
-    """Refuses bodies of more than ``most_bytes``; before reading them, where a length is told."""
+    """Refuses bodies of more than ``most_bytes``; before reading them, where a length is told.
 
-    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
+    Args:
+        others: for paths (below the root path) that match the pattern as a whole, another limit.
+    """
+
+    def __init__(
+        self, app: ASGIApp, most_bytes: int, others: Mapping[re.Pattern[str], int] | None = None
+    ) -> None:
         self.app = app
         self.most_bytes = most_bytes
+        self.others = others or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        most_bytes = self._most(scope)
         told = Headers(scope=scope).get("content-length", "")
-        if told.isascii() and told.isdigit() and int(told[:20]) > self.most_bytes:
-            await self._refusal(told).response()(scope, receive, send)
+        if told.isascii() and told.isdigit() and int(told[:20]) > most_bytes:
+            await _too_large(told, most_bytes).response()(scope, receive, send)
             return
         seen = 0
         answering = False
@@ -130,11 +139,11 @@ class BodyLimit:
             while True:
                 message = await receive()
                 seen += len(message.get("body", b""))
-                if seen <= self.most_bytes or message["type"] != "http.request":
+                if seen <= most_bytes or message["type"] != "http.request":
                     return message
                 if not answering:
                     # FastAPI passes its own exceptions on where it would call others a bad body.
-                    raise HTTPException(413, self._refusal("more").document["detail"])
+                    raise HTTPException(413, _too_large("more", most_bytes).document["detail"])
                 # A stream that only listens for the end of its connection: no body concerns it.
 
         async def send_noted(message: Message) -> None:
@@ -144,5 +153,10 @@ class BodyLimit:
 
         await self.app(scope, receive_counted, send_noted)
 
-    def _refusal(self, told: str) -> Problem:
-        return Problem(413, f"The body has {told[:20]} bytes; expected at most {self.most_bytes}.")
+    def _most(self, scope: Scope) -> int:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        return next((n for p, n in self.others.items() if p.fullmatch(path)), self.most_bytes)
+
+
+def _too_large(told: str, most_bytes: int) -> Problem:
+    return Problem(413, f"The body has {told[:20]} bytes; expected at most {most_bytes}.")

@@ -11,8 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import URL
 
 from layerscope.engine.execution.cost import Limits
+from layerscope.engine.store.location import default_url
 
 __all__ = ["Settings", "settings_table", "unknown_variables"]
 
@@ -56,6 +58,9 @@ class Settings(BaseSettings):
     address listened on are always allowed (guards against DNS rebinding)."""
     data_dir: Path = Path("data")
     """Folder for everything that is written; created when needed."""
+    store: SecretStr = SecretStr("")
+    """Where runs are kept, as an SQLAlchemy URL; by default `runs.db` in the data folder. Trainings
+    that are told no other place go there too."""
     max_flops: float = Field(4e11, gt=0)
     """Most floating-point operations one experiment may cost."""
     max_bytes: int = Field(4 * 2**30, gt=0)
@@ -75,6 +80,8 @@ class Settings(BaseSettings):
     """Longest wait for a free place, in seconds; then 503."""
     max_body_bytes: int = Field(65536, ge=1)
     """Largest request body, in bytes; larger ones get 413."""
+    max_batch_bytes: int = Field(8 * 2**20, ge=1024)
+    """Largest body of a training's entries, in bytes; larger ones get 413."""
     max_header_bytes: int = Field(32768, ge=1024)
     """Largest header of a request, in bytes; larger ones get 431."""
     header_seconds: float = Field(10.0, gt=0)
@@ -114,6 +121,11 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """What a computation may cost: ``settings.limits.check(cost)`` refuses the rest."""
         return Limits(flops=int(self.max_flops), bytes=self.max_bytes)
+
+    @property
+    def store_url(self) -> URL:
+        """Where runs are kept. Errors: ``ValueError`` with a sentence that holds no password."""
+        return default_url(self.data_dir, self.store.get_secret_value())
 
     @property
     def is_loopback(self) -> bool:
@@ -180,4 +192,4 @@ def _plain(default: object) -> str:
         return f"`{str(default).lower()}`"
     if isinstance(default, float):
         return f"`{default:g}`"
-    return f"`{default}`" if default not in ((), None, "") else "none"
+    return f"`{default}`" if default not in ((), None, "", SecretStr("")) else "none"

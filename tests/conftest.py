@@ -8,8 +8,11 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import asyncio
+import atexit
+import shutil
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +40,10 @@ from tests.interpreter import Interpreter
 from tests.interpreter import interpreter as interpreters
 
 configure("error", "text")
+# What servers and programs of the tests write goes nowhere near the checkout.
+WRITTEN = tempfile.mkdtemp(prefix="layerscope-tests-")
+os.environ["LAYERSCOPE_DATA_DIR"] = WRITTEN
+atexit.register(shutil.rmtree, WRITTEN, ignore_errors=True)
 # No deadline: a shared machine stalls for longer than any example takes.
 hypothesis_settings.register_profile("shared", deadline=None)
 hypothesis_settings.load_profile("shared")

@@ -7,8 +7,9 @@ from typing import Any
 import schemathesis
 from schemathesis import GenerationMode
 
-MEANINGS = ("over-limit", "too-large")
-"""Problems that no schema can foresee: the sum of what was asked is too much."""
+MEANINGS = ("over-limit", "too-large", "batch")
+"""Problems that no schema can foresee: the sum of what was asked is too much, or a body's form is
+none that OpenAPI can describe."""
 ABOUT_A_SUM = " times the limit of "
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from layerscope.app.api import docs, experiment, foundations, health, layer, registry, why
+from layerscope.app.api import docs, experiment, foundations, health, layer, registry, runs, why
 from layerscope.app.api.responses import OTHER_PROBLEMS
+from layerscope.app.api.runs import ENTRIES
 
-__all__ = ["make_router"]
+__all__ = ["ENTRIES", "make_router"]
 
 
 def make_router() -> APIRouter:
     """Every JSON route; those of analyses as they are registered now."""
     router = APIRouter(responses=OTHER_PROBLEMS)
-    for noun in (experiment, layer, registry, foundations):
+    for noun in (experiment, layer, registry, foundations, runs):
         router.include_router(noun.router, prefix="/api/v1")
     router.include_router(why.make_router(), prefix="/api/v1")
     router.include_router(health.router)

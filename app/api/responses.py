@@ -23,6 +23,8 @@ EXAMPLES = {
     for problem in (
         Problem(404, "layer 200: this network's layers are 0 to 100", kind="no-such-layer",
                 title="No such layer"),
+        Problem(409, "Run 1a2 has entries up to 7; expected the batch to begin with the next, or "
+                "before it.", kind="gap", title="Entries are missing", received=7),
         Problem(413, "The request's body is larger than this server takes.",
                 title="Content Too Large"),
         Problem(415, "The body is text/plain; expected application/json."),

@@ -43,10 +43,11 @@ LASTING = {
     "SQLITE_PERM": "may not be opened",
     "SQLITE_AUTH": "may not be opened",
     "SQLITE_CORRUPT": "is damaged",
+    "SQLITE_IOERR_SHORT_READ": "is damaged: it ends too early",
     "SQLITE_NOTADB": "is no SQLite database",
     "SQLITE_TOOBIG": "can't hold a step so large",
 }
-"""Those that stay."""
+"""Those that stay; looked at first."""
 
 
 def translated(error: Exception, where: str) -> StoreError:
@@ -56,7 +57,7 @@ def translated(error: Exception, where: str) -> StoreError:
     original = error.orig
     if isinstance(original, sqlite3.Error):
         name = getattr(original, "sqlite_errorname", "")
-        for kind, known in ((Unavailable, WAITING), (StoreError, LASTING)):
+        for kind, known in ((StoreError, LASTING), (Unavailable, WAITING)):
             for code, sentence in known.items():
                 if name.startswith(code):
                     return kind(f"{where} {sentence}")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from sqlalchemy import URL, make_url
@@ -36,10 +35,12 @@ def data_dir(environment: Mapping[str, str] = os.environ) -> Path:
 def default_url(folder: Path, store: str = "") -> URL:
     """The store of a server whose data folder this is, and whose setting ``store`` says ``store``.
 
+    Errors: ``ValueError``, as of `located`.
+
     >>> default_url(Path("data")).render_as_string()
     'sqlite:///data/runs.db'
     """
-    return make_url(store) if store else _file(folder / FILE)
+    return _url_of(store) if store else _file(folder / FILE)
 
 
 def located(to: To, environment: Mapping[str, str] = os.environ) -> URL | Server:
@@ -59,7 +60,7 @@ def located(to: To, environment: Mapping[str, str] = os.environ) -> URL | Server
     'http://host:8000'
     """
     if to is None:
-        return _url_of(default_url, data_dir(environment), environment.get("LAYERSCOPE_STORE", ""))
+        return default_url(data_dir(environment), environment.get("LAYERSCOPE_STORE", ""))
     if not isinstance(to, str | os.PathLike):
         raise ValueError(f"to: expected a file, a URL or None, got {to!r}")
     words = os.fspath(to)
@@ -69,7 +70,7 @@ def located(to: To, environment: Mapping[str, str] = os.environ) -> URL | Server
         return _server(words, environment)
     if words == ":memory:":
         return URL.create("sqlite", database=":memory:")
-    return _url_of(make_url, words) if "://" in words else _file(Path(words).expanduser())
+    return _url_of(words) if "://" in words else _file(Path(words).expanduser())
 
 
 def open_store(to: To = None) -> Store:
@@ -87,14 +88,14 @@ def _file(path: Path) -> URL:
     return URL.create("sqlite", database=str(path))
 
 
-def _url_of(make: Callable[..., URL], *arguments: Any) -> URL:
+def _url_of(words: str) -> URL:
     try:
-        url = make(*arguments)
+        url = make_url(words)
         url.get_dialect().import_dbapi()
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise ValueError(
             "to: expected a file, http://host:port or an SQLAlchemy URL such as "
-            f"postgresql+psycopg://user@host/name, got {_shown(arguments[-1])!r}"
+            f"postgresql+psycopg://user@host/name, got {_shown(words)!r}"
         ) from None
     except ImportError as error:
         raise ValueError(

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -29,9 +29,10 @@ from layerscope.engine.store.entries import (
     size,
 )  # fmt: skip
 from layerscope.engine.store.errors import StoreError, StoreWarning, Unavailable
-from layerscope.engine.store.location import Server, To, located
+from layerscope.engine.store.location import Server, To, data_dir, located
 from layerscope.engine.store.plain import plain, text
-from layerscope.engine.store.sink import Sink, StoreSink
+from layerscope.engine.store.remote import RemoteSink
+from layerscope.engine.store.sink import Sink, StoreSink, Tell
 from layerscope.engine.store.store import Store
 
 __all__ = ["RunWriter", "open_run"]
@@ -46,6 +47,8 @@ MOST_BATCH_BYTES = 2**20
 """A batch ends at the entry that exceeds this."""
 FINISH_SECONDS = 10.0
 """How long ``finish`` waits for a store that can't take the last entries."""
+SPOOL = "spool"
+"""Folder, beside the store's file, of what waits for a server."""
 
 State = Literal["finished", "stopped", "failed"]
 
@@ -71,11 +74,12 @@ def open_run(
     """
     where = located(to)
     run = f"{time.time_ns() // 10**6:011x}{secrets.token_hex(4)}"
-    store = None if isinstance(where, Server) else Store(where)
-    if store is None:
-        raise ValueError(f"to: {where} is a server")
     start = Start(None if name is None else text(name), plain(dict(config or {})), time.time())
-    return RunWriter(StoreSink(store, run), run, start, store)
+    if isinstance(where, Server):
+        folder = data_dir() / SPOOL
+        return RunWriter(lambda tell: RemoteSink(where, run, folder, tell), run, start)
+    store = Store(where)
+    return RunWriter(lambda _: StoreSink(store, run), run, start, store)
 
 
 class RunWriter:
@@ -85,15 +89,18 @@ class RunWriter:
     finishes the run by how its block ended.
     """
 
-    def __init__(self, sink: Sink, run: str, start: Start, store: Store | None) -> None:
+    def __init__(
+        self, sink: Callable[[Tell], Sink], run: str, start: Start, store: Store | None = None
+    ) -> None:
         self.id = run
         self.store = store
         """Where to read the run; None where that is a server's."""
         self.lost = 0
         """Entries that were given up."""
-        self._sink = sink
         self._process = os.getpid()
+        self._opened_at = _callers_line()
         self._told: set[str] = set()
+        self._sink = sink(self._tell)
         self._changed = threading.Condition()
         self._waiting: list[Entry] = [start]
         self._bytes = size(start)
@@ -176,7 +183,10 @@ class RunWriter:
             return  # no thread of ours is here, and its lock may be held for ever
         amount = size(entry)
         with self._changed:
-            if self._closing or self._off:
+            if self._closing:
+                return
+            if self._off:
+                self.lost += 1
                 return
             room = not self._waiting or self._bytes + amount <= MOST_BYTES
             if room:
@@ -256,9 +266,18 @@ class RunWriter:
             return
         self._told.add(kind)
         try:
-            warnings.warn(f"layerscope: {sentence}", StoreWarning, stacklevel=2)
+            # From this thread no stack leads to the user's program; its line is kept since.
+            warnings.warn_explicit(f"layerscope: {sentence}", StoreWarning, *self._opened_at)
         except StoreWarning as warning:  # warnings are errors here, but this one ends no training
             sys.stderr.write(f"{warning}\n")
+
+
+def _callers_line() -> tuple[str, int]:
+    """File and line of whoever called into Layerscope."""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "layerscope":
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
 
 
 def _left(moment: float) -> float:
