@@ -12,6 +12,7 @@ from typing import Any
 from scipy.stats import linregress
 
 from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
+from layerscope.engine.execution.provenance import Cause
 from layerscope.engine.execution.records import Record
 from layerscope.engine.statistics import Statistics
 
@@ -65,6 +66,8 @@ class Evidence:
     loss: float | None = None
     baseline: float | None = None
     """The loss of the best constant output."""
+    loss_cause: Cause | None = None
+    """Why the loss is not finite where the output is."""
 
     @cached_property
     def blocks(self) -> list[list[Record]]:

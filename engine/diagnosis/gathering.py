@@ -6,7 +6,7 @@ from layerscope.engine.analyses.float32_comparison import gradient_cosines
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.execution.network import Network
-from layerscope.engine.execution.recording import record_all
+from layerscope.engine.execution.recording import Loss, record_all
 from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment.specification import Experiment
 
@@ -20,10 +20,10 @@ def gather(experiment: Experiment, should_stop: ShouldStop = never) -> Evidence:
 
 
 def complete(
-    network: Network, records: list[Record], loss: float, should_stop: ShouldStop = never
+    network: Network, records: list[Record], loss: Loss, should_stop: ShouldStop = never
 ) -> Evidence:
     """What a network recorded, with what only its specification tells."""
     cosines = gradient_cosines(network.experiment, should_stop=should_stop) or {}
     for index, cosine in cosines.items():
         records[index].gradient_cosine = cosine
-    return Evidence(records, loss, network.loss.baseline(network.target))
+    return Evidence(records, loss.value, network.loss.baseline(network.target), loss.cause)

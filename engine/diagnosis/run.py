@@ -15,8 +15,7 @@ from layerscope.engine.diagnosis.expectation import beside_theory
 from layerscope.engine.diagnosis.fixes import Fix, verified_fix
 from layerscope.engine.diagnosis.gathering import complete
 from layerscope.engine.execution.network import Network
-from layerscope.engine.execution.passes import LossStep
-from layerscope.engine.execution.recording import Backward, Forward, Start, recorded
+from layerscope.engine.execution.recording import Backward, Forward, Loss, Start, recorded
 from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.theory import Prediction
@@ -99,11 +98,11 @@ def run(
     yield Start(experiment, network.infos)
     records: list[Record] = []
     reported = False
-    loss = math.nan
+    loss = Loss(math.nan, None)
     forward_ms = 0.0
     for event in recorded(network, should_stop):
-        if isinstance(event, LossStep):
-            loss = float(event.loss)
+        if isinstance(event, Loss):
+            loss = event
             forward_ms = _milliseconds_since(began)
             continue
         yield event
@@ -120,7 +119,7 @@ def run(
     for finding in findings:
         yield FindingEvent(finding)
     yield Summary(
-        loss=loss,
+        loss=loss.value,
         baseline=evidence.baseline,
         findings=findings,
         undecided=undecided(evidence),

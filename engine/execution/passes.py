@@ -17,28 +17,36 @@ __all__ = ["BackwardStep", "ForwardStep", "LossStep", "Step", "passes"]
 
 @dataclass(slots=True)
 class ForwardStep:
-    """A layer's input and output have been computed; ``x`` is its input."""
+    """A layer's input and output have been computed; ``x`` is its input, ``skip`` what a sum adds
+    to it."""
 
     info: LayerInfo
     layer: Layer
     x: Tensor
     output: Tensor
+    skip: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LossStep:
-    """The loss, 0-d."""
+    """The loss, 0-d, of the network's output."""
 
     loss: Tensor
+    output: Tensor
 
 
 @dataclass(slots=True)
 class BackwardStep:
-    """The gradient by a layer's output, and in ``layer.gradients`` those by its parameters."""
+    """The gradient by a layer's output, and in ``layer.gradients`` those by its parameters.
+
+    ``by_input`` is what the layer hands back, ``shortcut`` what reached its output over a skip and
+    is part of ``gradient``."""
 
     info: LayerInfo
     layer: Layer
     gradient: Tensor
+    by_input: Tensor
+    shortcut: Tensor | None = None
 
 
 Step = ForwardStep | LossStep | BackwardStep
@@ -56,16 +64,17 @@ def passes(network: Network, should_stop: ShouldStop = never) -> Iterator[Step]:
     for info in network.infos:
         stop_if(should_stop)
         layer = network.build(info, x)
+        skip = None
         if isinstance(layer, Add) and info.source is not None:
-            layer.skip = skipped.pop(info.source)
+            skip = layer.skip = skipped.pop(info.source)
         output = layer.forward(x)
         layers.append(layer)
         if info.index in sources:
             skipped[info.index] = output
-        yield ForwardStep(info, layer, x, output)
+        yield ForwardStep(info, layer, x, output, skip)
         x = output
     stop_if(should_stop)
-    yield LossStep(network.loss.forward(x, network.target))
+    yield LossStep(network.loss.forward(x, network.target), x)
     yield from _backward(network, layers, should_stop)
 
 
@@ -76,12 +85,13 @@ def _backward(
     shortcut: dict[int, Tensor] = {}  # by layer: the gradient that reaches its output over a skip
     for info in reversed(network.infos):
         stop_if(should_stop)
-        if info.index in shortcut:
-            g = g + shortcut.pop(info.index)
+        over_skip = shortcut.pop(info.index, None)
+        if over_skip is not None:
+            g = g + over_skip
         layer = layers.pop()
         if info.source is not None:
             shortcut[info.source] = g
         by_input = layer.backward(g)
-        yield BackwardStep(info, layer, g)
+        yield BackwardStep(info, layer, g, by_input, over_skip)
         layer.release()
         g = by_input

@@ -9,14 +9,16 @@ from functools import cache
 from typing import Any, ClassVar
 
 from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.execution.causes import Causes
 from layerscope.engine.execution.network import LayerInfo, Network
-from layerscope.engine.execution.passes import BackwardStep, ForwardStep, LossStep, passes
+from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
+from layerscope.engine.execution.provenance import Cause
 from layerscope.engine.execution.records import Facts, Record
 from layerscope.engine.execution.saturation import flat_region
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import Activation, Normalization
 
-__all__ = ["Backward", "Forward", "Start", "facts", "record_all", "recorded"]
+__all__ = ["Backward", "Forward", "Loss", "Start", "facts", "record_all", "recorded"]
 
 _flat_region = cache(flat_region)
 
@@ -47,16 +49,23 @@ class Forward:
     def complete_dict(self) -> dict[str, Any]:
         """With what the backward pass has added since, as in the contract's ``layers``."""
         forward = ("activation", "parameters", "units", "saturation", "units_alike")
-        return {
-            **self.info.to_dict(), **self.record.part(*forward, "gradient", "gradients_alike")
-        }  # fmt: skip
+        backward = ("gradient", "gradients_alike", "causes")
+        return {**self.info.to_dict(), **self.record.part(*forward, *backward)}  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         parameters = {n: p.part("shape", "value") for n, p in self.record.parameters.items()}
         return {
             **self.info.to_dict(), **self.record.part("activation"), "parameters": parameters,
-            **self.record.part("units", "saturation", "units_alike"),
+            **self.record.part("units", "saturation", "units_alike", "causes"),
         }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The loss, and why it is not finite where the network's output is."""
+
+    value: float
+    cause: Cause | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,40 +80,44 @@ class Backward:
         parameters = {n: p.part("gradient") for n, p in self.record.parameters.items()}
         return {
             "index": self.info.index, **self.record.part("gradient"), "parameters": parameters,
-            **self.record.part("gradients_alike"),
+            **self.record.part("gradients_alike", "causes"),
         }  # fmt: skip
 
 
 def recorded(
     network: Network, should_stop: ShouldStop = never
-) -> Iterator[Forward | LossStep | Backward]:
+) -> Iterator[Forward | Loss | Backward]:
     """Runs ``network``; every layer's record forward, the loss, what each gains backward."""
     records: list[Record] = []
+    causes = Causes(network.loss)
     for step in passes(network, should_stop):
         if isinstance(step, ForwardStep):
             by_unit = step.info.ends_block or isinstance(step.layer, Activation)
             record = Record.forward(
                 facts(step), step.output, step.layer.parameters, x=step.x, by_unit=by_unit
             )
+            causes.forward(step, record, records[-1] if records else None)
             records.append(record)
             yield Forward(step.info, record)
         elif isinstance(step, BackwardStep):
             record = records[step.info.index]
-            record.backward(step.gradient, step.layer.gradients)
+            measured = causes.measured(step.gradient)
+            record.backward(step.gradient, step.layer.gradients, measured)
+            causes.backward(step, record)
             yield Backward(step.info, record)
         else:
-            yield step
+            yield Loss(float(step.loss), causes.loss(step.output, network.target))
 
 
-def record_all(network: Network, should_stop: ShouldStop = never) -> tuple[list[Record], float]:
+def record_all(network: Network, should_stop: ShouldStop = never) -> tuple[list[Record], Loss]:
     """Runs ``network`` to its end: its records in forward order, and its loss."""
     records: list[Record] = []
-    loss = math.nan
+    loss = Loss(math.nan, None)
     for event in recorded(network, should_stop):
         if isinstance(event, Forward):
             records.append(event.record)
-        elif isinstance(event, LossStep):
-            loss = float(event.loss)
+        elif isinstance(event, Loss):
+            loss = event
     return records, loss
 
 

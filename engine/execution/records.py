@@ -12,6 +12,7 @@ from torch import Tensor
 
 from layerscope.engine.basis.role import Role
 from layerscope.engine.basis.serial import Serial
+from layerscope.engine.execution.provenance import Ailment, Cause
 from layerscope.engine.execution.saturation import FlatRegion
 from layerscope.engine.statistics import Statistics, Units, distinct_columns, statistics, units
 
@@ -80,6 +81,8 @@ class Record(Serial):
     """The same of the weight gradient; asked only where all units are alike."""
     gradient_cosine: float | None = None
     """Of a linear map's weight gradient with float32's; filled by who computed both."""
+    causes: list[Cause] = msgspec.field(default_factory=list)
+    """Why NaN, infinities or nothing but zeros came up in the module's tensors, where they did."""
 
     @classmethod
     def forward(
@@ -107,14 +110,27 @@ class Record(Serial):
             record.units_alike = all_alike(parameters[weight], facts.weight_unit_axis)
         return record
 
-    def backward(self, gradient: Tensor | None, parameters: Mapping[str, Tensor]) -> None:
-        """Adds the gradients by the module's output and by its parameters, as far as they came."""
-        self.gradient = None if gradient is None else statistics(gradient)
+    def backward(
+        self,
+        gradient: Tensor | None,
+        parameters: Mapping[str, Tensor],
+        measured: Statistics | None = None,
+    ) -> None:
+        """Adds the gradients by the module's output and by its parameters, as far as they came.
+
+        ``measured``: the statistics of ``gradient``, where they are known.
+        """
+        self.gradient = measured or (None if gradient is None else statistics(gradient))
         for name, value in parameters.items():
             self.parameters[name].gradient = statistics(value)
         weight = parameters.get(self.weight_name or "")
         if self.units_alike and weight is not None:  # only copies can stay copies
             self.gradients_alike = all_alike(weight, self.facts.weight_unit_axis)
+
+    def cause(self, tensor: str, ailment: Ailment) -> Cause | None:
+        """Why one of the module's tensors has an ailment; None where it came from another."""
+        found = (c for c in self.causes if c.tensor == tensor and c.ailment == ailment)
+        return next(found, None)
 
     @property
     def weight_name(self) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import ClassVar, Self
 
 import torch
@@ -32,6 +33,8 @@ class Layer(ABC):
     """Modules of PyTorch that compute the same."""
     torch_settings: ClassVar[tuple[tuple[str, object], ...]] = ()
     """Attributes that such a module must have: a LeakyReLU of another slope is another function."""
+    keeps: ClassVar[tuple[str, ...]] = ()
+    """What ``saved`` holds, in words."""
     name: ClassVar[str]
     """Registry name, and the ``kind`` of the layer's records."""
     formula: ClassVar[str]
@@ -52,6 +55,12 @@ class Layer(ABC):
         if self._saved is None:
             raise RuntimeError(f"{self.name}: backward was called before forward")
         return self._saved
+
+    def twin(self) -> Self:
+        """A layer of the same parameters that kept the same, to be run again without a trace."""
+        other = copy(self)
+        other.gradients = {}
+        return other
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ class Linear(Layer):
     """
 
     role = "linear_map"
+    keeps = ("input",)
     name = "linear"
     torch_modules = (nn.Linear,)
     formula = "y = x @ w + b"

@@ -60,6 +60,7 @@ class Normalization(Layer):
     ``normalize`` and ``normalize_backward`` side by side."""
 
     role = "norm"
+    keeps = ("x̂", "1/σ")
     shifts: ClassVar[bool] = True
     """Whether there is a β."""
     symmetric: ClassVar[bool] = False

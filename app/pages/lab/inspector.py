@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -16,7 +16,9 @@ from layerscope.app.pages.lab.blocks import Side, blocks
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.heatmap import heatmap
 from layerscope.engine.execution.layer_tensors import tensors_of_layers
-from layerscope.engine.execution.network import LayerInfo, layout
+from layerscope.engine.execution.network import LayerInfo, Network, layout
+from layerscope.engine.execution.provenance import ailments
+from layerscope.engine.execution.recording import record_all
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.statistics import Statistics, statistics
 
@@ -30,6 +32,11 @@ FIGURES = (
 OUTER = {"activation": "activation", "activation.grad": "its gradient"}
 LINEAR = {"weight": "weight", "weight.grad": "weight gradient"}
 """What is shown of the layer that stands for the block, and of its linear map."""
+
+
+TENSORS = {"activation": "its output", "gradient": "the gradient by its output",
+           "weight.grad": "its weight gradient", "bias.grad": "its bias gradient"}  # fmt: skip
+AILING = {"NaN": "becomes NaN", "Inf": "becomes infinite", "0": "is all zero"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,8 @@ class Inspected:
     side: str
     pictures: Sequence[Picture]
     rules: Sequence[tuple[str, str]]
+    causes: Sequence[tuple[str, str]]
+    """What made its NaN, infinities and all-zero tensors, by the tensor where that was."""
 
 
 def inspect(
@@ -91,7 +100,28 @@ def inspect(
         side,
         pictures,
         [(info.name, info.layer.gradient_formula) for info in reversed(within)],
+        _causes(experiment, block.linear, block.after, found, should_stop),
     )
+
+
+def _causes(
+    experiment: Experiment,
+    first: int,
+    last: int,
+    found: Mapping[int, Mapping[str, Tensor | None]],
+    should_stop: ShouldStop,
+) -> list[tuple[str, str]]:
+    """Of the layers ``first`` to ``last``; the network is run once more only where one ails."""
+    tensors = [t for named in found.values() for t in named.values() if t is not None]
+    if not any(ailments(statistics(tensor)) for tensor in tensors):
+        return []
+    records, _ = record_all(Network(experiment), should_stop)
+    return [
+        (f"{record.facts.name}: {TENSORS.get(cause.tensor, cause.tensor)} {AILING[cause.ailment]}",
+         cause.said)
+        for record in records[first : last + 1]
+        for cause in record.causes
+    ]  # fmt: skip
 
 
 def _picture(

@@ -103,4 +103,4 @@ def run_in_format(experiment: Experiment, dtype: str, should_stop: ShouldStop = 
     records, loss = record_all(network, should_stop)
     summaries = tensor_summaries(network.infos, records)
     broken = next((t for t in summaries if t.statistics.finite < t.statistics.count), None)
-    return FormatRun(dtype, loss, tuple(summaries), broken)
+    return FormatRun(dtype, loss.value, tuple(summaries), broken)

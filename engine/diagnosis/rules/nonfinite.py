@@ -9,6 +9,7 @@ import torch
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import Finding
 from layerscope.engine.diagnosis.rule import rule
+from layerscope.engine.execution.provenance import Ailment, Cause
 from layerscope.engine.execution.records import Record
 from layerscope.engine.statistics import Statistics
 
@@ -52,21 +53,20 @@ def _forward(evidence: Evidence, bad: Sequence[Record]) -> Finding:
     dtype, largest = first.facts.dtype, torch.finfo(first.facts.torch_dtype).max
     if inf is not None and (nan is None or inf.facts.index <= nan.facts.index):
         title = f"Activations overflow {dtype} at layer {evidence.block(inf)}"
-        growth = f"Each block multiplies the signal by about {trend.per_block()}; " if trend else ""
-        explanation = f"{growth}{dtype} ends at {largest:.3g}. "
         if nan is not None:
             title += f"; NaN from {evidence.block(nan)} on"
-            explanation += f"Inf − Inf makes NaN at {evidence.block(nan)}. "
-        explanation += "No gradient survives."
+        growth = f"Each block multiplies the signal by about {trend.per_block()}. " if trend else ""
     else:
         title = f"NaN from layer {evidence.block(first)} on"
-        explanation = f"{first.facts.name} is the first layer with a NaN; no Inf came before it."
+        growth = ""
+    explanation = f"{growth}{_told('activation', inf, nan)}{_lost_gradients(evidence)}"
     return evidence.finding(
         "nonfinite", "error", bad, title=title, explanation=explanation, direction="forward",
         evidence={
             **_firsts(evidence, inf, nan),
             "factor_per_block": trend and trend.factor,
             "drift_from_block": trend and trend.blocks[0],
+            **_causes("activation", inf, nan),
         },
         threshold={"nonfinite_entries": 0, "dtype_max": largest},
     )  # fmt: skip
@@ -75,19 +75,66 @@ def _forward(evidence: Evidence, bad: Sequence[Record]) -> Finding:
 def _backward(evidence: Evidence, bad: Sequence[Record]) -> Finding:
     inf, nan = _first(bad, "inf", "gradient"), _first(bad, "nan", "gradient")
     first = bad[0]
-    dtype, largest = first.facts.dtype, torch.finfo(first.facts.torch_dtype).max
+    largest = torch.finfo(first.facts.torch_dtype).max
     word = "overflow" if inf is not None and (nan is None or inf is first) else "become NaN"
     return evidence.finding(
         "nonfinite", "error", bad[::-1],
         title=f"Gradients {word} at layer {evidence.block(first)}, going back",
-        explanation=(
-            f"The activations are finite, but going back {first.facts.name} is the first layer "
-            f"whose gradient is not: {dtype} ends at {largest:.3g}."
-        ),
+        explanation=f"The activations are finite, but going back {first.facts.name} is the first "
+        f"layer whose gradient is not. {_told('gradient', inf, nan)}".strip(),
         direction="backward",
-        evidence=_firsts(evidence, inf, nan),
+        evidence={**_firsts(evidence, inf, nan), **_causes("gradient", inf, nan)},
         threshold={"nonfinite_entries": 0, "dtype_max": largest},
     )  # fmt: skip
+
+
+def _ailing(
+    tensor: str, inf: Record | None, nan: Record | None
+) -> list[tuple[Record, Ailment, Cause]]:
+    """The records with the first Inf and the first NaN, as far as the cause was seen."""
+    firsts: tuple[tuple[Record | None, Ailment], ...] = ((inf, "Inf"), (nan, "NaN"))
+    found = [(r, a, r.cause(tensor, a)) for r, a in firsts if r is not None]
+    order = 1 if tensor == "activation" else -1
+    known = [(r, a, c) for r, a, c in found if c is not None]
+    return sorted(known, key=lambda each: order * each[0].facts.index)
+
+
+def _told(tensor: str, inf: Record | None, nan: Record | None) -> str:
+    """What made the first Inf and the first NaN, in the order in which it happened."""
+    said = [f"{r.facts.name}: {c.said}. " for r, _, c in _ailing(tensor, inf, nan)]
+    return "".join(said)
+
+
+def _causes(tensor: str, inf: Record | None, nan: Record | None) -> dict[str, object]:
+    found = {a: c for _, a, c in _ailing(tensor, inf, nan)}
+    return {
+        f"{a.lower()}_{figure}": value(found[a]) if a in found else None
+        for a in ("Inf", "NaN")
+        for figure, value in (("operation", _operation), ("operands", _operands))
+    }
+
+
+def _operation(cause: Cause) -> str:
+    return cause.operation
+
+
+def _operands(cause: Cause) -> str:
+    return ", ".join(g.text for g in cause.operands)
+
+
+def _lost_gradients(evidence: Evidence) -> str:
+    """How many parameters get a finite gradient, once the backward pass is over."""
+    if any(r.gradient is None for r in evidence.records):
+        return ""
+    weights = [
+        p.gradient for r in evidence.records for p in r.parameters.values() if p.gradient
+    ]  # fmt: skip
+    lost = sum(_bad(g) for g in weights)
+    if not lost:
+        return "Every parameter's gradient is finite all the same."
+    many = "No" if lost == len(weights) else f"{len(weights) - lost} of {len(weights)}"
+    verb = "is" if many == "No" else "are"
+    return f"{many} parameter gradient{'' if many == 'No' else 's'} {verb} finite."
 
 
 def _firsts(evidence: Evidence, inf: Record | None, nan: Record | None) -> dict[str, object]:

@@ -117,7 +117,8 @@ def output_scale(evidence: Evidence) -> Finding | None:
         if math.isfinite(ratio)
         else f"The loss overflows {out.facts.dtype}, the outputs do not",
         explanation=f"The outputs have rms {out.activation.rms or 0:.2g}; a constant output "
-        f"would have a loss of {baseline:.3g}, this network starts at {start}.",
+        f"would have a loss of {baseline:.3g}, this network starts at {start}."
+        + (f" {evidence.loss_cause.said}." if evidence.loss_cause else ""),
         direction="forward",
         evidence={
             "loss": loss if math.isfinite(loss) else None,

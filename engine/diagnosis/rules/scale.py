@@ -106,15 +106,55 @@ def vanishing_activation(evidence: Evidence) -> Finding | None:
     """The signal shrinks geometrically with depth, or has gone to exact zeros."""
     silent = [r for r in evidence.block_outputs if r.activation.zeros == r.activation.count > 0]
     if silent:
-        trend = evidence.forward_trend
-        how = f"{_how(trend, 'forward')} " if trend else ""
-        return _finding(
-            evidence, "vanishing_activation", "forward", "error", silent,
-            f"Activations vanish: all zero from layer {evidence.block(silent[0])} on",
-            how + f"Below {silent[0].facts.dtype}'s smallest number nothing is left.",
-        )  # fmt: skip
+        return _all_zero(evidence, silent)
     title = f"Activations vanish: {{}} times smaller after {evidence.depth} layers"
     return _change(evidence, "vanishing_activation", "forward", -1, SHRINK_DECADES, title)
+
+
+def _all_zero(evidence: Evidence, silent: Sequence[Record]) -> Finding | None:
+    """Blocks that hand on nothing but zeros, and what made the first of them so."""
+    first = silent[0]
+    earlier = [r for r in evidence.records if r.facts.index <= first.facts.index]
+    found = [(r, c) for r in earlier if (c := r.cause("activation", "0")) is not None]
+    where, cause = found[-1] if found else (first, None)
+    trend = evidence.forward_trend
+    shrunk = cause is not None and bool(cause.exact)
+    title = "Activations vanish: all zero" if shrunk else "Activations are all zero"
+    on = evidence.block_outputs[-len(silent) :] == list(silent)
+    place = f"from layer {evidence.block(first)} on" if on else f"in {_span(evidence, silent)}"
+    before = next((r for r in reversed(earlier) if r.activation.rms), None)
+    told = f"{_how(trend, 'forward')} " if trend and shrunk else ""
+    told += f"{where.facts.name}: {cause.said}." if cause else ""
+    if before is not None and before is not where and not shrunk:
+        told += f" The output of {before.facts.name} before it has rms {before.activation.rms:.2g}."
+    finding = _finding(
+        evidence, "vanishing_activation", "forward", "error", silent, f"{title} {place}",
+        told.strip() or f"Every entry of {first.facts.name}'s output is exactly zero.",
+    )  # fmt: skip
+    if finding is not None and cause is not None:
+        finding.evidence.update(
+            operation=cause.operation,
+            operands=", ".join(g.text for g in cause.operands),
+            exact=cause.exact,
+        )
+    return finding
+
+
+def _span(evidence: Evidence, where: Sequence[Record]) -> str:
+    """The blocks concerned, in words."""
+    blocks = [evidence.block(r) for r in where]
+    if len(blocks) == 1:
+        return f"layer {blocks[0]}"
+    if blocks[-1] - blocks[0] + 1 == len(blocks):
+        return f"layers {blocks[0]} to {blocks[-1]}"
+    return f"{len(blocks)} of {evidence.depth} layers, from {blocks[0]} to {blocks[-1]}"
+
+
+def _why_no_gradient(evidence: Evidence, last: Record) -> str:
+    """What made the gradient zero, going back, where it was seen."""
+    later = [r for r in reversed(evidence.records) if r.facts.index >= last.facts.index]
+    found = [(r, c) for r in later if (c := r.cause("gradient", "0")) is not None]
+    return f" At {found[-1][0].facts.name}: {found[-1][1].said}." if found else ""
 
 
 @rule(
@@ -145,8 +185,9 @@ def vanishing_gradient(evidence: Evidence) -> Finding | None:
     if silent:
         return _finding(
             evidence, "vanishing_gradient", "backward", "error", silent,
-            f"No gradient reaches layers 1 to {evidence.block(silent[-1])}",
-            "The gradient by these layers' outputs is exactly zero: they cannot learn.",
+            f"No gradient reaches {_span(evidence, silent)}",
+            "The gradient by these layers' outputs is exactly zero: nothing is learned here."
+            + _why_no_gradient(evidence, silent[-1]),
         )  # fmt: skip
     title = "Gradients vanish: {} times smaller at the first layer than at the last"
     return _change(evidence, "vanishing_gradient", "backward", +1, SHRINK_DECADES, title)

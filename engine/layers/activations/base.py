@@ -25,6 +25,7 @@ class Activation(Layer):
     """
 
     role = "activation"
+    keeps = ("input",)
     saves: ClassVar[Literal["input", "output"]] = "input"
     subgradient: ClassVar[str] = ""
     """Which value of φ' is chosen at the kinks, in words; empty where φ is smooth."""
@@ -32,6 +33,9 @@ class Activation(Layer):
     """The init scheme to try first where the signal fails."""
     often_at_fault: ClassVar[bool] = False
     """Whether φ itself stops deep networks, so that another one is worth a try."""
+
+    def __init_subclass__(cls) -> None:
+        cls.keeps = ("input",) if cls.saves == "input" else ("output",)
 
     @staticmethod
     @abstractmethod

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Collection
+from itertools import pairwise
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from layerscope.engine.diagnosis import Evidence, diagnose, undecided, verdict
 from layerscope.engine.diagnosis.gathering import gather
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import ForwardStep, passes
+from layerscope.engine.execution.provenance import Ailment, Cause, ailments, causes
 from layerscope.engine.execution.records import Facts, Record
 from layerscope.engine.execution.saturation import derivative_by_autograd, flat_region
 from layerscope.engine.experiment.specification import Experiment
@@ -38,16 +41,47 @@ def facts(index: int, name: str, module: nn.Module, output: Tensor) -> Facts:
     )  # fmt: skip
 
 
+def why(name: str, module: nn.Module, x: Tensor, asked: Collection[Ailment]) -> list[Cause]:
+    """The causes of what came up in a module's output."""
+    names = {f"{name}'s input": x, **own_tensors(name, module)}
+    return (
+        causes(lambda: module.forward(x), names, tensor="activation", asked=asked) if asked else []
+    )
+
+
+def why_gradient(
+    name: str, module: nn.Module, x: Tensor, given: Tensor, asked: Collection[Ailment]
+) -> list[Cause]:
+    """The causes of what came up in the gradient that a module hands back."""
+
+    def by_input() -> Tensor:
+        with torch.enable_grad():
+            leaf = x.clone().requires_grad_()
+            return torch.autograd.grad(module.forward(leaf), leaf, given)[0]
+
+    names = {f"{name}'s gradient": given, **own_tensors(name, module)}
+    return causes(by_input, names, tensor="gradient", asked=asked) if asked else []
+
+
+def own_tensors(name: str, module: nn.Module) -> dict[str, Tensor]:
+    return {f"{name}.{key}": p for key, p in module.named_parameters(recurse=False)}
+
+
 def recorded(model: nn.Sequential, x: Tensor, loss_of) -> Evidence:
     """One forward and one backward pass, written down by hooks."""
     records: list[Record] = []
     gradients: dict[int, Tensor] = {}
+    arguments: dict[int, Tensor] = {}
 
     def hook(module, inputs, output):
         index, name = len(records), names[module]
         parameters = {n: p.detach() for n, p in module.named_parameters(recurse=False)}
         described = facts(index, name, module, output)
-        records.append(Record.forward(described, output.detach(), parameters, x=inputs[0]))
+        record = Record.forward(described, output.detach(), parameters, x=inputs[0])
+        before = ailments(records[-1].activation) if records else frozenset()
+        record.causes += why(name, module, inputs[0], ailments(record.activation) - before)
+        records.append(record)
+        arguments[index] = inputs[0].detach()
         output.register_hook(lambda gradient: gradients.update({index: gradient}))
 
     names = {module: name for name, module in model.named_children()}
@@ -59,6 +93,13 @@ def recorded(model: nn.Sequential, x: Tensor, loss_of) -> Evidence:
     for record, module in zip(records, names, strict=True):
         own = {n: p.grad for n, p in module.named_parameters(recurse=False) if p.grad is not None}
         record.backward(gradients.get(record.facts.index), own)
+    for record, after in pairwise(records):
+        given = gradients.get(after.facts.index)
+        if given is None or record.gradient is None:
+            continue
+        module, x = model.get_submodule(after.facts.name), arguments[after.facts.index]
+        new = ailments(record.gradient) - ailments(after.gradient)
+        record.causes += why_gradient(after.facts.name, module, x, given, new)
     return Evidence(records, float(loss.detach()))
 
 

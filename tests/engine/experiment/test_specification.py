@@ -148,7 +148,7 @@ def test_data_without_classes_has_no_loss_over_classes():
         assert error["message"] == "expected one of: mse, mae, huber; line has no classes"
         experiment = Experiment(data="line", depth=2, width=4, batch=3)
         assert experiment.n_outputs == 1
-        assert math.isfinite(record_all(Network(experiment))[1])
+        assert math.isfinite(record_all(Network(experiment))[1].value)
         assert "sample.number" in as_pytorch(experiment)
 
 

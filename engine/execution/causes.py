@@ -1,0 +1,152 @@
+"""Asks for the cause of every NaN, infinity and all-zero tensor at the layer where it comes up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from layerscope.engine.execution.passes import BackwardStep, ForwardStep
+from layerscope.engine.execution.provenance import Ailment, Cause, ailments, causes
+from layerscope.engine.execution.records import Record
+from layerscope.engine.layers import Layer
+from layerscope.engine.losses import Loss
+from layerscope.engine.statistics import Statistics, statistics
+
+__all__ = ["Causes"]
+
+MOST_ENTRIES = 1 << 20  # of a layer's input that are run again to see where all its zeros came from
+
+
+class Causes:
+    """Follows the passes of one network and writes what it finds into its records.
+
+    Only where something comes up that was not there before is the layer run again, on one sample
+    where its samples do not depend on each other.
+    """
+
+    def __init__(self, loss: Loss) -> None:
+        self._loss = loss
+        self._gradient: Tensor | None = None
+        """What the layer after handed back, the loss at first, and its statistics."""
+        self._statistics: Statistics | None = None
+        self._waiting: list[Cause] = []
+        """Of that gradient, for the record that the next step back will be about."""
+
+    def measured(self, gradient: Tensor) -> Statistics | None:
+        """The statistics of the gradient that the next step is about, where they are known."""
+        return self._statistics if gradient is self._gradient else None
+
+    def forward(self, step: ForwardStep, record: Record, before: Record | None) -> None:
+        """``before`` is the record of the layer whose output is ``step.x``; None for the first."""
+        found = ailments(record.activation)
+        if not found:
+            return
+        known = ailments(before.activation) if before else _of(step.x)
+        if step.skip is not None:
+            known |= _of(step.skip)
+        new = found - known
+        if new:
+            record.causes += _of_output(step, new)
+
+    def loss(self, output: Tensor, target: Tensor) -> Cause | None:
+        """Why the loss is not finite where the network's output is."""
+        loss, names = self._loss, {"output": output, "target": target}
+        known = _of(output) - {"0"}
+        new = _of(loss.function(output, target)) - {"0"} - known
+        self._handed(
+            loss.gradient(output, target), known, lambda: loss.gradient(output, target), names
+        )
+        if not new:
+            return None
+        found = causes(
+            lambda: loss.function(output, target), names, tensor="loss", asked=new
+        )  # fmt: skip
+        return found[0] if found else None
+
+    def backward(self, step: BackwardStep, record: Record) -> None:
+        """Of the gradients by a layer's output, found a step before, and by its parameters."""
+        gradient, layer = step.gradient, step.layer
+        here = ailments(record.gradient) if record.gradient else frozenset()
+        record.causes += self._waiting
+        before, shortcut = self._gradient, step.shortcut
+        if shortcut is not None and before is not None:
+            known = _of(before) | _of(shortcut) if here else here
+            both = {"the block's gradient": before, "the shortcut's": shortcut}
+            if here - known:
+                record.causes += causes(
+                    lambda: before + shortcut, both, tensor="gradient", asked=here - known
+                )  # fmt: skip
+        name_of = step.info.name
+        names = {f"{name_of}'s gradient": gradient}
+        names |= {f"{name_of}.{name}": value for name, value in layer.parameters.items()}
+        if layer.keeps:
+            kept = zip(layer.keeps, layer.saved, strict=False)
+            names |= {f"{name_of}'s {name}": value for name, value in kept}
+        for name, parameter in record.parameters.items():
+            new = ailments(parameter.gradient) - here if parameter.gradient else None
+            if new:
+                record.causes += causes(
+                    partial(_parameter_gradient, layer, gradient, name), names,
+                    tensor=f"{name}.grad", asked=new,
+                )  # fmt: skip
+        if step.info.index:  # nothing asks for the gradient by the network's input
+            self._handed(step.by_input, here, lambda: layer.twin().backward(gradient), names)
+
+    def _handed(
+        self,
+        gradient: Tensor,
+        known: frozenset[Ailment],
+        again: Callable[[], Tensor],
+        names: Mapping[str, Tensor],
+    ) -> None:
+        """``gradient`` is what the next step back starts from; ``again`` computes it."""
+        self._gradient, self._statistics = gradient, statistics(gradient)
+        new = ailments(self._statistics) - known
+        self._waiting = causes(again, names, tensor="gradient", asked=new) if new else []
+
+
+def _parameter_gradient(layer: Layer, gradient: Tensor, name: str) -> Tensor:
+    twin = layer.twin()
+    twin.backward(gradient)
+    return twin.gradients[name]
+
+
+def _of(tensor: Tensor) -> frozenset[Ailment]:
+    return ailments(statistics(tensor))
+
+
+def _of_output(step: ForwardStep, new: Collection[Ailment]) -> list[Cause]:
+    found: list[Cause] = []
+    left = set(new)
+    rows = _sample(step, new) if not step.layer.couples_samples else None
+    for start, end in ([rows] if rows else []) + [(0, len(step.x))]:
+        x = step.x[start:end]
+        skip = step.skip[start:end] if step.skip is not None else None
+        name = step.info.name
+        names = {f"{name}'s input": x, **({} if skip is None else {f"{name}'s shortcut": skip})}
+        names |= {f"{name}.{key}": value for key, value in step.layer.parameters.items()}
+        found += causes(
+            partial(_again, step.layer, x, skip),
+            names, tensor="activation", asked=left, seen=step.output[start:end], row=start,
+        )  # fmt: skip
+        left -= {c.ailment for c in found}
+        if not left:  # another number of rows may round otherwise: then all of them are run
+            break
+    return found
+
+
+def _again(layer: Layer, x: Tensor, skip: Tensor | None) -> Tensor:
+    return layer.twin().forward(x) if skip is None else x + skip
+
+
+def _sample(step: ForwardStep, new: Collection[Ailment]) -> tuple[int, int] | None:
+    """The samples to be run again; None: all."""
+    if "0" in new:
+        rows = MOST_ENTRIES // max(1, step.x.shape[1])
+        return (0, rows) if rows < len(step.x) else None
+    bad = step.output.isnan() if "NaN" in new else step.output.isinf()
+    row = int(torch.nonzero(bad.any(1))[0])
+    return (row, row + 1)
