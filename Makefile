@@ -19,6 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH_INDEX_URL ?=
 INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
 JOBS ?= 2
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n $(JOBS) --dist worksteal
 export CHROMIUM ?= $(shell command -v chromium)
 
 FIND_PYTHON = for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
@@ -28,7 +29,7 @@ FIND_PYTHON = for python in $(PYTHON) python3.13 python3.12 python3.11 python3; 
 	echo "Python 3.11, 3.12 or 3.13 was not found; install one or set PYTHON=/path/to/python." >&2; \
 	exit 1; fi
 
-.PHONY: help setup serve test test-fast test-js coverage test-browser check audit sbom imports tables hooks fuzz bench shots lock assets clean
+.PHONY: help setup serve test test-fast test-js coverage test-rest test-browser check audit sbom imports tables hooks fuzz bench shots lock assets clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,20 +39,22 @@ setup: .make/python .make/assets ## Install everything but the browser
 serve: setup ## Serve on http://127.0.0.1:8000
 	exec $(BIN)/layerscope serve
 
-test: test-js coverage test-browser ## All tests, and which branches of the engine they leave out
+test: test-js coverage test-rest test-browser ## All tests, and what they leave out of the engine
 
-test-fast: setup ## All tests but those in a browser and those that take seconds
-	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not browser and not slow"
+test-fast: setup ## All tests but those in a browser and those that take long; fewer examples
+	$(PYTEST) -m "not browser and not slow" --hypothesis-profile quick
 
 test-js: .make/node ## Tests of the scripts' pure parts
 	npm test --silent
 
-coverage: setup ## All tests outside a browser, and which branches of the engine they leave out
-	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not browser" tests/engine --cov
-	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not browser" --ignore tests/engine
+coverage: setup ## The engine's own tests, and which of its branches they leave out
+	$(PYTEST) -m "engine and not slow" --cov
+
+test-rest: setup # what is neither measured nor in a browser
+	$(PYTEST) -m "not browser and (slow or not engine)"
 
 test-browser: setup .make/chromium ## Tests in Chromium
-	$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m browser
+	$(PYTEST) --dist loadfile -m browser
 
 check: setup audit ## Lint, format, types, imports, scripts, Dockerfile, known holes
 	$(BIN)/ruff check .

@@ -33,20 +33,32 @@ from layerscope.app.connections import protocol
 from layerscope.app.logs import configure
 from layerscope.app.main import create_app
 from layerscope.app.settings import Settings
+from layerscope.app.workers import forking
 from layerscope.app.workers.forking import ForkServer
-from tests import working
+from tests import shared, working
 from tests.asking import AppClient
 from tests.interpreter import Interpreter
 from tests.interpreter import interpreter as interpreters
+
+ENGINE = Path(__file__).parent / "engine"
 
 configure("error", "text")
 # What servers and programs of the tests write goes nowhere near the checkout.
 WRITTEN = tempfile.mkdtemp(prefix="layerscope-tests-")
 os.environ["LAYERSCOPE_DATA_DIR"] = WRITTEN
 atexit.register(shutil.rmtree, WRITTEN, ignore_errors=True)
+forking.PROGRAM = shared.command("workers")
 # No deadline: a shared machine stalls for longer than any example takes.
 hypothesis_settings.register_profile("shared", deadline=None)
+hypothesis_settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis_settings.load_profile("shared")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the engine's tests, which are measured for what they cover."""
+    for item in items:
+        if ENGINE in item.path.parents:
+            item.add_marker("engine")
 
 
 @dataclass(frozen=True)
@@ -162,7 +174,7 @@ def serve() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def interpreter() -> Iterator[Interpreter]:
     """Runs whole programs, each in a process of its own, without loading torch anew for each."""
-    with interpreters() as running:
+    with interpreters(shared.command("programs")) as running:
         yield running
 
 

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -70,12 +71,12 @@ class Interpreter:
 
 
 @contextmanager
-def interpreter() -> Iterator[Interpreter]:
-    """An `Interpreter`, ended with the block."""
+def interpreter(command: Sequence[str]) -> Iterator[Interpreter]:
+    """An `Interpreter`, ended with the block; ``command`` calls `load` and `serve_programs`."""
     ours, theirs = multiprocessing.Pipe()
     clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONWARNINGS")}
     server = subprocess.Popen(
-        [sys.executable, "-P", __file__, str(theirs.fileno())],
+        [*command, str(theirs.fileno())],
         pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=clean,
     )  # fmt: skip
     theirs.close()
@@ -140,9 +141,14 @@ def _run(arguments: Sequence[str], folder: str, environment: Mapping[str, str]) 
         runpy.run_path(arguments[0], run_name="__main__")
 
 
-if __name__ == "__main__":
+def load() -> None:
+    """Load what is heavy."""
     for heavy in HEAVY:
         importlib.import_module(heavy)
     gc.freeze()  # what is loaded is never looked through again, in no program
-    if asked := _next_program(Connection(int(sys.argv[1]))):
+
+
+def serve_programs(channel: socket.socket) -> None:
+    """Run what is asked for over the channel; returns in each program, and at last."""
+    if asked := _next_program(Connection(channel.detach())):
         _run(*asked)

@@ -104,6 +104,7 @@ print(events[0], "Summary" in events)
 """
 
 
+@pytest.mark.slow
 def test_the_engine_runs_where_nothing_else_is_installed():
     """Every module of the engine and an experiment, with only its own requirements importable."""
     absent = importlib.metadata.packages_distributions().keys() - {"layerscope"}
@@ -177,6 +178,7 @@ def imports_of_ours():
                         yield file.relative_to(TOP), module, alias.name
 
 
+@pytest.mark.slow
 def test_what_is_imported_is_exported():
     """A name without an underscore that another module uses is in ``__all__``."""
     missing = []

@@ -43,12 +43,12 @@ class ForkServer:
         self._channel, self._process = channel, process
 
     @classmethod
-    def start(cls, program: Sequence[str] = PROGRAM) -> ForkServer:
-        """A program of its own: from a process that has threads."""
+    def start(cls, program: Sequence[str] | None = None) -> ForkServer:
+        """A program of its own, `PROGRAM` by default: from a process that has threads."""
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(  # noqa: S603 - our own program
-                [*program, str(theirs.fileno())], stdin=subprocess.DEVNULL,
+                [*(program or PROGRAM), str(theirs.fileno())], stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )  # fmt: skip
         return cls(ours, process)

@@ -187,6 +187,7 @@ def test_a_prefix_is_on_every_address(ask, path):
     assert 'src="/static/' not in page.text
 
 
+@pytest.mark.slow
 def test_every_page_emits_addresses_below_the_prefix(ask):
     client = ask(root_path="/below", max_flops=1e8)
     paths = [page.path for page in client.app.state.navigation]
@@ -215,6 +216,7 @@ def test_which_hosts_are_this_machine():
     assert not any(open_)
 
 
+@pytest.mark.slow
 def test_too_many_errors_are_counted(ask):
     answer = ask().post("/api/v1/experiment", json={f"a{i}": 1 for i in range(3000)})
     assert answer.status_code == 422

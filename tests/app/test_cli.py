@@ -155,6 +155,7 @@ def test_unknown_options_and_help(layerscope):
     assert "serve" in layerscope("--help").stdout
 
 
+@pytest.mark.slow
 def test_serve_until_interrupted():
     process = subprocess.Popen(
         [sys.executable, *PROGRAM, "serve", "--port", "0"],

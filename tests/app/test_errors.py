@@ -243,6 +243,7 @@ VALUES = (
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -258,6 +259,7 @@ def test_no_query_breaks_the_server(server, route, pairs):
         assert_problem(response, response.status_code)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -25,6 +25,7 @@ def client():
     return AppClient(APP)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 def test_every_route_answers_htmx_as_it_answers_a_browser(client, path):
     asked = [("GET", {}), ("GET", HTMX), ("HEAD", BOOSTED)]

@@ -11,6 +11,7 @@ from layerscope.app import healthcheck
 from layerscope.app.healthcheck import address, healthy
 
 
+@pytest.mark.slow
 def test_a_ready_server_is_healthy(server):
     assert healthy(server.url)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from layerscope.app.preload import VANISHING, prepare
 from layerscope.engine.diagnosis.run import FixEvent, run
 from layerscope.engine.foundations.calculus import derivative_of, differentiable
@@ -20,6 +22,7 @@ def prepared():
         thread.submit(prepare).result()
 
 
+@pytest.mark.slow
 def test_what_only_some_pages_need_is_prepared_once():
     prepared()
     derived, predictions = derivative_of.cache_info(), predict_experiment.cache_info()

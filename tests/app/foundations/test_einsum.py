@@ -133,6 +133,7 @@ def test_shapes_read_back_what_is_written(given_shapes: list[tuple[int, ...]]) -
 GRAMMAR = st.text(alphabet="abijkA,->. []0123…\x00é", max_size=24)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80)
 @given(GRAMMAR, st.text(alphabet="0123456789,; ()[]x-", max_size=24) | st.just("(2, 2), (2, 2)"))
 def test_only_results_and_refusals(server: Any, equation: str, typed: str) -> None:

@@ -66,6 +66,7 @@ def test_a_refusal_stands_beside_its_control(client: httpx.Client, field: str, v
 SIZES = st.sampled_from(["1", "2", "7", "30", "0", "-1", "513", "1.5", "", "x" * 300])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(st.dictionaries(st.sampled_from(["batch", "inputs", "hidden", "seed", "bogus"]), SIZES))
 def test_only_results_and_refusals(server: Any, query: dict[str, str]) -> None:

@@ -204,6 +204,7 @@ def test_over_the_engine_s_limit_is_refused_before_anything_is_allocated(
 NUMBERS = st.sampled_from(["1", "2", "3", "0", "-1", "4097", "1e3", "", "٣", "0x3", "9" * 30])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     st.dictionaries(

@@ -276,6 +276,7 @@ LITERALS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slug", MINE)
 @settings(max_examples=40)
 @given(data=st.data())

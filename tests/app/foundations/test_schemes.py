@@ -88,6 +88,7 @@ def test_the_link_of_a_panel_is_the_same_experiment_in_the_lab(client: httpx.Cli
     assert link[1] == "/?init_scale=0.5&depth=6&width=20&init=lsuv&batch=30"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", [Experiment(), Experiment(depth=1, width=1, batch=1)])
 def test_everything_drawn_lies_within_its_frame(experiment: Experiment) -> None:
     for event in schemes(experiment):
@@ -155,6 +156,7 @@ def test_a_closed_connection_stops_the_computation(
     assert (tmp_path / "stopped").exists()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
     st.fixed_dictionaries(

@@ -65,6 +65,7 @@ def test_limits_are_those_of_torch(form: Format) -> None:
         assert float(smallest.view(form.dtype).double()) == 2.0**form.least_exponent
 
 
+@pytest.mark.slow
 @formats
 @given(data=st.data())
 def test_powers_of_two_are_judged_exactly(form: Format, data: st.DataObject) -> None:
@@ -132,6 +133,7 @@ def test_nothing_to_round_has_no_share() -> None:
                FORMATS["float16"]).counted == 0  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [f for f in FORMATS.values() if f.bits <= 16],
                          ids=[n for n, f in FORMATS.items() if f.bits <= 16])  # fmt: skip
 @given(seed=st.integers(0, 2**31), middle=st.floats(-60.0, 20.0), spread=st.floats(0.1, 6.0))

@@ -65,6 +65,7 @@ def test_orthogonal_keeps_together_what_gaussian_spreads() -> None:
     assert gaussian.log10_condition > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "bias_std"), [("tanh", 0.2), ("relu", 0.0), ("linear", 0.0)]
 )
@@ -80,6 +81,7 @@ def test_the_mean_square_is_that_of_the_theory(activation: str, bias_std: float)
         assert rms == pytest.approx(theory, abs=0.08)
 
 
+@pytest.mark.slow
 def test_wide_networks_are_estimated_and_say_so() -> None:
     e = Experiment(depth=20, width=300, batch=2, activation="linear", init="orthogonal")
     found = jacobian_spectra(e)

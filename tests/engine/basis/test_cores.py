@@ -98,6 +98,7 @@ def test_a_thread_keeps_to_its_cores_and_only_that_thread() -> None:
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_changes_no_bit() -> None:
     digests: list[str] = []
 

@@ -150,6 +150,7 @@ def flat(findings):
     return [f for root in findings for f in (root, *root.consequences)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", CASES, ids=lambda e: str(e.to_query()))
 def test_a_plain_sequential_gives_the_same_findings(experiment):
     model, network = twin(experiment)
@@ -173,6 +174,7 @@ def test_a_plain_sequential_gives_the_same_findings(experiment):
     assert (theirs.depth, theirs.batch) == (experiment.depth, experiment.batch)
 
 
+@pytest.mark.slow
 def test_the_cases_fail_in_every_way_that_needs_no_second_run():
     rules = {f.rule for e in CASES for f in flat(diagnose(gather(e)))}
     assert rules >= {

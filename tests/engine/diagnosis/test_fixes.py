@@ -19,6 +19,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", FAULTS, ids=lambda e: str(e.to_query()))
 def test_the_fix_really_removes_the_finding(experiment):
     before = gather(experiment)

@@ -151,6 +151,7 @@ def test_every_threshold_is_stated_with_its_reason(name):
     assert rule.source
 
 
+@pytest.mark.slow
 def test_evidence_holds_no_nan():
     for preset in PRESETS:
         for finding in diagnose(gather(preset.experiment)):

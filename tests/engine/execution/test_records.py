@@ -36,6 +36,7 @@ def through_json(value):
     return json.loads(json.dumps(value.to_dict(), allow_nan=False))
 
 
+@pytest.mark.slow
 @given(tensors())
 @settings(max_examples=200, deadline=None)
 def test_statistics_come_back(tensor):

@@ -64,6 +64,7 @@ def test_the_script_reproduces_every_bit(experiment, printed):
     assert printed[experiment].splitlines()[-1] == f"sha256 {engine_digest(experiment)}"
 
 
+@pytest.mark.slow
 def test_every_choice_gives_a_script_that_compiles():
     for activation, init in itertools.product(ACTIVATIONS, INITS):
         source = as_pytorch(Experiment(activation=activation, init=init))

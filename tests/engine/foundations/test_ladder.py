@@ -56,6 +56,7 @@ def test_all_rungs_agree_to_float64_rounding_on_the_notes_network():
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_a_wrong_gradient_would_be_noticed(monkeypatch):
     from layerscope.engine.foundations.ladder import classes
 

@@ -47,6 +47,7 @@ def test_the_notes_results_for_relu(notes):
     assert notes["lecun_normal"].factor == pytest.approx(math.sqrt(0.5), rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_signal_is_the_run_of_the_same_experiment(notes):
     for name in ("kaiming_normal", "lsuv", "sparse"):
         experiment = Experiment(init=name)
@@ -113,6 +114,7 @@ def test_an_unknown_scheme_is_named():
         next(schemes(Experiment(), ["nothing"]))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     st.builds(

@@ -239,6 +239,7 @@ def test_every_float8(dtype: torch.dtype) -> None:
     assert s.zeros == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_std_where_the_mean_is_ten_million_times_larger(dtype: torch.dtype) -> None:
     x = torch.randn(20_001, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

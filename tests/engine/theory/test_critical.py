@@ -67,6 +67,7 @@ def _independent(name: str, sigma_b2: float, bracket: tuple[float, float]) -> tu
     return w, settle(w)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sigma_b2", "bracket"),
     [

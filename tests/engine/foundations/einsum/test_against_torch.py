@@ -79,6 +79,7 @@ def agree(equation: str, shapes: tuple[tuple[int, ...], ...]) -> bool:
     return True
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 @example(Case("", ((),)))
@@ -102,6 +103,7 @@ def test_accepts_what_torch_accepts_and_gives_the_same(case: Case) -> None:
     agree(case.equation, case.shapes)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 def test_the_explanation_is_true(case: Case) -> None:
@@ -128,6 +130,7 @@ def test_the_explanation_is_true(case: Case) -> None:
 CHARACTERS = "ijA.,-> " * 4 + "_1é\t[]0\x00"
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.text(alphabet=CHARACTERS, max_size=14), st.lists(st.sampled_from(
     [(), (2,), (1,), (2, 2), (2, 3), (0,), (1, 2, 2)]), max_size=3))  # fmt: skip
@@ -147,6 +150,7 @@ def test_any_text_is_accepted_as_torch_accepts_it(text: str, shapes: list[tuple[
         agree(text, tuple(shapes))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=250), st.lists(st.lists(st.integers(-2, 2**70), max_size=9), max_size=10))
 def test_any_text_and_shapes_give_a_result_or_a_named_rule(

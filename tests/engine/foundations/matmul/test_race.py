@@ -169,6 +169,7 @@ def test_the_peak_is_measured_once() -> None:
     assert f"{first.size} × {first.size}" in first.to_dict()["text"]
 
 
+@pytest.mark.slow
 def test_a_stopped_peak_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("layerscope.engine.foundations.matmul.peak._peaks", {})
     with pytest.raises(Stopped):
