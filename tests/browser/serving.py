@@ -15,7 +15,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-__all__ = ["TOP", "chromium", "serving", "until"]
+__all__ = ["TOP", "chromium", "inaccessible", "serving", "until"]
 
 TOP = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -77,3 +77,17 @@ def until(page: Page, expression: str) -> None:
         f"new Promise(done => {{ const look = () => {expression} ? done() : setTimeout(look, 20);"
         " look(); })"
     )
+
+
+def inaccessible(page: Page, within: str = "html") -> list[tuple[str, ...]]:
+    """What axe finds in a part of the page, in light and in dark: rule, elements, and why."""
+    page.evaluate((TOP / "node_modules" / "axe-core" / "axe.min.js").read_text())
+    found: list[tuple[str, ...]] = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        violations = page.evaluate("within => axe.run(within)", within)["violations"]
+        for violation in violations:
+            nodes = violation["nodes"]
+            shown = [node["html"][:120] for node in nodes[:3]]
+            found.append((scheme, violation["id"], *shown, nodes[0]["failureSummary"]))
+    return found

@@ -9,15 +9,9 @@ from playwright.sync_api import Page, expect
 
 from layerscope.engine.foundations.einsum.explanation import EXAMPLES
 from layerscope.engine.foundations.ladder import RUNGS
-from tests.browser.serving import TOP
+from tests.browser.serving import inaccessible
 
 pytestmark = pytest.mark.browser
-
-
-def axe(page: Page) -> list[object]:
-    page.evaluate((TOP / "node_modules" / "axe-core" / "axe.min.js").read_text())
-    found = page.evaluate("axe.run()")
-    return [(v["id"], [n["html"][:120] for n in v["nodes"][:3]]) for v in found["violations"]]
 
 
 def query_of(page: Page) -> dict[str, list[str]]:
@@ -66,7 +60,7 @@ def test_a_broken_rule_is_marked_under_its_letter(blank: Page, url: str) -> None
     )
     assert boxes[0] == pytest.approx(boxes[1], abs=1)
     expect(blank.locator("#c-equation")).to_have_attribute("aria-invalid", "true")
-    assert axe(blank) == []
+    assert inaccessible(blank) == []
 
 
 def test_every_example_is_one_click_away(blank: Page, url: str) -> None:
@@ -77,9 +71,9 @@ def test_every_example_is_one_click_away(blank: Page, url: str) -> None:
         links.nth(at).click()
         expect(links.nth(at)).to_have_attribute("aria-current", "true")
         expect(blank.locator("#c-equation")).to_have_value(EXAMPLES[at].equation)
-    assert axe(blank) == []
+    assert inaccessible(blank) == []
     blank.emulate_media(color_scheme="dark")
-    assert axe(blank) == []
+    assert inaccessible(blank) == []
 
 
 def test_the_ladder_follows_its_sliders_and_opens_by_keyboard(blank: Page, url: str) -> None:
@@ -101,9 +95,9 @@ def test_the_ladder_follows_its_sliders_and_opens_by_keyboard(blank: Page, url: 
     # An open rung stays open when the numbers change.
     blank.locator("#c-seed").fill("4")
     blank.wait_for_url("**seed=4**")
-    assert axe(blank) == []
+    assert inaccessible(blank) == []
     blank.reload()
     expect(blank.locator("#result")).to_contain_text("20×8 → 1 → 1")
     expect(blank.locator("#c-seed")).to_have_value("4")
     blank.emulate_media(color_scheme="dark")
-    assert axe(blank) == []
+    assert inaccessible(blank) == []

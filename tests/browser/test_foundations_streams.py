@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from layerscope.engine.foundations.matmul import MATMULS, fit_power_law
 from layerscope.engine.initialization import INITS
-from tests.browser.serving import TOP, until
+from tests.browser.serving import inaccessible, until
 
 pytestmark = pytest.mark.browser
 
@@ -25,12 +25,6 @@ SLOW = urlencode(
 )  # fmt: skip
 PATIENCE = 30_000  # ms: the first race also measures the peak, and the machine may be busy
 IDLE = "document.querySelector('#growth-progress').hasAttribute('data-idle')"
-
-
-def axe(page: Page) -> list[object]:
-    page.evaluate((TOP / "node_modules" / "axe-core" / "axe.min.js").read_text())
-    found = page.evaluate("axe.run()")
-    return [(v["id"], [n["html"][:120] for n in v["nodes"][:3]]) for v in found["violations"]]
 
 
 def query_of(page: Page) -> dict[str, list[str]]:
@@ -78,7 +72,7 @@ def test_the_race_fills_its_table_and_both_charts(blank: Page, url: str) -> None
     said, ends = expected_fit(blank, "loops")
     assert shown_fit(blank, "loops") == (said, pytest.approx(ends))
     assert query_of(blank)["m"] == ["4"]
-    assert axe(blank) == []
+    assert inaccessible(blank) == []
 
 
 def test_a_change_runs_another_race_and_the_link_restores_it(blank: Page, url: str) -> None:
@@ -140,7 +134,7 @@ def test_a_refused_link_works_again_when_it_is_put_right(blank: Page, url: str) 
     blank.allowed.append("422")  # type: ignore[attr-defined]
     blank.goto(f"{url}/foundations/matmul?{QUICK}&seed=x")
     expect(blank.locator("#seed-error")).to_contain_text("expected a whole number")
-    assert axe(blank) == []
+    assert inaccessible(blank) == []
     blank.locator("#c-seed").fill("3")
     expect(blank.locator("#race-says")).to_contain_text("wins", timeout=PATIENCE)
     until(blank, IDLE)
@@ -159,7 +153,7 @@ def test_schemes_are_replaced_one_by_one_and_the_link_restores(blank: Page, url:
     assert after != before
     expect(blank.locator("#c-init_scale")).to_be_focused()
     assert query_of(blank)["init_scale"] == ["0.1"]
-    assert axe(blank) == []
+    assert inaccessible(blank) == []
     said = blank.locator("#holding").text_content()
     blank.reload()
     expect(panels).to_have_count(len(INITS))
@@ -185,6 +179,6 @@ def test_schemes_refuse_beside_the_control(blank: Page, url: str) -> None:
     expect(blank.locator("#width-error")).to_contain_text("expected a whole number")
     expect(blank.locator(".scheme")).to_have_count(len(INITS))
     blank.goto(f"{url}/foundations/schemes?width=wide")
-    assert axe(blank) == []
+    assert inaccessible(blank) == []
     blank.locator("#c-width").fill("12")
     expect(blank.locator(".scheme")).to_have_count(len(INITS))

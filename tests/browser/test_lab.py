@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.lab import AWAIT, GRADIENT, HEAT, STD, api, ends, idle, settle, stds
-from tests.browser.serving import TOP, until
+from tests.browser.serving import inaccessible, until
 
 pytestmark = pytest.mark.browser
 
@@ -41,14 +41,14 @@ def test_theory_is_drawn_as_the_api_has_it(page: Page, url: str) -> None:
     expect(page.locator("#theory")).to_contain_text("σw² = 2.00")
 
 
-def test_streamed_cells_equal_those_that_the_page_makes(page: Page, url: str) -> None:
+def test_streamed_cells_equal_those_that_the_page_makes(blank: Page, url: str) -> None:
     with urllib.request.urlopen(f"{url}/?init=normal&activation=linear&init_scale=0.3") as answer:  # noqa: S310
         html = answer.read().decode()
-    page.goto(f"{url}/?init=normal&activation=linear&init_scale=0.3")
-    made = page.eval_on_selector_all(
+    blank.goto(f"{url}/?init=normal&activation=linear&init_scale=0.3")
+    made = blank.eval_on_selector_all(
         "#strip li", "pairs => pairs.map(p => [...p.children].map(c => c.className))"
     )
-    served = page.evaluate(
+    served = blank.evaluate(
         """html => [...new DOMParser().parseFromString(html, "text/html")
              .querySelectorAll(".strip-static ol")]
              .map(row => [...row.children].map(c => c.className.trim()))""",
@@ -202,21 +202,21 @@ def test_a_bad_value_is_answered_beside_its_control(page: Page, url: str) -> Non
     until(page, f"{STD}.length === 4")
 
 
-def test_a_cold_link_with_bad_values_keeps_them(page: Page, url: str) -> None:
-    page.allowed.append("422")  # type: ignore[attr-defined]
-    answer = page.goto(f"{url}/?depth=many&init=best&width=7")
+def test_a_cold_link_with_bad_values_keeps_them(blank: Page, url: str) -> None:
+    blank.allowed.append("422")  # type: ignore[attr-defined]
+    answer = blank.goto(f"{url}/?depth=many&init=best&width=7")
     assert answer
     assert answer.status == 422
-    expect(page.locator("#c-depth")).to_have_value("many")
-    expect(page.locator("#depth-error")).to_contain_text("expected a whole number")
-    expect(page.locator("#c-init")).to_have_value("best")
-    expect(page.locator("#init-error")).to_contain_text("expected one of")
-    expect(page.locator("#c-width")).to_have_value("7")
-    page.locator("#c-depth").fill("4")
-    page.locator("#c-init").select_option("zeros")
-    expect(page.locator("#strip li")).to_have_count(5)
-    page.goto(f"{url}/?colour=red")
-    expect(page.locator("#general-error")).to_contain_text("colour: unknown parameter")
+    expect(blank.locator("#c-depth")).to_have_value("many")
+    expect(blank.locator("#depth-error")).to_contain_text("expected a whole number")
+    expect(blank.locator("#c-init")).to_have_value("best")
+    expect(blank.locator("#init-error")).to_contain_text("expected one of")
+    expect(blank.locator("#c-width")).to_have_value("7")
+    blank.locator("#c-depth").fill("4")
+    blank.locator("#c-init").select_option("zeros")
+    expect(blank.locator("#strip li")).to_have_count(5)
+    blank.goto(f"{url}/?colour=red")
+    expect(blank.locator("#general-error")).to_contain_text("colour: unknown parameter")
 
 
 def test_dark_by_preference_and_by_choice(page: Page, url: str) -> None:
@@ -297,22 +297,22 @@ def coloured(page: Page, png: bytes) -> float:
 
 
 @pytest.mark.parametrize("query", ["", "?init=normal&activation=linear&depth=200#layer=12"])
-def test_nothing_is_wider_than_a_phone(page: Page, url: str, query: str) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{url}/{query}")
-    page.wait_for_load_state("networkidle")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+def test_nothing_is_wider_than_a_phone(blank: Page, url: str, query: str) -> None:
+    blank.set_viewport_size({"width": 390, "height": 844})
+    blank.goto(f"{url}/{query}")
+    blank.wait_for_load_state("networkidle")
+    assert blank.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_a_thousand_layers_stay_usable(page: Page, url: str) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{url}/?depth=1000&width=10&batch=10&init=orthogonal&activation=linear")
-    expect(page.locator("#strip li")).to_have_count(1001)
-    page.locator("#strip ol").focus()
-    page.keyboard.press("End")
-    page.keyboard.press("ArrowLeft")
-    expect(page.locator("#inspector h2")).to_have_text("Layer 1000")
-    assert page.locator("#block-1000").bounding_box()["width"] >= 4  # type: ignore[index]
+def test_a_thousand_layers_stay_usable(blank: Page, url: str) -> None:
+    blank.set_viewport_size({"width": 390, "height": 844})
+    blank.goto(f"{url}/?depth=1000&width=10&batch=10&init=orthogonal&activation=linear")
+    expect(blank.locator("#strip li")).to_have_count(1001)
+    blank.locator("#strip ol").focus()
+    blank.keyboard.press("End")
+    blank.keyboard.press("ArrowLeft")
+    expect(blank.locator("#inspector h2")).to_have_text("Layer 1000")
+    assert blank.locator("#block-1000").bounding_box()["width"] >= 4  # type: ignore[index]
 
 
 def test_without_javascript_the_result_is_there(browser: Any, url: str) -> None:
@@ -330,16 +330,8 @@ def test_without_javascript_the_result_is_there(browser: Any, url: str) -> None:
     context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("query", ["", "?init=normal&activation=linear#layer=12&pin="])
-def test_axe_finds_nothing(page: Page, url: str, scheme: str, query: str) -> None:
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    page.goto("about:blank")
-    page.goto(f"{url}/{query}")
-    page.wait_for_load_state("networkidle")
-    page.evaluate((TOP / "node_modules" / "axe-core" / "axe.min.js").read_text())
-    found = page.evaluate("axe.run()")
-    assert [
-        (v["id"], [n["html"][:120] for n in v["nodes"][:3]], v["nodes"][0]["failureSummary"])
-        for v in found["violations"]
-    ] == []
+def test_axe_finds_nothing(blank: Page, url: str, query: str) -> None:
+    blank.goto(f"{url}/{query}")
+    blank.wait_for_load_state("networkidle")
+    assert inaccessible(blank) == []
