@@ -32,6 +32,7 @@ def _workers() -> Callable[[socket.socket], object]:
     from layerscope.app.workers.forking import serve_forks
 
     prepare()
+    sys.path.insert(0, str(TOP))  # works of the tests are functions of `tests.working`
     return serve_forks
 
 
