@@ -1,40 +1,40 @@
-"""The command line: ``layerscope serve`` and ``layerscope run``."""
+"""The command line: ``layerscope serve``, ``run``, ``runs``, ``diagnose``, ``inspect``."""
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import os
 import secrets
 import sys
 from functools import partial
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import orjson
 import structlog
 import typer
-from pydantic import SecretStr, ValidationError
-from rich.console import Console
+from pydantic import SecretStr
 
 from layerscope.app.caching import version
+from layerscope.app.commands import checkpoints, runs
+from layerscope.app.commands.output import (
+    INTERRUPTED,
+    Output,
+    fail,
+    known_settings,
+    printing,
+    refuse,
+)
 from layerscope.app.logs import configure
 from layerscope.app.results import complete
-from layerscope.app.settings import Settings, unknown_variables
+from layerscope.app.settings import Settings
 from layerscope.app.terminal import show
 from layerscope.engine.basis.cancellation import never
 from layerscope.engine.basis.refusals import InvalidParameters
-from layerscope.engine.diagnosis import SEVERITIES
 from layerscope.engine.diagnosis.run import run
 from layerscope.engine.execution.cost import OverLimit, cost
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.statistics import machine_code
 
 __all__ = ["application", "main"]
-
-BAD_USAGE = 2
-UNWRITTEN = 74  # EX_IOERR of sysexits.h
-CLOSED_PIPE = 141  # 128 + SIGPIPE, as of a program that `| head` ends
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 application = typer.Typer(
     name="layerscope",
@@ -72,7 +72,7 @@ def serve(
     given = {
         "host": host, "port": port, "token": token, "workers": workers, "root_path": root_path
     }  # fmt: skip
-    settings = _settings(**{k: v for k, v in given.items() if v is not None})
+    settings = known_settings(**{k: v for k, v in given.items() if v is not None})
     made = settings.token is None and not settings.is_loopback
     if made:
         settings = settings.model_copy(update={"token": SecretStr(secrets.token_urlsafe(16))})
@@ -82,7 +82,7 @@ def serve(
     try:
         listener = server.listen(settings)
     except server.CannotListen as error:
-        _refuse([str(error)], code=1)
+        refuse([str(error)], code=1)
     url = server.address(listener)
     structlog.stdlib.get_logger("layerscope").info(
         "starting", version=version(), address=url, data_dir=str(settings.data_dir.resolve())
@@ -131,18 +131,11 @@ def _run(
     *, as_json: bool, fail_on: Literal["warning", "error"] | None, **parameters: str | bool | None
 ) -> None:
     """Run one experiment and print it as a table."""
-    settings = _settings()
+    settings = known_settings()
     experiment = _experiment(parameters, settings)
-    try:
+    with printing():
         findings = _print(experiment, settings, as_json=as_json)
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
-    except OSError as error:
-        _unwritten(error)
-    if fail_on is not None:
-        refused = SEVERITIES[SEVERITIES.index(fail_on) :]
-        if any(finding["severity"] in refused for finding in findings):
-            raise typer.Exit(1)
+    fail(fail_on, findings)
 
 
 def _print(experiment: Experiment, settings: Settings, *, as_json: bool) -> list[dict[str, Any]]:
@@ -153,26 +146,8 @@ def _print(experiment: Experiment, settings: Settings, *, as_json: bool) -> list
         sys.stdout.buffer.flush()
         found: list[dict[str, Any]] = orjson.loads(text)["findings"]
         return found
-    findings: list[dict[str, Any]] = show(run(experiment), _Output())["findings"]
-    sys.stdout.flush()
+    findings: list[dict[str, Any]] = show(run(experiment), Output())["findings"]
     return findings
-
-
-class _Output(Console):
-    """A console that leaves it to the command how a closed pipe ends."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
-def _unwritten(error: OSError) -> NoReturn:
-    """End as other programs do when nobody reads on, and with a sentence when nothing fits."""
-    with contextlib.suppress(OSError, ValueError):
-        # What is still buffered would be tried again, and complained about, at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(error, BrokenPipeError):
-        raise typer.Exit(CLOSED_PIPE) from None
-    _refuse([f"The output could not be written: {error.strerror}."], code=UNWRITTEN)
 
 
 def _experiment(parameters: dict[str, str | bool | None], settings: Settings) -> Experiment:
@@ -185,32 +160,10 @@ def _experiment(parameters: dict[str, str | bool | None], settings: Settings) ->
         experiment = Experiment.from_strings(pairs)
         settings.limits.check(cost(experiment))
     except InvalidParameters as error:
-        _refuse(f"{_flag(e['field'])}: {e['message']}, got {e['value']!r}" for e in error.errors)
+        refuse(f"{_flag(e['field'])}: {e['message']}, got {e['value']!r}" for e in error.errors)
     except OverLimit as error:
-        _refuse([str(error)])
+        refuse([str(error)])
     return experiment
-
-
-def _settings(**given: Any) -> Settings:
-    if unknown := unknown_variables(os.environ):
-        _refuse(unknown)
-    try:
-        settings = Settings(**given)
-        _ = settings.store_url
-    except ValidationError as error:
-        _refuse(
-            f"{e['loc'][0]} (LAYERSCOPE_{str(e['loc'][0]).upper()}): {e['msg']}, got {e['input']!r}"
-            for e in error.errors()
-        )
-    except ValueError as error:
-        _refuse([f"store (LAYERSCOPE_STORE): {str(error).removeprefix('to: ')}"])
-    return settings
-
-
-def _refuse(lines: Any, code: int = BAD_USAGE) -> NoReturn:
-    for line in lines:
-        typer.echo(line, err=True)
-    raise typer.Exit(code)
 
 
 def _flag(field: str) -> str:
@@ -247,6 +200,9 @@ def _register_run() -> None:
 
 
 _register_run()
+application.command("runs")(runs.runs)
+application.command("diagnose")(runs.diagnose)
+application.command("inspect")(checkpoints.inspect)
 
 
 def main() -> None:

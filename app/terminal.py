@@ -12,7 +12,7 @@ from rich.table import Table
 
 from layerscope.engine.diagnosis.run import Backward, Event, FixEvent, Forward, Start, Summary
 
-__all__ = ["ExperimentTable", "show"]
+__all__ = ["COLOURS", "ExperimentTable", "show"]
 
 COLOURS = {"error": "bold red", "warning": "yellow", "info": "cyan", "ok": "green"}
 SPARE_LINES = 6
