@@ -56,9 +56,7 @@ class Causes:
         loss, names = self._loss, {"output": output, "target": target}
         known = _of(output) - {"0"}
         new = _of(loss.function(output, target)) - {"0"} - known
-        self._handed(
-            loss.gradient(output, target), known, lambda: loss.gradient(output, target), names
-        )
+        self._handed(loss.backward(), known, loss.backward, names)
         if not new:
             return None
         found = causes(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any
 
+from layerscope.engine.basis.narrow import NARROW
 from layerscope.engine.basis.source import source_text
 from layerscope.engine.data import DATASETS
 from layerscope.engine.execution.network import seeds
@@ -86,7 +87,7 @@ seen(f"linear{{DEPTH + 1}}", x)
 print("loss", float(loss(x, target)))
 
 # Backward: g is the gradient of the loss by a layer's output.
-g = loss_gradient(x, target)
+g = loss_gradient({wide_output}, {wide_target}){to_narrow}
 for backward, name, *saved in reversed(tape):
     seen(f"{{name}}.grad", g)
     g = backward(name, g, *saved)
@@ -118,7 +119,8 @@ def as_pytorch(experiment: Experiment) -> str:
         ]  # fmt: skip
     data_seed, weight_seed = seeds(e)
     query = ", ".join(f"{k} {v}" for k, v in e.to_query().items()) or "the default settings"
-    backward, forward = _layers(norm, activation, e.residual)
+    narrow = e.torch_dtype in NARROW
+    backward, forward = _layers(norm, activation, e.residual, narrow)
     network = _NETWORK.format(
         seed=e.seed, data_seed=data_seed, weight_seed=weight_seed, dtype=e.dtype, depth=e.depth,
         width=e.width, outputs=e.n_outputs, batch=e.batch, inputs=e.n_inputs,
@@ -129,6 +131,9 @@ def as_pytorch(experiment: Experiment) -> str:
         if e.bias_std > 0
         else "torch.zeros(n_out)",
         backward=backward, forward=forward, start="    start = x\n" if e.residual else "",
+        wide_output="x.float()" if narrow else "x",
+        wide_target="target.float()" if narrow and not loss.classifies else "target",
+        to_narrow=".to(DTYPE)" if narrow else "",
         meet="    if name in shortcut:\n        g = g + shortcut.pop(name)\n" if e.residual else "",
     )  # fmt: skip
     given: set[str] = set()
@@ -143,7 +148,7 @@ def as_pytorch(experiment: Experiment) -> str:
 
 
 def _layers(
-    norm: type[Normalization] | None, activation: type[Activation], residual: bool
+    norm: type[Normalization] | None, activation: type[Activation], residual: bool, narrow: bool
 ) -> tuple[str, str]:
     """Of every kind of layer but the linear: its backward pass as a function, its forward pass."""
     backward = forward = ""
@@ -163,14 +168,15 @@ def norm_backward(name: str, g: Tensor, hat: Tensor, inverse: Tensor) -> Tensor:
     seen(f"{norm.name}{{block}}", x)
 """
     if activation.adds_layer:
-        backward += """
+        wide, back = (".float()", ".to(DTYPE)") if narrow else ("", "")
+        backward += f"""
 def phi_backward(name: str, g: Tensor, saved: Tensor) -> Tensor:
-    return activation_backward(g, saved)
+    return activation_backward(g{wide}, saved{wide}){back}
 
 """
         saved = "y" if activation.saves == "output" else "x"
         forward += f"""\
-    y = activation(x)
+    y = activation(x{wide}){back}
     tape.append((phi_backward, f"{activation.name}{{block}}", {saved}))
     x = y
     seen(f"{activation.name}{{block}}", x)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from layerscope.engine.basis.narrow import widened
 from layerscope.engine.basis.registry import Registry
 from layerscope.engine.layers.base import DrawParameters, Layer
 
@@ -26,7 +27,7 @@ def standardize(x: Tensor, dim: int, *, centred: bool) -> tuple[Tensor, Tensor]:
 
     Narrow floats are normalised in float32, as PyTorch does, lest their squares overflow.
     """
-    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    wide = widened(x)
     if centred:
         wide = wide - wide.mean(dim, keepdim=True)
     inverse = torch.rsqrt(wide.square().mean(dim, keepdim=True) + EPSILON)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from layerscope.engine.basis.narrow import widened
 from layerscope.engine.basis.registry import Registry
 from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.losses.theory import LossTheory
@@ -75,7 +76,8 @@ class Loss(ABC):
     def backward(self) -> Tensor:
         if self._saved is None:
             raise RuntimeError(f"{self.name}: backward was called before forward")
-        return self.gradient(*self._saved)
+        output, target = self._saved
+        return self.gradient(widened(output), widened(target)).to(output.dtype)
 
 
 LOSSES: Registry[type[Loss]] = Registry("loss")

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from layerscope.engine.basis.narrow import widened
 from layerscope.engine.basis.registry import Registry
 from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.layers.base import Layer
@@ -72,12 +73,13 @@ class Activation(Layer):
         return torch.diag(slope[0]) if v is None else v * slope
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.function(x)
+        y = self.function(widened(x)).to(x.dtype)
         self._saved = (x if self.saves == "input" else y,)
         return y
 
     def backward(self, g: Tensor) -> Tensor:
-        return self.chain(g, *self.saved)
+        (saved,) = self.saved
+        return self.chain(widened(g), widened(saved)).to(g.dtype)
 
 
 ACTIVATIONS: Registry[type[Activation]] = Registry("activation")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,12 +12,22 @@ from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.layers.activations.base import ACTIVATIONS, Activation
 
 __all__ = [
-    "ELU", "SELU", "LeakyReLU", "ReLU", "ReLU6", "Softplus", "SquaredReLU", "softplus",
+    "ELU", "SELU", "LeakyReLU", "ReLU", "ReLU6", "Softplus", "SquaredReLU",
+    "rectified", "softplus",
 ]  # fmt: skip
 
 LEAKY_SLOPE = 0.01  # PyTorch's default negative_slope
 SELU_ALPHA = 1.6732632423543772  # fixed point at mean 0, variance 1: Klambauer et al. 2017
 SELU_SCALE = 1.0507009873554805  # the same
+
+
+def rectified(g: Tensor, slope: Tensor, z: Tensor) -> Tensor:
+    """g · slope, and 0 where z ≤ 0 whatever g is: nothing passes there, not even an infinity.
+
+    A product is five times quicker than a choice by comparison, which only Inf · 0 needs.
+    """
+    passed = g * slope
+    return passed.masked_fill(z <= 0, 0) if math.isnan(float(passed.sum())) else passed
 
 
 @ACTIVATIONS.register
@@ -37,7 +49,7 @@ class ReLU(Activation):
 
     @staticmethod
     def chain(g: Tensor, saved: Tensor) -> Tensor:
-        return g * saved.sign()  # y ≥ 0, so its sign is [y > 0]; five times quicker than comparing
+        return rectified(g, saved.sign(), saved)  # y ≥ 0, so its sign is [y > 0]
 
     @staticmethod
     def reference(x: Tensor) -> Tensor:
@@ -218,7 +230,7 @@ class SquaredReLU(Activation):
 
     @staticmethod
     def chain(g: Tensor, saved: Tensor) -> Tensor:
-        return g * (2 * saved.clamp_min(0))
+        return rectified(g, 2 * saved.clamp_min(0), saved)
 
     @staticmethod
     def reference(x: Tensor) -> Tensor:

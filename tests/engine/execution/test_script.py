@@ -21,6 +21,7 @@ SPECIFICATIONS = [
     Experiment(depth=2, norm="rms", activation="linear", init="orthogonal", dtype="bfloat16"),
     Experiment(depth=2, data="digits", loss="cross_entropy", init="lsuv", dtype="float16"),
     Experiment(depth=2, loss="huber", dtype="float64", init="sparse", init_scale=3, seed=2**40),
+    Experiment(depth=4, activation="gelu_tanh", dtype="float16", loss="mae"),
     Experiment(depth=50, activation="linear", init="normal"),
 ]
 
