@@ -6,6 +6,7 @@ counter. A module whose tensors were is read in the hook from then on.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 
 from torch import Tensor
@@ -37,6 +38,7 @@ class Batch:
         self.versions: list[int] = []
         self.snapshots: list[Tensor | None] = []
         self.subtracts = subtracts
+        self._done: threading.Event | None = None
 
     def add(self, key: Key, tensor: Tensor) -> None:
         """One more tensor, to be read later."""
@@ -44,8 +46,20 @@ class Batch:
         self.tensors.append(tensor)
         self.versions.append(tensor._version)
 
+    def awaited(self) -> threading.Event:
+        """An event that is set once all has been read."""
+        self._done = threading.Event()
+        return self._done
+
     def read(self, reader: Reader) -> Reading:
         """Reads all; what has changed since it was added has no key."""
+        try:
+            return self._read(reader)
+        finally:
+            if self._done is not None:
+                self._done.set()
+
+    def _read(self, reader: Reader) -> Reading:
         snapshots = self.snapshots or None
         answers = reader.read(self.tensors, snapshots, self.subtracts)
         keys: list[Key | None] = list(self.keys)

@@ -20,11 +20,9 @@ from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.lines import users_line
 from layerscope.engine.probe.outputs import main_tensor
 from layerscope.engine.probe.watched import Leaf, Watched
+from layerscope.engine.statistics.finite import is_finite
 
-__all__ = ["Call", "Mode", "ModuleHooks"]
-
-MOST_KEPT_BYTES = 256 * 2**20
-"""Of outputs that are kept until the step's end; of what comes beyond only the module is kept."""
+__all__ = ["BadGradient", "Call", "Mode", "ModuleHooks"]
 
 
 class Mode(IntEnum):
@@ -32,22 +30,33 @@ class Mode(IntEnum):
 
     OFF = 0
     LOOK_OUT = 1
-    """Outputs are kept until the step's end, should anything be non-finite."""
+    """Nothing is recorded, but a NaN or an infinity is seen."""
     RECORD = 2
 
 
 class Call(NamedTuple):
-    """One call of a watched module; the tensors only as far as they are kept."""
+    """One call of a watched module."""
 
     leaf: Leaf
-    inputs: tuple[Any, ...] | None
-    output: Tensor | None
+    inputs: tuple[Any, ...]
+    named: dict[str, Any]
+    output: Tensor
+    line: str | None
+
+
+class BadGradient(NamedTuple):
+    """The first gradient by a module's output that was not finite, and the one that came before."""
+
+    leaf: Leaf
+    gradient: Tensor
+    before: tuple[Leaf, Tensor] | None
 
 
 class ModuleHooks:
     """Follows the calls of the watched modules, and the gradients that come back to them.
 
-    ``looker`` is called in steps that look closer, with the leaf, the inputs and the output.
+    ``looker`` is called in steps that look closer, with the leaf, the inputs and the output;
+    ``found`` with the first call of a step whose output is not finite, where that is checked.
     """
 
     def __init__(
@@ -57,24 +66,32 @@ class ModuleHooks:
         failed: Callable[[BaseException], None],
         looker: Callable[[Leaf, tuple[Any, ...], Tensor], None],
         backward_ended: Callable[[], None],
+        found: Callable[[Call], None],
     ) -> None:
         self.mode = Mode.OFF
         self.looks = False
         """Whether ``looker`` is asked."""
-        self.calls: list[Call] = []
+        self.checks = True
+        """Whether outputs and gradients are held against NaN and infinities as they are made."""
+        self.calls: list[Leaf] = []
         """Of this step, in order; those of a checkpoint's second forward pass left out."""
-        self.gradients: list[Leaf] = []
-        """Leaves whose gradient came, in the order in which they did."""
+        self.bytes = 0
+        """Of all outputs of this step."""
+        self.bad_gradient: BadGradient | None = None
+        self.given: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        """What the model itself was last called with."""
+        self._last_gradient: tuple[Leaf, Tensor] | None = None
+        self._found = found
+        self._has_found = False
         self._watched = watched
         self._collector = collector
         self._failed = failed
         self._looker = looker
         self._backward_ended = backward_ended
         self._announced = False
-        self._kept = 0
         self._seen: list[tuple[Leaf, bool, Tensor, int]] = []
         self._handles: list[RemovableHandle] = []
-        self._handle = register_module_forward_hook(self._forward)
+        self._handle = register_module_forward_hook(self._forward, with_kwargs=True)
 
     def remove(self) -> None:
         """Leaves no hook anywhere."""
@@ -90,44 +107,56 @@ class ModuleHooks:
                     leaf.output_at_once = True
                 else:
                     leaf.gradient_at_once = True
-        for call in self.calls:
-            call.leaf.settled = True
-            call.leaf.calls = 0
+        for leaf in self.calls:
+            leaf.settled |= leaf.calls > 0
+            leaf.calls = 0
         for handle in self._handles:
             handle.remove()  # of a graph that outlives the step
         self._handles.clear()
         self._seen.clear()
         self.calls = []
-        self.gradients = []
-        self._kept = 0
+        self.bytes = 0
+        self.bad_gradient = self._last_gradient = self.given = None
+        self._has_found = False
         self._announced = False
 
-    def _forward(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def _forward(self, module: nn.Module, inputs: Any, named: Any, output: Any) -> None:
         if not self.mode or torch.compiler.is_compiling():
             return
+        if module is self._watched.model:
+            self.given = inputs, named
         leaf = self._watched.leaves.get(id(module))
         if leaf is None:
             return
         try:
-            self._called(leaf, inputs, output)
+            self._called(leaf, inputs, named, output)
         except Exception as error:
             self._failed(error)
 
-    def _called(self, leaf: Leaf, inputs: tuple[Any, ...], output: Any) -> None:
+    def _called(
+        self, leaf: Leaf, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
+    ) -> None:
         if not (torch.is_grad_enabled() or self._watched.model.training):
             return  # a validation
-        within_backward = torch._C._current_graph_task_id() != -1
         tensor = output if type(output) is Tensor and output.dtype is torch.float32 else None
         if tensor is None:
             tensor = main_tensor(output)
-        if not within_backward:
-            self._keep(leaf, inputs, tensor)
-        if self.mode is not Mode.RECORD or tensor is None:
-            return
+        again = torch._C._current_graph_task_id() != -1  # a checkpoint computes it a second time
+        if not again:
+            self.calls.append(leaf)
+            if tensor is not None:
+                self.bytes += tensor.nbytes
+                if self.checks and not self._has_found and not is_finite(tensor):
+                    self._has_found = True
+                    self._found(Call(leaf, inputs, named, tensor, users_line()))
+        if self.mode is Mode.RECORD and tensor is not None:
+            self._record(leaf, inputs, tensor, again)
+
+    def _record(self, leaf: Leaf, inputs: tuple[Any, ...], tensor: Tensor, again: bool) -> None:
         if leaf.index < 0:
             self._watched.called(leaf, tensor)
             leaf.line = users_line()
-        if not within_backward:  # else a checkpoint computes it again
+        if not again:
             leaf.calls += 1
             leaf.shape = tensor.shape
             self._add(leaf, forward=True, tensor=tensor)
@@ -140,14 +169,6 @@ class ModuleHooks:
             self._handles.append(
                 node.register_prehook(partial(self._backward, leaf, tensor.output_nr))
             )
-
-    def _keep(self, leaf: Leaf, inputs: tuple[Any, ...], output: Tensor | None) -> None:
-        if output is not None:
-            self._kept += output.nbytes
-            if self._kept > MOST_KEPT_BYTES:
-                self.calls.append(Call(leaf, None, None))
-                return
-        self.calls.append(Call(leaf, inputs, output))
 
     def _input(self, leaf: Leaf, inputs: tuple[Any, ...]) -> None:
         given = main_tensor(inputs)
@@ -174,7 +195,11 @@ class ModuleHooks:
                 engine.queue_callback(self._ended)
             gradient = gradients[place]
             if gradient is not None:
-                self.gradients.append(leaf)
+                if self.checks and self.bad_gradient is None:
+                    if is_finite(gradient):
+                        self._last_gradient = leaf, gradient
+                    else:
+                        self.bad_gradient = BadGradient(leaf, gradient, self._last_gradient)
                 self._add(leaf, forward=False, tensor=gradient)
         except Exception as error:
             self._failed(error)

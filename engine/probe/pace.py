@@ -17,6 +17,10 @@ FIRST = 2
 """Steps left out between the first few recorded ones, until both kinds have been timed."""
 ENOUGH = 3
 """Steps of a kind whose median says how long it takes."""
+CHECK_SECONDS, CHECK_BYTES = 2e-6, 8e9
+"""What a look at an output for NaN costs: a call, and bytes read a second (measured, one core)."""
+CHECK_SHARE = 0.4
+"""Of the budget, that such looks may take up."""
 LONGEST = 10_000
 """Steps between two recorded ones, however dear a record is."""
 
@@ -46,6 +50,8 @@ class Pace:
         self.interval = every or FIRST + 1
         self.looks_out = True
         """Whether steps between are looked at: every module's output kept until its end."""
+        self.checks = True
+        """Whether every module's output is held against NaN and infinities as it is made."""
         self.seconds = 0.0
         """Of all steps so far."""
         self.own_seconds = 0.0
@@ -61,14 +67,17 @@ class Pace:
             return (number - 1) % self.every == 0
         return number >= self._next
 
-    def ended(self, number: int, seconds: float, recorded: bool, calls: int) -> None:
-        """A step took so long; ``calls`` watched modules were called in it."""
+    def ended(self, number: int, seconds: float, recorded: bool, calls: int, size: int) -> None:
+        """A step took so long; ``calls`` watched modules were called in it, whose outputs were
+        ``size`` bytes together."""
         self.steps += 1
         self.recorded += recorded
         self.calls += calls
         self.seconds += seconds
         if number > 1:  # the first one compiles, allocates and learns
             (self._recorded if recorded else self._plain).append(seconds)
+        checking = calls * CHECK_SECONDS + size / CHECK_BYTES
+        self.checks = checking < seconds * self.budget * CHECK_SHARE
         if self.every is None:
             if len(self._plain) >= ENOUGH and self._recorded:
                 self._adapt(calls)

@@ -21,15 +21,22 @@ from torch.optim import Optimizer
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.probe.collecting import Collector
-from layerscope.engine.probe.hooks import Mode, ModuleHooks
+from layerscope.engine.probe.hooks import Call, Mode, ModuleHooks
 from layerscope.engine.probe.looking import Looker
+from layerscope.engine.probe.origin import (
+    backward_origin,
+    forward_origin,
+    loss_origin,
+    run_again,
+)
 from layerscope.engine.probe.pace import Pace
 from layerscope.engine.probe.ring import Ring
-from layerscope.engine.probe.step import ModuleStep, Quantity, Step
+from layerscope.engine.probe.step import ModuleStep, Origin, Quantity, Step
 from layerscope.engine.probe.stepping import OptimizerHooks
 from layerscope.engine.probe.verdicts import findings_of
 from layerscope.engine.probe.watched import Leaf, Tracked, Watched, unwrapped
 from layerscope.engine.probe.writing import Ending, Figures, Writer
+from layerscope.engine.statistics.finite import nonfinite_places
 
 __all__ = ["Probe", "ProbeWarning", "Sink", "watch"]
 
@@ -171,6 +178,7 @@ class Probe:
         self.error: BaseException | None = None
         """Why it switched itself off."""
         self._loss_function = loss
+        self._given_loss: tuple[Any, ...] = ()
         self._scaler = scaler
         self._told: set[str] = set()
         self._process = os.getpid()
@@ -178,6 +186,9 @@ class Probe:
         self._sink = _sink(to, name, config)
         self._sent: list[Any] = []
         self._looker = Looker()
+        self.origin: Origin | None = None
+        """Of the first NaN or infinity of the training."""
+        self._new: Origin | None = None
         self._writer = Writer(self.watched, self._deliver, self._failed)
         self._collector = Collector(self._writer.put)
         self._optimizers = OptimizerHooks(
@@ -185,7 +196,7 @@ class Probe:
         )
         self._modules = ModuleHooks(
             self.watched, self._collector, self._failed, self._looker.look,
-            self._optimizers.backward_ended,
+            self._optimizers.backward_ended, self._found,
         )  # fmt: skip
         _live.add(self)
         atexit.register(self._leave)
@@ -198,6 +209,7 @@ class Probe:
         """The loss function of ``watch``, called; the same value."""
         if self._loss_function is None:
             raise ValueError("loss: give the loss function to `watch` to call it through the probe")
+        self._given_loss = args
         return self._loss_function(*args, **kwargs)
 
     def step(self, loss: Any = None) -> None:
@@ -216,7 +228,7 @@ class Probe:
     def findings(self) -> list[Finding]:
         """What is wrong with the training so far, most severe first."""
         self._writer.wait()
-        return findings_of(self.ring)
+        return findings_of(self.ring, self.origin)
 
     def facts(self) -> list[Any]:
         """What is known of the modules, in forward order."""
@@ -273,23 +285,27 @@ class Probe:
             self.watched.refresh()
             self._modules.looks = self._looker.wanted()
         self._modules.mode = mode
+        self._modules.checks = self.pace.checks or self.origin is not None
         self._optimizers.begin(Mode.RECORD if records else Mode.LOOK_OUT)
 
     def _step(self, loss: Any) -> None:
         began = time.perf_counter()
         value = self._value(loss)
         calls = self._modules.calls
+        self._examine_loss(value)
         if not self._optimizers.taken:
             self._without_update(bool(calls))
         self.number += 1
         recorded = self._modules.mode is Mode.RECORD
         called = len(calls)
-        if recorded:
+        if recorded or self._new is not None:
             self._end_record(value)
+        size = self._modules.bytes
         self._modules.end_step()
         self._optimizers.end()
+        self._given_loss = ()
         now = time.perf_counter()
-        self.pace.ended(self.number, now - self._at, recorded, called)
+        self.pace.ended(self.number, now - self._at, recorded, called, size)
         self._at = now
         self._begin()
         self.pace.own_seconds += time.perf_counter() - began
@@ -301,8 +317,9 @@ class Probe:
         ending = Ending(
             self.number, time.time(), loss, list(self._optimizers.learning_rates), modules,
             skipped=self._scaler is not None and not self._optimizers.taken,
-            clipped=self._optimizers.changes_gradients,
+            clipped=self._optimizers.changes_gradients, origin=self._new,
         )  # fmt: skip
+        self._new = None
         self._writer.put(ending)
 
     def _said(self, leaf: Leaf) -> ModuleStep:
@@ -334,8 +351,48 @@ class Probe:
                        f"{self.number + 1}: call it after optimizer.step(), and give that "
                        "optimiser to `watch`")  # fmt: skip
 
+    # The first value that is not finite
+
+    def _found(self, call: Call) -> None:
+        if self.origin is None:
+            first = len(self._modules.calls) == 1
+            self._began(forward_origin(self.number + 1, call, first))
+
     def _before_update(self, mine: Sequence[Tracked]) -> None:
-        """Before an optimiser's step."""
+        """Before an optimiser's step: bad gradients are seen while the parameters are good yet."""
+        if self.origin is not None or self._scaler is not None:
+            return
+        with_gradient = [t for t in mine if t.parameter.grad is not None]
+        bad = nonfinite_places([g for t in mine if (g := t.parameter.grad) is not None])
+        if not bad and self._modules.bad_gradient is None:
+            return
+        step, again = self.number + 1, None
+        if not self._modules.checks:
+            again = self._again()
+        self._began(
+            again
+            or backward_origin(
+                step, self._modules.bad_gradient, [with_gradient[i] for i in bad],
+                self._modules.calls,
+            )
+        )  # fmt: skip
+
+    def _examine_loss(self, loss: float | None) -> None:
+        if loss is not None and not math.isfinite(loss) and self.origin is None:
+            again = None if self._modules.checks else self._again()
+            self._began(
+                again or loss_origin(self.number + 1, loss, self._loss_function, self._given_loss)
+            )
+
+    def _again(self) -> Origin | None:
+        """The forward pass once more, where nobody looked at every output."""
+        given = self._modules.given
+        with contextlib.suppress(Exception):  # a model that can't be copied, or called twice
+            return given and run_again(self.number + 1, self.watched, given)
+        return None
+
+    def _began(self, origin: Origin) -> None:
+        self.origin = self._new = origin
 
     # The writing thread
 

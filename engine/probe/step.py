@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -84,7 +84,7 @@ class Origin(Serial):
     what: str
     where: str | None = None
     operands: str | None = None
-    evidence: dict[str, object] = msgspec.field(default_factory=dict)
+    evidence: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Step(Serial, dict=True):

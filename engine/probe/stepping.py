@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,6 +21,9 @@ from layerscope.engine.probe.writing import Writer
 from layerscope.engine.statistics.many import Reader
 
 __all__ = ["OptimizerHooks"]
+
+PATIENCE = 60.0
+"""Seconds that an optimiser waits for parameters to be read, which takes milliseconds."""
 
 
 class OptimizerHooks:
@@ -52,8 +56,8 @@ class OptimizerHooks:
         self._after_backward: dict[Tracked, tuple[Tensor, int]] = {}
         self._read: dict[Tracked, tuple[weakref.ref[Tensor], int]] = {}
         """The gradients of the last recorded step, and their versions then."""
-        self._unread = False
-        """Whether parameters are being read by the writer."""
+        self._unread: list[threading.Event] = []
+        """Set once the writer has read the parameters."""
         self.changes_gradients = True
         """Whether something changes gradients between backward pass and optimiser; at first it
         is taken to be so."""
@@ -81,15 +85,14 @@ class OptimizerHooks:
         self._after_backward.clear()
         if mode is not Mode.RECORD:
             return
-        self._wait()
-        batch = Batch()
+        batch = Batch()  # read after the last step's updates, which are on their way before it
         self._versions.clear()
         for tracked in self._watched.tracked.values():
             batch.add(tracked.value, tracked.parameter)
             batch.snapshots.append(tracked.room())
             self._versions[tracked] = tracked.parameter._version
         if batch.keys:
-            self._unread = True
+            self._unread.append(batch.awaited())
             self._writer.put(batch)
 
     def backward_ended(self) -> None:
@@ -108,9 +111,9 @@ class OptimizerHooks:
 
     def _wait(self) -> None:
         """Parameters are about to change: whoever reads them comes first."""
-        if self._unread:
-            self._writer.wait()
-            self._unread = False
+        unread, self._unread = self._unread, []
+        if not all(read.wait(PATIENCE) for read in unread):
+            raise TimeoutError(f"parameters could not be read within {PATIENCE:g} s")
 
     def _mine(self, optimizer: Optimizer) -> list[Tracked]:
         known = self._watched.tracked
@@ -194,7 +197,7 @@ class OptimizerHooks:
                     batch.add(tracked.update, tracked.parameter)
                     batch.snapshots.append(tracked.snapshot)
             if batch.keys:
-                self._unread = True
+                self._unread.append(batch.awaited())
                 self._writer.put(batch)
         except Exception as error:
             self._failed(error)

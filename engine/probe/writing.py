@@ -16,7 +16,7 @@ from layerscope.engine.probe.step import ModuleStep, Origin, Quantity, Step
 from layerscope.engine.probe.watched import Key, Watched
 from layerscope.engine.statistics.many import Answers, Reader
 
-__all__ = ["Ending", "Figures", "Writer"]
+__all__ = ["Ending", "Figures", "Layout", "Writer"]
 
 TOGETHER = frozenset({Quantity.ACTIVATION, Quantity.GRADIENT, Quantity.INPUT})
 """What several calls of a module add to; of everything else the last one counts."""
@@ -79,6 +79,33 @@ class _Wire(msgspec.Struct, array_like=True):
 _encoder = msgspec.msgpack.Encoder()
 
 
+class Layout:
+    """Which of a step's answers belong together; mostly the same from one step to the next."""
+
+    def __init__(self, seen: list[Key | None], clipped: bool) -> None:
+        self._seen = seen
+        self._clipped = clipped
+        groups: dict[Key, list[int]] = {}
+        for place, key in enumerate(seen):
+            if key is None or key.leaf.index < 0:
+                continue
+            if not clipped and key.quantity is Quantity.UNCLIPPED:
+                continue
+            if key in groups and key.quantity in TOGETHER:
+                groups[key].append(place)
+            else:
+                groups[key] = [place]
+        self.keys = list(groups)
+        self.order = np.array([i for places in groups.values() for i in places], np.int64)
+        self.starts = np.cumsum([0, *map(len, groups.values())])
+        self.unscaled = np.array([key.quantity in UNSCALED for key in self.keys], np.int64)
+        self.slots = _encoder.encode([Watched.slot(key) for key in self.keys])
+
+    def differs(self, seen: list[Key | None], clipped: bool) -> bool:
+        """Whether these answers are about other tensors, or in another order."""
+        return seen != self._seen or clipped != self._clipped
+
+
 class Writer:
     """Takes readings, batches and endings in order; hands on each step that is complete.
 
@@ -98,7 +125,7 @@ class Writer:
         self._reader = Reader()
         self._readings: list[Reading] = []
         self._dropped: list[Key] = []
-        self._slots: tuple[list[Key], bytes] = ([], b"")
+        self._layout: Layout | None = None
         self._thread = threading.Thread(target=self._work, name="layerscope probe", daemon=True)
         self._thread.start()
 
@@ -147,35 +174,21 @@ class Writer:
             item()
 
     def _finished(self, ending: Ending, readings: list[Reading], dropped: list[Key]) -> Figures:
-        groups: dict[Key, list[int]] = {}
-        place = 0
-        for reading in readings:
-            for key in reading.keys:
-                if key is not None:
-                    if key in groups and key.quantity in TOGETHER:
-                        groups[key].append(place)
-                    else:
-                        groups[key] = [place]
-                place += 1
-        groups = {
-            key: places for key, places in groups.items()
-            if key.leaf.index >= 0
-            and (ending.clipped or key.quantity is not Quantity.UNCLIPPED)
-        }  # fmt: skip
-        keys = list(groups)
-        shifts = [ending.shift if key.quantity in UNSCALED else 0 for key in keys]
-        data, figures = Answers.packed([r.answers for r in readings], list(groups.values()), shifts)
-        payload = self._payload(ending, keys, data)
-        return Figures(ending, payload, keys, figures, dropped)
+        seen = [key for reading in readings for key in reading.keys]
+        if self._layout is None or self._layout.differs(seen, ending.clipped):
+            self._layout = Layout(seen, ending.clipped)
+        layout = self._layout
+        data, figures = Answers.packed(
+            [r.answers for r in readings], layout.order, layout.starts,
+            layout.unscaled * ending.shift,
+        )  # fmt: skip
+        return Figures(ending, self._payload(ending, layout, data), layout.keys, figures, dropped)
 
-    def _payload(self, ending: Ending, keys: list[Key], statistics: bytes) -> bytes:
-        if self._slots[0] != keys:
-            slots = _encoder.encode([Watched.slot(key) for key in keys])
-            self._slots = keys, slots
-        head = b"\xdd" + len(keys).to_bytes(4, "big")
+    def _payload(self, ending: Ending, layout: Layout, statistics: bytes) -> bytes:
+        head = b"\xdd" + len(layout.keys).to_bytes(4, "big")
         wire = _Wire(
             ending.number, ending.time, ending.loss, ending.learning_rates,
-            msgspec.Raw(self._slots[1]), msgspec.Raw(head + statistics), ending.modules,
+            msgspec.Raw(layout.slots), msgspec.Raw(head + statistics), ending.modules,
             ending.skipped, ending.scale, ending.baseline, ending.origin,
         )  # fmt: skip
         return bytes((Step.version,)) + _encoder.encode(wire)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from layerscope.engine.statistics.compilation import fast_kernel, kernel, pointer
 
-__all__ = ["nonfinite_places"]
+__all__ = ["is_finite", "nonfinite_places"]
 
 EXPONENT32, EXPONENT64 = np.int32(0x7F80_0000), np.int64(0x7FF0_0000_0000_0000)
 BLOCK = 4096
@@ -47,6 +47,30 @@ def _mark(table: Any) -> None:
         else:
             narrow = numba.carray(pointer(address), (size,), np.int32)
             table[row, 3] = _any_bad(narrow, EXPONENT32)
+
+
+@kernel
+def _bad32(address: int, size: int) -> bool:
+    return _any_bad(numba.carray(pointer(address), (size,), np.int32), EXPONENT32)
+
+
+@kernel
+def _bad64(address: int, size: int) -> bool:
+    return _any_bad(numba.carray(pointer(address), (size,), np.int64), EXPONENT64)
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no entry is NaN or infinite; about a microsecond and the reading of its memory.
+
+    >>> is_finite(torch.tensor([1.0, float("inf")]))
+    False
+    """
+    if tensor.layout is torch.strided and tensor.is_cpu and tensor.is_contiguous():
+        if tensor.dtype is torch.float32:
+            return not _bad32(tensor.data_ptr(), tensor.numel())
+        if tensor.dtype is torch.float64:
+            return not _bad64(tensor.data_ptr(), tensor.numel())
+    return _finite(tensor.detach())
 
 
 def nonfinite_places(tensors: Sequence[Tensor]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,28 +69,28 @@ class Answers:
 
     @staticmethod
     def packed(
-        answers: Sequence[Answers], groups: Sequence[Sequence[int]], shifts: Sequence[int]
+        answers: Sequence[Answers], order: Words, starts: Words, shifts: Words
     ) -> tuple[bytes, NDArray[np.float64]]:
-        """The bytes of one ``Statistics`` a group of tensors, counted through all ``answers``,
-        divided by 2 to the power of its shift; and ``FIGURES`` of each.
+        """The bytes of one ``Statistics`` a group of tensors, and ``FIGURES`` of each.
+
+        The k-th group are the tensors ``order[starts[k]:starts[k + 1]]``, counted through all
+        ``answers``; its figures are divided by 2 to the power ``shifts[k]``.
 
         >>> reader = Reader()
         >>> x = torch.tensor([1.0, 2.0, 3.0])
-        >>> data, figures = Answers.packed([reader.read([x])], [[0]], [0])
+        >>> one = np.array([0]), np.array([0, 1]), np.array([0])
+        >>> data, figures = Answers.packed([reader.read([x])], *one)
         >>> from layerscope.engine.statistics import statistics
         >>> data == statistics(x).to_bytes()[1:]
         True
         """
-        arena = np.concatenate([a.arena for a in answers] or [np.empty(0, np.int64)])
+        none = np.empty(0, np.int64)
+        arena = np.concatenate([none, *(a.arena for a in answers)])
         begins = np.cumsum([0, *(a.arena.size for a in answers)])
         places = [a.parts + at for a, at in zip(answers, begins[:-1], strict=True)]
-        parts = np.concatenate(places or [np.empty(0, np.int64)])
-        lowest = np.concatenate([a.lowest for a in answers] or [np.empty(0, np.int64)])
-        order = np.fromiter((i for group in groups for i in group), np.int64)
-        starts = np.cumsum([0, *map(len, groups)])
-        buffer, figures = pack(
-            arena, parts[order], lowest[order], starts, np.asarray(shifts, np.int64)
-        )
+        parts = np.concatenate([none, *places])
+        lowest = np.concatenate([none, *(a.lowest for a in answers)])
+        buffer, figures = pack(arena, parts[order], lowest[order], starts, shifts)
         return buffer.tobytes(), figures
 
 
@@ -98,7 +99,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._counters = np.zeros(kernel.CELLS32, np.uint32), np.zeros(kernel.CELLS64, np.uint32)
-        self._table = np.zeros((0, 7), np.int64)
+        self._arena = np.empty(0, np.int64)
 
     def read(
         self,
@@ -112,27 +113,29 @@ class Reader:
         of the dtype that ``plain`` gives it) it gets the tensor's numbers; if ``subtracts``, the
         answer is about the change against what it held.
         """
-        rows: list[int] = []
-        kept, room = [], 0
+        rows = array("q")
+        kept, wide = [], 0
         for place, tensor in enumerate(tensors):
             form = _READ.get(tensor.dtype)
-            normal = -1
+            normal = None
             if form is None or not _readable(tensor):
-                normal = _NARROW.get(tensor.dtype, -1)
+                normal = _NARROW.get(tensor.dtype)
                 tensor = plain(tensor)
                 kept.append(tensor)
                 form = _READ[tensor.dtype]
             snapshot = snapshots[place] if snapshots is not None else None
-            rows += (
-                tensor.data_ptr(), tensor.numel(), form[0], form[2] if normal < 0 else normal,
-                0 if snapshot is None else snapshot.data_ptr(), int(subtracts), 0,
-            )  # fmt: skip
-            room += kernel.STATE + 2 * (kernel.SPAN64 if form[0] else kernel.SPAN32)
-        table = np.array(rows, np.int64).reshape(-1, 7)
-        arena = np.empty(room, np.int64)
-        used = kernel.many(table, arena, *self._counters)
+            wide |= form[0]
+            rows.extend((
+                tensor.data_ptr(), tensor.numel(), form[0], form[2] if normal is None else normal,
+                0 if snapshot is None else snapshot.data_ptr(), subtracts, 0,
+            ))  # fmt: skip
+        table = np.frombuffer(rows, np.int64).reshape(-1, 7)
+        room = len(tensors) * (kernel.STATE + 2 * (kernel.SPAN64 if wide else kernel.SPAN32))
+        if self._arena.size < room:
+            self._arena = np.empty(room, np.int64)
+        used = kernel.many(table, self._arena, *self._counters)
         lowest = np.where(table[:, 2] != 0, kernel.LOWEST64, kernel.LOWEST32)
-        return Answers(table, arena[:used].copy(), lowest)
+        return Answers(table, self._arena[:used].copy(), lowest)
 
 
 def _readable(tensor: Tensor) -> bool:

@@ -4,6 +4,7 @@ import math
 from functools import reduce
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,10 +17,16 @@ from layerscope.engine.statistics.packing import FIGURES
 READER = Reader()
 
 
+def together(answers, groups, shifts=None):
+    order = np.array([i for group in groups for i in group], np.int64)
+    starts = np.cumsum([0, *map(len, groups)])
+    return Answers.packed(answers, order, starts, np.array(shifts or [0] * len(groups), np.int64))
+
+
 def packed(tensors, groups=None, shifts=None):
     """Statistics by way of their bytes."""
     groups = groups or [[i] for i in range(len(tensors))]
-    data, figures = Answers.packed([READER.read(tensors)], groups, shifts or [0] * len(groups))
+    data, figures = together([READER.read(tensors)], groups, shifts)
     head = b"\xdc" + len(groups).to_bytes(2, "big")
     read = msgspec.msgpack.Decoder(list[Statistics], dec_hook=hook()).decode(head + data)
     return read, figures, data
@@ -97,7 +104,7 @@ def test_a_snapshot_follows_and_its_change_is_measured(dtype):
     old, new = torch.randn(50, dtype=dtype), torch.randn(50, dtype=dtype)
     before, snapshot = old.clone(), old.clone()
     change = READER.read([new], [snapshot], subtracts=True)
-    data, _ = Answers.packed([change], [[0]], [0])
+    data, _ = together([change], [[0]])
     assert data == statistics(new - before).to_bytes()[1:]
     assert torch.equal(snapshot, new)
     READER.read([before], [snapshot])
@@ -107,10 +114,10 @@ def test_a_snapshot_follows_and_its_change_is_measured(dtype):
 def test_answers_of_several_calls_are_counted_through():
     a, b = torch.randn(5), torch.randn(6)
     answers = [READER.read([a]), READER.read([b, a])]
-    data, _ = Answers.packed(answers, [[1], [0, 2]], [0, 0])
+    data, _ = together(answers, [[1], [0, 2]])
     first = statistics(b).to_bytes()[1:]
     assert data[: len(first)] == first
-    assert Answers.packed([], [], [])[0] == b""
+    assert together([], [])[0] == b""
 
 
 def test_what_cannot_be_read_in_place_is_made_plain():

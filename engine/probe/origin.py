@@ -1,0 +1,202 @@
+"""The first NaN or infinity of a training: which module, which direction, and from what."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from layerscope.engine.execution.provenance import Ailment, ailments, causes
+from layerscope.engine.probe.facts import leaves, own_parameters
+from layerscope.engine.probe.hooks import BadGradient, Call
+from layerscope.engine.probe.outputs import main_tensor, tensors
+from layerscope.engine.probe.step import Origin
+from layerscope.engine.probe.watched import Leaf, Tracked, Watched
+from layerscope.engine.statistics import Statistics, statistics
+from layerscope.engine.statistics.finite import is_finite, nonfinite_places
+from layerscope.engine.statistics.many import plain
+
+__all__ = ["backward_origin", "forward_origin", "loss_origin", "run_again"]
+
+
+def forward_origin(step: int, call: Call, first: bool) -> Origin:
+    """Of a call whose output is the step's first that is not finite.
+
+    Where its parameters were not finite before, it is the optimiser's work, or the
+    initialisation's; where its input was not, and no call made that, it came with the data (of the
+    ``first`` call) or from an operation between modules.
+    """
+    leaf = call.leaf
+    for name, parameter in own_parameters(leaf.module):
+        if not is_finite(parameter.detach()):
+            return _of_parameter(step, leaf, name, parameter.detach())
+    given = [t for t in tensors(call.inputs) if t.is_floating_point()]
+    words = _kinds(call.output)
+    evidence: dict[str, object] = {"output": _told(call.output)}
+    evidence |= {f"input {i}": _told(t) for i, t in enumerate(given)}
+    evidence |= {n: _told(p) for n, p in own_parameters(leaf.module)}
+    if nonfinite_places(given):
+        before = "the data" if first else "an operation before it that is no module"
+        what = f"{words} already in the input of {_name(leaf)}, from {before}"
+    else:
+        what = f"{words} in the output of {_name(leaf)}, whose input and parameters are finite"
+    return Origin(
+        step, "forward", leaf.name, what, call.line or leaf.line, _operands(call), evidence
+    )
+
+
+def _operands(call: Call) -> str | None:
+    """Which operation made it, with its operands: by running the module once more, on a copy."""
+    leaf, asked = call.leaf, ailments(_statistics(call.output)) - {"0"}
+    name = _name(leaf)
+    try:
+        twin = copy.deepcopy(leaf.module)
+        names = {f"{name}.{n}": p.detach() for n, p in own_parameters(twin)}
+        names |= {f"{name}'s input": t.detach() for t in tensors(call.inputs)}
+
+        def again() -> Tensor:
+            result = main_tensor(twin.forward(*call.inputs, **call.named))
+            if result is None:
+                raise TypeError(f"{name}: expected a tensor of floats a second time")
+            return result
+
+        with torch.random.fork_rng(devices=[]):
+            found = causes(
+                again, names, tensor="activation", asked=asked, seen=call.output.detach()
+            )
+    except Exception:  # whatever the user's module does a second time: then nothing is said
+        return None
+    return "; ".join(each.said for each in found) or None
+
+
+def run_again(
+    step: int, watched: Watched, given: tuple[tuple[Any, ...], dict[str, Any]]
+) -> Origin | None:
+    """The same of the whole forward pass, run again on a copy of the model; None where nothing
+    bad comes of it a second time.
+
+    For steps in which nobody looked at every output. The random state is left as it was.
+    """
+    twin = copy.deepcopy(watched.model)
+    names = {id(module): name for name, module in leaves(twin)}
+    own = {leaf.name: leaf for leaf in watched.leaves.values()}
+    found: list[tuple[Call, bool]] = []
+    called = 0
+
+    def hook(
+        module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
+    ) -> None:
+        nonlocal called
+        called += 1
+        tensor = main_tensor(output)
+        if not found and tensor is not None and not is_finite(tensor):
+            leaf = own[names[id(module)]]
+            found.append((Call(leaf, inputs, named, tensor, leaf.line), called == 1))
+
+    handles = [m.register_forward_hook(hook, with_kwargs=True) for _, m in leaves(twin)]
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        twin(*given[0], **given[1])
+    for handle in handles:
+        handle.remove()
+    return forward_origin(step, *found[0]) if found else None
+
+
+def _of_parameter(step: int, leaf: Leaf, name: str, parameter: Tensor) -> Origin:
+    who = f"{_name(leaf)}.{name}"
+    evidence: dict[str, object] = {name: _told(parameter)}
+    if step == 1:
+        what = f"{_kinds(parameter)} in {who} before the first step"
+        return Origin(step, "forward", leaf.name, what, leaf.line, None, evidence)
+    what = (
+        f"{_kinds(parameter)} in {who} since the optimiser's step {step - 1}, "
+        "whose gradients were finite"
+    )
+    return Origin(step - 1, "optimizer", leaf.name, what, leaf.line, None, evidence)
+
+
+def loss_origin(
+    step: int, loss: float, function: Callable[..., Any] | None, given: Sequence[Any]
+) -> Origin:
+    """The loss is not finite though no module's output was seen that is not.
+
+    ``given`` is what the loss ``function`` was last called with through the probe, if it was.
+    """
+    evidence: dict[str, object] = {"loss": f"{loss:g}"}
+    said = None
+    floats = [t.detach() for t in given if isinstance(t, Tensor)]
+    if function is not None and floats:
+        names = dict(zip(("output", "target"), floats, strict=False))
+        evidence |= {name: _told(t) for name, t in names.items()}
+        asked: list[Ailment] = ["NaN" if math.isnan(loss) else "Inf"]
+        try:
+            found = causes(lambda: function(*given), names, tensor="loss", asked=asked)
+        except Exception:  # a loss that cannot be asked twice
+            found = []
+        said = "; ".join(each.said for each in found) or None
+    what = f"the loss is {loss:g}, and no module's output was seen that is not finite"
+    return Origin(step, "loss", None, what, None, said, evidence)
+
+
+def backward_origin(
+    step: int, gradient: BadGradient | None, bad: Sequence[Tracked], calls: Sequence[Leaf]
+) -> Origin:
+    """Where gradients stopped being finite, going back: by the first bad one by a module's output,
+    where that was looked at, else by the parameters whose gradients are ``bad``."""
+    names = [f"{t.leaf.name}.{t.name}".lstrip(".") for t in bad]
+    evidence: dict[str, object] = {"parameters": names[:10]}
+    if gradient is not None:
+        leaf = gradient.leaf
+        evidence["gradient"] = _told(gradient.gradient)
+        if gradient.before is None:
+            what = f"{_kinds(gradient.gradient)} in the gradient by the output of {_name(leaf)}"
+            what += ", the first that came back from the loss"
+            return Origin(step, "backward", leaf.name, what, leaf.line, None, evidence)
+        maker, before = gradient.before
+        evidence["gradient before"] = _told(before)
+        what = (
+            f"{_kinds(gradient.gradient)} made going back from the output of {_name(maker)}, "
+            f"whose gradient is finite, to that of {_name(leaf)}"
+        )
+        return Origin(step, "backward", maker.name, what, maker.line, None, evidence)
+    order = {id(leaf): place for place, leaf in enumerate(calls)}
+    tracked = max(bad, key=lambda t: order.get(id(t.leaf), -1))
+    own = tracked.parameter.grad
+    who = f"{_name(tracked.leaf)}.{tracked.name}"
+    evidence |= {"gradient": _told(own), "value": _told(tracked.parameter)}
+    what = f"{_kinds(own)} in the gradient of {who}, the last module with one going forward"
+    return Origin(step, "backward", tracked.leaf.name, what, tracked.leaf.line, None, evidence)
+
+
+def _name(leaf: Leaf) -> str:
+    return leaf.name or type(leaf.module).__name__
+
+
+def _kinds(tensor: Tensor | None) -> str:
+    """How many of which, in words."""
+    if tensor is None:
+        return "a non-finite value"
+    s = _statistics(tensor)
+    found = [(s.nan, "NaN"), (s.posinf, "+Inf"), (s.neginf, "−Inf")]
+    parts = [f"{count} {what}" for count, what in found if count]
+    return f"{' and '.join(parts)} among {s.count}"
+
+
+def _told(tensor: Any) -> dict[str, object]:
+    """Figures of a tensor for a finding."""
+    if not isinstance(tensor, Tensor) or not (tensor.is_floating_point() or tensor.is_complex()):
+        return {}
+    s = _statistics(tensor)
+    return {
+        "shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch."),
+        "nan": s.nan, "inf": s.posinf + s.neginf, "mean": s.mean, "std": s.std,
+        "min": s.min, "max": s.max,
+    }  # fmt: skip
+
+
+def _statistics(tensor: Tensor) -> Statistics:
+    with torch.no_grad():
+        return statistics(plain(tensor))
