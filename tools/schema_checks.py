@@ -12,6 +12,9 @@ MEANINGS = ("over-limit", "too-large", "batch")
 none that OpenAPI can describe."""
 ABOUT_A_SUM = " times the limit of "
 
+# A body that is bytes to OpenAPI is sent as they are.
+schemathesis.serializer.alias("application/vnd.layerscope.batch", "application/octet-stream")
+
 
 @schemathesis.check
 def refused_for_its_meaning(_: Any, response: Any, case: Any) -> None:
@@ -45,7 +48,10 @@ def _refused_alone(case: Any, field: str) -> set[str]:
         return {k: v for k, v in given.items() if k in kept} if isinstance(given, dict) else given
 
     alone = case.operation.Case(
-        query=only(case.query), body=only(case.body), media_type=case.media_type
+        path_parameters=case.path_parameters,
+        query=only(case.query),
+        body=only(case.body),
+        media_type=case.media_type,
     )
     answer = alone.call()
     return {e["field"] for e in answer.json()["errors"]} if answer.status_code == 422 else set()

@@ -6,11 +6,11 @@ import asyncio
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
 from layerscope.app.api.responses import described_json, json_bytes, problems
-from layerscope.app.errors import Problem, refused
+from layerscope.app.errors import Problem
 from layerscope.engine.basis.refusals import field_error
 from layerscope.engine.store import Batch, Gap, Store, StoreError
 from layerscope.engine.store.remote import MEDIA_TYPE
@@ -20,7 +20,13 @@ __all__ = ["ENTRIES", "Stored", "router"]
 router = APIRouter(tags=["runs"], default_response_class=Response)
 ENTRIES = re.compile(r"/api/v1/runs/[^/]*/entries")
 """Where bodies are larger than elsewhere."""
-RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+RunId = Annotated[
+    str,
+    Path(
+        pattern="^[A-Za-z0-9_-]{1,64}$",
+        description="The sender's choice: 1 to 64 letters, digits, hyphens or underscores.",
+    ),
+]
 BODY = {
     "requestBody": {
         "required": True,
@@ -50,11 +56,9 @@ Stored = Annotated[Store, Depends(_store)]
     openapi_extra=BODY,
     responses={200: RECEIVED, **problems(409, 413, 415, 422, 503)},
 )
-async def add_entries(request: Request, run: str, store: Stored) -> Response:
+async def add_entries(request: Request, run: RunId, store: Stored) -> Response:
     """A probe's `to="http://…"` sends these. What is there already is ignored, so that a batch may
     be sent again; one that begins after a gap is refused with the number to go on from."""
-    if not RUN_ID.fullmatch(run):
-        raise refused("run", "expected 1 to 64 letters, digits, hyphens or underscores", run)
     content_type = request.headers.get("content-type", "")
     coded = request.headers.get("content-encoding", "identity")
     if content_type.partition(";")[0].strip().lower() != MEDIA_TYPE or coded != "identity":
