@@ -24,13 +24,13 @@ from layerscope.app.commands.output import (
     refuse,
 )
 from layerscope.app.logs import configure
-from layerscope.app.results import complete
+from layerscope.app.results import complete, planned
 from layerscope.app.settings import Settings
 from layerscope.app.terminal import show
 from layerscope.engine.basis.cancellation import never
 from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.diagnosis.run import run
-from layerscope.engine.execution.cost import OverLimit, cost
+from layerscope.engine.execution.cost import OverLimit
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.statistics import machine_code
 
@@ -141,7 +141,7 @@ def _run(
 def _print(experiment: Experiment, settings: Settings, *, as_json: bool) -> list[dict[str, Any]]:
     """Run it, print what came of it, and return the findings."""
     if as_json:
-        text = complete(experiment, settings.check_max_flops, never)
+        text = complete(experiment, planned(experiment, settings).unchecked, never)
         sys.stdout.buffer.write(text + b"\n")
         sys.stdout.buffer.flush()
         found: list[dict[str, Any]] = orjson.loads(text)["findings"]
@@ -158,7 +158,7 @@ def _experiment(parameters: dict[str, str | bool | None], settings: Settings) ->
     ]
     try:
         experiment = Experiment.from_strings(pairs)
-        settings.limits.check(cost(experiment))
+        planned(experiment, settings)
     except InvalidParameters as error:
         refuse(f"{_flag(e['field'])}: {e['message']}, got {e['value']!r}" for e in error.errors)
     except OverLimit as error:

@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None, fork_server: ForkServer | None 
         settings.max_waiting,
         settings.max_wait_seconds,
         seconds=settings.max_seconds,
-        memory_bytes=settings.max_bytes,
+        memory_bytes=settings.ceiling_bytes,
         torch_threads=settings.torch_threads,
     )
     metrics = Metrics(compute, sending)

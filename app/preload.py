@@ -16,6 +16,7 @@ from layerscope.app.workers.forking import serve_forks
 from layerscope.engine.analyses.phase_diagram import phase_diagram
 from layerscope.engine.basis.cancellation import never
 from layerscope.engine.basis.cores import keep_to_cores
+from layerscope.engine.execution.prices import measure, use
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.calculus import derivative_of, differentiable
 from layerscope.engine.foundations.ladder import ladder
@@ -32,12 +33,13 @@ def run_everything_once() -> None:
     warm_up()
     for dtype in ("float32", "float64", "float16", "bfloat16"):
         tiny = Experiment(depth=2, width=8, batch=8, norm="layer", residual=True, dtype=dtype)
-        complete(tiny, float("inf"), never)
-    complete(VANISHING, float("inf"), never)  # has a finding, so that fixes are tried
+        complete(tiny, "", never)
+    complete(VANISHING, "", never)  # has a finding, so that fixes are tried
 
 
 def prepare() -> None:
-    """All of it, and what imports or derives for a second when first asked: data sets, SymPy.
+    """All of it, and what imports or derives for a second when first asked: data sets, SymPy. Last
+    it measures what operations cost, for whoever is forked from here.
 
     On one core: what OpenMP started in threads would be missing in a fork.
     """
@@ -53,6 +55,7 @@ def prepare() -> None:
     ]
     for each in first:
         each()
+    use(measure())
 
 
 def main() -> None:

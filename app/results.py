@@ -8,34 +8,75 @@ from typing import Any, ClassVar
 
 import orjson
 
+from layerscope.app.settings import Settings
 from layerscope.app.streams import Wire, encoded
 from layerscope.engine.analyses.autograd_check import compare_with_autograd
 from layerscope.engine.basis.cancellation import ShouldStop
-from layerscope.engine.diagnosis.run import Event, Summary, result, run
+from layerscope.engine.diagnosis.fixes import fixes_cost
+from layerscope.engine.diagnosis.run import Event, Summary, result, result_cost, run
 from layerscope.engine.execution.cost import cost
+from layerscope.engine.execution.prices import prices
 from layerscope.engine.experiment.specification import Experiment
 
 __all__ = [
     "GROUPED",
     "Checked",
+    "Plan",
     "complete",
     "events",
+    "is_quick",
     "live_check",
     "patient",
-    "quick",
+    "planned",
     "result_events",
 ]
 
 GROUPED = {"forward": "layers", "backward": "layers"}
 """Events of which those that follow one another are sent as one."""
 
-QUICK_FLOPS = 2e9
-"""A tenth of a second on a core of today, with the check against autograd and fixes tried."""
+QUICK_SECONDS = 0.7
+"""Of one core: what takes longer waits for its turn."""
 
 
-def quick(experiment: Experiment) -> bool:
-    """Whether its whole result takes a fraction of a second, so that it need not wait its turn."""
-    return cost(experiment).flops <= QUICK_FLOPS
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What of an experiment's result is computed.
+
+    ``unchecked``: why the gradients are not held against autograd's; empty where they are.
+    ``quick``: whether it takes a fraction of a second, so that it need not wait its turn.
+    """
+
+    unchecked: str
+    quick: bool
+
+
+def planned(experiment: Experiment, settings: Settings) -> Plan:
+    """How much of the whole result this server computes.
+
+    Errors: ``OverLimit`` where the rest takes too much.
+    """
+    flops = cost(experiment).flops
+    bare = result_cost(experiment, check=False)
+    whole = result_cost(experiment)
+    unchecked = ""
+    if flops > settings.check_max_flops:
+        unchecked = (
+            f"not checked: {flops:.3g} operations are over this server's limit of "
+            f"{settings.check_max_flops:.3g} for a check"
+        )
+    elif not settings.limits.allow(whole):
+        unchecked = (
+            f"not checked: with a check it would take {whole.flops:.3g} operations and "
+            f"{whole.bytes:.3g} bytes, more than this server allows"
+        )
+    needed = settings.limits.check(bare if unchecked else whole)
+    without_fixes = needed.flops - fixes_cost(experiment).flops
+    return Plan(unchecked, is_quick(without_fixes))
+
+
+def is_quick(flops: float) -> bool:
+    """Whether so many operations take a fraction of a second on this machine."""
+    return flops <= QUICK_SECONDS * prices().per_second
 
 
 def patient(event: Wire) -> bool:
@@ -43,22 +84,17 @@ def patient(event: Wire) -> bool:
     return event[0] in GROUPED or event[0] == "finding"
 
 
-def live_check(experiment: Experiment, max_flops: float, should_stop: ShouldStop) -> dict[str, Any]:
-    """The comparison with autograd, or why there is none: it costs more than ``max_flops``."""
-    flops = cost(experiment).flops
-    if flops > max_flops:
-        reason = (
-            f"not checked: {flops:.3g} operations are over this server's limit of {max_flops:.3g} "
-            "for a check"
-        )
-        return {"autograd_max_relative_error": None, "reason": reason}
+def live_check(experiment: Experiment, unchecked: str, should_stop: ShouldStop) -> dict[str, Any]:
+    """The comparison with autograd, or why there is none."""
+    if unchecked:
+        return {"autograd_max_relative_error": None, "reason": unchecked}
     return compare_with_autograd(experiment, should_stop=should_stop).to_dict()
 
 
-def complete(experiment: Experiment, check_max_flops: float, should_stop: ShouldStop) -> bytes:
+def complete(experiment: Experiment, unchecked: str, should_stop: ShouldStop) -> bytes:
     """The whole result: the same numbers as the events carry."""
     whole = result(experiment, check=False, should_stop=should_stop)
-    whole["check"] = live_check(experiment, check_max_flops, should_stop)
+    whole["check"] = live_check(experiment, unchecked, should_stop)
     return orjson.dumps(whole)
 
 
@@ -75,17 +111,17 @@ class Checked:
 
 
 def events(
-    experiment: Experiment, check_max_flops: float, should_stop: ShouldStop
+    experiment: Experiment, unchecked: str, should_stop: ShouldStop
 ) -> Iterator[Event | Checked]:
     """What happens, as it happens; the check comes before fixes are tried, which takes longer."""
     for event in run(experiment, should_stop=should_stop):
         yield event
         if isinstance(event, Summary):
-            yield Checked(live_check(experiment, check_max_flops, should_stop))
+            yield Checked(live_check(experiment, unchecked, should_stop))
 
 
 def result_events(
-    experiment: Experiment, check_max_flops: float, should_stop: ShouldStop
+    experiment: Experiment, unchecked: str, should_stop: ShouldStop
 ) -> Iterator[Wire]:
     """The same as it is sent."""
-    return map(encoded, events(experiment, check_max_flops, should_stop))
+    return map(encoded, events(experiment, unchecked, should_stop))

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
+from layerscope.app.machine import usable_bytes, usable_cores
 from layerscope.engine.execution.cost import Limits
 from layerscope.engine.store.location import default_url
 
-__all__ = ["Settings", "settings_table", "unknown_variables"]
+__all__ = ["SLACK", "Settings", "settings_table", "unknown_variables"]
 
 LONGEST_NAME = 100
+SLACK = 1.25
+"""How far beyond its estimate a computation may go: docs/trust.md says how far they are off."""
+MOST_BYTES = 4 * 2**30
+LEAST_BYTES = 128 * 2**20
+"""With less than this for each computation, fewer run at once."""
+RESERVED_BYTES = 512 * 2**20
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -61,16 +67,26 @@ class Settings(BaseSettings):
     store: SecretStr = SecretStr("")
     """Where runs are kept, as an SQLAlchemy URL; by default `runs.db` in the data folder. Trainings
     that are told no other place go there too."""
-    max_flops: float = Field(4e11, gt=0)
-    """Most floating-point operations one experiment may cost."""
-    max_bytes: int = Field(4 * 2**30, gt=0)
-    """Most memory, in bytes, that one experiment may hold."""
+    max_concurrent: int = Field(
+        default_factory=lambda: _places(), ge=1, le=1024,
+        json_schema_extra={"default": "number of usable cores"},
+    )  # fmt: skip
+    """Computations running at once; one more that is quick, or of a client that has none, may run
+    beside them."""
+    max_flops: float = Field(2e12, gt=0)
+    """Most work that one request may cost, everything that it computes included: operations of a
+    matrix product in float32 that take as long on one core, by what was measured at start."""
+    max_bytes: int = Field(
+        default_factory=lambda given: _share(given["workers"], given["max_concurrent"]), gt=0,
+        json_schema_extra={"default": "an equal share of the usable memory, at most `4294967296`"},
+    )  # fmt: skip
+    """Most memory, in bytes, that one computation may be estimated to hold; refused where all of
+    them together could take more memory than there is."""
     max_seconds: float = Field(120.0, gt=0)
     """Longest that one computation may take, in seconds; then it is ended."""
-    check_max_flops: float = Field(2e10, ge=0)
-    """Experiments up to this many operations are checked against autograd."""
-    max_concurrent: int = Field(default_factory=lambda: max(2, os.cpu_count() or 1), ge=1, le=1024)
-    """Computations running at once; default: the number of cores, at least 2."""
+    check_max_flops: float = Field(1e11, ge=0)
+    """Experiments whose passes cost up to this many such operations are checked against autograd,
+    where that keeps within the other limits."""
     torch_threads: int = Field(1, ge=1, le=1024)
     """Threads that torch uses for one computation. More than one pays off only for networks of
     thousands of units on a machine with nothing else to do."""
@@ -117,6 +133,23 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("max_bytes")
+    @classmethod
+    def _fits(cls, value: int, info: ValidationInfo) -> int:
+        usable, places = usable_bytes(), info.data["workers"] * (info.data["max_concurrent"] + 1)
+        if usable is not None and places * value * SLACK > usable:
+            raise ValueError(
+                f"{places} computations at once could take {places * value * SLACK:.3g} bytes; "
+                f"this process may use {usable:.3g}: expected a smaller value, or fewer places "
+                "(LAYERSCOPE_MAX_CONCURRENT) or processes (LAYERSCOPE_WORKERS)"
+            )
+        return value
+
+    @property
+    def ceiling_bytes(self) -> int:
+        """What the operating system lets a worker hold beyond what it has while idle."""
+        return int(self.max_bytes * SLACK)
+
     @property
     def limits(self) -> Limits:
         """What a computation may cost: ``settings.limits.check(cost)`` refuses the rest."""
@@ -147,6 +180,26 @@ class Settings(BaseSettings):
         if "*" in listed or name in listed or name in LOOPBACK:
             return True
         return self.host in ("0.0.0.0", "::", "") and _is_address(name)  # noqa: S104 - compared
+
+
+def _places() -> int:
+    """As many as there are cores, and as have room; at least one."""
+    usable = usable_bytes()
+    room = usable and int((usable - _reserve(usable)) / (LEAST_BYTES * SLACK)) - 1
+    return max(1, usable_cores() if room is None else min(usable_cores(), room))
+
+
+def _share(workers: int, places: int) -> int:
+    """Of the usable memory, for each of the places and the spare one."""
+    usable = usable_bytes()
+    if usable is None:
+        return MOST_BYTES
+    return min(MOST_BYTES, int((usable - _reserve(usable)) / (workers * (places + 1) * SLACK)))
+
+
+def _reserve(usable: int) -> int:
+    """What the web process and the fork server take."""
+    return min(RESERVED_BYTES, usable // 4)
 
 
 def _is_address(name: str) -> bool:
@@ -181,7 +234,9 @@ def settings_table() -> str:
     """
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "number of cores" if field.default_factory else _plain(field.default)
+        extra = field.json_schema_extra
+        words = extra.get("default") if isinstance(extra, dict) else None
+        default = words or _plain(field.default)
         meaning = " ".join(str(field.description).split())
         lines.append(f"| `LAYERSCOPE_{name.upper()}` | {default} | {meaning} |")
     return "\n".join(lines) + "\n"

@@ -22,7 +22,7 @@ from layerscope.app.batches import Batches
 from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.compute import while_connected
 from layerscope.app.forms import body_of, query_of
-from layerscope.app.results import GROUPED, complete, patient, quick, result_events
+from layerscope.app.results import GROUPED, complete, patient, planned, result_events
 from layerscope.app.streams import EventStream
 from layerscope.app.templating import root_path
 from layerscope.engine.execution.script import as_pytorch
@@ -68,9 +68,10 @@ EVENTS = described_events(
 )
 async def get_experiment(request: Request, experiment: FromQuery, settings: Configured) -> Response:
     """Deterministic: the same query has the same numbers, so it may be cached by its `ETag`."""
-    tag = etag("result", experiment.to_query(), settings.check_max_flops)
-    work = partial(complete, experiment, settings.check_max_flops)
-    return await answered(request, tag, work, quick=quick(experiment))
+    plan = planned(experiment, settings)
+    tag = etag("result", experiment.to_query(), plan.unchecked)
+    work = partial(complete, experiment, plan.unchecked)
+    return await answered(request, tag, work, quick=plan.quick)
 
 
 @router.post(
@@ -83,8 +84,9 @@ async def post_experiment(
     request: Request, experiment: FromBody, settings: Configured, compute: Computing
 ) -> Response:
     """The same numbers as the `GET` with the same parameters."""
-    work = partial(complete, experiment, settings.check_max_flops)
-    body = await while_connected(request, compute.run(work, quick=quick(experiment)))
+    plan = planned(experiment, settings)
+    work = partial(complete, experiment, plan.unchecked)
+    body = await while_connected(request, compute.run(work, quick=plan.quick))
     path = root_path.get() + request.app.url_path_for("get_experiment")
     link = f"{path}?{urlencode(experiment.to_query())}"
     headers = {"Cache-Control": "no-store", "Content-Location": link}
@@ -105,14 +107,15 @@ async def stream_experiment(
     request: Request, experiment: FromQuery, settings: Configured, compute: Computing
 ) -> Response:
     """Events come as they are known; closing the connection stops the computation."""
-    tag = etag("stream", experiment.to_query(), settings.check_max_flops)
+    plan = planned(experiment, settings)
+    tag = etag("stream", experiment.to_query(), plan.unchecked)
     last_id = tag.removeprefix('W/"').removesuffix('"')
     if request.headers.get("last-event-id") == last_id:
         return Response(status_code=204)
     if request.state.head:
         return bodiless("text/event-stream", {"Cache-Control": "no-store"})
-    work = partial(result_events, experiment, settings.check_max_flops)
-    running = Batches(compute, work, quick=quick(experiment), patient=patient)
+    work = partial(result_events, experiment, plan.unchecked)
+    running = Batches(compute, work, quick=plan.quick, patient=patient)
     await while_connected(request, running.started())
     return EventStream(running, grouped=GROUPED, last_id=last_id)
 

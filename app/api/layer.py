@@ -22,17 +22,17 @@ from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.compute import Work, while_connected
 from layerscope.app.errors import Problem, refused
 from layerscope.app.forms import query_of, query_parameter
-from layerscope.app.results import quick
+from layerscope.app.results import is_quick
 from layerscope.app.streams import GrowingResponse
 from layerscope.app.templating import root_path
 from layerscope.engine.basis.cancellation import ShouldStop, stop_if
 from layerscope.engine.basis.heatmap import heatmap
-from layerscope.engine.execution.layer_tensors import TENSORS, layer_tensors
+from layerscope.engine.execution.layer_tensors import TENSORS, layer_tensors, tensors_cost
 from layerscope.engine.execution.network import LayerInfo, layout
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.statistics import statistics
 
-__all__ = ["MOST_ENTRIES", "router"]
+__all__ = ["MOST_ENTRIES", "layer_json", "router"]
 
 router = APIRouter(tags=["layer"], default_response_class=Response)
 FORMATS = {
@@ -43,6 +43,7 @@ FORMATS = {
 MOST_ENTRIES = 10_000
 """The largest tensor that is sent as JSON: 200 kB of text, more than anybody reads."""
 CHUNK_BYTES = 1 << 20
+MOST_DIGITS = 9
 
 LAYER = query_parameter(
     "layer", "The layer's index, from 0, as in the result's `layers`.",
@@ -87,7 +88,8 @@ a cell shows the entry of largest magnitude, the last three list `[row, column, 
     },
 )
 async def tensor(request: Request, settings: Configured, compute: Computing) -> Response:
-    experiment, given = split_query(request, settings, ("layer", "tensor", "format"))
+    experiment, given = split_query(request, ("layer", "tensor", "format"))
+    needed = settings.limits.check(tensors_cost(experiment))
     name = _one_of(given, "tensor", TENSORS)
     form = _one_of({"format": "heatmap", **given}, "format", tuple(FORMATS))
     info = _layer(experiment, given)
@@ -103,7 +105,7 @@ async def tensor(request: Request, settings: Configured, compute: Computing) -> 
         headers["Content-Disposition"] = disposition
         return await _npy(request, partial(_npy_parts, experiment, info, name), headers)
     work = partial(_written, experiment, info, name, form)
-    body = await while_connected(request, compute.run(work, quick=quick(experiment)))
+    body = await while_connected(request, compute.run(work, quick=is_quick(needed.flops)))
     return Response(body, media_type="application/json", headers=headers)
 
 
@@ -123,12 +125,13 @@ async def tensor(request: Request, settings: Configured, compute: Computing) -> 
 )
 async def whole_layer(request: Request, settings: Configured) -> Response:
     """One computation for everything that an inspector shows."""
-    experiment, given = split_query(request, settings, ("layer",))
+    experiment, given = split_query(request, ("layer",))
+    needed = settings.limits.check(tensors_cost(experiment))
     info = _layer(experiment, given)
     tag = etag("layer", experiment.to_query(), info.index)
     address = root_path.get() + request.app.url_path_for("tensor")
-    work = partial(_whole, experiment, info, address)
-    return await answered(request, tag, work, quick=quick(experiment))
+    work = partial(layer_json, experiment, info, address)
+    return await answered(request, tag, work, quick=is_quick(needed.flops))
 
 
 def _tensor(experiment: Experiment, info: LayerInfo, name: str, should_stop: ShouldStop) -> Tensor:
@@ -156,8 +159,10 @@ def _written(
     return orjson.dumps({**about, **(heatmap(tensor) if form == "heatmap" else _exact(tensor))})
 
 
-def _whole(experiment: Experiment, info: LayerInfo, address: str, should_stop: ShouldStop) -> bytes:
-    """``address``: of the route of one tensor."""
+def layer_json(
+    experiment: Experiment, info: LayerInfo, address: str, should_stop: ShouldStop
+) -> bytes:
+    """All tensors of a layer as JSON; ``address``: of the route of one tensor."""
     tensors = layer_tensors(experiment, info.index, TENSORS, should_stop=should_stop)
     described = {}
     for name, tensor in tensors.items():
@@ -185,9 +190,10 @@ def _layer(experiment: Experiment, given: dict[str, str]) -> LayerInfo:
     layers = layout(experiment)
     expected = f"this network's layers are 0 to {len(layers) - 1}"
     text = given.get("layer")
-    if text is None or not (text.isascii() and text.isdigit() and len(text) <= 9):
+    if text is None or not (text.isascii() and text.isdigit()):
         raise refused("layer", f"expected an index; {expected}", text)
-    if int(text) >= len(layers):
+    if len(text) > MOST_DIGITS or int(text) >= len(layers):
+        text = text if len(text) <= MOST_DIGITS else f"{text[:MOST_DIGITS]}…"
         detail = f"layer {text}: {expected}"
         raise Problem(404, detail, kind="no-such-layer", title="No such layer")
     return layers[int(text)]

@@ -13,7 +13,6 @@ from layerscope.app.compute import Compute
 from layerscope.app.errors import Problem, refused
 from layerscope.app.settings import Settings
 from layerscope.engine.basis.refusals import InvalidParameters, field_error
-from layerscope.engine.execution.cost import cost
 from layerscope.engine.experiment import Experiment
 
 __all__ = [
@@ -42,12 +41,10 @@ Computing = Annotated[Compute, Depends(_compute)]
 """Where the application computes."""
 
 
-def split_query(
-    request: Request, settings: Settings, extra: Iterable[str] = ()
-) -> tuple[Experiment, dict[str, str]]:
+def split_query(request: Request, extra: Iterable[str] = ()) -> tuple[Experiment, dict[str, str]]:
     """The experiment of the query string, and the parameters named in ``extra``.
 
-    Errors: ``InvalidParameters`` for a bad, unknown or repeated parameter; ``OverLimit``.
+    Errors: ``InvalidParameters`` for a bad, unknown or repeated parameter.
     """
     names = set(extra)
     pairs: list[tuple[str, str]] = []
@@ -59,18 +56,16 @@ def split_query(
             raise refused(name, REPEATED, value)
         else:
             others[name] = value
-    experiment = Experiment.from_strings(pairs)
-    settings.limits.check(cost(experiment))
-    return experiment, others
+    return Experiment.from_strings(pairs), others
 
 
-async def from_query(request: Request, settings: Configured) -> Experiment:
-    """The experiment of the query string, within the limits."""
-    return split_query(request, settings)[0]
+async def from_query(request: Request) -> Experiment:
+    """The experiment of the query string; whoever computes holds what that costs to the limits."""
+    return split_query(request)[0]
 
 
-async def from_body(request: Request, settings: Configured) -> Experiment:
-    """The experiment of a JSON body, within the limits.
+async def from_body(request: Request) -> Experiment:
+    """The experiment of a JSON body, likewise.
 
     Errors: ``Problem`` 415 for another content type, 413 for a body over the limit, 422 for what
     is not JSON; otherwise as the query string's.
@@ -85,11 +80,9 @@ async def from_body(request: Request, settings: Configured) -> Experiment:
             headers={"Accept-Post": "application/json"},
         )
     try:
-        experiment = Experiment.from_json(parse_json(await request.body()))
+        return Experiment.from_json(parse_json(await request.body()))
     except RecursionError:
         raise not_json("nested too deeply; expected one object of parameters") from None
-    settings.limits.check(cost(experiment))
-    return experiment
 
 
 FromQuery = Annotated[Experiment, Depends(from_query)]

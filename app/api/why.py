@@ -12,6 +12,7 @@ from layerscope.app.api.responses import answered, bodiless, described_json, jso
 from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.errors import refused
 from layerscope.app.forms import query_of
+from layerscope.app.results import is_quick
 from layerscope.app.why import rules_table
 from layerscope.engine.analyses import ANALYSES, Analysis, AnalysisUndefined
 from layerscope.engine.basis.cancellation import ShouldStop
@@ -42,10 +43,11 @@ def _add(router: APIRouter, analysis: Analysis) -> None:
         responses={200: described_json(analysis.help), **problems(304, 422, 503)},
     )
     async def get(request: Request, experiment: FromQuery, settings: Configured) -> Response:
-        settings.limits.check(analysis.cost(experiment))
+        needed = settings.limits.check(analysis.cost(experiment))
         tag = etag("why", analysis.name, experiment.to_query())
         try:
-            return await answered(request, tag, partial(_analysed, analysis.name, experiment))
+            work = partial(_analysed, analysis.name, experiment)
+            return await answered(request, tag, work, quick=is_quick(needed.flops))
         except AnalysisUndefined as error:
             raise refused(error.field, str(error)) from None
 

@@ -19,7 +19,7 @@ from layerscope.engine.layers import ACTIVATIONS
 
 __all__ = ["LIMITS", "STEP", "SchemesForm", "scheme_events"]
 
-LIMITS = Limits(flops=100_000_000_000, bytes=512 * 2**20)
+LIMITS = Limits(flops=400_000_000_000, bytes=512 * 2**20)
 """All schemes together: some seconds on one core."""
 
 

@@ -15,7 +15,8 @@ class Kind(IntEnum):
     """What a frame's bytes are."""
 
     READY = 1
-    """From a new worker, its process's number in place of a task's: it waits for work."""
+    """From a new worker, its process's number in place of a task's: it waits for work. The body are
+    the pickled ``Prices`` that were measured before it was forked."""
     WORK = 2
     """To the worker: a pickled ``Task``."""
     STOP = 3

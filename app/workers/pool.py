@@ -22,6 +22,7 @@ import structlog
 from layerscope.app.workers.forking import ForkServer
 from layerscope.app.workers.frames import HEADER, Kind, frame
 from layerscope.app.workers.process import Task, restored
+from layerscope.engine.execution.prices import use
 
 __all__ = ["KILL_SECONDS", "OverTime", "Worker", "WorkerLost", "Workers"]
 
@@ -54,13 +55,14 @@ class Worker:
         self._process: int | None = None
 
     async def ready(self) -> Worker:
-        """Wait until it waits for work.
+        """Wait until it waits for work; from then on costs are told at its prices.
 
         Errors: `WorkerLost`.
         """
-        kind, self.pid, _ = await self._frame()
+        kind, self.pid, body = await self._frame()
         if kind != Kind.READY:
             raise WorkerLost(f"a new worker sent {kind.name}")
+        use(pickle.loads(body))  # noqa: S301 - from our own worker
         if hasattr(os, "pidfd_open"):  # the number may be another process's by the time of a kill
             with contextlib.suppress(OSError):
                 self._process = os.pidfd_open(self.pid)

@@ -16,6 +16,8 @@ from typing import Any
 from layerscope.app.workers.frames import HEADER, Kind, frame
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped
 from layerscope.engine.basis.cores import keep_to_cores
+from layerscope.engine.execution.memory import keep_large_apart
+from layerscope.engine.execution.prices import prices
 
 __all__ = ["OverMemory", "Task", "restored", "work_for"]
 
@@ -46,7 +48,8 @@ class Task:
 def work_for(connection: socket.socket) -> None:
     """Work for the web process at the other end until it closes its end."""
     with connection, contextlib.suppress(OSError, EOFError):
-        connection.sendall(frame(Kind.READY, os.getpid()))
+        keep_large_apart()
+        connection.sendall(frame(Kind.READY, os.getpid(), pickle.dumps(prices(), 5)))
         worker = _Worker(connection)
         while True:
             worker.work_once()

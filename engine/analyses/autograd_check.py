@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +14,8 @@ from torch import Tensor
 from layerscope.engine.analyses.base import analysis
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.execution.cost import Cost, cost
+from layerscope.engine.execution.footprint import Shape, kept_by_autograd
+from layerscope.engine.execution.memory import WALKED, Held, allocated, moments, repeated
 from layerscope.engine.execution.network import LayerInfo, Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
@@ -19,6 +23,7 @@ from layerscope.engine.layers import Layer
 
 __all__ = ["AutogradComparison", "compare_with_autograd"]
 
+WIDE = torch.float64.itemsize
 NOISE = 4.0  # times the rounding error of the largest term: what a sum may be off by
 
 
@@ -44,41 +49,149 @@ class AutogradComparison:
 
 
 @dataclass(slots=True)
-class _Reference:
-    """The same network in float64, with autograd's graph through it."""
+class _Kept:
+    """A block on its way forward: its input in float64, and its layers, each with what is added to
+    its input where that lies on the other side of a kink."""
 
     x: Tensor
-    outputs: list[Tensor]
-    parameters: list[dict[str, Tensor]]
-    crossed: int = 0
-    """Entries that rounding put on the other side of a kink than float64 does."""
+    layers: list[tuple[LayerInfo, Layer, Tensor | None]] = field(default_factory=list)
+
+
+class _Compared(NamedTuple):
+    """A layer's input, and autograd's gradients by its output and by its parameters."""
+
+    x: Tensor
+    gradient: Tensor
+    parameters: dict[str, Tensor]
+
+
+class _Reference:
+    """The same network in float64, and autograd's gradients of it, block by block.
+
+    Kept of the way forward is the input of each block alone; a block's graph is built anew when the
+    way back reaches it: the same numbers as by one graph of the whole, in a fraction of its memory.
+    """
+
+    def __init__(self, x: Tensor) -> None:
+        self.crossed = 0
+        """Entries that rounding put on the other side of a kink than float64 does."""
+        self._blocks: list[_Kept] = []
+        self._output = x
+        self._gradient = x
+        """Of the loss by the output of the last block that is left, once there is a loss."""
+        self._layers: dict[int, _Compared] = {}
+        self._complete = True
 
     def forward(self, info: LayerInfo, layer: Layer, our_x: Tensor) -> None:
-        x = self.outputs[-1] if self.outputs else self.x
-        mine = {name: p.double().clone().requires_grad_() for name, p in layer.parameters.items()}
-        skip = self.x if info.source in (None, -1) else self.outputs[info.source]
-        y = layer.torch_forward(self._on_our_side(x, our_x.double(), layer.kinks), mine, skip)
-        if not y.requires_grad:
-            y.requires_grad_()
-        y.retain_grad()
-        self.outputs.append(y)
-        self.parameters.append(mine)
+        """The next layer, with the weights of ``layer``, on our side of every kink."""
+        x = self._output
+        if self._complete:
+            self._blocks.append(_Kept(x))
+        self._complete = info.ends_block
+        block = self._blocks[-1]
+        shift = self._to_our_side(x, our_x, layer.kinks)
+        block.layers.append((info, layer, shift))
+        with torch.no_grad():
+            self._output = layer.torch_forward(_shifted(x, shift), _double(layer), block.x)
 
-    def _on_our_side(self, x: Tensor, ours: Tensor, kinks: tuple[float, ...]) -> Tensor:
-        """``x``, with our value where a kink lies between the two: φ' there is a matter of side."""
+    def loss(self, loss: Callable[[Tensor], Tensor]) -> None:
+        """Where the way back begins."""
+        output = self._output.detach().requires_grad_()
+        (self._gradient,) = torch.autograd.grad(loss(output), output)
+
+    def of(self, index: int) -> _Compared:
+        """What autograd says of the layer at ``index``; asked for from the last to the first."""
+        if not self._layers:
+            self._layers = self._back(self._blocks.pop())
+        return self._layers.pop(index)
+
+    def _back(self, block: _Kept) -> dict[int, _Compared]:
+        x = enters = block.x.detach().requires_grad_()
+        way: list[tuple[int, Tensor, Tensor, dict[str, Tensor]]] = []
+        for info, layer, shift in block.layers:
+            mine = {name: p.requires_grad_() for name, p in _double(layer).items()}
+            y = layer.torch_forward(_shifted(x, shift), mine, enters)
+            if not y.requires_grad:
+                y.requires_grad_()
+            y.retain_grad()
+            way.append((info.index, x, y, mine))
+            x = y
+        torch.autograd.backward(x, self._gradient)
+        self._gradient = _grad(enters)
+        return {
+            index: _Compared(x.detach(), _grad(y), {name: _grad(p) for name, p in mine.items()})
+            for index, x, y, mine in way
+        }
+
+    def _to_our_side(self, x: Tensor, our_x: Tensor, kinks: tuple[float, ...]) -> Tensor | None:
+        """What brings ``x`` to our value where a kink lies between the two: φ' there is a matter of
+        side. None where none does."""
+        shift = None
+        ours = our_x.double() if kinks else our_x
         for kink in kinks:
             other = ((x > kink) != (ours > kink)) | ((x < kink) != (ours < kink))
             crossed = int(torch.count_nonzero(other))
             if crossed:
                 self.crossed += crossed
-                x = x + torch.where(other, ours - x, 0.0).detach()  # the gradient still flows to x
-        return x
+                here = torch.where(other, ours - x, 0.0)
+                shift = here if shift is None else shift + here
+                x = x + here
+        return shift
+
+
+def _double(layer: Layer) -> dict[str, Tensor]:
+    return {name: p.to(torch.float64, copy=True) for name, p in layer.parameters.items()}
+
+
+def _shifted(x: Tensor, shift: Tensor | None) -> Tensor:
+    return x if shift is None else x + shift  # the gradient still flows to x
 
 
 def _cost(experiment: Experiment) -> Cost:
-    own, reference = cost(experiment), cost(experiment.model_copy(update={"dtype": "float64"}))
-    # Both networks stand side by side, and autograd keeps an output and a gradient of each layer.
-    return Cost(own.flops + reference.flops, own.bytes + 2 * reference.bytes)
+    """Our own passes, and float64's forward twice and backward once beside them."""
+    wide = cost(experiment.model_copy(update={"dtype": "float64"})).flops
+    flops = cost(experiment).flops + wide * 4 // 3
+    return Cost(flops, allocated(max(_moments(experiment)), experiment, torch.float64))
+
+
+def _moments(experiment: Experiment) -> Iterator[int]:
+    """Bytes held with the reference beside ours, layer by layer forward, block by block back."""
+    inputs = 0  # of the blocks so far, in float64
+    in_block: list[Held] = []
+    more = repeated(experiment) * experiment.batch * experiment.width * WIDE
+    for moment in moments(experiment):
+        yield moment.backward + inputs
+        info = moment.info
+        x = experiment.batch * info.n_in * WIDE
+        if not in_block:
+            inputs += x
+            if info.block > WALKED:
+                inputs, more = inputs + more, 0
+        yield moment.forward + inputs + _forward(info)
+        in_block.append(moment)
+        if info.ends_block:
+            yield moment.made + inputs + x + sum(_backward(m.info) for m in in_block)
+            in_block = []
+
+
+def _forward(info: LayerInfo) -> int:
+    """Of one layer: its input, ours, what tells on which side of a kink they are; its output."""
+    x, y, weights = _entries(info)
+    sides = (WIDE + 3) * x if info.layer.kinks else 0
+    return WIDE * x + max(sides, WIDE * (weights + y))
+
+
+def _backward(info: LayerInfo) -> int:
+    """Of one layer: its output and parameters, the gradients by both, and what is compared."""
+    _, y, weights = _entries(info)
+    kept = kept_by_autograd(info.layer).of(Shape(info.shape[0], info.n_in, info.shape[1]))
+    return WIDE * 2 * (y + weights) + kept + WIDE * max(weights, y)
+
+
+def _entries(info: LayerInfo) -> tuple[int, int, int]:
+    batch, n_out = info.shape
+    weights = info.n_in * n_out if info.role == "linear_map" else 0
+    return batch * info.n_in, batch * n_out, weights
 
 
 @analysis(
@@ -102,7 +215,7 @@ def compare_with_autograd(
     True
     """
     network = Network(experiment)
-    reference = _Reference(network.x.double(), [], [])
+    reference = _Reference(network.x.double())
     comparable = _Comparable(experiment.torch_dtype)
     worst: tuple[float, str | None] = (-1.0, None)
     compared = skipped = 0
@@ -111,8 +224,7 @@ def compare_with_autograd(
             reference.forward(step.info, step.layer, step.x)
         elif isinstance(step, LossStep):
             target = network.target if network.loss.classifies else network.target.double()
-            loss = network.loss.reference(reference.outputs[-1], target)
-            loss.backward()  # type: ignore[no-untyped-call]
+            reference.loss(partial(network.loss.reference, target=target))
         else:
             for name, ours, theirs, noise in _pairs(step, reference, comparable):
                 error = comparable.relative_error(ours, theirs, noise)
@@ -130,14 +242,13 @@ def _pairs(
     step: BackwardStep, reference: _Reference, comparable: _Comparable
 ) -> list[tuple[str, Tensor, Tensor, float]]:
     """Name, our gradient, autograd's, and how far rounding may have put either off."""
-    index, name = step.info.index, step.info.name
-    theirs = _grad(reference.outputs[index])
+    name = step.info.name
+    x, theirs, parameters = reference.of(step.info.index)
     pairs = [(name, step.gradient, theirs, comparable.noise(theirs))]
     column = float(theirs.abs().sum(0).amax()) if theirs.numel() else 0.0
     for key, value in step.layer.gradients.items():
-        expected = _grad(reference.parameters[index][key])
-        x = reference.outputs[index - 1] if index else reference.x
-        largest = float(x.detach().abs().amax()) if key == "weight" and x.numel() else 1.0
+        expected = parameters[key]
+        largest = float(x.abs().amax()) if key == "weight" and x.numel() else 1.0
         noise = comparable.noise(expected, column * largest)
         pairs.append((f"{name}.{key}", value, expected, noise))
     comparable.terms = step.layer.largest_term(theirs)
@@ -177,7 +288,7 @@ class _Comparable:
         if theirs.numel() == 0:
             return 0.0
         scale = float(theirs.abs().max())
-        difference = float((ours.double() - theirs).abs().max())
+        difference = float((ours.double() - theirs).abs_().max())
         if difference == 0.0:
             return 0.0
         if not difference < float("inf") or scale < self._smallest or noise > 1:

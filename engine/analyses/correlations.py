@@ -13,6 +13,7 @@ from torch import Tensor
 from layerscope.engine.analyses.base import analysis
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.execution.cost import Cost, cost
+from layerscope.engine.execution.memory import forward_bytes
 from layerscope.engine.execution.network import Network, seeds
 from layerscope.engine.execution.passes import ForwardStep, LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
@@ -57,7 +58,8 @@ class Correlations:
 
 def correlations_cost(experiment: Experiment) -> Cost:
     """What `correlations` takes: at most one experiment in float64 with a sample for each input."""
-    return cost(_of_pairs(experiment))
+    pairs = _of_pairs(experiment)
+    return Cost(cost(pairs).flops, forward_bytes(pairs))
 
 
 @analysis(

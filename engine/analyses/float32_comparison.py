@@ -67,9 +67,10 @@ def gradient_cosines(
             scale = b.abs().max()
             if not bool(torch.isfinite(a).all()) or not 0 < float(scale) < math.inf:
                 continue
-            length = float(a.norm())
-            cosine = float((a / (length or 1) * (b / scale)).sum() / (b / scale).norm())
-            found[narrow.info.index] = cosine
+            a.div_(float(a.norm()) or 1)  # in place: both are copies, and may be large
+            b.div_(scale)
+            length = b.norm()
+            found[narrow.info.index] = float(a.mul_(b).sum() / length)
     return found
 
 
@@ -91,8 +92,9 @@ class Float32Comparison:
 def _cost(experiment: Experiment) -> Cost:
     if experiment.torch_dtype not in NARROW:
         return Cost(0, 0)
-    own, wide = cost(experiment), cost(experiment.model_copy(update={"dtype": "float32"}))
-    return Cost(own.flops + wide.flops, own.bytes + wide.bytes)  # layer by layer, side by side
+    both = cost(experiment).beside(cost(experiment.model_copy(update={"dtype": "float32"})))
+    weights = max(i.n_in * i.shape[1] for i in layout(experiment) if i.role == "linear_map")
+    return both.beside(Cost(0, 2 * 8 * weights))  # two gradients are compared in float64
 
 
 @analysis(

@@ -10,6 +10,7 @@ from typing import Any
 from layerscope.engine.analyses.base import analysis
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.execution.cost import Cost
+from layerscope.engine.execution.prices import prices
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import chosen_norm
@@ -89,7 +90,8 @@ def axis_ends(experiment: Experiment) -> tuple[float, float]:
 
 
 def _cost(_: Experiment) -> Cost:
-    return Cost(0, 0)  # the same second of work whatever the network's size: nothing to limit
+    """The same second of work, and a few megabytes, whatever the network's size."""
+    return Cost(int(prices().per_second), 16 * 2**20)
 
 
 @analysis(

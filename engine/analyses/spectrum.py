@@ -15,9 +15,11 @@ from layerscope.engine.analyses.base import AnalysisUndefined, analysis
 from layerscope.engine.analyses.correlations import Correlations, correlations, correlations_cost
 from layerscope.engine.analyses.phase_diagram import sigma_w
 from layerscope.engine.basis.cancellation import ShouldStop, never, stop_if
-from layerscope.engine.execution.cost import Cost
+from layerscope.engine.execution.cost import Cost, passes_flops
+from layerscope.engine.execution.memory import forward_bytes
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import ForwardStep, LossStep, passes
+from layerscope.engine.execution.prices import prices
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import chosen_norm
 from layerscope.engine.theory.meanfield import chi, length_path
@@ -75,19 +77,19 @@ class JacobianSpectra:
 
 
 def _cost(experiment: Experiment) -> Cost:
-    """Both schemes' weights, their decomposition or vector products; then the correlations.
-
-    >>> _cost(Experiment(depth=1, width=10)).flops
-    683140
-    """
+    """Both schemes' weights, their decomposition or vector products; then the correlations."""
     e = experiment
     n = max(e.width, e.n_inputs)
+    at, wide = prices(), e.model_copy(update={"dtype": "float64"})
     drawn = 2 * FACTORISATION * e.depth * n**3
     if _is_exact(e):
         worked = 2 * (DECOMPOSITION * e.depth + SINGULAR * POINTS) * n**3
     else:
         worked = 2 * 2 * 40 * POINTS * e.depth * n**2
-    return Cost(drawn + worked, 6 * 8 * e.depth * n**2).then(correlations_cost(experiment))
+    flops = drawn + int(at.product["float64"] * worked) + 2 * passes_flops(wide, at)
+    # The network, every block's Jacobian, and what is worked on.
+    kept = forward_bytes(wide) + 8 * (e.depth + 2) * n**2
+    return Cost(flops, kept).then(correlations_cost(experiment))
 
 
 def _is_exact(experiment: Experiment) -> bool:

@@ -12,16 +12,21 @@ from layerscope.engine.diagnosis.diagnose import diagnose
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import SEVERITIES, Finding
 from layerscope.engine.diagnosis.gathering import gather
-from layerscope.engine.execution.cost import cost
+from layerscope.engine.execution.cost import Cost, cost, passes_flops
+from layerscope.engine.execution.prices import TYPICAL
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS, chosen_norm
 from layerscope.engine.theory import NoCriticalPoint, critical_point
 
-__all__ = ["Fix", "candidates", "verified_fix"]
+__all__ = ["Fix", "candidates", "fixes_cost", "verified_fix"]
 
 TRIES = 8  # candidates run for one finding at most
-BUDGET_FLOPS = 40_000_000_000  # for all tries of one finding: about a second on two cores
+BUDGET_FLOPS = 160_000_000_000
+"""For all tries of one finding, about three seconds on a core, at typical prices: the same fixes
+are tried on every machine."""
+FINDINGS = 3
+"""For so many a fix is looked for at most, as far as the networks of the evaluation tell."""
 
 Change = dict[str, Any]
 
@@ -109,20 +114,34 @@ def verified_fix(
     Works: run with the same seed and data, no rule that found something before as a root finds it
     again, and the worst finding left is milder than this one.
     """
-    spent = 0
+    spent, most = 0, fixes_cost(experiment).bytes
     seen: list[Change] = []
     for change in candidates(experiment, finding):
         changed = Experiment.model_validate({**experiment.to_dict(), **change})
         if len(seen) >= TRIES or change in seen or changed == experiment:
             continue
-        spent += cost(changed).flops
-        if spent > BUDGET_FLOPS:
+        spent += passes_flops(changed, TYPICAL)
+        if spent > BUDGET_FLOPS or cost(changed).bytes > most:
             continue
         seen.append(change)
         after = gather(changed, should_stop)
         if _better(finding, diagnose(after)):
             return Fix(finding.rule, change, len(seen), _curves(before), _curves(after))
     return None
+
+
+def fixes_cost(experiment: Experiment) -> Cost:
+    """What trying fixes takes at most: as many operations as there may be findings and tries within
+    the budget, and the memory of the change that takes most."""
+    wider = "float64" if experiment.dtype == "float64" else "float32"
+    changes: list[Change] = [
+        {"dtype": wider},
+        {"norm": "layer", "residual": True},
+        {"init": "lsuv"},
+    ]
+    each = [cost(experiment.model_copy(update=change)) for change in changes]
+    tries = min(TRIES * passes_flops(experiment, TYPICAL), BUDGET_FLOPS)
+    return Cost(FINDINGS * tries, max(c.bytes for c in each))
 
 
 def _better(finding: Finding, after: list[Finding]) -> bool:

@@ -12,8 +12,9 @@ from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
 from layerscope.engine.diagnosis import Evidence, Finding, Verdict
 from layerscope.engine.diagnosis.diagnose import diagnose, diagnose_early, undecided, verdict
 from layerscope.engine.diagnosis.expectation import beside_theory
-from layerscope.engine.diagnosis.fixes import Fix, verified_fix
+from layerscope.engine.diagnosis.fixes import Fix, fixes_cost, verified_fix
 from layerscope.engine.diagnosis.gathering import complete
+from layerscope.engine.execution.cost import Cost, cost
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.recording import Backward, Forward, Loss, Start, recorded
 from layerscope.engine.execution.records import Record
@@ -23,8 +24,12 @@ from layerscope.engine.theory.experiments import predict_experiment
 
 __all__ = [
     "Backward", "Event", "FindingEvent", "FixEvent", "Forward", "Start", "Stopped", "Summary",
-    "result", "run",
+    "result", "result_cost", "run", "run_cost",
 ]  # fmt: skip
+
+
+WORDS_BYTES = 40 * 2**10
+"""Of what is told of a block in the end, as Python's objects and as text: as measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,25 @@ def run(
             fix = verified_fix(experiment, evidence, finding, should_stop=should_stop)
             if fix is not None:
                 yield FixEvent(place, fix)
+
+
+def run_cost(experiment: Experiment) -> Cost:
+    """What `run` without fixes takes."""
+    return cost(experiment).then(_analysis_cost("float32_comparison", experiment))
+
+
+def result_cost(experiment: Experiment, *, check: bool = True) -> Cost:
+    """What the whole result takes, with fixes for all that may be found."""
+    whole = run_cost(experiment).then(fixes_cost(experiment))
+    if check:
+        whole = whole.then(_analysis_cost("autograd_check", experiment))
+    return whole.beside(Cost(0, (experiment.depth + 1) * WORDS_BYTES))
+
+
+def _analysis_cost(name: str, experiment: Experiment) -> Cost:
+    from layerscope.engine.analyses import ANALYSES
+
+    return ANALYSES[name].cost(experiment)
 
 
 def result(

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
-from layerscope.engine.execution.network import layout
+from layerscope.engine.execution.memory import peak_bytes, repeated, skeleton
+from layerscope.engine.execution.network import LayerInfo, layout
+from layerscope.engine.execution.prices import Prices, prices
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
 
-__all__ = ["Cost", "Limits", "OverLimit", "cost"]
-
-ELEMENTWISE = 30  # operations per entry: activation, its derivative, statistics; a generous guess
+__all__ = ["Cost", "Limits", "OverLimit", "cost", "passes_flops"]
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Floating point operations of both passes, and bytes held at the peak."""
+    """Work, in operations of float32's matrix product that take as long on one core, and bytes held
+    at the peak."""
 
     flops: int
     bytes: int
@@ -26,13 +25,22 @@ class Cost:
         """What this costs and, once its memory is free again, ``other`` after it."""
         return Cost(self.flops + other.flops, max(self.bytes, other.bytes))
 
+    def beside(self, other: Cost) -> Cost:
+        """What both cost where they are held at the same time."""
+        return Cost(self.flops + other.flops, self.bytes + other.bytes)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most an experiment may cost. The defaults suit two cores: about ten seconds, 4 GiB."""
+    """The most an experiment may cost. The defaults suit a core of today: about half a
+    minute, 4 GiB."""
 
-    flops: int = 400_000_000_000
+    flops: int = 2_000_000_000_000
     bytes: int = 4 * 2**30
+
+    def allow(self, needed: Cost) -> bool:
+        """Whether ``needed`` is within the limits."""
+        return needed.flops <= self.flops and needed.bytes <= self.bytes
 
     def check(self, needed: Cost) -> Cost:
         """``needed``, if it is within the limits. Errors: ``OverLimit``."""
@@ -55,28 +63,30 @@ class OverLimit(ValueError):
 
 
 def cost(experiment: Experiment) -> Cost:
-    """Floating point operations and peak bytes of the forward and backward pass with statistics.
+    """Of the forward and backward pass with statistics, at this machine's prices.
 
-    A linear layer costs 2·batch·n_in·n_out forward and twice that backward. Held at the peak:
-    every weight, each layer's output (what backward needs), and one layer's gradients.
-
-    >>> cost(Experiment(depth=1, width=10, batch=10)).flops
-    16200
+    >>> narrow, wide = (cost(Experiment(dtype=name)) for name in ("float16", "float32"))
+    >>> narrow.flops > wide.flops, narrow.bytes < wide.bytes
+    (True, True)
     """
-    size = torch.finfo(experiment.torch_dtype).bits // 8
-    batch = experiment.batch
-    flops = 0
-    held = batch * experiment.n_inputs * 4
-    largest = 0
-    for info in layout(experiment):
-        n_out = info.shape[1]
-        entries = batch * n_out
-        held += entries * size
-        flops += ELEMENTWISE * entries
-        if info.role == "linear_map":
-            weights = info.n_in * n_out
-            flops += 6 * batch * weights + ELEMENTWISE * weights
-            flops += INITS[experiment.init].draw_flops(info.n_in, n_out)
-            held += weights * size
-            largest = max(largest, 3 * weights * max(size, 4) + 3 * entries * max(size, 4))
-    return Cost(flops, held + largest)
+    return Cost(passes_flops(experiment, prices()), peak_bytes(experiment))
+
+
+def passes_flops(experiment: Experiment, at: Prices) -> int:
+    """The passes' operations alone, at whatever prices."""
+    infos = layout(skeleton(experiment))
+    each = [_layer_flops(experiment, info, at) for info in infos]
+    last = sum(f for f, info in zip(each, infos, strict=True) if info.block == infos[-1].block - 1)
+    return int(sum(each) + repeated(experiment) * last)
+
+
+def _layer_flops(experiment: Experiment, info: LayerInfo, at: Prices) -> float:
+    """A linear layer multiplies three times: forward, and for the gradients by input and weight."""
+    n_out = info.shape[1]
+    found = at.layer + experiment.batch * n_out * at.entry[experiment.dtype]
+    if info.role == "linear_map":
+        weights = info.n_in * n_out
+        found += 6 * experiment.batch * weights * at.product[experiment.dtype]
+        found += weights * at.entry[experiment.dtype]  # drawn; it and its gradient are looked at
+        found += INITS[experiment.init].draw_flops(info.n_in, n_out)
+    return found

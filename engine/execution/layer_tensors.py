@@ -7,15 +7,28 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from layerscope.engine.basis.cancellation import ShouldStop, never
-from layerscope.engine.execution.network import Network
+from layerscope.engine.execution.cost import Cost, cost
+from layerscope.engine.execution.network import Network, layout
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
 
-__all__ = ["TENSORS", "layer_tensors", "tensors_of_layers"]
+__all__ = ["TENSORS", "layer_tensors", "tensors_cost", "tensors_of_layers"]
 
 TENSORS = ("activation", "activation.grad", "weight", "weight.grad", "bias", "bias.grad")
 
 Named = dict[str, Tensor | None]
+
+
+def tensors_cost(experiment: Experiment) -> Cost:
+    """What it takes to pick out the tensors of any one layer, and to draw pictures of them."""
+    layers = layout(experiment)
+    entries = max(info.shape[0] * info.shape[1] for info in layers)
+    weights = max(info.n_in * info.shape[1] for info in layers if info.role == "linear_map")
+    size = experiment.torch_dtype.itemsize
+    kept = Cost(0, 2 * size * (entries + weights))
+    # A picture is pooled from float64, of which a masked copy is made.
+    drawn = Cost(0, (8 * (size < 8) + 8 + 1) * max(entries, weights))
+    return cost(experiment).then(drawn).beside(kept)
 
 
 def layer_tensors(

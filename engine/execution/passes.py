@@ -71,8 +71,10 @@ def passes(network: Network, should_stop: ShouldStop = never) -> Iterator[Step]:
         layers.append(layer)
         if info.index in sources:
             skipped[info.index] = output
-        yield ForwardStep(info, layer, x, output, skip)
+        step = ForwardStep(info, layer, x, output, skip)
         x = output
+        yield step
+        del step.layer, step.x, step.output, step.skip  # nobody keeps memory with a step
     stop_if(should_stop)
     yield LossStep(network.loss.forward(x, network.target), x)
     yield from _backward(network, layers, should_stop)
@@ -92,6 +94,8 @@ def _backward(
         if info.source is not None:
             shortcut[info.source] = g
         by_input = layer.backward(g)
-        yield BackwardStep(info, layer, g, by_input, over_skip)
-        layer.release()
+        step = BackwardStep(info, layer, g, by_input, over_skip)
         g = by_input
+        yield step
+        del step.layer, step.gradient, step.by_input, step.shortcut, over_skip
+        layer.release()

@@ -31,7 +31,7 @@ class InitScheme:
     propagation theory speaks of them. ``calibrate`` rescales a drawn weight once its input is
     known: ``calibrate(weight, x) -> weight``. ``orthogonal``: columns or rows are orthonormal;
     ``describe``: the distribution of one entry; ``draw_flops``: what a draw costs beyond its
-    random numbers."""
+    random numbers; ``draw_bytes``: what a library takes for it beyond the tensors seen here."""
 
     draw: Draw
     _: KW_ONLY
@@ -45,6 +45,7 @@ class InitScheme:
     orthogonal: bool = False
     describe: Describe | None = None
     draw_flops: Callable[[int, int], int] = lambda n_in, n_out: 0
+    draw_bytes: Callable[[int, int], int] = lambda n_in, n_out: 0
 
     @property
     def name(self) -> str:

@@ -29,6 +29,11 @@ def _orthogonal_entries(n_in: int, n_out: int, std: float) -> Distribution:
     return Distribution(text, std, density)
 
 
+def _copies(n_in: int, n_out: int) -> int:
+    """Bytes of the copies that LAPACK works on."""
+    return 2 * 4 * n_in * n_out
+
+
 def _factorisation(n_in: int, n_out: int) -> int:
     """Operations of the QR decomposition, by Householder's reflections, and of forming Q."""
     return 8 * max(n_in, n_out) * min(n_in, n_out) ** 2
@@ -43,6 +48,7 @@ def _factorisation(n_in: int, n_out: int) -> int:
     orthogonal=True,
     describe=_orthogonal_entries,
     draw_flops=_factorisation,
+    draw_bytes=_copies,
 )
 def orthogonal(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """A matrix with orthonormal columns (or rows, the fewer of the two), (n_in, n_out)."""
@@ -158,6 +164,7 @@ def _lsuv_entries(n_in: int, n_out: int, _std: float) -> Distribution:
     orthogonal=True,
     describe=_lsuv_entries,
     draw_flops=_factorisation,
+    draw_bytes=_copies,
 )
 def lsuv(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
     """An orthogonal matrix, (n_in, n_out); ``unit_variance`` scales it once its input is known."""

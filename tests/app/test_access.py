@@ -189,7 +189,7 @@ def test_a_prefix_is_on_every_address(ask, path):
 
 @pytest.mark.slow
 def test_every_page_emits_addresses_below_the_prefix(ask):
-    client = ask(root_path="/below", max_flops=1e8)
+    client = ask(root_path="/below", max_flops=1e10)
     paths = [page.path for page in client.app.state.navigation]
     assert len(paths) > 10
     for path in (*paths, "/docs"):

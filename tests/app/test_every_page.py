@@ -9,7 +9,7 @@ from layerscope.app.main import create_app
 from layerscope.app.settings import Settings
 from tests.asking import AppClient
 
-APP = create_app(Settings(warm_up=False, max_flops=1e8))
+APP = create_app(Settings(warm_up=False, max_flops=1e10))
 APP.state.readiness.state = "ready"
 PATHS = sorted(
     context.path

@@ -39,7 +39,7 @@ def described(serve):
     """A server on which every case is cheap."""
     # What warms up in a thread beside this one parses source, as hypothesis does: CPython 3.11's
     # parser can't do both at once.
-    cheap = {"max_flops": 1e8, "check_max_flops": 1e7, "max_bytes": 2**27, "warm_up": False}
+    cheap = {"max_flops": 1e10, "check_max_flops": 3e8, "max_bytes": 2**27, "warm_up": False}
     with serve(max_waiting=64, **cheap) as server:
         yield server
 

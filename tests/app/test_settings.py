@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from layerscope.app.settings import Settings, settings_table
+from layerscope.app import settings as module
+from layerscope.app.settings import SLACK, Settings, settings_table
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -65,3 +66,34 @@ def test_bad_ones_are_named(monkeypatch, name, value):
 def test_they_do_not_change():
     with pytest.raises(ValidationError, match="frozen"):
         Settings().port = 1
+
+
+@pytest.mark.parametrize("cores", [1, 2, 64])
+@pytest.mark.parametrize("usable", [2**28, 2**30, 2**33, 2**40])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_by_default_all_computations_together_fit_into_memory(monkeypatch, cores, usable, workers):
+    monkeypatch.setattr(module, "usable_cores", lambda: cores)
+    monkeypatch.setattr(module, "usable_bytes", lambda: usable)
+    found = Settings(workers=workers)
+    assert 1 <= found.max_concurrent <= cores
+    together = workers * (found.max_concurrent + 1) * found.ceiling_bytes
+    assert together < usable
+    assert found.max_bytes <= 4 * 2**30
+    assert found.ceiling_bytes == pytest.approx(found.max_bytes * SLACK, abs=1)
+
+
+def test_where_memory_is_unknown_there_is_one_computation_for_each_core(monkeypatch):
+    monkeypatch.setattr(module, "usable_cores", lambda: 5)
+    monkeypatch.setattr(module, "usable_bytes", lambda: None)
+    found = Settings()
+    assert (found.max_concurrent, found.max_bytes) == (5, 4 * 2**30)
+    assert Settings(max_bytes=2**50).max_bytes == 2**50
+
+
+def test_more_than_there_is_is_refused_with_what_would_fit(monkeypatch):
+    monkeypatch.setattr(module, "usable_bytes", lambda: 8 * 2**30)
+    assert Settings(max_concurrent=2, max_bytes=2 * 2**30).max_bytes == 2 * 2**30
+    with pytest.raises(ValidationError, match=r"(?s)max_bytes.*LAYERSCOPE_MAX_CONCURRENT"):
+        Settings(max_concurrent=3, max_bytes=2 * 2**30)
+    with pytest.raises(ValidationError, match="6 computations at once could take"):
+        Settings(workers=2, max_concurrent=2, max_bytes=2 * 2**30)

@@ -43,7 +43,7 @@ def computing(server: RunningServer) -> Iterator[int]:
 
 
 def test_a_worker_that_is_killed_ends_its_stream_with_a_problem(serve: Any, until: Any) -> None:
-    with serve(max_concurrent=2) as server:
+    with serve(max_concurrent=2, max_flops=1e15) as server:
         with server.client.stream("GET", f"{URL}/stream", params=SLOW) as response:
             lines = response.iter_lines()
             assert next(lines) == "event: start"
@@ -96,7 +96,7 @@ def looping(server: RunningServer, clients: int, address: str) -> Iterator[None]
 
 
 def test_one_client_does_not_keep_another_from_its_answers(serve: Any, until: Any) -> None:
-    with serve(max_concurrent=1, max_wait_seconds=1000.0) as server:
+    with serve(max_concurrent=1, max_wait_seconds=1000.0, max_flops=1e15) as server:
         with looping(server, 6, "127.0.0.2"):
             until(lambda: server.compute.waiting == 5)
             for seed in range(3):

@@ -22,14 +22,13 @@ from layerscope.app.pages.lab.cold import Row, Writing
 from layerscope.app.pages.lab.progress import Progress
 from layerscope.app.pages.lab.verdict import VerdictWords
 from layerscope.app.pages.render import FLUSH, SEND, Page, address, flushed, render, stream
-from layerscope.app.results import events, quick
-from layerscope.app.settings import Settings
+from layerscope.app.results import events, planned
 from layerscope.app.streams import GrowingResponse
 from layerscope.engine.basis.refusals import InvalidParameters
-from layerscope.engine.execution.cost import OverLimit, cost
+from layerscope.engine.execution.cost import OverLimit
 from layerscope.engine.experiment.specification import Experiment
 
-__all__ = ["PAGE", "LabPage", "Pairs", "experiment_of"]
+__all__ = ["PAGE", "LabPage", "Pairs"]
 
 Pairs = Sequence[tuple[str, str]]
 TEMPLATE = "pages/lab.html"
@@ -63,29 +62,19 @@ router = APIRouter(include_in_schema=False)
 PAGE = Page("/", "Lab", "Lab", router)
 
 
-def experiment_of(request: Request, pairs: Pairs) -> Experiment:
-    """The experiment of a query's ``pairs``.
-
-    Errors: ``InvalidParameters``, and ``OverLimit`` for what this server does not run.
-    """
-    settings: Settings = request.app.state.settings
-    experiment = Experiment.from_strings(pairs)
-    settings.limits.check(cost(experiment))
-    return experiment
-
-
 @router.get("/", response_class=HTMLResponse)
 async def lab(request: Request) -> Response:
     """The Lab for the experiment in the query string, or the form with what is wrong with it."""
     pairs = request.query_params.multi_items()
     try:
-        experiment = experiment_of(request, pairs)
+        experiment = Experiment.from_strings(pairs)
+        plan = planned(experiment, request.app.state.settings)
         if request.state.head:
             return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
         presets = await links.preset_links(request, experiment)  # before a place is taken
-        work = partial(events, experiment, request.app.state.settings.check_max_flops)
+        work = partial(events, experiment, plan.unchecked)
         compute: Compute = request.app.state.compute
-        running: Batches[Any] = Batches(compute, work, quick=quick(experiment))
+        running: Batches[Any] = Batches(compute, work, quick=plan.quick)
         await while_connected(request, running.started())
     except (InvalidParameters, OverLimit, Problem) as refusal:
         return await _refused(request, pairs, refusal)

@@ -15,17 +15,17 @@ from layerscope.app.errors import Problem
 from layerscope.app.pages.lab.blocks import SIDES, Side, blocks
 from layerscope.app.pages.lab.inspector import FIGURES, inspect
 from layerscope.app.pages.lab.links import elsewhere
-from layerscope.app.pages.lab.page import experiment_of
 from layerscope.app.pages.lab.progress import Progress
 from layerscope.app.pages.lab.stream import GROUPED, messages, patient
 from layerscope.app.pages.render import address
-from layerscope.app.results import quick
+from layerscope.app.results import is_quick, planned
 from layerscope.app.streams import EventStream
 from layerscope.app.templating import templates
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.refusals import InvalidParameters
-from layerscope.engine.diagnosis.run import run
+from layerscope.engine.diagnosis.run import run, run_cost
 from layerscope.engine.execution.cost import OverLimit
+from layerscope.engine.execution.layer_tensors import tensors_cost
 from layerscope.engine.execution.network import layout
 from layerscope.engine.experiment.specification import Experiment
 
@@ -39,13 +39,14 @@ router = APIRouter(include_in_schema=False)
 @router.get("/lab/stream", response_class=Response)
 async def lab_stream(request: Request) -> Response:
     """What the form asks for when it changes: drawings and words, as they are known."""
-    experiment = experiment_of(request, request.query_params.multi_items())
+    experiment = Experiment.from_strings(request.query_params.multi_items())
+    settings, compute = request.app.state.settings, request.app.state.compute
+    plan = planned(experiment, settings)
     if request.state.head:
         return Response(media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-    settings, compute = request.app.state.settings, request.app.state.compute
     progress = Progress(experiment, address(request, "lab"))
-    work = partial(messages, progress, elsewhere(request, experiment), settings.check_max_flops)
-    running = Batches(compute, work, quick=quick(experiment), patient=patient)
+    work = partial(messages, progress, elsewhere(request, experiment), plan.unchecked)
+    running = Batches(compute, work, quick=plan.quick, patient=patient)
     await while_connected(request, running.started())
     return EventStream(running, grouped=GROUPED)
 
@@ -53,13 +54,14 @@ async def lab_stream(request: Request) -> Response:
 @router.get("/lab/drawing", response_class=Response)
 async def lab_drawing(request: Request) -> Response:
     """All that is drawn of a pinned experiment, and its verdict."""
-    experiment = experiment_of(request, request.query_params.multi_items())
+    experiment = Experiment.from_strings(request.query_params.multi_items())
+    needed = request.app.state.settings.limits.check(run_cost(experiment))
     if request.state.head:
         return Response(media_type="application/json", headers={"Cache-Control": "no-store"})
     progress = Progress(experiment, address(request, "lab"))
     work = partial(_drawn, progress)
     compute: Compute = request.app.state.compute
-    body = await while_connected(request, compute.run(work, quick=quick(experiment)))
+    body = await while_connected(request, compute.run(work, quick=is_quick(needed.flops)))
     return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
@@ -76,7 +78,8 @@ async def lab_layer(request: Request) -> Response:
     asked = dict(pair for pair in pairs if pair[0] in ("block", "side"))
     npy = address(request, "tensor")
     try:
-        experiment = experiment_of(request, [pair for pair in pairs if pair[0] not in asked])
+        experiment = Experiment.from_strings(pair for pair in pairs if pair[0] not in asked)
+        needed = request.app.state.settings.limits.check(tensors_cost(experiment))
         block, side = _place(experiment, asked)
         tag = etag("inspector", _source(INSPECTOR), experiment.to_query(), block, side)
         if known := unchanged(request, tag):
@@ -85,7 +88,7 @@ async def lab_layer(request: Request) -> Response:
             return HTMLResponse(headers=cached(request, tag))
         work = partial(_inspected, experiment, block, side, npy)
         compute: Compute = request.app.state.compute
-        html = await while_connected(request, compute.run(work, quick=quick(experiment)))
+        html = await while_connected(request, compute.run(work, quick=is_quick(needed.flops)))
     except (InvalidParameters, OverLimit, Problem) as refusal:
         refused = templates.env.get_template("partials/lab/not_inspected.html")
         status, headers = 422, {}

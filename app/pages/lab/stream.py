@@ -34,7 +34,7 @@ def patient(message: Wire) -> bool:
 
 
 def messages(
-    progress: Progress, elsewhere: Elsewhere, check_max_flops: float, should_stop: ShouldStop
+    progress: Progress, elsewhere: Elsewhere, unchecked: str, should_stop: ShouldStop
 ) -> Iterator[Wire]:
     """What the page is sent while ``progress``'s experiment runs."""
     began = time.monotonic()
@@ -46,7 +46,7 @@ def messages(
         before, decided = decided, bool(progress.verdict and progress.verdict.decided)
         return "", _fragment(name, progress, elsewhere, fixes=decided and not before)
 
-    for event in events(progress.experiment, check_max_flops, should_stop):
+    for event in events(progress.experiment, unchecked, should_stop):
         progress.take(event)
         yield from _drawn(event, progress)
         if name := SAID.get(type(event)):

@@ -16,6 +16,7 @@ from layerscope.app.errors import Problem
 from layerscope.app.forms import Control, Form
 from layerscope.app.pages.controls import experiment_controls
 from layerscope.app.pages.render import address, render
+from layerscope.app.results import is_quick
 from layerscope.engine.analyses import ANALYSES, AnalysisUndefined
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.refusals import InvalidParameters
@@ -78,10 +79,12 @@ def why_router(view: View) -> APIRouter:
         answer, picture, status = None, None, 422
         try:
             experiment = form.valid()
-            request.app.state.settings.limits.check(analysis.cost(experiment))
+            needed = request.app.state.settings.limits.check(analysis.cost(experiment))
             if request.state.head:
                 return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
-            work = request.app.state.compute.run(partial(_pictured, view, experiment))
+            work = request.app.state.compute.run(
+                partial(_pictured, view, experiment), quick=is_quick(needed.flops)
+            )
             answer, picture = await while_connected(request, work)
             status = 200
         except InvalidParameters:

@@ -21,15 +21,18 @@ from layerscope.engine.analyses.precision.runs import (
     run_in_format,
 )
 from layerscope.engine.basis.cancellation import ShouldStop, never
-from layerscope.engine.execution.cost import Cost, cost
+from layerscope.engine.execution.cost import Cost, cost, passes_flops
+from layerscope.engine.execution.memory import RECORD_BYTES
+from layerscope.engine.execution.prices import TYPICAL
 from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["RUNNABLE", "PrecisionReport", "affordable_dtypes", "precision"]
 
 RUNNABLE = ("float32", "bfloat16", "float16")
 """The formats in which this machine can run a network."""
-AFFORDABLE: dict[str, float] = {"bfloat16": 2e10, "float16": 4e9}
-"""Operations up to which a run is worth waiting for, a few seconds: CPUs emulate narrow formats."""
+AFFORDABLE = 1.5e11
+"""Operations of float32 up to which a run in a narrow format is worth waiting for, a few seconds:
+CPUs emulate them. At typical prices, so that the answer is the same on every machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +103,24 @@ def affordable_dtypes(experiment: Experiment) -> tuple[list[str], dict[str, str]
     >>> affordable_dtypes(Experiment(width=400))[0]
     ['float32', 'bfloat16']
     """
-    flops = cost(experiment).flops
+    each = {d: passes_flops(_in(experiment, d), TYPICAL) for d in RUNNABLE if d != "float32"}
     skipped = {
-        dtype: f"not run: {flops:.3g} operations; more than {most:.0e} take too long in {dtype} "
-        "on a CPU"
-        for dtype, most in AFFORDABLE.items()
-        if flops > most
+        dtype: f"not run: on a CPU {dtype} takes as long as {flops:.3g} operations in float32; "
+        f"more than {AFFORDABLE:.2g} take too long"
+        for dtype, flops in each.items()
+        if flops > AFFORDABLE
     }
     return [dtype for dtype in RUNNABLE if dtype not in skipped], skipped
 
 
+def _in(experiment: Experiment, dtype: str) -> Experiment:
+    return experiment.model_copy(update={"dtype": dtype})
+
+
 def _cost(experiment: Experiment) -> Cost:
-    reference = cost(experiment.model_copy(update={"dtype": "float64"}))
-    return Cost((1 + len(RUNNABLE)) * reference.flops, reference.bytes)  # one after the other
+    runs = [cost(_in(experiment, dtype)) for dtype in affordable_dtypes(experiment)[0]]
+    whole = reduce(Cost.then, runs, cost(_in(experiment, "float64")))
+    return whole.beside(Cost(0, len(runs) * (experiment.depth + 1) * RECORD_BYTES * 2))
 
 
 @analysis(

@@ -12,7 +12,7 @@ from layerscope.engine.analyses import ANALYSES, AnalysisUndefined, analysis
 from layerscope.engine.analyses.spectrum import EXACT_WORK
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.execution.cost import Limits, OverLimit, cost
-from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.experiment.specification import DTYPES, Experiment
 from layerscope.engine.layers import ACTIVATIONS, Activation
 
 pytestmark = pytest.mark.slow
@@ -45,15 +45,13 @@ def test_an_analysis_stops_when_asked(name: str) -> None:
 
 
 @every
-def test_the_cost_grows_with_the_network_or_is_nothing(name: str) -> None:
+def test_the_cost_grows_with_the_network_or_is_the_same_for_all(name: str) -> None:
     small = ANALYSES[name].cost(SMALL)
     deeper = ANALYSES[name].cost(SMALL.model_copy(update={"depth": 300}))
     wider = ANALYSES[name].cost(SMALL.model_copy(update={"width": 300}))
-    if small.flops:
+    if not small == deeper == wider:
         assert small.flops < min(deeper.flops, wider.flops)
         assert small.bytes < min(deeper.bytes, wider.bytes)
-    else:
-        assert small == deeper == wider
 
 
 def test_what_costs_too_much_is_refused_before_it_runs() -> None:
@@ -66,8 +64,9 @@ def test_what_costs_too_much_is_refused_before_it_runs() -> None:
 def test_precision_costs_the_reference_and_a_run_in_each_format() -> None:
     e = Experiment(depth=10, width=30)
     needed = ANALYSES["precision"].cost(e)
-    assert needed.flops == 4 * cost(e).flops
-    assert needed.bytes == cost(Experiment(depth=10, width=30, dtype="float64")).bytes
+    each = [cost(Experiment(depth=10, width=30, dtype=dtype)) for dtype in DTYPES]
+    assert needed.flops == sum(run.flops for run in each)
+    assert needed.bytes >= cost(Experiment(depth=10, width=30, dtype="float64")).bytes
 
 
 def test_wide_formats_cost_no_comparison_with_float32() -> None:
