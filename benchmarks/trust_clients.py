@@ -1,0 +1,117 @@
+"""A hundred clients for `benchmarks.trust`, in a process of their own: they come, ask, leave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import time
+from collections import Counter
+
+__all__ = ["crowd"]
+
+PATIENCE_SECONDS = 60.0
+SLOW_READERS = 4
+NPY = "/api/v1/experiment/tensor?depth=1&width=2048&inputs=8&batch=4000&layer=1&tensor=activation"
+
+
+async def _ask(port: int, target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    return reader, writer
+
+
+async def _status(reader: asyncio.StreamReader) -> int:
+    head = await reader.readuntil(b"\r\n\r\n")
+    return int(head.split(b" ", 2)[1])
+
+
+async def _stream(port: int, chance: random.Random, seen: Counter[str]) -> None:
+    """One stream, left in the middle by a third of those who ask; every event held against what
+    was asked for."""
+    seed, depth = chance.randrange(10**9), chance.choice((5, 20, 50))
+    leaves = chance.random() < 1 / 3
+    reader, writer = await _ask(
+        port, f"/api/v1/experiment/stream?seed={seed}&depth={depth}&width=50"
+    )
+    try:
+        status = await _status(reader)
+        if status != 200:
+            seen[str(status)] += 1
+            return
+        layers: dict[str, list[int]] = {"forward": [], "backward": []}
+        event = ""
+        async for raw in reader:
+            line = raw.decode()
+            if line.startswith("event: "):
+                event = line[7:].strip()
+            elif line.startswith("data: "):
+                data = json.loads(line[6:])
+                if event == "start" and data["experiment"]["seed"] != seed:
+                    seen["mixed"] += 1
+                if event in layers:
+                    layers[event] += [layer["index"] for layer in data["layers"]]
+                    if leaves:
+                        seen["left"] += 1
+                        return
+                if event == "problem":
+                    seen["problem"] += 1
+                    return
+        every = list(range(2 * depth + 1))
+        whole = layers["forward"] == every and layers["backward"] == every[::-1]
+        seen["whole" if whole and event == "end" else "lost"] += 1
+    finally:
+        writer.transport.abort()
+
+
+async def _plain(port: int, chance: random.Random, seen: Counter[str]) -> None:
+    target = chance.choice(
+        ("/", f"/api/v1/experiment?depth=5&seed={chance.randrange(10**9)}", "/foundations/neuron",
+         "/why/precision?depth=3&width=20", "/api/v1/registry", "/docs"),
+    )  # fmt: skip
+    reader, writer = await _ask(port, target)
+    try:
+        seen[str(await _status(reader))] += 1
+        await reader.read()
+    finally:
+        writer.transport.abort()
+
+
+async def _client(port: int, chance: random.Random, end: float, seen: Counter[str]) -> None:
+    while time.monotonic() < end:
+        await asyncio.sleep(chance.random())
+        ask = _stream if chance.random() < 0.5 else _plain
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await ask(port, chance, seen)
+        except TimeoutError:
+            seen["no answer"] += 1
+        except (OSError, EOFError):
+            seen["cut"] += 1
+
+
+async def _slow_reader(port: int, end: float, seen: Counter[str]) -> None:
+    """Asks for megabytes and takes none of them until it is cut."""
+    while time.monotonic() < end:
+        _, writer = await _ask(port, NPY)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(min(20.0, max(0.0, end - time.monotonic())))
+        writer.transport.abort()
+        seen["slow"] += 1
+
+
+async def _all(port: int, clients: int, seconds: float, seed: int) -> Counter[str]:
+    end, seen = time.monotonic() + seconds, Counter[str]()
+    each = [_client(port, random.Random(f"{seed} {n}"), end, seen) for n in range(clients)]  # noqa: S311
+    slow = [_slow_reader(port, end, seen) for _ in range(SLOW_READERS if clients > 1 else 0)]
+    await asyncio.gather(*each, *slow)
+    return seen
+
+
+def crowd(port: int, clients: int, seconds: float, seed: int = 0) -> Counter[str]:
+    """What so many clients saw in so many seconds: answers by status, streams that came whole,
+    were left, lost an event or held another's, and slow readers."""
+    with contextlib.suppress(KeyboardInterrupt):
+        return asyncio.run(_all(port, clients, seconds, seed))
+    return Counter()
