@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from layerscope.app.commands.output import Output, known_settings, printing, refuse, shown
+from layerscope.app.commands.output import Output, known_settings, printing, refuse, shown, wide
 from layerscope.app.figures.checkpoint import checkpoint_page
 from layerscope.app.figures.text import number
 from layerscope.engine.basis.text import bytes_text
@@ -55,7 +55,7 @@ def inspect(
         if as_json:
             _print_json(file, reports, whole)
         else:
-            _show(reports, whole, Output())
+            _show(reports, whole, wide())
 
 
 def _inspected(checkpoint: Checkpoint) -> Iterator[TensorReport]:
@@ -87,10 +87,10 @@ def _print_json(file: Path, reports: list[TensorReport], whole: dict[str, Any]) 
 def _show(reports: list[TensorReport], whole: dict[str, Any], console: Output) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("tensor", overflow="fold")
-    table.add_column("dtype")
-    table.add_column("shape")
+    table.add_column("dtype", overflow="fold")
+    table.add_column("shape", overflow="fold")
     for heading in ("mean", "std", "min", "max", "zeros", *SHORT.values()):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", overflow="fold")
     table.add_column("", overflow="fold")
     for report in reports:
         table.add_row(*_cells(report))

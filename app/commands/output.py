@@ -18,13 +18,16 @@ from layerscope.engine.diagnosis import SEVERITIES
 
 __all__ = [
     "BAD_USAGE", "CLOSED_PIPE", "INTERRUPTED", "UNWRITTEN", "Output", "Severe", "fail",
-    "known_settings", "printable", "printing", "refuse", "shown", "unwritten",
+    "known_settings", "printable", "printing", "refuse", "shown", "unwritten", "wide",
 ]  # fmt: skip
 
 BAD_USAGE = 2
 UNWRITTEN = 74  # EX_IOERR of sysexits.h
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as of a program that `| head` ends
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+PIPED_WIDTH = 240
+"""Columns of a table that goes to no terminal."""
 
 Severe = Literal["warning", "error"]
 """What ``--fail-on`` takes."""
@@ -35,6 +38,14 @@ class Output(Console):
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
+
+
+def wide() -> Output:
+    """For tables: what is piped or written to a file is cut at no terminal's width."""
+    console = Output()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPED_WIDTH
+    return console
 
 
 def unwritten(error: OSError) -> NoReturn:

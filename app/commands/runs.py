@@ -18,6 +18,7 @@ from layerscope.app.commands.output import (
     printing,
     refuse,
     shown,
+    wide,
 )  # fmt: skip
 from layerscope.app.figures.text import number
 from layerscope.app.terminal import COLOURS
@@ -52,7 +53,7 @@ def runs(
         if as_json:
             _print_json({"runs": [run.to_dict() for run in found], "next": following})
             return
-        console = Output()
+        console = wide()
         if not found:
             console.print(f"There is no run in {shown(opened.where)}.", highlight=False)
             return
@@ -81,7 +82,7 @@ def diagnose(
         if as_json:
             _print_json({"run": chosen.to_dict(), "findings": findings})
         else:
-            _show(chosen, findings, Output())
+            _show(chosen, findings, wide())
     fail(fail_on, findings)
 
 
@@ -109,7 +110,7 @@ def _table(found: list[Run]) -> Table:
     for heading in ("id", "name", "state"):
         table.add_column(heading, no_wrap=heading == "id", overflow="fold")
     for heading in ("steps", "loss", "age"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", overflow="fold")
     table.add_column("verdict", overflow="fold")
     now = time.time()
     for run in found:

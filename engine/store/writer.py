@@ -113,6 +113,11 @@ class RunWriter:
         # What is still waiting when the program ends is written, as far as that is possible.
         atexit.register(self._ended)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """About how much is still to be kept."""
+        return self._bytes
+
     def modules(self, facts: Sequence[Facts]) -> None:
         """What is known of every module, in forward order; in place of what was told before."""
         try:
@@ -218,7 +223,7 @@ class RunWriter:
                 self._changed.wait_for(
                     lambda: self._waiting or self._closing, _left(last + ALIVE_SECONDS)
                 )
-                # Many steps in one commit; at the end there is nothing to wait for.
+                # Many steps in one commit; with a whole batch, or at the end, nothing to wait for.
                 self._changed.wait_for(partial(self._hurried, failing=failing), _left(last + pause))
                 entries = self._batch()
                 if self._closing and not entries:
@@ -230,7 +235,7 @@ class RunWriter:
             last = time.monotonic()
 
     def _hurried(self, *, failing: bool) -> bool:
-        return self._closing and not failing
+        return not failing and (self._closing or self._bytes > MOST_BATCH_BYTES)
 
     def _batch(self) -> list[Entry]:
         amount, count = 0, 0
@@ -258,6 +263,7 @@ class RunWriter:
             self._off = True
             self.lost += len(self._waiting)
             self._waiting.clear()
+            self._bytes = 0
         self._tell("off", f"{why}. The training goes on; this run is no longer recorded.")
 
     def _tell(self, kind: str, sentence: str) -> None:

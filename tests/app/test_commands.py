@@ -212,3 +212,13 @@ def test_an_empty_checkpoint(layerscope, tmp_path):
     done = layerscope("inspect", tmp_path / "none.safetensors", "--html", tmp_path / "p.html")
     assert done.exit_code == 0, done.stderr
     assert "0 tensors, 0 entries, 0 B" in done.stdout
+
+
+def test_what_is_piped_is_cut_at_no_width_and_a_narrow_terminal_loses_no_figure(
+    layerscope, checkpoint, monkeypatch
+):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    wide = CliRunner().invoke(application, ["inspect", str(checkpoint)])
+    assert "1 of 8 rows are zero; 1 of 8 rows are copies" in wide.stdout
+    narrow = layerscope("inspect", checkpoint, COLUMNS="60").stdout
+    assert "…" not in narrow
