@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 import numpy as np
-from sqlalchemy import Connection, Row, Select, and_, or_, select
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from layerscope.engine.diagnosis.finding import SEVERITIES
 from layerscope.engine.execution.records import Facts
@@ -180,22 +181,23 @@ def steps(
     if points is None:
         columns = _columns(payload=payload)
         return _steps(connection.execute(select(*columns).where(*within).order_by(*order)))
-    narrow = (STEPS.c.number, STEPS.c.sequence, STEPS.c.loss, STEPS.c.nonfinite)
-    rows = connection.execute(select(*narrow).where(*within).order_by(*order)).all()
-    if not rows:
+    numbers, sequences, values, marks = _columns_of(connection, within)
+    if not len(numbers):
         return []
-    numbers, sequences, losses, marks = zip(*rows, strict=True)
-    marked = np.array(marks, np.int64) != 0
-    # A loss that was not told is no NaN.
-    values = np.array(
-        [
-            0.0 if loss is None and not mark else _loss(loss, mark)
-            for loss, mark in zip(losses, marks, strict=True)
-        ],
-        np.float64,
-    )
-    chosen = kept(np.array(numbers, np.int64), values, marked, points)
-    return _numbered(connection, key, [sequences[i] for i in chosen], payload=payload)
+    values = np.where(marks & LOSS_IS_NAN, np.nan, values)
+    chosen = sequences[kept(numbers, values, marks != 0, points)]
+    return _numbered(connection, key, chosen.tolist(), payload=payload)
+
+
+def _columns_of(connection: Connection, within: Sequence[Any]) -> list[Any]:
+    """Number, sequence, loss (0 where there is none, or NaN) and marks of steps, as arrays."""
+    loss = func.coalesce(STEPS.c.loss, 0.0)
+    query = select(STEPS.c.number, STEPS.c.sequence, loss, STEPS.c.nonfinite).where(*within)
+    result = connection.execute(query.order_by(STEPS.c.number, STEPS.c.sequence))
+    # The driver's own tuples: a row of a hundred thousand need not know its columns' names.
+    rows = result.cursor.fetchall()
+    kinds = np.int64, np.int64, np.float64, np.int64
+    return [np.fromiter(map(itemgetter(i), rows), k, len(rows)) for i, k in enumerate(kinds)]
 
 
 def _numbered(
