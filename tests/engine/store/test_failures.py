@@ -189,7 +189,7 @@ def test_warnings_that_are_errors_end_no_training(tmp_path, interpreter):
         "with open_run(sys.argv[1]) as writer:\n"
         "    writer.step(1, 1.0, b'')\n"
     )
-    done = interpreter.run("-W", "error", "-c", program, tmp_path / "runs.db")
+    done = interpreter.run("-W", "error::UserWarning", "-c", program, tmp_path / "runs.db")
     assert done.returncode == 0
     assert "is no SQLite database" in done.stderr
     assert "Traceback" not in done.stderr
