@@ -30,6 +30,10 @@ asking: ContextVar[str] = ContextVar("asking", default="")
 """Who asks, as far as the server knows."""
 
 
+DYING_SECONDS = 0.5
+"""A worker that was lost without a word so soon was killed before it had the work."""
+
+
 class ClientGone(Exception):
     """The client closed its connection before its answer was ready."""
 
@@ -164,11 +168,7 @@ class Compute:
         try:
             started()
             task = Task(work, self._memory_bytes, self._torch_threads)
-            place.worker = await self.workers.lend()
-            if self.closed:
-                raise self._busy("The server is stopping.")
-            values = place.worker.run(task, self._seconds)
-            async with contextlib.aclosing(values):
+            async with contextlib.aclosing(self._values(place, task)) as values:
                 async for value in values:
                     yield value
         except (Stopped, WorkerLost) as ended:
@@ -183,6 +183,25 @@ class Compute:
             raise Problem(422, detail, kind="over-limit", title="Over a limit") from over
         finally:
             self._leave(place)
+
+    async def _values(self, place: _Place, task: Task) -> AsyncGenerator[Any]:
+        """What a worker yields; of another one where the first was dying when it was lent."""
+        loop = asyncio.get_running_loop()
+        for last in (False, True):
+            place.worker = await self.workers.lend()
+            if self.closed:
+                raise self._busy("The server is stopping.")
+            said, since = False, loop.time()
+            try:
+                async with contextlib.aclosing(place.worker.run(task, self._seconds)) as values:
+                    async for value in values:
+                        said = True
+                        yield value
+                return
+            except WorkerLost:
+                if last or said or loop.time() - since > DYING_SECONDS:
+                    raise
+            self.workers.take_back(place.worker)
 
     def close(self) -> None:
         """Stop everything that runs, refuse everything that waits or comes; on the event loop.

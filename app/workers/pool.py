@@ -89,7 +89,8 @@ class Worker:
         self._task += 1
         body = pickle.dumps(task, 5)
         self.busy = True
-        await loop.sock_sendall(self._connection, frame(Kind.WORK, self._task, body))
+        with contextlib.suppress(OSError):  # it has died: its end of the connection says so
+            await loop.sock_sendall(self._connection, frame(Kind.WORK, self._task, body))
         while self.busy:
             try:
                 async with asyncio.timeout_at(end):

@@ -132,6 +132,21 @@ def test_a_process_that_died_while_it_waited_is_replaced() -> None:
     run(scenario)
 
 
+def test_work_given_to_a_process_that_was_just_dying_is_given_to_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(compute: Compute) -> None:
+        first = await compute.run(working.pid)
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: not Path(f"/proc/{first}").exists())
+        monkeypatch.setattr("layerscope.app.workers.pool.Worker.gone", lambda _: False)
+        assert await compute.run(working.pid) != first
+        assert first not in compute.workers.pids
+        assert compute.active == 0
+
+    run(scenario)
+
+
 def test_errors_of_the_work_come_as_they_were_and_say_where_they_were_raised() -> None:
     async def scenario(compute: Compute) -> None:
         values = []
