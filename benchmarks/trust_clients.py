@@ -13,12 +13,13 @@ __all__ = ["crowd"]
 
 PATIENCE_SECONDS = 60.0
 SLOW_READERS = 4
+LONGEST_LINE = 1 << 22
 NPY = "/api/v1/experiment/tensor?depth=1&width=2048&inputs=8&batch=4000&layer=1&tensor=activation"
 
 
 async def _ask(port: int, target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LONGEST_LINE)
+    writer.write(f"GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
     return reader, writer
 
 
