@@ -23,6 +23,12 @@ PRINTS = {
         r"^mean -?\d\S*, std 1e-05, from -4\.\S+e-05 to 4\.\S+e-05$",
         r"^float16: (99\.9|100\.0)% below its normal range, 0\.0% above$",
     ],
+    "failing_training.py": [
+        r"^error since step \d+: 6 parameters step by gradients that were used before$",
+        r"^  optimizer\.zero_grad\(\)",
+        r"^repaired:$",
+        r"^  (8|9)\d% of the digits told right$",
+    ],
     "follow_a_stream.py": [r"^ +linear1 +std ", r"^ +tanh10 +std ", r"^loss \d"],
 }
 """Lines that each must print, in this order."""

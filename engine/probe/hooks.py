@@ -65,6 +65,7 @@ class ModuleHooks:
         collector: Collector,
         failed: Callable[[BaseException], None],
         looker: Callable[[Leaf, tuple[Any, ...], Tensor], None],
+        backward_begins: Callable[[], None],
         backward_ended: Callable[[], None],
         found: Callable[[Call], None],
     ) -> None:
@@ -87,6 +88,7 @@ class ModuleHooks:
         self._collector = collector
         self._failed = failed
         self._looker = looker
+        self._backward_begins = backward_begins
         self._backward_ended = backward_ended
         self._announced = False
         self._seen: list[tuple[Leaf, bool, Tensor, int]] = []
@@ -191,6 +193,7 @@ class ModuleHooks:
         try:
             if not self._announced:
                 self._announced = True
+                self._backward_begins()
                 engine = torch.autograd.Variable._execution_engine
                 engine.queue_callback(self._ended)
             gradient = gradients[place]

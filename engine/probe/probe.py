@@ -18,7 +18,8 @@ from typing import Any, Literal, Protocol, Self
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from layerscope.engine.diagnosis import Finding
+from layerscope.engine.diagnosis import SEVERITIES, Finding
+from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.hooks import Call, Mode, ModuleHooks
@@ -31,20 +32,33 @@ from layerscope.engine.probe.origin import (
 )
 from layerscope.engine.probe.pace import Pace
 from layerscope.engine.probe.ring import Ring
-from layerscope.engine.probe.step import ModuleStep, Origin, Quantity, Step
+from layerscope.engine.probe.step import ModuleStep, Origin, Quantity, Step, Task
 from layerscope.engine.probe.stepping import OptimizerHooks
+from layerscope.engine.probe.task import baseline_of, task_of
 from layerscope.engine.probe.verdicts import findings_of
 from layerscope.engine.probe.watched import Leaf, Tracked, Watched, unwrapped
 from layerscope.engine.probe.writing import Ending, Figures, Writer
 from layerscope.engine.statistics.finite import nonfinite_places
 
-__all__ = ["Probe", "ProbeWarning", "Sink", "watch"]
+__all__ = ["Probe", "ProbeWarning", "Sink", "TrainingStopped", "watch"]
 
 State = Literal["running", "finished", "stopped", "failed"]
 
 
 class ProbeWarning(UserWarning):
     """Something about the probe that the user should know; the training goes on."""
+
+
+class TrainingStopped(Exception):
+    """Ends a ``with`` block, and no more than that, at a finding as bad as ``stop_on`` says."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.title)
+        self.finding = finding
+
+
+def _at_least(severity: str, least: str) -> bool:
+    return SEVERITIES.index(severity) >= SEVERITIES.index(least)
 
 
 class Sink(Protocol):
@@ -58,8 +72,8 @@ class Sink(Protocol):
     ) -> None:
         """One step, as ``Step.to_bytes`` has it."""
 
-    def finding(self, finding: Mapping[str, Any]) -> None:
-        """One more finding."""
+    def findings(self, findings: Sequence[Mapping[str, Any]]) -> None:
+        """All findings there are, in place of those told before."""
 
     def summary(self, summary: Mapping[str, Any]) -> None:
         """What is known of the run as a whole."""
@@ -82,6 +96,8 @@ def watch(
     every: int | None = None,
     budget: float = 0.05,
     scaler: Any = None,
+    on_finding: Callable[[Finding], Any] | None = None,
+    stop_on: Severity | None = None,
 ) -> Probe:
     """Watches ``model`` while it trains; the training's bits stay what they would be without.
 
@@ -97,6 +113,8 @@ def watch(
         every: records every that-many steps; None lets ``budget`` decide.
         budget: share of the step time that recording may cost.
         scaler: the gradient scaler, so that gradients are reported unscaled.
+        on_finding: called by ``probe.step`` with each finding that is new.
+        stop_on: the severity from which on a finding ends the ``with`` block.
 
     Errors: ``TypeError`` or ``ValueError`` for what cannot be watched, at once; nothing later.
 
@@ -112,7 +130,8 @@ def watch(
     (['0', '1', '2'], 1)
     """
     optimizers = _checked(model, optimizer, every, budget, loss)
-    return Probe(model, optimizers, loss, to, name, config, Pace(every, budget), scaler)
+    return Probe(model, optimizers, loss, to, name, config, Pace(every, budget), scaler,
+                 on_finding, stop_on)  # fmt: skip
 
 
 def _checked(model: Any, optimizer: Any, every: Any, budget: Any, loss: Any) -> list[Optimizer]:
@@ -168,6 +187,8 @@ class Probe:
         config: Mapping[str, Any] | None,
         pace: Pace,
         scaler: Any,
+        on_finding: Callable[[Finding], Any] | None,
+        stop_on: Severity | None,
     ) -> None:
         self.watched = Watched(model, optimizers)
         self.pace = pace
@@ -179,7 +200,13 @@ class Probe:
         """Why it switched itself off."""
         self._loss_function = loss
         self._given_loss: tuple[Any, ...] = ()
+        self._task: Task | None = None
+        self._baseline: float | None = None
         self._scaler = scaler
+        self._on_finding = on_finding
+        self._stop_on = stop_on
+        self._reported: dict[str, str] = {}
+        """Rules told to ``on_finding``, with their severity then."""
         self._told: set[str] = set()
         self._process = os.getpid()
         self._lock = threading.Lock()
@@ -196,7 +223,7 @@ class Probe:
         )
         self._modules = ModuleHooks(
             self.watched, self._collector, self._failed, self._looker.look,
-            self._optimizers.backward_ended, self._found,
+            self._optimizers.backward_begins, self._optimizers.backward_ended, self._found,
         )  # fmt: skip
         _live.add(self)
         atexit.register(self._leave)
@@ -210,7 +237,17 @@ class Probe:
         if self._loss_function is None:
             raise ValueError("loss: give the loss function to `watch` to call it through the probe")
         self._given_loss = args
+        if self._modules.mode is Mode.RECORD:
+            self._ask_of_the_loss(args)
         return self._loss_function(*args, **kwargs)
+
+    def _ask_of_the_loss(self, given: tuple[Any, ...]) -> None:
+        try:
+            if self._loss_function is not None:
+                self._task = task_of(self._loss_function, given)
+                self._baseline = baseline_of(self._loss_function, given)
+        except Exception as error:
+            self._failed(error)
 
     def step(self, loss: Any = None) -> None:
         """A step of the training has ended; to be called once, after the optimiser's.
@@ -220,15 +257,34 @@ class Probe:
         """
         if self.state != "running" or self.error is not None or os.getpid() != self._process:
             return
+        new: list[Finding] = []
         try:
+            asked = self._on_finding is not None or self._stop_on is not None
+            asks = asked and (self._modules.looks or self.origin is not None)
             self._step(loss)
+            new = self._news() if asks else []
         except Exception as error:
             self._failed(error)
+        for finding in new:
+            if self._on_finding is not None:
+                self._on_finding(finding)
+            if self._stop_on and _at_least(finding.severity, self._stop_on):
+                raise TrainingStopped(finding)
+
+    def _news(self) -> list[Finding]:
+        """Findings that are new, or worse than they were."""
+        new = [
+            f for f in self.findings()
+            if f.rule not in self._reported
+            or not _at_least(self._reported[f.rule], f.severity)
+        ]  # fmt: skip
+        self._reported.update({f.rule: f.severity for f in new})
+        return new
 
     def findings(self) -> list[Finding]:
         """What is wrong with the training so far, most severe first."""
         self._writer.wait()
-        return findings_of(self.ring, self.origin)
+        return findings_of(self.ring, self.origin, bool(self.watched.optimizers))
 
     def facts(self) -> list[Any]:
         """What is known of the modules, in forward order."""
@@ -254,6 +310,7 @@ class Probe:
             return
         self._writer.close()
         with contextlib.suppress(Exception):
+            self._sink.findings([f.to_dict() for f in self.findings()])
             self._sink.summary({"cost": self.cost()})
             self._sink.finish(state)
         atexit.unregister(self._leave)
@@ -267,9 +324,12 @@ class Probe:
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None:
-        stopped = kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit)
+    ) -> bool:
+        stopped = kind is not None and issubclass(
+            kind, KeyboardInterrupt | SystemExit | TrainingStopped
+        )
         self.close("finished" if kind is None else "stopped" if stopped else "failed")
+        return isinstance(error, TrainingStopped)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Probe:
         return self  # a probe watches one model, whoever copies what refers to it
@@ -296,6 +356,8 @@ class Probe:
         if not self._optimizers.taken:
             self._without_update(bool(calls))
         self.number += 1
+        if value is not None:
+            self.ring.loss(self.number, value)
         recorded = self._modules.mode is Mode.RECORD
         called = len(calls)
         if recorded or self._new is not None:
@@ -303,7 +365,7 @@ class Probe:
         size = self._modules.bytes
         self._modules.end_step()
         self._optimizers.end()
-        self._given_loss = ()
+        self._given_loss, self._task, self._baseline = (), None, None
         now = time.perf_counter()
         self.pace.ended(self.number, now - self._at, recorded, called, size)
         self._at = now
@@ -318,6 +380,7 @@ class Probe:
             self.number, time.time(), loss, list(self._optimizers.learning_rates), modules,
             skipped=self._scaler is not None and not self._optimizers.taken,
             clipped=self._optimizers.changes_gradients, origin=self._new,
+            stale=self._optimizers.stale, baseline=self._baseline, task=self._task,
         )  # fmt: skip
         self._new = None
         self._writer.put(ending)
@@ -460,7 +523,7 @@ class _Nowhere:
         self, number: int, loss: float | None, payload: bytes, *, nonfinite: bool = False
     ) -> None: ...
 
-    def finding(self, finding: Mapping[str, Any]) -> None: ...
+    def findings(self, findings: Sequence[Mapping[str, Any]]) -> None: ...
 
     def summary(self, summary: Mapping[str, Any]) -> None: ...
 

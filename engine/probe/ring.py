@@ -13,6 +13,8 @@ __all__ = ["Ring"]
 
 STEPS = 512
 BYTES = 32 * 2**20
+LOSSES = 4096
+FIRST = 16
 
 
 class Ring:
@@ -22,12 +24,22 @@ class Ring:
         self.most_steps = steps
         self.most_bytes = size
         self.facts: list[ModuleFacts] = []
+        self.losses: deque[tuple[int, float]] = deque(maxlen=LOSSES)
+        """Of the last steps, recorded or not, by number."""
+        self.first_losses: list[float] = []
+        """Of the first steps of all."""
         self._steps: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
 
     def modules(self, facts: Sequence[Facts]) -> None:
         """What is known of every module, in place of what was told before."""
         self.facts = [f for f in facts if isinstance(f, ModuleFacts)]
+
+    def loss(self, number: int, value: float) -> None:
+        """The loss of a step."""
+        self.losses.append((number, value))
+        if len(self.first_losses) < FIRST:
+            self.first_losses.append(value)
 
     def add(self, number: int, payload: bytes) -> None:
         """One more step; the oldest go where it would be too many."""
@@ -43,6 +55,12 @@ class Ring:
 
     def __iter__(self) -> Iterator[Step]:
         return (Step.from_bytes(payload) for _, payload in list(self._steps))
+
+    def some(self, first: int, last: int) -> list[Step]:
+        """The oldest steps that are still there and the newest, so many of each at most."""
+        every = [payload for _, payload in list(self._steps)]
+        chosen = every if len(every) <= first + last else every[:first] + every[-last:]
+        return [Step.from_bytes(payload) for payload in chosen]
 
     def newest_first(self) -> Iterator[Step]:
         """From the last step back."""

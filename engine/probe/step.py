@@ -15,7 +15,7 @@ from layerscope.engine.execution.records import ParameterRecord, Record
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.statistics import Statistics, Units
 
-__all__ = ["SERIES", "Look", "ModuleStep", "Origin", "Quantity", "Slot", "Step"]
+__all__ = ["SERIES", "Look", "ModuleStep", "Origin", "Quantity", "Slot", "Step", "Task"]
 
 
 class Quantity(IntEnum):
@@ -59,6 +59,13 @@ class Look(Serial):
     units_alike: bool | None = None
     gradients_alike: bool | None = None
 
+    @property
+    def over_window(self) -> Units | None:
+        """The units, dead where they were in every batch of the window."""
+        if self.units is None or self.dead is None:
+            return self.units
+        return msgspec.structs.replace(self.units, dead=self.dead)
+
 
 class ModuleStep(Serial):
     """What a step says of a module beside statistics. ``training`` is its mode where it differs
@@ -87,6 +94,19 @@ class Origin(Serial):
     evidence: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+class Task(Serial):
+    """What the loss was asked, where it was asked through the probe: shapes and dtypes of the
+    output and the target, the loss function's name, and whether the output's rows are
+    ``probabilities``, not negative and adding up to one, or its ``largest`` entry."""
+
+    loss: str
+    output: tuple[int, ...]
+    target: tuple[int, ...]
+    target_dtype: str
+    probabilities: bool
+    largest: float
+
+
 class Step(Serial, dict=True):
     """Everything recorded of one step; ``statistics`` are about the tensors that ``slots`` name.
 
@@ -108,6 +128,9 @@ class Step(Serial, dict=True):
     scale: float | None = None
     baseline: float | None = None
     origin: Origin | None = None
+    stale: int = 0
+    """Parameters whose gradient still held what the step before had used."""
+    task: Task | None = None
 
     @cached_property
     def by_slot(self) -> dict[tuple[int, int, int], Statistics]:
@@ -151,7 +174,7 @@ class Step(Serial, dict=True):
                     facts=shaped,
                     activation=activation,
                     parameters=self._parameters(each, places),
-                    units=look.units if look else None,
+                    units=look.over_window if look else None,
                     saturation=look.saturation if look else None,
                     units_alike=look.units_alike if look else None,
                     gradient=self.of(each.index, Quantity.GRADIENT),

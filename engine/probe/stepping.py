@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import (
@@ -64,6 +65,13 @@ class OptimizerHooks:
         self.reads_gradients_at_once = True
         """Whether they are read before the optimiser's step: at first, and from then on where they
         have been seen to change after it, as when they are zeroed in place."""
+        self.stale = 0
+        """Parameters that stepped by a gradient which the step before had used already."""
+        self._backward_passes = 0
+        self._at_begin: dict[Tracked, tuple[weakref.ref[Tensor], int]] = {}
+        """Gradients that were there when the step began, after the last optimiser's step."""
+        self._left: dict[Tracked, tuple[Tensor, int]] = {}
+        """Gradients that were still there when the step's first backward pass began."""
         self._known = self._reused = False
         self._handles = (
             register_optimizer_step_pre_hook(self._pre),
@@ -81,10 +89,16 @@ class OptimizerHooks:
     def begin(self, mode: Mode) -> None:
         """A step begins: of one that is recorded the parameters are read, and put aside."""
         self.mode = mode
-        self.taken = 0
+        self.taken = self.stale = self._backward_passes = 0
+        self._left.clear()
         self._after_backward.clear()
         if mode is not Mode.RECORD:
             return
+        self._at_begin = {
+            t: (weakref.ref(g), g._version)
+            for t in self._watched.tracked.values()
+            if (g := t.parameter.grad) is not None and g.layout is torch.strided
+        }
         batch = Batch()  # read after the last step's updates, which are on their way before it
         self._versions.clear()
         for tracked in self._watched.tracked.values():
@@ -95,10 +109,21 @@ class OptimizerHooks:
             self._unread.append(batch.awaited())
             self._writer.put(batch)
 
+    def backward_begins(self) -> None:
+        """Gradients are about to be computed: notes which are there yet."""
+        if self._backward_passes or self.mode is not Mode.RECORD:
+            return
+        for tracked, (was, version) in self._at_begin.items():
+            gradient = tracked.parameter.grad
+            same = gradient is not None and was() is gradient and gradient._version == version
+            if same and gradient is not None and bool(gradient.detach().any()):
+                self._left[tracked] = gradient, version
+
     def backward_ended(self) -> None:
         """Gradients are complete, as far as this backward pass goes, and nobody changed them."""
         if self.mode is not Mode.RECORD:
             return
+        self._backward_passes += 1
         keys, gradients = [], []
         for tracked in self._watched.tracked.values():
             gradient = tracked.parameter.grad
@@ -168,6 +193,13 @@ class OptimizerHooks:
             for tracked, gradient in present:
                 self._collector.add(tracked.gradient, gradient)
         self._read.update({t: (weakref.ref(g), g._version) for t, g in present})
+        for tracked, gradient in present:
+            left = self._left.get(tracked)
+            self.stale += (
+                left is not None
+                and left[0] is gradient
+                and gradient._version == left[1] + self._backward_passes
+            )
 
     def gradients_changed(self) -> None:
         """They were seen to change before they could be read."""

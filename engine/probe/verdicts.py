@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from layerscope.engine.diagnosis import Evidence, Finding, diagnose
+from layerscope.engine.diagnosis import RULES, SEVERITIES, Evidence, Finding, diagnose
 from layerscope.engine.diagnosis.diagnose import explained_by
 from layerscope.engine.probe.facts import ModuleFacts
+from layerscope.engine.probe.history import History
 from layerscope.engine.probe.ring import Ring
+from layerscope.engine.probe.rules import TRAINING_RULES
 from layerscope.engine.probe.step import Origin, Quantity, Step
 
 __all__ = ["findings_of", "nonfinite"]
@@ -19,15 +21,25 @@ GREW = 10.0
 """A module's output that has grown by this factor before it broke had been on its way there."""
 
 
-def findings_of(ring: Ring, origin: Origin | None) -> list[Finding]:
-    """What the rules find in the newest step that was looked at closely, with the step since which
-    each has held without a break; before all, where the first NaN or infinity came from."""
-    steps = list(ring)
-    looked = [step for step in steps if any(m.look for m in step.modules)]
-    found = _found(ring, looked[-1]) if looked else []
+def findings_of(ring: Ring, origin: Origin | None, has_optimizer: bool = True) -> list[Finding]:
+    """Everything found, most severe first, with the step since which it has held: where the first
+    NaN came from, the rules over the training, and those of one pass on the newest step that was
+    looked at closely. What one finding explains stands under it; a symptom of a network that learns
+    all the same is a note."""
+    history = History.of(ring, has_optimizer)
+    looked = [step for step in history.steps if any(m.look for m in step.modules)]
+    found: list[Finding] = []
+    if looked:
+        found += [f for rule in TRAINING_RULES.values() if (f := rule.find(history)) is not None]
     if origin is not None:
-        consequences = {"nonfinite", *explained_by("nonfinite")}
-        found = [f for f in found if f.rule not in consequences]
+        found.append(nonfinite(ring.facts, history.steps, origin))
+    if looked:
+        found += _of_one_pass(ring, looked, learns=history.learns)
+    return _ordered(_rooted(found))
+
+
+def _of_one_pass(ring: Ring, looked: Sequence[Step], *, learns: bool) -> list[Finding]:
+    found = _found(ring, looked[-1])
     since = {f.rule: looked[-1].number for f in found}
     ahead = set(since)
     for step in reversed(looked[:-1]):
@@ -35,8 +47,53 @@ def findings_of(ring: Ring, origin: Origin | None) -> list[Finding]:
             break
         ahead &= {f.rule for f in _found(ring, step)}
         since.update(dict.fromkeys(ahead, step.number))
-    rest = [replace(f, since=since[f.rule]) for f in found]
-    return rest if origin is None else [nonfinite(ring.facts, steps, origin), *rest]
+    found = [replace(f, since=since[f.rule]) for f in found]
+    return [replace(f, severity="info") if learns else f for f in found]
+
+
+def _rooted(found: Sequence[Finding]) -> list[Finding]:
+    """Each rule once, and consequences under the first finding that explains them."""
+    once = list({f.rule: f for f in reversed([_from_dead_units(f) for f in found])}.values())[::-1]
+    roots = {
+        f.rule: f for f in once
+        if not any(f.rule in _explained(other.rule) for other in once if other is not f)
+    }  # fmt: skip
+    for finding in once:
+        if finding.rule not in roots:
+            root = next((r for r in roots.values() if finding.rule in _explained(r.rule)), None)
+            root = root or next(iter(roots.values()))  # explained by what is explained itself
+            together = [*root.consequences, finding]
+            roots[root.rule] = replace(root, consequences=together)
+    return list(roots.values())
+
+
+def _from_dead_units(finding: Finding) -> Finding:
+    """All units of a layer dead make it zero: then they are the cause, and not the other way."""
+    if finding.rule != "vanishing_activation" or finding.evidence.get("exact"):
+        return finding
+    dead = next((c for c in finding.consequences if c.rule == "dead_units"), None)
+    if dead is None:
+        return finding
+    rest = [c for c in finding.consequences if c is not dead]
+    return replace(
+        dead, severity=finding.severity, since=finding.since,
+        consequences=[replace(finding, consequences=[]), *rest],
+    )  # fmt: skip
+
+
+def _explained(name: str) -> frozenset[str]:
+    own = TRAINING_RULES[name].explains if name in TRAINING_RULES else ()
+    of_one_pass = explained_by(name) if name in RULES else frozenset()
+    return frozenset(own) | of_one_pass | (SILENCE if name in SILENT else frozenset())
+
+
+SILENT = frozenset({"dead_units", "vanishing_activation", "symmetry", "saturation", "nonfinite"})
+SILENCE = frozenset({"constant_output", "learning_rate_low"})
+"""What follows where no signal passes: one answer for all, and nothing to learn from."""
+
+
+def _ordered(findings: Sequence[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda f: -SEVERITIES.index(f.severity))
 
 
 def nonfinite(facts: Sequence[ModuleFacts], steps: Sequence[Step], origin: Origin) -> Finding:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerscope.engine.probe.collecting import Batch, Reading
-from layerscope.engine.probe.step import ModuleStep, Origin, Quantity, Step
+from layerscope.engine.probe.step import ModuleStep, Origin, Quantity, Step, Task
 from layerscope.engine.probe.watched import Key, Watched
 from layerscope.engine.statistics.many import Answers, Reader
 
@@ -36,6 +36,8 @@ class Ending(msgspec.Struct):
     scale: float | None = None
     baseline: float | None = None
     origin: Origin | None = None
+    stale: int = 0
+    task: Task | None = None
     clipped: bool = False
     """Whether anything changed gradients between backward pass and optimiser."""
     shift: int = 0
@@ -74,6 +76,8 @@ class _Wire(msgspec.Struct, array_like=True):
     scale: float | None
     baseline: float | None
     origin: Origin | None
+    stale: int
+    task: Task | None
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -189,6 +193,6 @@ class Writer:
         wire = _Wire(
             ending.number, ending.time, ending.loss, ending.learning_rates,
             msgspec.Raw(layout.slots), msgspec.Raw(head + statistics), ending.modules,
-            ending.skipped, ending.scale, ending.baseline, ending.origin,
+            ending.skipped, ending.scale, ending.baseline, ending.origin, ending.stale, ending.task,
         )  # fmt: skip
         return bytes((Step.version,)) + _encoder.encode(wire)

@@ -51,7 +51,8 @@ def trained(model, x, y, *, steps=4, optimizer=None, loss=None, checks=True, **o
 
 
 def only(probe):
-    found = [f for f in probe.findings() if f.rule == "nonfinite"]
+    every = [f for root in probe.findings() for f in (root, *root.consequences)]
+    found = [f for f in every if f.rule == "nonfinite"]
     assert len(found) == 1
     return found[0]
 

@@ -1,0 +1,185 @@
+"""What the rules over a training look at: the recorded steps, and how the loss went."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
+from layerscope.engine.probe.facts import ModuleFacts, ParameterFacts
+from layerscope.engine.probe.ring import Ring
+from layerscope.engine.probe.step import Quantity, Step
+
+__all__ = ["FEW_STEPS", "History", "Weight"]
+
+FEW_STEPS = 8
+"""Below these nothing is said of how a training goes."""
+OLDEST, NEWEST = 4, 60
+"""Recorded steps that are looked at: where it began, and the window that counts."""
+RECENT = 8
+"""Recorded steps over which a median is taken."""
+SIGMAS = 3.0
+"""Of the noise that an improvement must exceed."""
+LEAST_GAIN = 0.02
+"""Share of the first loss that an improvement must exceed too."""
+BETTER = 0.9
+"""Of the constant predictor's loss: below that something has been learned."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A parameter with a name, and where its figures are."""
+
+    module: ModuleFacts
+    name: str
+    place: int
+    facts: ParameterFacts
+
+    @property
+    def full_name(self) -> str:
+        """As ``named_parameters`` has it."""
+        return f"{self.module.name}.{self.name}".lstrip(".")
+
+
+@dataclass(frozen=True)
+class History:
+    """A training so far: ``steps`` recorded and still in memory, ``losses`` of all of the last
+    ones by number, ``first`` those of the very first."""
+
+    facts: Sequence[ModuleFacts]
+    steps: Sequence[Step]
+    losses: Sequence[tuple[int, float]]
+    first: Sequence[float]
+    has_optimizer: bool = True
+    _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, ring: Ring, has_optimizer: bool) -> History:
+        """What a ring holds, as much of it as rules look at."""
+        return cls(
+            ring.facts,
+            ring.some(OLDEST, NEWEST),
+            list(ring.losses),
+            list(ring.first_losses),
+            has_optimizer,
+        )
+
+    @property
+    def number(self) -> int:
+        """Steps so far."""
+        return max((n for n, _ in self.losses), default=self.steps[-1].number if self.steps else 0)
+
+    @cached_property
+    def recent(self) -> Sequence[Step]:
+        """The last recorded steps."""
+        return self.steps[-RECENT:]
+
+    @cached_property
+    def first_loss(self) -> float | None:
+        """What the training began with: the median of its first losses."""
+        finite = [v for v in self.first[: self._width] if math.isfinite(v)]
+        return statistics.median(finite) if finite else None
+
+    @cached_property
+    def last_loss(self) -> float | None:
+        """Where it is now."""
+        finite = [v for _, v in self.losses[-self._width :] if math.isfinite(v)]
+        return statistics.median(finite) if finite else None
+
+    @property
+    def _width(self) -> int:
+        return min(16, max(3, len(self.losses) // 4))
+
+    @cached_property
+    def noise(self) -> float:
+        """The losses' standard deviation from one step to the next, without any trend."""
+        values = [v for _, v in self.losses if math.isfinite(v)]
+        jumps = [abs(b - a) for a, b in pairwise(values)]
+        return statistics.median(jumps) / 0.954 if jumps else 0.0  # of |N(0, 2σ²)|: 0.954 σ
+
+    @cached_property
+    def baseline(self) -> float | None:
+        """The constant predictor's loss, over the recorded batches that tell it."""
+        known = [s.baseline for s in self.steps if s.baseline is not None]
+        return statistics.median(known) if known else None
+
+    @property
+    def too_early(self) -> str | None:
+        """Why nothing can be said of how it goes yet."""
+        if len(self.losses) >= FEW_STEPS:
+            return None
+        return f"after {len(self.losses)} steps it is too early; {FEW_STEPS} can tell"
+
+    @cached_property
+    def learns(self) -> bool:
+        """Whether the loss has fallen beyond its noise, or is below the constant predictor's."""
+        first, last = self.first_loss, self.last_loss
+        if first is None or last is None or self.too_early:
+            return False
+        if self.baseline is not None and last < BETTER * self.baseline and last < first:
+            return True
+        gain = first - last
+        noise = SIGMAS * self.noise / math.sqrt(self._width)
+        beaten = self.baseline is None or last < self.baseline * 1.05
+        return gain > max(noise, LEAST_GAIN * abs(first)) and beaten
+
+    @cached_property
+    def rises(self) -> bool:
+        """Whether the loss is well above where it began."""
+        first, last = self.first_loss, self.last_loss
+        if first is None or last is None or self.too_early:
+            return bool(self.losses) and not math.isfinite(self.losses[-1][1])
+        noise = SIGMAS * self.noise / math.sqrt(self._width)
+        return last - first > max(noise, 0.2 * abs(first))
+
+    def weights(self) -> Iterator[Weight]:
+        """Every parameter, each once, in forward order."""
+        for facts in self.facts:
+            for place, (name, about) in enumerate(facts.parameters.items()):
+                if about.tied_to is None:
+                    yield Weight(facts, name, place, about)
+
+    def median_ratio(self, weight: Weight) -> float | None:
+        """rms(Δw)/rms(w) over the recent steps; None where the weight is not known or zero."""
+        ratios = [
+            r for s in self.recent
+            if (r := s.update_ratio(weight.module.index, weight.place)) is not None
+        ]  # fmt: skip
+        return statistics.median(ratios) if ratios else None
+
+    def seen(self, weight: Weight, quantity: Quantity) -> list[tuple[int, float]]:
+        """rms of one of its figures by step, where it was recorded."""
+        found = [(s.number, s.of(weight.module.index, quantity, weight.place)) for s in self.steps]
+        return [(n, each.rms) for n, each in found if each is not None and each.rms is not None]
+
+    def finding(
+        self,
+        rule: str,
+        severity: Severity,
+        where: Sequence[ModuleFacts],
+        *,
+        title: str,
+        explanation: str,
+        evidence: dict[str, Any],
+        threshold: dict[str, Any],
+        since: int | None,
+        fix: str | None = None,
+        direction: Direction = "both",
+    ) -> Finding:
+        """A finding about modules, with the lines of code that help."""
+        places = [f.index for f in where] or [0]
+        evidence = {
+            **evidence, "steps": self.number, "first_loss": self.first_loss,
+            "last_loss": self.last_loss, "constant_loss": self.baseline,
+        }  # fmt: skip
+        return Finding(
+            rule=rule, severity=severity, title=title, explanation=explanation,
+            direction=direction, modules=tuple(dict.fromkeys(f.name for f in where)),
+            layers=(min(places), max(places)), blocks=(0, 0), evidence=evidence,
+            threshold=threshold, since=since, fix=None if fix is None else {"code": fix},
+        )  # fmt: skip

@@ -1,0 +1,92 @@
+"""Parameters that get no gradient, or one that they had already."""
+
+from __future__ import annotations
+
+from layerscope.engine.diagnosis import Finding
+from layerscope.engine.diagnosis.finding import Severity
+from layerscope.engine.probe.history import FEW_STEPS, History, Weight
+from layerscope.engine.probe.rules.base import training_rule
+from layerscope.engine.probe.step import Quantity
+
+__all__ = ["frozen", "stale_gradients"]
+
+LEAST_RECORDS = 3  # recorded steps before anything is said to never happen
+
+
+@training_rule(
+    formula=f"a gradient that the optimiser had used is added to, in {LEAST_RECORDS} recorded "
+    "steps or more",
+    source="PyTorch's documentation of Optimizer.zero_grad",
+    help="Backward passes between two steps of the optimiser are deliberate accumulation.",
+    explains=("learning_rate_high", "nonfinite", "exploding_gradient", "exploding_activation",
+              "saturation", "dead_units", "output_scale", "mean_shift"),
+)  # fmt: skip
+def stale_gradients(history: History) -> Finding | None:
+    """Gradients are never set to zero: every step repeats all steps before."""
+    stale = [s for s in history.steps if s.stale]
+    if len(stale) < LEAST_RECORDS or not history.steps[-1].stale:
+        return None
+    where = [f for f in history.facts if any(p.group is not None for p in f.parameters.values())]
+    return history.finding(
+        "stale_gradients", "warning" if history.learns else "error", where,
+        title=f"{stale[-1].stale} parameters step by gradients that were used before",
+        explanation=f"Since step {stale[0].number} the backward pass adds to what the optimiser "
+        "has used already: nobody sets gradients to zero after its step.",
+        evidence={"parameters": stale[-1].stale, "recorded_steps": len(stale)},
+        threshold={"recorded_steps": LEAST_RECORDS}, since=stale[0].number, direction="backward",
+        fix="optimizer.zero_grad()  # once a step",
+    )  # fmt: skip
+
+
+def _without(history: History) -> list[Weight]:
+    """Parameters that ask for a gradient, are the optimiser's, and never got one."""
+    called = {m.index for s in history.steps for m in s.modules}
+    return [
+        w for w in history.weights()
+        if w.facts.trains and w.facts.group is not None and w.module.index in called
+        and not history.seen(w, Quantity.PARAMETER_GRADIENT)
+    ]  # fmt: skip
+
+
+def _outside(history: History) -> list[Weight]:
+    """Parameters that get a gradient and are in no optimiser."""
+    return [
+        w for w in history.weights()
+        if w.facts.trains and w.facts.group is None and history.has_optimizer
+    ]  # fmt: skip
+
+
+@training_rule(
+    formula="a parameter of a module in use that asks for a gradient and never gets one, or is in "
+    "no optimiser",
+    source="torchmortem's rules, which cannot tell it from requires_grad=False",
+    help="requires_grad=False is deliberate. Where the network learns it is no error; parameters "
+    "in no optimiser are then a note, for so a head is trained alone.",
+    explains=("constant_output", "learning_rate_low"),
+)
+def frozen(history: History) -> Finding | None:
+    """Parameters that should learn and do not."""
+    if len(history.steps) < LEAST_RECORDS or history.number < FEW_STEPS:
+        return None
+    without, outside = _without(history), _outside(history)
+    severity: Severity
+    if without:
+        severity = "warning" if history.learns else "error"
+        found, why = without, "never get a gradient: something on the way detaches them"
+        fix = "# look for .detach(), torch.no_grad() or .item() between here and the loss"
+    elif outside:
+        severity = "info" if history.learns else "error"
+        found, why = outside, "are in no optimiser"
+        fix = "optimizer = type(optimizer)(model.parameters(), lr=…)"
+    else:
+        return None
+    names = [w.full_name for w in found]
+    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    return history.finding(
+        "frozen", severity, [w.module for w in found],
+        title=f"{len(names)} parameters {why.partition(':')[0]}",
+        explanation=f"{shown} {why}, over {len(history.steps)} recorded steps.",
+        evidence={"parameters": names[:20], "count": len(names)},
+        threshold={"recorded_steps": LEAST_RECORDS},
+        since=history.steps[0].number, direction="backward", fix=fix,
+    )  # fmt: skip

@@ -1,0 +1,158 @@
+"""Learning rates, judged by what the optimiser really does to the weights."""
+
+from __future__ import annotations
+
+import statistics
+
+from layerscope.engine.diagnosis import Finding
+from layerscope.engine.diagnosis.finding import Severity
+from layerscope.engine.probe.history import History, Weight
+from layerscope.engine.probe.rules.base import training_rule
+from layerscope.engine.probe.step import Quantity, Step
+
+__all__ = ["learning_rate_high", "learning_rate_low", "precision_loss"]
+
+HIGH = 0.05  # rms(Δw)/rms(w): twenty steps replace a weight; a thousandth is usual
+LOW = 1e-5  # ten thousand steps change a weight by a tenth
+USUAL = 1e-3  # Karpathy 2019; Bottou 2012
+LOST = 0.9  # share of a parameter's entries that a step leaves as they are
+WARMING = 1.2  # a learning rate that has grown by this factor is being warmed up
+NARROW = ("bfloat16", "float16")
+
+
+def _matrices(history: History) -> list[tuple[Weight, float]]:
+    """Weights of more than one axis that the optimiser moves, with their median Δw/w."""
+    known = [
+        (w, history.median_ratio(w)) for w in history.weights()
+        if len(w.facts.shape) > 1 and w.facts.group is not None and w.facts.trains
+    ]  # fmt: skip
+    return [(w, r) for w, r in known if r is not None]
+
+
+def _rate(history: History) -> float | None:
+    rates = history.steps[-1].learning_rates if history.steps else []
+    return max(rates, default=None)
+
+
+def _fix(rate: float | None, ratio: float) -> str:
+    if not rate or not ratio:
+        return "optimizer.param_groups[0]['lr'] = …  # above 0"
+    return f"optimizer.param_groups[0]['lr'] = {rate * USUAL / ratio:.1g}  # was {rate:g}"
+
+
+@training_rule(
+    formula=f"the loss rises by a fifth or more, or does not fall, while the median of "
+    f"rms(Δw)/rms(w) over the weights is above {HIGH:g}",
+    source="Karpathy 2019, A recipe for training neural networks; Bottou 2012",
+    help="A thousandth is usual. A large ratio alone is no fault: small weights move fast.",
+    explains=("nonfinite", "exploding_activation", "exploding_gradient", "dead_units", "saturation",
+              "output_scale", "mean_shift", "rank_collapse", "vanishing_gradient",
+              "vanishing_activation", "constant_output"),
+)  # fmt: skip
+def learning_rate_high(history: History) -> Finding | None:
+    """Steps are too large for the loss to fall."""
+    moved = _matrices(history)
+    if history.too_early or history.learns or not moved:
+        return None
+    # The largest of the medians so far: who has diverged moves large weights by little.
+    ratio = max(_medians(history), default=0.0)
+    if ratio <= HIGH:
+        return None
+    severity: Severity = "error" if history.rises else "warning"
+    went = "has risen" if history.rises else "does not fall"
+    rate = _rate(history)
+    return history.finding(
+        "learning_rate_high", severity, [w.module for w, _ in moved],
+        title=f"Weights change by {ratio:.0%} a step, and the loss {went}",
+        explanation=f"The loss went from {history.first_loss:.3g} to {history.last_loss:.3g} over "
+        f"{history.number} steps; a step usually changes a weight by about {USUAL:g} of it."
+        if history.last_loss is not None and history.first_loss is not None
+        else "The loss is not finite any more.",
+        evidence={"update_ratio": ratio, "learning_rate": rate},
+        threshold={"update_ratio": HIGH}, since=history.steps[0].number,
+        fix=_fix(rate, ratio),
+    )  # fmt: skip
+
+
+def _medians(history: History) -> list[float]:
+    """Of Δw/w over the weights, by recorded step."""
+    found = []
+    weights = [w for w in history.weights() if len(w.facts.shape) > 1]
+    for step in history.steps:
+        ratios = [step.update_ratio(w.module.index, w.place) for w in weights]
+        known = [r for r in ratios if r is not None]
+        if known:
+            found.append(statistics.median(known))
+    return found
+
+
+@training_rule(
+    formula=f"the loss does not fall, and no weight changes by more than {LOW:g} of it a step, "
+    "with gradients that are not zero and a learning rate that does not grow",
+    source="Karpathy 2019, A recipe for training neural networks",
+    help="What the optimiser really does counts: Adam makes up for tiny gradients.",
+)
+def learning_rate_low(history: History) -> Finding | None:
+    """Steps are too small to get anywhere."""
+    moved = _matrices(history)
+    if history.too_early or history.learns or not moved or _warms_up(history):
+        return None
+    largest = max(ratio for _, ratio in moved)
+    alive = [w for w, _ in moved if any(g for _, g in history.seen(w, Quantity.PARAMETER_GRADIENT))]
+    if largest > LOW or not alive or history.last_loss is None or history.first_loss is None:
+        return None
+    rate = _rate(history)
+    return history.finding(
+        "learning_rate_low", "warning", [w.module for w in alive],
+        title=f"No weight changes by more than {largest:.1g} of it a step",
+        explanation=f"After {history.number} steps the loss is at {history.last_loss:.4g}, from "
+        f"{history.first_loss:.4g}; a step usually changes a weight by about {USUAL:g} of it.",
+        evidence={"update_ratio": largest, "learning_rate": rate},
+        threshold={"update_ratio": LOW}, since=history.steps[0].number, fix=_fix(rate, largest),
+    )  # fmt: skip
+
+
+def _warms_up(history: History) -> bool:
+    rates = [s.learning_rates for s in history.steps if s.learning_rates]
+    return bool(rates) and max(rates[-1]) > WARMING * max(rates[0])
+
+
+@training_rule(
+    formula=f"a step leaves more than {LOST:.0%} of the entries of a narrow parameter as they are, "
+    "though its gradient is not zero, in most of the last recorded steps",
+    source="Micikevicius et al. 2018, Mixed precision training",
+    help="A change below half the distance to the next number is rounded away: float32 keeps it.",
+    explains=("learning_rate_low",),
+)
+def precision_loss(history: History) -> Finding | None:
+    """Updates that the number format of the parameters rounds away."""
+    lost: list[tuple[Weight, float]] = []
+    for weight in history.weights():
+        if weight.facts.dtype not in NARROW or len(weight.facts.shape) < 2:
+            continue
+        shares = [share for s in history.recent if (share := _kept(s, weight)) is not None]
+        if len(shares) > 2 and statistics.median(shares) > LOST:
+            lost.append((weight, statistics.median(shares)))
+    if not lost or history.too_early:
+        return None
+    weight, share = max(lost, key=lambda pair: pair[1])
+    dtype = weight.facts.dtype
+    return history.finding(
+        "precision_loss", "warning" if history.learns else "error", [w.module for w, _ in lost],
+        title=f"{share:.0%} of {weight.full_name} stays as it is: updates are lost in {dtype}",
+        explanation=f"The gradient is not zero, but the step is below what {dtype} can tell apart "
+        "at the size of the weights.",
+        evidence={"worst_share": share, "parameters": len(lost), "dtype": dtype},
+        threshold={"share": LOST}, since=history.recent[0].number,
+        fix="model.float()  # parameters in float32; torch.autocast for the forward pass",
+    )  # fmt: skip
+
+
+def _kept(step: Step, weight: Weight) -> float | None:
+    """Share of entries that a step with a gradient left alone."""
+    change = step.of(weight.module.index, Quantity.UPDATE, weight.place)
+    gradient = step.of(weight.module.index, Quantity.PARAMETER_GRADIENT, weight.place)
+    if change is None or gradient is None or not change.count or not gradient.rms:
+        return None
+    moving = max(1, gradient.count - gradient.zeros)
+    return max(0.0, (change.zeros - gradient.zeros) / moving)
