@@ -12,6 +12,7 @@ from layerscope.engine.diagnosis.diagnose import diagnose
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import SEVERITIES, Finding
 from layerscope.engine.diagnosis.gathering import gather
+from layerscope.engine.diagnosis.learning import Learning, learning_flops
 from layerscope.engine.execution.cost import Cost, cost, passes_flops
 from layerscope.engine.execution.prices import TYPICAL
 from layerscope.engine.experiment.specification import Experiment
@@ -21,19 +22,24 @@ from layerscope.engine.theory import NoCriticalPoint, critical_point
 
 __all__ = ["Fix", "candidates", "fixes_cost", "verified_fix"]
 
-TRIES = 8  # candidates run for one finding at most
+TRIES = 12  # candidates run for one finding at most
 BUDGET_FLOPS = 160_000_000_000
 """For all tries of one finding, about three seconds on a core, at typical prices: the same fixes
 are tried on every machine."""
 FINDINGS = 3
 """For so many a fix is looked for at most, as far as the networks of the evaluation tell."""
+FEW_SAMPLES, SAMPLES = 8, 64  # a batch of fewer, and what to try instead
+FEW_UNITS, UNITS = 16, 64  # the same of a layer's units
+
+WARNING = SEVERITIES.index("warning")
 
 Change = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A change of specification after which the finding is gone and no worse one came.
+    """A change of specification after which the finding is gone, no other came, every parameter
+    gets a gradient, and a short training with either optimiser learns.
 
     ``tried`` counts the candidates run; ``before`` and ``after`` are the rms of each block's output
     and of its gradient, by block, None where not finite.
@@ -78,11 +84,17 @@ def candidates(experiment: Experiment, finding: Finding) -> Iterator[Change]:
             yield {"init": init, **whole} if init != e.init else whole
     if e.bias_std > 0:
         yield {"bias_std": 0.0}
+    if e.batch < FEW_SAMPLES:
+        yield {"batch": SAMPLES}
+    if e.width < FEW_UNITS:
+        yield {"width": UNITS}
     yield from _architecture(e, {"init": recommended, **whole})
 
 
 def _architecture(e: Experiment, init: Change) -> Iterator[Change]:
-    norms = [n for n in ("layer", "batch") if n != e.norm]
+    norms = [n for n in ("layer", "batch", "rms") if n != e.norm]
+    if chosen_norm(e.norm):
+        yield {"norm": "none"}
     if not e.residual:
         yield {"residual": True}
     for norm in norms:
@@ -111,10 +123,12 @@ def verified_fix(
 ) -> Fix | None:
     """The first candidate that works for ``finding``, found in ``before``, or None.
 
-    Works: run with the same seed and data, no rule that found something before as a root finds it
-    again, and the worst finding left is milder than this one.
+    Works: run with the same seed and data, the rule finds nothing any more, none finds anything at
+    warning or above that had not found as much before, every parameter gets a gradient, and some
+    dozens of steps learn, with SGD and with Adam.
     """
     spent, most = 0, fixes_cost(experiment).bytes
+    learning = Learning(most, should_stop)
     seen: list[Change] = []
     for change in candidates(experiment, finding):
         changed = Experiment.model_validate({**experiment.to_dict(), **change})
@@ -125,7 +139,8 @@ def verified_fix(
             continue
         seen.append(change)
         after = gather(changed, should_stop)
-        if _better(finding, diagnose(after)):
+        better = _better(finding, diagnose(before), diagnose(after))
+        if better and _all_get_gradients(after) and learning.with_both(changed):
             return Fix(finding.rule, change, len(seen), _curves(before), _curves(after))
     return None
 
@@ -141,13 +156,30 @@ def fixes_cost(experiment: Experiment) -> Cost:
     ]
     each = [cost(experiment.model_copy(update=change)) for change in changes]
     tries = min(TRIES * passes_flops(experiment, TYPICAL), BUDGET_FLOPS)
+    tries += learning_flops(experiment)
     return Cost(FINDINGS * tries, max(c.bytes for c in each))
 
 
-def _better(finding: Finding, after: list[Finding]) -> bool:
-    names = {f.rule for root in after for f in (root, *root.consequences)}
-    worst = max((SEVERITIES.index(f.severity) for f in after), default=-1)
-    return finding.rule not in names and worst < SEVERITIES.index(finding.severity)
+def _better(finding: Finding, before: list[Finding], after: list[Finding]) -> bool:
+    known, left = _severities(before), _severities(after)
+    new = [
+        rule
+        for rule, severity in left.items()
+        if severity >= WARNING and severity > known.get(rule, 0)
+    ]
+    worst = max(left.values(), default=-1)
+    return finding.rule not in left and not new and worst < SEVERITIES.index(finding.severity)
+
+
+def _severities(findings: list[Finding]) -> dict[str, int]:
+    """By rule, consequences too."""
+    every = [f for root in findings for f in (root, *root.consequences)]
+    return {f.rule: SEVERITIES.index(f.severity) for f in every}
+
+
+def _all_get_gradients(evidence: Evidence) -> bool:
+    gradients = [p.gradient for r in evidence.records for p in r.parameters.values()]
+    return all(g is not None and g.finite == g.count and g.zeros < g.count for g in gradients)
 
 
 def _curves(evidence: Evidence) -> dict[str, list[float | None]]:

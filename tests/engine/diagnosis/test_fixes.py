@@ -6,6 +6,7 @@ from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.diagnosis import diagnose
 from layerscope.engine.diagnosis.fixes import candidates, verified_fix
 from layerscope.engine.diagnosis.gathering import gather
+from layerscope.engine.diagnosis.learning import Learning
 from layerscope.engine.diagnosis.run import FixEvent, result, run
 from layerscope.engine.experiment.specification import Experiment
 
@@ -32,6 +33,12 @@ def test_the_fix_really_removes_the_finding(experiment):
     after = diagnose(gather(changed))
     assert finding.rule not in {f.rule for root in after for f in (root, *root.consequences)}
     assert not [f for f in after if f.severity == "error"]
+    known = {f.rule for root in diagnose(before) for f in (root, *root.consequences)}
+    assert {f.rule for f in after if f.severity == "warning"} <= known
+    for record in gather(changed).records:
+        for parameter in record.parameters.values():
+            assert parameter.gradient.zeros < parameter.gradient.count == parameter.gradient.finite
+    assert Learning().with_both(changed)
     assert len(fix.before["activation_rms"]) == experiment.depth
     assert len(fix.after["gradient_rms"]) == changed.depth
 
@@ -51,6 +58,41 @@ def test_what_does_not_help_is_not_offered(monkeypatch):
     useless = [{"seed": 1}, {"init_scale": 2.0}]
     monkeypatch.setattr("layerscope.engine.diagnosis.fixes.candidates", lambda e, f: iter(useless))
     assert verified_fix(experiment, before, finding) is None
+
+
+def test_what_removes_the_finding_and_learns_nothing_is_not_offered(monkeypatch):
+    experiment = FAULTS[3]
+    before = gather(experiment)
+    finding = diagnose(before)[0]
+    asked = []
+
+    def never_learns(self, changed):
+        asked.append(changed)
+        return False
+
+    monkeypatch.setattr(Learning, "with_both", never_learns)
+    assert verified_fix(experiment, before, finding) is None
+    assert asked  # some had removed the finding
+
+
+def test_a_network_that_learns_is_told_from_one_that_cannot():
+    good = Experiment(depth=3, width=32, batch=32)
+    assert Learning().with_both(good)
+    for cannot in (
+        Experiment(depth=4, init="zeros", width=32, batch=32),
+        Experiment(depth=20, width=8, seed=2, batch=32, init_scale=0.01),
+    ):
+        assert not Learning().by(cannot, "SGD")
+        assert not Learning().by(cannot, "Adam")
+
+
+def test_few_samples_and_few_units_are_candidates():
+    experiment = Experiment(batch=1, width=4, depth=6, norm="batch", bias_std=1)
+    finding = diagnose(gather(experiment))[0]
+    changes = list(candidates(experiment, finding))
+    for wanted in ({"batch": 64}, {"width": 64}, {"norm": "layer"}, {"norm": "none"},
+                   {"norm": "rms"}, {"bias_std": 0.0}):  # fmt: skip
+        assert wanted in changes
 
 
 def test_fixes_come_after_the_summary_and_into_the_result():

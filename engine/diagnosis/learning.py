@@ -1,0 +1,81 @@
+"""Whether a network learns: some dozens of steps on its own batch, with SGD and with Adam."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.execution.cost import cost, passes_flops
+from layerscope.engine.execution.network import layout
+from layerscope.engine.execution.prices import TYPICAL
+from layerscope.engine.execution.steps import OPTIMIZERS, KeptNetwork, Optimizer, training
+from layerscope.engine.experiment.specification import Experiment
+
+__all__ = ["Learning"]
+
+STEPS = 30
+TRIED_CHANGES = 4  # that removed the finding, at most of so many it is asked whether they learn
+SAMPLES = 64  # of the batch: enough to tell, and a third of the default's cost
+RATES = {"SGD": (0.01, 0.003, 0.03, 0.1), "Adam": (0.001, 0.01)}
+"""Learning rates tried, the most usual first: a network learns if it does at one of them."""
+LEARNED = 0.95  # of the loss of the best constant output, or of the first loss if that is less
+DIVERGED = 10.0  # times the first loss: no use to go on
+BUDGET_FLOPS = 240_000_000_000
+"""For all trainings of one finding, some seconds on a core, at typical prices."""
+LITTLE_BYTES = 64 * 2**20  # a training that needs no more may always be run
+COPIES = 3  # of the weights that Adam's step holds beside them
+
+
+def learning_flops(experiment: Experiment) -> int:
+    """What finding out whether changes of ``experiment`` learn takes at most, at typical prices."""
+    runs = TRIED_CHANGES * sum(map(len, RATES.values())) * (STEPS + 1)
+    return min(runs * passes_flops(_small(experiment), TYPICAL), BUDGET_FLOPS)
+
+
+def _small(experiment: Experiment) -> Experiment:
+    return experiment.model_copy(update={"batch": min(SAMPLES, experiment.batch)})
+
+
+class Learning:
+    """Short trainings within one budget; what does not fit in it counts as not having learned."""
+
+    def __init__(self, most_bytes: int = LITTLE_BYTES, should_stop: ShouldStop = never) -> None:
+        self._most = max(most_bytes, LITTLE_BYTES)
+        self._should_stop = should_stop
+        self._spent = 0
+
+    def with_both(self, experiment: Experiment) -> bool:
+        """Whether ``experiment`` learns with either optimiser.
+
+        >>> Learning().with_both(Experiment(depth=2, width=16, batch=16))
+        True
+        """
+        return all(self.by(experiment, name) for name in OPTIMIZERS)
+
+    def by(self, experiment: Experiment, optimizer: str) -> bool:
+        """Whether it does with this one, at any of the rates."""
+        return any(
+            self._learns(experiment, OPTIMIZERS[optimizer](rate)) for rate in RATES[optimizer]
+        )
+
+    def _learns(self, experiment: Experiment, optimizer: Optimizer) -> bool:
+        small = _small(experiment)
+        weights = sum(i.n_in * i.shape[1] for i in layout(small) if i.role == "linear_map")
+        if cost(small).bytes + COPIES * 4 * weights > self._most:
+            return False
+        step = passes_flops(small, TYPICAL)
+        if self._spent + step > BUDGET_FLOPS:
+            return False
+        network = KeptNetwork(experiment, SAMPLES)
+        baseline = network.loss.baseline(network.target)
+        losses = training(network, optimizer, should_stop=self._should_stop)
+        first = next(losses)
+        self._spent += step
+        goal = LEARNED * (min(first, baseline) or first)
+        for loss in islice(losses, STEPS):
+            self._spent += step
+            if loss < goal:
+                return True
+            if self._spent > BUDGET_FLOPS or loss > DIVERGED * first:
+                return False
+        return False
