@@ -84,8 +84,18 @@ def verdict(evidence: Evidence, findings: Sequence[Finding]) -> Verdict:
     stds = [r.activation.std for r in evidence.block_outputs if r.activation.std is not None]
     depth = evidence.depth
     layers = "the one layer" if depth == 1 else f"all {depth} layers"
-    text = f"std stays within {min(stds):.2g} and {max(stds):.2g} going forward" if stds else ""
+    said = [f"the std of the outputs is {_between(stds)}"] if stds else []
     gradients = [r.gradient.rms for r in evidence.block_outputs if r.gradient and r.gradient.rms]
     if gradients:
-        text += f", the gradient's rms within {min(gradients):.2g} and {max(gradients):.2g}"
-    return Verdict("ok", f"Signal and gradient hold through {layers}", text + ".")
+        said.append(f"the gradient's rms is {_between(gradients)}")
+    text = " and ".join(said)
+    return Verdict(
+        "ok",
+        f"Signal and gradient hold through {layers}",
+        f"{text[:1].upper()}{text[1:]}." * bool(said),
+    )
+
+
+def _between(figures: Sequence[float]) -> str:
+    low, high = f"{min(figures):.2g}", f"{max(figures):.2g}"
+    return low if low == high else f"between {low} and {high}"

@@ -66,6 +66,8 @@ class Evidence:
     loss: float | None = None
     baseline: float | None = None
     """The loss of the best constant output."""
+    loss_degree: int = 2
+    """The power of a large output with which the loss grows."""
     loss_cause: Cause | None = None
     """Why the loss is not finite where the output is."""
 

@@ -26,4 +26,5 @@ def complete(
     cosines = gradient_cosines(network.experiment, should_stop=should_stop) or {}
     for index, cosine in cosines.items():
         records[index].gradient_cosine = cosine
-    return Evidence(records, loss.value, network.loss.baseline(network.target), loss.cause)
+    baseline = network.loss.baseline(network.target)
+    return Evidence(records, loss.value, baseline, network.loss.degree, loss.cause)

@@ -26,6 +26,8 @@ class Loss(ABC):
     help: ClassVar[str]
     classifies: ClassVar[bool] = False
     """True: the target holds class numbers (batch,); False: numbers of the output's shape."""
+    degree: ClassVar[int] = 1
+    """The power of a large output with which the loss grows."""
     kinks: ClassVar[tuple[float, ...]] = ()
     """Values of x − t at which the derivative jumps."""
     subgradient: ClassVar[str] = ""

@@ -35,6 +35,7 @@ class MeanSquaredError(Loss):
     gradient_formula = "∂L/∂y = 2·(y − t)/N, N the number of entries"
     source = "Legendre 1805; the notes' mse, with the target in the output's shape"
     help = "Squares the error: right for Gaussian noise, ruled by outliers."
+    degree = 2
     theory = PowerOfDifference(math.log(4.0), 1, lambda rho: (rho, 1.0), noise=2.0)  # ψ(d) = 2d
 
     @staticmethod

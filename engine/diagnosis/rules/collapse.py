@@ -20,8 +20,12 @@ SATURATED = 0.5  # share of entries flat beyond what a standard normal signal wo
 SHIFTED = 5.0  # |mean|/std: the mean is 96 % of the signal's power
 
 
-def _one_sample(evidence: Evidence) -> str | None:
-    return "with one sample there is nothing to tell apart" if evidence.batch == 1 else None
+def _one_of_them(evidence: Evidence) -> str | None:
+    if evidence.batch == 1:
+        return "with one sample there is nothing to tell apart"
+    if evidence.block_outputs and all(r.facts.width == 1 for r in evidence.block_outputs):
+        return "the outputs of one unit are numbers: they have no direction to have in common"
+    return None
 
 
 def _variation(record: Record) -> float | None:
@@ -38,7 +42,7 @@ def _variation(record: Record) -> float | None:
     source="Schoenholz et al. 2017; Dong, Cordonnier & Loukas 2021",
     help="All inputs map to (nearly) the same output: there is no signal left to learn from. The "
     "figures are those below which no network of the corpus trained.",
-    undecided=_one_sample,
+    undecided=_one_of_them,
 )
 def rank_collapse(evidence: Evidence) -> Finding | None:
     """Every sample is mapped to the same output."""

@@ -95,11 +95,11 @@ def precision_loss(evidence: Evidence) -> Finding | None:
 
 @rule(
     formula=f"loss before the first step > {RATIO_ERROR:g} times that of the best constant output "
-    f"(warning: {RATIO_WARN:g})",
+    f"(warning: {RATIO_WARN:g}; {RATIO_WARN**0.5:g} where the loss grows as the output, not as its "
+    f"square)",
     source="Karpathy 2019, A recipe for training neural networks (verify the loss at init)",
     help="Outputs far larger than any target: the first steps only undo the initialisation, or "
     "diverge. No network of the corpus that starts beyond this trained with both optimisers.",
-    explains=("exploding_gradient",),
 )
 def output_scale(evidence: Evidence) -> Finding | None:
     """The untrained network's answers are far larger than the targets."""
@@ -108,7 +108,8 @@ def output_scale(evidence: Evidence) -> Finding | None:
     if loss is None or not baseline or out.activation.finite < out.activation.count:
         return None  # what is not finite before the loss is another rule's
     ratio = loss / baseline if math.isfinite(loss) else math.inf
-    if ratio <= RATIO_WARN:
+    warn = RATIO_WARN ** (evidence.loss_degree / 2)
+    if ratio <= warn:
         return None
     start = f"{loss:.3g}" if math.isfinite(loss) else "more than the number format holds"
     return evidence.finding(
@@ -126,5 +127,5 @@ def output_scale(evidence: Evidence) -> Finding | None:
             "ratio": ratio if math.isfinite(ratio) else None,
             "output_rms": out.activation.rms,
         },
-        threshold={"warning_ratio": RATIO_WARN, "error_ratio": RATIO_ERROR},
+        threshold={"warning_ratio": warn, "error_ratio": RATIO_ERROR},
     )  # fmt: skip

@@ -186,3 +186,43 @@ def test_a_factor_that_no_float_holds_is_told_in_words_alone(slope):
     assert steep.factor is None
     assert steep.per_block(-1) == Trend(-slope, 0.0, -slope, (1, 2)).per_block()
     assert float(Decimal(steep.per_block()).ln()) == pytest.approx(slope, abs=0.01)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "mae", "huber"])
+def test_an_output_too_large_is_told_whatever_the_loss(loss):
+    """The same outputs, a hundred times and once the targets' size."""
+    for scale, told in ((1.0, True), (0.0707, False)):
+        evidence = gather(
+            Experiment(
+                depth=1, width=200, init="normal", init_scale=scale, data="digits", loss=loss
+            )
+        )
+        assert ("output_scale" in names(diagnose(evidence))) == told, scale
+        said = verdict(evidence, diagnose(evidence))
+        assert (said.severity == "ok") != told
+
+
+def test_growth_of_the_gradient_is_no_consequence_of_the_outputs_scale():
+    assert "exploding_gradient" not in explained_by("output_scale")
+    findings = diagnose(
+        gather(Experiment(depth=60, width=64, batch=16, init="normal", norm="batch"))
+    )
+    assert "exploding_gradient" in {f.rule for f in findings}  # a root of its own
+
+
+def test_one_unit_has_no_rank_to_lose():
+    evidence = gather(Experiment(width=1, depth=5, activation="sigmoid"))
+    assert "rank_collapse" in {u["rule"] for u in undecided(evidence)}
+    assert "rank_collapse" not in names(diagnose(evidence))
+
+
+def test_a_verdict_is_a_whole_sentence_or_none():
+    for experiment in (
+        Experiment(depth=1, width=1, batch=1),
+        Experiment(depth=1, width=1, batch=2),
+        Experiment(depth=3),
+    ):
+        evidence = gather(experiment)
+        text = verdict(evidence, []).text
+        assert not text or (text[0].isupper() and text.endswith(".") and ", ." not in text)
+        assert " and ." not in text
