@@ -11,7 +11,7 @@ from layerscope.engine.execution.prices import TYPICAL
 from layerscope.engine.execution.steps import OPTIMIZERS, KeptNetwork, Optimizer, training
 from layerscope.engine.experiment.specification import Experiment
 
-__all__ = ["Learning"]
+__all__ = ["Learning", "learning_flops"]
 
 STEPS = 30
 TRIED_CHANGES = 4  # that removed the finding, at most of so many it is asked whether they learn
