@@ -8,24 +8,34 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 
 __all__ = ["crowd"]
 
 PATIENCE_SECONDS = 60.0
 SLOW_READERS = 4
-LONGEST_LINE = 1 << 22
 NPY = "/api/v1/experiment/tensor?depth=1&width=2048&inputs=8&batch=4000&layer=1&tensor=activation"
 
 
 async def _ask(port: int, target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LONGEST_LINE)
-    writer.write(f"GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     return reader, writer
 
 
 async def _status(reader: asyncio.StreamReader) -> int:
     head = await reader.readuntil(b"\r\n\r\n")
     return int(head.split(b" ", 2)[1])
+
+
+async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[str]:
+    """The lines of a body that comes in chunks, wherever those are cut."""
+    rest = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        chunk = await reader.readexactly(size + 2)
+        *whole, rest = (rest + chunk[:-2]).split(b"\n")
+        for line in whole:
+            yield line.decode()
 
 
 async def _stream(port: int, chance: random.Random, seen: Counter[str]) -> None:
@@ -43,8 +53,7 @@ async def _stream(port: int, chance: random.Random, seen: Counter[str]) -> None:
             return
         layers: dict[str, list[int]] = {"forward": [], "backward": []}
         event = ""
-        async for raw in reader:
-            line = raw.decode()
+        async for line in _lines(reader):
             if line.startswith("event: "):
                 event = line[7:].strip()
             elif line.startswith("data: "):
