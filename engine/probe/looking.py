@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from layerscope.engine.execution.records import all_alike
 from layerscope.engine.probe.facts import own_parameters
@@ -15,7 +15,7 @@ from layerscope.engine.probe.step import Look
 from layerscope.engine.probe.watched import Leaf
 from layerscope.engine.statistics import units
 
-__all__ = ["Looker"]
+__all__ = ["Looker", "running_of"]
 
 FIRST = 4
 """Recorded steps at the beginning that all get a look."""
@@ -84,3 +84,16 @@ class Looker:
                     return None
                 return all_alike(tensor, leaf.kind.weight_unit_axis)
         return None
+
+
+def running_of(norm: nn.Module) -> tuple[float, float] | None:
+    """A norm's running statistics: the rms of its means and the mean of its variances; None where
+    it keeps none.
+
+    >>> running_of(nn.BatchNorm1d(3))
+    (0.0, 1.0)
+    """
+    mean, variance = getattr(norm, "running_mean", None), getattr(norm, "running_var", None)
+    if mean is None or variance is None:
+        return None
+    return float(mean.detach().square().mean().sqrt()), float(variance.detach().mean())

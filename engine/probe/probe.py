@@ -22,8 +22,9 @@ from layerscope.engine.diagnosis import SEVERITIES, Finding
 from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.probe.collecting import Collector
+from layerscope.engine.probe.compiled import compiled_modules, quiet_about_global_hooks
 from layerscope.engine.probe.hooks import Call, Mode, ModuleHooks
-from layerscope.engine.probe.looking import Looker
+from layerscope.engine.probe.looking import Looker, running_of
 from layerscope.engine.probe.origin import (
     backward_origin,
     forward_origin,
@@ -207,6 +208,8 @@ class Probe:
         self._stop_on = stop_on
         self._reported: dict[str, str] = {}
         """Rules told to ``on_finding``, with their severity then."""
+        self._scale: float | None = None
+        """By which the scaler multiplies this step's loss."""
         self._told: set[str] = set()
         self._process = os.getpid()
         self._lock = threading.Lock()
@@ -225,6 +228,11 @@ class Probe:
             self.watched, self._collector, self._failed, self._looker.look,
             self._optimizers.backward_begins, self._optimizers.backward_ended, self._found,
         )  # fmt: skip
+        self._compiled = compiled_modules(model)
+        if self._compiled:
+            self._quiet = quiet_about_global_hooks()
+            self._tell("compiled", f"{', '.join(self._compiled)} is compiled: what happens inside "
+                       "is not seen; parameters, gradients, updates and the loss are")  # fmt: skip
         _live.add(self)
         atexit.register(self._leave)
         self._at = time.perf_counter()
@@ -338,6 +346,7 @@ class Probe:
 
     def _begin(self) -> None:
         """Sets what is done in the step that begins."""
+        self._scale = None if self._scaler is None else float(self._scaler.get_scale())
         records = self.pace.records(self.number + 1)
         between = Mode.LOOK_OUT if self.pace.looks_out else Mode.OFF
         mode = Mode.RECORD if records else between
@@ -380,6 +389,7 @@ class Probe:
             self.number, time.time(), loss, list(self._optimizers.learning_rates), modules,
             skipped=self._scaler is not None and not self._optimizers.taken,
             clipped=self._optimizers.changes_gradients, origin=self._new,
+            scale=self._scale, shift=_power_of_two(self._scale),
             stale=self._optimizers.stale, baseline=self._baseline, task=self._task,
         )  # fmt: skip
         self._new = None
@@ -389,7 +399,8 @@ class Probe:
         module = leaf.module
         look = self._looker.take(leaf)
         training = module.training if leaf.kind.mode else None
-        return ModuleStep(leaf.index, tuple(leaf.shape), leaf.calls, training, None, look)
+        running = running_of(module) if look is not None and leaf.kind.running else None
+        return ModuleStep(leaf.index, tuple(leaf.shape), leaf.calls, training, running, look)
 
     def _value(self, loss: Any) -> float | None:
         if loss is None:
@@ -492,6 +503,8 @@ class Probe:
     def _detach(self) -> None:
         self._modules.remove()
         self._optimizers.remove()
+        if self._compiled:
+            self._quiet()
 
     def _tell(self, kind: str, sentence: str) -> None:
         if kind in self._told:
@@ -504,6 +517,12 @@ class Probe:
 
     def _leave(self) -> None:
         self.close("stopped")
+
+
+def _power_of_two(scale: float | None) -> int:
+    """The exponent of a scale that is one; 0 where it is none, and gradients stay scaled."""
+    mantissa, exponent = math.frexp(scale or 0.0)
+    return exponent - 1 if mantissa == 0.5 else 0
 
 
 def _sink(to: Any, name: str | None, config: Mapping[str, Any] | None) -> Sink:

@@ -31,6 +31,13 @@ def hooks():
     )
 
 
+@pytest.fixture(autouse=True)
+def no_hook_is_left():
+    before = hooks()
+    yield
+    assert hooks() == before
+
+
 def watched(training, **options):
     return watch(training.model, training.optimizers, to=":memory:", **options)
 
@@ -379,3 +386,61 @@ def test_updates_lost_in_bfloat16_show():
     (step,) = probe.steps()
     assert step.of(0, Quantity.PARAMETER_GRADIENT).rms == 2.0
     assert step.update_ratio(0) == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Using .torch.compile")
+def test_a_compiled_model_trains_in_the_same_bits_and_says_what_is_not_seen():
+    def run(watching):
+        torch.manual_seed(0)
+        training = mlp()
+        model = torch.compile(training.model, backend="aot_eager")
+        training.forward = lambda n: model(torch.full((4, 8), 0.1 * n)).square().mean()
+        if not watching:
+            training.run()
+            return training, None
+        with (
+            pytest.warns(ProbeWarning, match="Sequential is compiled: what happens inside"),
+            watch(model, training.optimizers, every=1, to=":memory:") as probe,
+        ):
+            training.run(probe)
+        return training, probe
+
+    alone, _ = run(False)
+    seen, probe = run(True)
+    assert same(bits(alone.model), bits(seen.model))
+    assert probe.error is None
+    quantities = {slot.quantity for slot in probe.steps()[-1].slots}
+    assert quantities == {Quantity.VALUE, Quantity.UPDATE, Quantity.PARAMETER_GRADIENT}
+    torch._dynamo.reset()
+
+
+def test_gradients_are_reported_unscaled():
+    def run(scale):
+        torch.manual_seed(0)
+        training = mlp()
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        with watched(training, every=1, scaler=scaler) as probe:
+            loss = training.forward(0)
+            scaler.scale(loss).backward()
+            scaler.step(training.optimizers[0])
+            scaler.update()
+            probe.step(loss)
+        return probe.steps()[0]
+
+    one, scaled = run(1.0), run(1024.0)
+    assert scaled.scale == 1024.0
+    for quantity in (Quantity.GRADIENT, Quantity.PARAMETER_GRADIENT, Quantity.UNCLIPPED):
+        assert scaled.of(0, quantity) == one.of(0, quantity)
+
+
+def test_a_norms_running_statistics_and_mode():
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watch(model, optimizer, to=":memory:") as probe:
+        model(torch.randn(9, 4) + 5).sum().backward()
+        optimizer.step()
+        probe.step()
+    said = probe.steps()[0].modules[1]
+    assert said.training is True
+    assert said.running[0] == pytest.approx(float(model[1].running_mean.square().mean().sqrt()))
