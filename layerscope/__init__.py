@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from layerscope.engine.diagnosis.run import run
     from layerscope.engine.experiment import Experiment
+    from layerscope.engine.probe.preflight.flight import preflight
     from layerscope.engine.probe.probe import watch
     from layerscope.engine.statistics import statistics
 
-__all__ = ["Experiment", "run", "statistics", "watch"]
+__all__ = ["Experiment", "preflight", "run", "statistics", "watch"]
 
 _HOMES = {
     "Experiment": ("layerscope.engine.experiment", "Experiment"),
+    "preflight": ("layerscope.engine.probe.preflight.flight", "preflight"),
     "run": ("layerscope.engine.diagnosis.run", "run"),
     "statistics": ("layerscope.engine.statistics", "statistics"),
     "watch": ("layerscope.engine.probe.probe", "watch"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["users_line"]
+__all__ = ["raising_line", "users_line"]
 
 _NOT_THE_USERS = (
     str(Path(torch.__file__).parent) + os.sep,
@@ -28,11 +28,29 @@ def users_line() -> str | None:
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith(_NOT_THE_USERS) and not name.startswith("<frozen"):
-            text = linecache.getline(name, frame.f_lineno).strip()
-            return f"{_short(name)}:{frame.f_lineno}: {text}"
+        if _users(name):
+            return _line(name, frame.f_lineno)
         frame = frame.f_back  # type: ignore[assignment]
     return None
+
+
+def raising_line(error: BaseException) -> str | None:
+    """The same of where an error came from: the innermost of the user's lines that it passed."""
+    step, found = error.__traceback__, None
+    while step is not None:
+        name = step.tb_frame.f_code.co_filename
+        if _users(name):
+            found = _line(name, step.tb_lineno)
+        step = step.tb_next
+    return found
+
+
+def _users(name: str) -> bool:
+    return not name.startswith(_NOT_THE_USERS) and not name.startswith("<frozen")
+
+
+def _line(name: str, number: int) -> str:
+    return f"{_short(name)}:{number}: {linecache.getline(name, number).strip()}"
 
 
 def _short(name: str) -> str:

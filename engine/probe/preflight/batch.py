@@ -1,0 +1,112 @@
+"""The batch that a model is looked at with, and what is wrong with one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from layerscope.engine.probe.outputs import tensors
+
+__all__ = ["Batch", "fresh"]
+
+
+def fresh(value: Any) -> Any:
+    """The same with every tensor copied, so that nobody writes into the caller's.
+
+    >>> x = torch.ones(2)
+    >>> fresh((x, [x], "mask"))[0].zero_().sum() == 0, x.sum() == 2
+    (tensor(True), tensor(True))
+    """
+    return mapped(value, _copied)
+
+
+def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same with every tensor in tuples, lists and mappings changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: mapped(each, change) for key, each in value.items()}
+    if isinstance(value, tuple | list):
+        parts = [mapped(each, change) for each in value]
+        if hasattr(value, "_fields"):
+            return type(value)(*parts)
+        return tuple(parts) if isinstance(value, tuple) else parts
+    return value
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``x`` is what goes into the model: a tensor, a tuple of its arguments or a dict of them by
+    name; ``y`` is what the loss gets beside the output."""
+
+    x: Any
+    y: Any
+
+    @classmethod
+    def of(cls, given: Any) -> Batch:
+        """The batch ``(x, y)``.
+
+        Errors: ``TypeError`` for what is no pair or has no tensor, ``ValueError`` for an empty one.
+        """
+        if not isinstance(given, tuple | list):
+            kind = type(given).__name__
+            raise TypeError(f"batch: expected the pair (x, y), got {_a(kind)}")
+        if len(given) != 2:
+            raise ValueError(f"batch: expected the pair (x, y), got {len(given)} entries")
+        x, y = given
+        if not isinstance(x, Tensor | tuple | list | Mapping):
+            kind = type(x).__name__
+            raise TypeError(
+                f"batch: expected x to be a tensor, a tuple of inputs or a dict, got {_a(kind)}"
+            )
+        found = list(tensors(x))
+        if not found:
+            raise TypeError("batch: expected a tensor in x, there is none")
+        if any(t.numel() == 0 for t in found):
+            shape = next(tuple(t.shape) for t in found if t.numel() == 0)
+            raise ValueError(f"batch: a tensor in x has no entries, its shape is {shape}")
+        return cls(x, y)
+
+    def through(self, model: nn.Module) -> Any:
+        """The model's output for a copy of ``x``."""
+        x = fresh(self.x)
+        if isinstance(x, Tensor):
+            return model(x)
+        return model(**x) if isinstance(x, Mapping) else model(*x)
+
+    def changed(self, x: Callable[[Tensor], Tensor] | None = None,
+                y: Callable[[Tensor], Tensor] | None = None) -> Batch:  # fmt: skip
+        """The batch with its tensors of floats changed."""
+        return Batch(_floats(self.x, x), _floats(self.y, y))
+
+
+def _floats(value: Any, change: Callable[[Tensor], Tensor] | None) -> Any:
+    if change is None:
+        return value
+    return mapped(value, lambda t: change(t) if t.is_floating_point() else t)
+
+
+def _a(kind: str) -> str:
+    return f"an object of type {kind}"
+
+
+def size_of(value: Any) -> int | None:
+    """Number of samples of the first tensor; None where it has none."""
+    first = next(tensors(value), None)
+    return None if first is None or first.dim() == 0 else int(first.shape[0])
+
+
+def matches(parameters: list[nn.Parameter], value: Any) -> torch.device | None:
+    """The device of ``parameters`` where a tensor of ``value`` lies on another one."""
+    if not parameters:
+        return None
+    home = parameters[0].device
+    return home if any(t.device != home for t in tensors(value)) else None
