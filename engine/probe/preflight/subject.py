@@ -37,7 +37,8 @@ class Subject:
     @cached_property
     def evidence(self) -> Evidence:
         """For the rules on records; without a baseline, since a check here judges the loss."""
-        return Evidence(self.look.records, self.look.loss, None, self.look.loss_cause)
+        look = self.look
+        return Evidence(look.records, look.loss, None, loss_cause=look.loss_cause)
 
     @cached_property
     def owners(self) -> dict[str, str]:
