@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from layerscope.engine.probe.outputs import tensors
 
-__all__ = ["Batch", "fresh"]
+__all__ = ["Batch", "fresh", "mapped"]
 
 
 def fresh(value: Any) -> Any:
@@ -96,17 +95,3 @@ def _floats(value: Any, change: Callable[[Tensor], Tensor] | None) -> Any:
 
 def _a(kind: str) -> str:
     return f"an object of type {kind}"
-
-
-def size_of(value: Any) -> int | None:
-    """Number of samples of the first tensor; None where it has none."""
-    first = next(tensors(value), None)
-    return None if first is None or first.dim() == 0 else int(first.shape[0])
-
-
-def matches(parameters: list[nn.Parameter], value: Any) -> torch.device | None:
-    """The device of ``parameters`` where a tensor of ``value`` lies on another one."""
-    if not parameters:
-        return None
-    home = parameters[0].device
-    return home if any(t.device != home for t in tensors(value)) else None

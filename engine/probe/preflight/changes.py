@@ -14,7 +14,7 @@ from layerscope.engine.probe.kinds import kind_of
 from layerscope.engine.probe.preflight.look import Call, Look
 from layerscope.engine.probe.preflight.trial import Setup
 
-__all__ = ["Change", "changes_for"]
+__all__ = ["Change", "Layer", "changes_for"]
 
 
 @dataclass(frozen=True)
