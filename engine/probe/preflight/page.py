@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.execution.records import Record
+from layerscope.engine.probe.preflight.outcome import Outcome
 from layerscope.engine.probe.preflight.words import fix_said, loss_said
 from layerscope.engine.statistics import Statistics
-
-if TYPE_CHECKING:
-    from layerscope.engine.probe.preflight.report import Report
 
 __all__ = ["document", "fragment"]
 
@@ -32,7 +29,7 @@ text-align:left}.ls svg{max-width:100%;height:auto}.ls .forward{stroke:#1565c0;f
 """
 
 
-def fragment(report: Report) -> str:
+def fragment(report: Outcome) -> str:
     """For the page of a notebook."""
     found = "".join(_finding(f) for f in report.findings)
     reason = report.fixes_not_tried
@@ -44,7 +41,7 @@ def fragment(report: Report) -> str:
     )
 
 
-def document(report: Report) -> str:
+def document(report: Outcome) -> str:
     """A page of its own."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from layerscope.engine.diagnosis import Finding
-
-if TYPE_CHECKING:
-    from layerscope.engine.probe.preflight.report import Report
+from layerscope.engine.probe.preflight.outcome import Outcome
 
 __all__ = ["coloured", "fix_said", "loss_said", "plain"]
 
@@ -19,12 +16,12 @@ COLOURS = {"error": "bold red", "warning": "yellow", "info": "cyan", "ok": "bold
 Mark = Callable[[str, str], str]
 
 
-def plain(report: Report) -> str:
+def plain(report: Outcome) -> str:
     """Lines of at most 96 characters, but for code and names."""
     return "\n".join(_lines(report, lambda text, _: text))
 
 
-def coloured(report: Report) -> str:
+def coloured(report: Outcome) -> str:
     """The same in rich's markup; brackets in names and messages are escaped."""
     return "\n".join(_lines(report, _rich))
 
@@ -34,7 +31,7 @@ def _rich(text: str, style: str) -> str:
     return f"[{style}]{escaped}[/]" if style else escaped
 
 
-def _lines(report: Report, mark: Mark) -> Iterator[str]:
+def _lines(report: Outcome, mark: Mark) -> Iterator[str]:
     head = "ok" if report.ok else str(report.findings[0].severity)
     yield mark(f"Preflight: {report.title}", COLOURS[head])
     told = loss_said(report)
@@ -68,7 +65,7 @@ def _finding(finding: Finding, mark: Mark) -> Iterator[str]:
         yield from (mark(f"      {line}", "") for line in finding.fix["code"].splitlines())
 
 
-def loss_said(report: Report) -> str:
+def loss_said(report: Outcome) -> str:
     """The loss against the constant predictor's, in words."""
     if report.loss is None:
         return ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layerscope.engine.diagnosis import Finding
@@ -76,7 +76,7 @@ def _probabilities(output: Tensor) -> bool:
     return bool((rows >= 0).all()) and close
 
 
-def _softmax_twice(call: LossCall) -> str | None:
+def _softmax_twice(call: LossCall, _: nn.Module) -> str | None:
     if not _probabilities(call.output):
         return None
     return (
@@ -86,7 +86,7 @@ def _softmax_twice(call: LossCall) -> str | None:
     )
 
 
-def _no_log(call: LossCall) -> str | None:
+def _no_log(call: LossCall, _: nn.Module) -> str | None:
     axis = 1 if call.output.dim() > 1 else 0
     sums = call.output.double().logsumexp(axis)
     if torch.allclose(sums, torch.zeros_like(sums), atol=1e-2):
@@ -97,9 +97,9 @@ def _no_log(call: LossCall) -> str | None:
     )
 
 
-def _sigmoid_twice(call: LossCall) -> str | None:
+def _sigmoid_twice(call: LossCall, last: nn.Module) -> str | None:
     low, high = float(call.output.min()), float(call.output.max())
-    if low <= 0 or high >= 1 or call.output.numel() < SAMPLES:
+    if not isinstance(last, nn.Sigmoid):
         return None
     return (
         "binary_cross_entropy_with_logits applies a sigmoid itself, and all outputs lie in "
@@ -107,15 +107,16 @@ def _sigmoid_twice(call: LossCall) -> str | None:
     )
 
 
-MEANINGS: Mapping[Any, Callable[[LossCall], str | None]] = {
+MEANINGS: Mapping[Any, Callable[[LossCall, nn.Module], str | None]] = {
     F.cross_entropy: _softmax_twice, F.nll_loss: _no_log,
     F.binary_cross_entropy_with_logits: _sigmoid_twice,
 }  # fmt: skip
 
 
 def _meaning(subject: Subject) -> Finding | None:
+    last = subject.look.calls[-1].module if subject.look.calls else subject.model
     for call in subject.look.loss_calls:
-        told = MEANINGS[call.function](call) if call.function in MEANINGS else None
+        told = MEANINGS[call.function](call, last) if call.function in MEANINGS else None
         if told is not None and bool(torch.isfinite(call.output).all()):
             return subject.finding(
                 "wrong_loss", "warning", _last(subject),
