@@ -12,18 +12,20 @@ from torch.optim import Optimizer
 
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.probe.preflight.changes import Change, changes_for
-from layerscope.engine.probe.preflight.judging import accusations, findings_of, judged
+from layerscope.engine.probe.preflight.judging import RECORD_RULES, accusations, findings_of, judged
 from layerscope.engine.probe.preflight.subject import Subject
 from layerscope.engine.probe.preflight.trial import STEPS, Course, Setup, course, learns_faster
 from layerscope.engine.probe.preflight.untouched import random_state, untouched
 
-__all__ = ["NotCopied", "fixed", "learning_rate", "original_course"]
+__all__ = ["NotCopied", "fixed", "learning_rate", "original_course", "weighed"]
 
 ROSE = 2.0
 """Times its first loss, at the end of a few steps: the step size is too large."""
 STOOD = 1e-3
 """Share of its first loss by which it fell, while ten or a hundred times the rate makes it fall at
 least ten times as far: too small."""
+LEARNS = 0.02
+"""Share of its first loss by which a copy falls in a few steps, for its symptoms to be notes."""
 LARGER, SMALLER = (10.0, 100.0, 1e3, 1e4, 1e5, 1e6), (0.1, 0.01, 0.001, 1e-4)
 
 
@@ -114,6 +116,23 @@ def _alone(finding: Finding, found: Sequence[Finding]) -> set[str]:
     """The rule, unless another finding of it stands beside this one."""
     others = [f.rule for f in found if f is not finding]
     return set() if finding.rule in others else {finding.rule}
+
+
+def weighed(found: Sequence[Finding], before: Course) -> list[Finding]:
+    """The findings, warnings of the rules on records turned into notes where a copy, as it is,
+    learns all the same. Errors stay: what is wrong by powers of ten is, whatever Adam makes of it.
+    """
+    fell = before.first - before.last
+    if not before.held or fell < LEARNS * abs(before.first):
+        return list(found)
+    said = f" It learns all the same: in {STEPS} steps on a copy the loss fell from "
+    said += f"{before.first:.3g} to {before.last:.3g}."
+    return [
+        replace(f, severity="info", explanation=f.explanation + said)
+        if f.severity == "warning" and f.rule in RECORD_RULES
+        else f
+        for f in found
+    ]
 
 
 def learning_rate(setup: Setup, subject: Subject, before: Course) -> Finding | None:

@@ -19,6 +19,7 @@ from layerscope.engine.probe.preflight.fixes import (
     fixed,
     learning_rate,
     original_course,
+    weighed,
 )
 from layerscope.engine.probe.preflight.judging import accusations, findings_of, judged
 from layerscope.engine.probe.preflight.report import Report
@@ -132,7 +133,7 @@ def _tried(
         before = original_course(setup)
     except NotCopied as error:
         return found, Course(), str(error)
-    found = fixed(setup, subject, found, before)
+    found = weighed(fixed(setup, subject, found, before), before)
     if not accusations(found):
         rate = learning_rate(setup, subject, before)
         found = [rate, *found] if rate is not None else found

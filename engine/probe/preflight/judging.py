@@ -18,7 +18,7 @@ from layerscope.engine.probe.preflight.look import Look, look
 from layerscope.engine.probe.preflight.reference import reference_of
 from layerscope.engine.probe.preflight.subject import Subject
 
-__all__ = ["accusations", "findings_of", "judged"]
+__all__ = ["RECORD_RULES", "accusations", "findings_of", "judged"]
 
 
 def judged(

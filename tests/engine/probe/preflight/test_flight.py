@@ -43,6 +43,21 @@ def test_it_is_a_name_of_the_package():
     assert isinstance(look(mlp(), classes(), CE), Report)
 
 
+def test_a_mild_symptom_of_what_learns_is_a_note():
+    def build():
+        return mlp(6, 64, nn.GELU)
+
+    assert accused(look(build(), numbers(), of_ten)) == {"vanishing_gradient"}
+    report = look(build(), numbers(), of_ten, fixes=True)
+    assert [(f.rule, f.severity) for f in report.findings] == [("vanishing_gradient", "info")]
+    assert "It learns all the same" in report.findings[0].explanation
+    assert report.findings[0].fix_verified
+
+
+def of_ten(out, y):
+    return (out - y.expand(-1, 10)).square().mean()
+
+
 FAULTS = {
     "exploding": (
         lambda: drawn(mlp(12), lambda w: w.normal_()),
