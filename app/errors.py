@@ -33,6 +33,7 @@ KINDS = {
     "lost": "The process that computed was ended from outside; ask again.",
     "batch": "The body is no batch of a run's entries; `docs/wire.md` says what one is.",
     "gap": "Entries of this run before these are missing; `received` is the last that is there.",
+    "no-such-run": "There is no run of this id.",
     "store": "The runs' database can't be used now; the detail says why.",
     "starting": "The server is compiling its kernels; it will be ready within seconds.",
     "origin": "A page of another site asked; only its links are answered.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import orjson
 import structlog
@@ -12,20 +12,21 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from layerscope.app.batches import Batches
 from layerscope.app.errors import Problem
 from layerscope.engine.basis.cancellation import Stopped
 
-__all__ = ["EventStream", "GrowingResponse", "Wire", "encoded"]
+__all__ = ["EventStream", "GrowingResponse", "Running", "Wire", "encoded"]
 
 KEEPALIVE_SECONDS = 15.0
 RETRY_MILLISECONDS = 2000
 
-Wire = tuple[str, str]
-"""An event's name and its data, ready to be sent: encoded where it was computed.
+Wire = tuple[str, str] | tuple[str, str, str]
+"""An event's name, its data, ready to be sent: encoded where it was computed, and its id, if any.
 
 Data without a name is HTML, which htmx puts into the page.
 """
+
+T = TypeVar("T")
 
 log = structlog.stdlib.get_logger("layerscope.streams")
 
@@ -42,13 +43,29 @@ def encoded(event: _Event) -> Wire:
     return event.event, _json(event.to_dict())
 
 
+class Running(Protocol[T]):
+    """What comes in batches while something goes on: a worker's work, a run that is followed."""
+
+    ahead: int
+
+    async def ready(self, seconds: float) -> bool:
+        """Whether there is something to be read, or will be within so many seconds."""
+        ...
+
+    def stop(self) -> None:
+        """Nobody reads on."""
+        ...
+
+    async def __anext__(self) -> list[T]: ...
+
+
 class GrowingResponse(StreamingResponse):
-    """A response that is written while ``running`` computes; whatever ends it stops the work."""
+    """A response that is written while ``running`` goes on; whatever ends it stops that."""
 
     def __init__(
         self,
         content: AsyncIterator[bytes],
-        running: Batches[Any],
+        running: Running[Any],
         *,
         headers: Mapping[str, str] | None = None,
         media_type: str = "text/html",
@@ -79,7 +96,7 @@ class EventStream(GrowingResponse):
 
     def __init__(
         self,
-        running: Batches[Wire],
+        running: Running[Wire],
         *,
         grouped: Mapping[str, str] | None = None,
         last_id: str | None = None,
@@ -91,7 +108,7 @@ class EventStream(GrowingResponse):
             self._events(running), running, headers=headers, media_type="text/event-stream"
         )
 
-    async def _events(self, running: Batches[Wire]) -> AsyncIterator[bytes]:
+    async def _events(self, running: Running[Wire]) -> AsyncIterator[bytes]:
         name = ""
         try:
             if running.ahead:
@@ -100,7 +117,7 @@ class EventStream(GrowingResponse):
                 if not await running.ready(KEEPALIVE_SECONDS):
                     yield KEEPALIVE_COMMENT
                     continue
-                batch = await anext(running, None)
+                batch = await _next(running)
                 if batch is None:
                     break
                 yield b"".join(self._wire(batch))
@@ -118,15 +135,23 @@ class EventStream(GrowingResponse):
 
     def _wire(self, batch: list[Wire]) -> Iterator[bytes]:
         for name, group in groupby(batch, key=lambda event: event[0]):
-            texts = [data for _, data in group]
+            events = [event[1:] for event in group]
             if name in self._grouped:
-                texts = [f'{{"{self._grouped[name]}":[{",".join(texts)}]}}']
-            yield from (self._event(name, text) for text in texts)
+                texts = ",".join(event[0] for event in events)
+                events = [(f'{{"{self._grouped[name]}":[{texts}]}}',)]
+            yield from (self._event(name, *event) for event in events)
 
-    def _event(self, name: str, data: str) -> bytes:
+    def _event(self, name: str, data: str, last_id: str | None = None) -> bytes:
         retry, self._retry = self._retry, None  # told once, with the first
-        last_id = self._last_id if name == "end" else None
+        last_id = self._last_id if name == "end" else last_id
         return format_sse_event(event=name or None, data_str=data, id=last_id, retry=retry)
+
+
+async def _next(running: Running[Wire]) -> list[Wire] | None:
+    try:
+        return await running.__anext__()
+    except StopAsyncIteration:
+        return None
 
 
 def _json(value: Any) -> str:

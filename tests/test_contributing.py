@@ -88,7 +88,7 @@ def answers(changed, interpreter, tmp_path_factory):
     found = json.loads(done.stdout.splitlines()[-1])
     for path, kind in ASKED.items():
         status, text = found[path]
-        assert status == 200, f"{path}: {text[:500]}"
+        assert status == 200, f"{path}: {text[:500]}\n{done.stderr[-3000:]}"
         found[path] = json.loads(text) if kind == "json" else text
     return found
 

@@ -16,8 +16,8 @@ from layerscope.engine.basis.refusals import InvalidParameters, field_error
 from layerscope.engine.experiment import Experiment
 
 __all__ = [
-    "Computing", "Configured", "FromBody", "FromQuery", "from_body", "from_query", "not_json",
-    "parse_json", "split_query",
+    "Computing", "Configured", "FromBody", "FromQuery", "check_json_type", "from_body",
+    "from_query", "not_json", "parse_json", "split_query",
 ]  # fmt: skip
 
 REPEATED = "given more than once; expected it once"
@@ -70,6 +70,22 @@ async def from_body(request: Request) -> Experiment:
     Errors: ``Problem`` 415 for another content type, 413 for a body over the limit, 422 for what
     is not JSON; otherwise as the query string's.
     """
+    check_json_type(request)
+    try:
+        return Experiment.from_json(parse_json(await request.body()))
+    except RecursionError:
+        raise not_json("nested too deeply; expected one object of parameters") from None
+
+
+FromQuery = Annotated[Experiment, Depends(from_query)]
+FromBody = Annotated[Experiment, Depends(from_body)]
+
+
+def check_json_type(request: Request) -> None:
+    """Refuse a body that says it is something other than plain JSON.
+
+    Errors: ``Problem`` 415.
+    """
     content_type = request.headers.get("content-type", "")
     coded = request.headers.get("content-encoding", "identity")
     if not JSON_TYPE.fullmatch(content_type) or coded != "identity":
@@ -79,14 +95,6 @@ async def from_body(request: Request) -> Experiment:
             f"{'' if coded == 'identity' else f' as {coded}'}; expected application/json.",
             headers={"Accept-Post": "application/json"},
         )
-    try:
-        return Experiment.from_json(parse_json(await request.body()))
-    except RecursionError:
-        raise not_json("nested too deeply; expected one object of parameters") from None
-
-
-FromQuery = Annotated[Experiment, Depends(from_query)]
-FromBody = Annotated[Experiment, Depends(from_body)]
 
 
 def parse_json(body: bytes) -> object:

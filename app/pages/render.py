@@ -54,9 +54,9 @@ environment.policies = {
 }
 
 
-def address(request: Request, name: str, query: str = "") -> str:
-    """The path of the route called ``name``, with a query."""
-    path = root_path.get() + str(request.app.url_path_for(name))
+def address(request: Request, name: str, query: str = "", **parts: str) -> str:
+    """The path of the route called ``name``, with a query; ``parts`` are the path's parameters."""
+    path = root_path.get() + str(request.app.url_path_for(name, **parts))
     return f"{path}?{query}" if query else path
 
 
@@ -65,7 +65,7 @@ def context(request: Request, page: object) -> dict[str, Any]:
     root = root_path.get()
     path = request.url.path.removeprefix(root)
     navigation: list[Page] = request.app.state.navigation
-    section = next((p.section for p in navigation if p.path == path), "")
+    section = next((p.section for p in navigation if f"{path}/".startswith(f"{p.path}/")), "")
     first: dict[str, str] = {}
     for each in navigation:
         first.setdefault(each.section, each.path)

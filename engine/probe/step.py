@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from layerscope.engine.basis.serial import Serial
-from layerscope.engine.execution.records import ParameterRecord, Record
+from layerscope.engine.execution.records import Facts, ParameterRecord, Record
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.statistics import Statistics, Units
 
@@ -196,13 +196,13 @@ class Step(Serial, dict=True):
         return found
 
 
-Series = Callable[[Step, ModuleFacts], float | None]
+Series = Callable[[Step, Facts], float | None]
 
 
 def _figure(quantity: Quantity, name: str) -> Series:
     """A figure of the first parameter's statistics, or of what has no parameter."""
 
-    def series(step: Step, facts: ModuleFacts) -> float | None:
+    def series(step: Step, facts: Facts) -> float | None:
         s = step.of(facts.index, quantity)
         value: float | None = None if s is None else getattr(s, name)
         return value
@@ -210,19 +210,19 @@ def _figure(quantity: Quantity, name: str) -> Series:
     return series
 
 
-def _norm(step: Step, facts: ModuleFacts) -> float | None:
+def _norm(step: Step, facts: Facts) -> float | None:
     s = step.of(facts.index, Quantity.PARAMETER_GRADIENT)
     return None if s is None or s.rms is None else s.rms * math.sqrt(s.finite)
 
 
-def _dead_share(step: Step, facts: ModuleFacts) -> float | None:
+def _dead_share(step: Step, facts: Facts) -> float | None:
     look = next((m.look for m in step.modules if m.index == facts.index), None)
     if look is None or look.dead is None or not look.units or not look.units.width:
         return None
     return look.dead / look.units.width
 
 
-def _nonfinite(step: Step, facts: ModuleFacts) -> float | None:
+def _nonfinite(step: Step, facts: Facts) -> float | None:
     own = [s for slot, s in zip(step.slots, step.statistics, strict=True)
            if slot.module == facts.index]  # fmt: skip
     return float(sum(s.count - s.finite for s in own)) if own else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -16,14 +16,15 @@ from layerscope.engine.execution.records import Facts
 from layerscope.engine.store.plain import LONGEST_NAME
 
 __all__ = [
-    "Batch", "Entry", "Findings", "Finish", "Modules", "Start", "StepEntry", "StoredFinding",
-    "Summary", "facts_of", "packed", "size", "unpacked",
+    "AnyFacts", "Batch", "Entry", "Findings", "Finish", "Modules", "Start", "StepEntry",
+    "StoredFinding", "Summary", "facts_of", "packed", "size", "unpacked",
 ]  # fmt: skip
 
 Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Sequence64 = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
 State = Literal["finished", "stopped", "failed"]
+AnyFacts = TypeVar("AnyFacts", bound=Facts)
 
 
 class _Entry(msgspec.Struct, array_like=True, frozen=True):
@@ -149,10 +150,10 @@ def unpacked(data: bytes | None) -> Any:
     return None if data is None else msgspec.msgpack.decode(data)
 
 
-def facts_of(packed_facts: bytes | None) -> list[Facts]:
-    """The facts of a `Modules` entry as it lies in its column."""
+def facts_of(packed_facts: bytes | None, kind: type[AnyFacts]) -> list[AnyFacts]:
+    """The facts of a `Modules` entry as it lies in its column, with what ``kind`` knows of them."""
     found: Sequence[bytes] = unpacked(packed_facts) or ()
-    return [Facts.from_bytes(each) for each in found]
+    return [kind.from_bytes(each) for each in found]
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from layerscope.engine.diagnosis.finding import SEVERITIES
 from layerscope.engine.execution.records import Facts
-from layerscope.engine.store.entries import facts_of, unpacked
+from layerscope.engine.store.entries import AnyFacts, facts_of, unpacked
 from layerscope.engine.store.sampling import kept
 from layerscope.engine.store.schema import FINDINGS, LOSS_IS_NAN, RUNS, STEPS
 
@@ -149,9 +149,9 @@ def key_of(connection: Connection, run: str) -> int | None:
     return connection.scalar(select(RUNS.c.key).where(RUNS.c.id == run))
 
 
-def facts(connection: Connection, key: int) -> list[Facts]:
+def facts(connection: Connection, key: int, kind: type[AnyFacts]) -> list[AnyFacts]:
     """Of every module, in forward order."""
-    return facts_of(connection.scalar(select(RUNS.c.modules).where(RUNS.c.key == key)))
+    return facts_of(connection.scalar(select(RUNS.c.modules).where(RUNS.c.key == key)), kind)
 
 
 def findings(connection: Connection, key: int) -> list[dict[str, Any]]:
@@ -242,7 +242,7 @@ def follow(
     told = {name: after < getattr(row, f"{name}_at") <= cursor for name in ("modules", "findings")}
     return Following(
         run=_run(row, now, _verdicts(connection, [row.key]).get(row.key)),
-        modules=facts_of(row.modules) if told["modules"] else None,
+        modules=facts_of(row.modules, Facts) if told["modules"] else None,
         findings=findings(connection, row.key) if told["findings"] else None,
         steps=came,
         cursor=cursor,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from sqlalchemy import URL, Connection, delete, update
 
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.store import reading, writing
 from layerscope.engine.store.database import Database
-from layerscope.engine.store.entries import Batch, packed
+from layerscope.engine.store.entries import AnyFacts, Batch, packed
 from layerscope.engine.store.plain import text
 from layerscope.engine.store.reading import Following, Run, Step
 from layerscope.engine.store.schema import RUNS
@@ -72,9 +72,18 @@ class Store:
         with self._database.reading() as connection:
             return reading.matching(connection, self._clock(), words)
 
-    def facts(self, run: str) -> list[Facts]:
-        """The facts of a run's modules, in forward order."""
-        return self._of(run, reading.facts)
+    @overload
+    def facts(self, run: str) -> list[Facts]: ...
+
+    @overload
+    def facts(self, run: str, kind: type[AnyFacts]) -> list[AnyFacts]: ...
+
+    def facts(self, run: str, kind: type[Any] = Facts) -> list[Any]:
+        """The facts of a run's modules, in forward order; ``kind`` as the run's writer told them.
+
+        Errors: ``ValueError`` where it told something else.
+        """
+        return self._of(run, lambda c, key: reading.facts(c, key, kind))
 
     def findings(self, run: str) -> list[dict[str, Any]]:
         """A run's findings as they were told, the most severe first."""

@@ -24,7 +24,7 @@ export class Plot {
     this.resolved = resolve(form);
     /** @type {null | {traces: any[], layout: any}} */
     this.content = null;
-    this.onClick = (/** @type {number} */ _x) => {};
+    this.onClick = (/** @type {any} */ _x, /** @type {any} */ _y) => {};
     /** Draws at the next animation frame. */
     this.ask = oncePerFrame(() => this.draw());
     new IntersectionObserver(
@@ -72,6 +72,6 @@ export class Plot {
     if (this.revision > 1) return;
     // The size is always given: without this, Plotly measures the box at each draw, which lays the whole page out.
     Object.assign(this.box._context, { _hasZeroHeight: true, _hasZeroWidth: true });
-    this.box.on("plotly_click", (/** @type {any} */ event) => this.onClick(event.points[0].x));
+    this.box.on("plotly_click", (/** @type {any} */ event) => this.onClick(event.points[0].x, event.points[0].y));
   }
 }

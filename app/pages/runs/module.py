@@ -1,0 +1,157 @@
+"""One module of a run: its quantities over the steps as small plots, its tensors at one step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from layerscope.app.figures.plot import Mark, Plot, Series, plot
+from layerscope.app.figures.runs import DISPLAYS
+from layerscope.app.figures.text import number, whole
+from layerscope.engine.execution.records import Facts
+from layerscope.engine.probe.facts import ModuleFacts
+from layerscope.engine.probe.series import column, recorded
+from layerscope.engine.probe.step import Quantity, Step
+from layerscope.engine.statistics import Statistics
+from layerscope.engine.store import Store
+
+__all__ = ["Chart", "ModuleView", "Tensor", "known_facts", "module_view"]
+
+POINTS = 160
+CSS = {"gradient_std": "backward", "weight_gradient_norm": "backward"}
+NAMES = {
+    Quantity.INPUT: "input",
+    Quantity.ACTIVATION: "output",
+    Quantity.GRADIENT: "∂L/∂output",
+    Quantity.VALUE: "value",
+    Quantity.PARAMETER_GRADIENT: "gradient, as the optimiser saw it",
+    Quantity.UNCLIPPED: "gradient, before clipping",
+    Quantity.UPDATE: "update Δw",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A quantity over the steps; ``log``: by powers of ten."""
+
+    name: str
+    title: str
+    last: str
+    plot: Plot
+    log: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor's figures at the step."""
+
+    name: str
+    figures: Sequence[str]
+    faults: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleView:
+    """What the template receives as ``module``."""
+
+    run: str
+    name: str
+    kind: str
+    shape: str
+    step: int | None
+    charts: Sequence[Chart]
+    tensors: Sequence[Tensor]
+    before: str | None
+    after: str | None
+
+
+def known_facts(store: Store, run: str) -> Sequence[Facts]:
+    """The facts of a run's modules, with their parameters where a probe told them."""
+    try:
+        return store.facts(run, ModuleFacts)
+    except ValueError:
+        return store.facts(run)
+
+
+def module_view(
+    store: Store, run: str, facts: Sequence[Facts], chosen: Facts, step: int | None
+) -> ModuleView:
+    """The module at ``step``, or at the recorded one before it; the last by default."""
+    steps = store.steps(run, points=POINTS)
+    read = [recorded(each) for each in steps]
+    at = None
+    if step is not None:
+        exact = store.steps(run, step, step + 1)
+        at = recorded(exact[-1]) if exact else None
+    at = at or next((s for s in reversed(read) if s and (step is None or s.number <= step)), None)
+    place = [f.index for f in facts].index(chosen.index)
+    names = [f.name for f in facts]
+    return ModuleView(
+        run=run,
+        name=chosen.name or chosen.kind,
+        kind=chosen.kind,
+        shape=" × ".join(map(str, chosen.shape)) or "–",
+        step=None if at is None else at.number,
+        charts=_charts([s for s in read if s], chosen, at),
+        tensors=[] if at is None else _tensors(at, chosen),
+        before=names[place - 1] if place else None,
+        after=names[place + 1] if place + 1 < len(names) else None,
+    )
+
+
+def _charts(read: Sequence[Step], chosen: Facts, at: Step | None) -> list[Chart]:
+    if len(read) < 2:
+        return []
+    steps = [step.number for step in read]
+    charts = []
+    for name, display in DISPLAYS.items():
+        values = [column(name, step, [chosen])[0] for step in read]
+        log = display.centre is not None
+        y = [_log(v) if log else v for v in values]
+        known = [v for v in y if v is not None]
+        if not known or (name == "nonfinite" and not any(known)):
+            continue
+        last = next(v for v in reversed(values) if v is not None) if any(
+            v is not None for v in values) else None  # fmt: skip
+        marks = []
+        if at is not None:
+            now = column(name, at, [chosen])[0]
+            height = _log(now) if log else now
+            if height is not None:
+                marks = [Mark(at.number, height, "", CSS.get(name, "forward"))]
+        drawn = plot(steps, [Series(name, CSS.get(name, "forward"), y)], marks, width=300,
+                     height=120)  # fmt: skip
+        charts.append(Chart(name, display.title, number(last), drawn, log))
+    return charts
+
+
+def _log(value: float | None) -> float | None:
+    return math.log10(abs(value)) if value and math.isfinite(value) else None
+
+
+def _tensors(step: Step, chosen: Facts) -> list[Tensor]:
+    found = [
+        (slot.quantity, slot.parameter, s)
+        for slot, s in zip(step.slots, step.statistics, strict=True)
+        if slot.module == chosen.index
+    ]
+    order = list(NAMES)
+    names = list(chosen.parameters) if isinstance(chosen, ModuleFacts) else []
+    out = []
+    for quantity, parameter, s in sorted(found, key=lambda f: (f[1], order.index(f[0]))):
+        own = quantity not in (Quantity.INPUT, Quantity.ACTIVATION, Quantity.GRADIENT)
+        title = names[parameter] if parameter < len(names) else f"parameter {parameter + 1}"
+        out.append(_tensor(f"{title}: {NAMES[quantity]}" if own else NAMES[quantity], s))
+    return out
+
+
+def _tensor(name: str, s: Statistics) -> Tensor:
+    faults = [f"{whole(count)} {what}" for what, count in
+              (("NaN", s.nan), ("+Inf", s.posinf), ("−Inf", s.neginf)) if count]  # fmt: skip
+    return Tensor(
+        name,
+        (whole(s.count), number(s.mean), number(s.std), number(s.min), number(s.max),
+         whole(s.zeros)),
+        ", ".join(faults),
+    )  # fmt: skip

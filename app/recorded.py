@@ -1,0 +1,166 @@
+"""Runs, read for whoever looks at them: questions to the store, and following a training."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Request
+
+from layerscope.app.errors import Problem, refused
+from layerscope.app.streams import Wire
+from layerscope.engine.probe.series import QUANTITIES
+from layerscope.engine.store import Following, Store, StoreError
+from layerscope.engine.store.sampling import FEWEST
+
+__all__ = [
+    "MOST_POINTS", "Follower", "Question", "Stored", "asked", "from_store", "question", "whole",
+]  # fmt: skip
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.25
+"""How often the store is asked for what came: two in a second that a person waits for."""
+AT_ONCE = 200
+"""Steps read at once."""
+MOST_POINTS = 2000
+WHOLE = re.compile(r"[0-9]{1,18}")
+
+
+async def _store(request: Request) -> Store:
+    store: Store = request.app.state.store
+    return store
+
+
+Stored = Annotated[Store, Depends(_store)]
+"""The store that this application writes and reads."""
+
+
+async def from_store(ask: Callable[[], T]) -> T:
+    """What ``ask`` answers, in a thread: a database may take its time.
+
+    Errors: ``Problem`` 404 for a run that is not there, 503 where the store can't be used.
+    """
+    try:
+        return await asyncio.to_thread(ask)
+    except KeyError as error:
+        raise Problem(404, f"{error.args[0]}.", kind="no-such-run", title="No such run") from None
+    except StoreError as error:
+        raise Problem(503, f"{error}.", kind="store", title="The store is not usable") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a run: a quantity, of some modules (empty: all), between two steps."""
+
+    quantity: str = "std"
+    modules: tuple[str, ...] = ()
+    start: int | None = None
+    stop: int | None = None
+    points: int = 300
+
+
+def asked(request: Request, names: Iterable[str]) -> dict[str, list[str]]:
+    """The query's parameters.
+
+    Errors: ``Problem`` 422 for one that is none of ``names``.
+    """
+    known = tuple(names)
+    found: dict[str, list[str]] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            raise refused(name, f"unknown parameter; expected one of {', '.join(known)}", value)
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def question(request: Request, more: Iterable[str] = ()) -> Question:
+    """The question in a query: ``quantity``, ``modules`` (repeated or with commas), ``from``,
+    ``to`` (both inclusive), ``points``; ``more`` may stand beside them.
+
+    Errors: ``Problem`` 422 that names the value and what was expected.
+    """
+    given = asked(request, ("quantity", "modules", "from", "to", "points", *more))
+    quantity = given.get("quantity", ["std"])[-1]
+    if quantity not in QUANTITIES:
+        raise refused("quantity", f"expected one of {', '.join(QUANTITIES)}", quantity)
+    points = whole(given, "points", FEWEST, MOST_POINTS)
+    last = whole(given, "to", 0, 10**18)
+    return Question(
+        quantity,
+        tuple(n for text in given.get("modules", ()) for n in text.split(",")),
+        whole(given, "from", 0, 10**18),
+        None if last is None else last + 1,
+        300 if points is None else points,
+    )
+
+
+def whole(given: Mapping[str, list[str]], name: str, low: int, high: int) -> int | None:
+    """A whole number of a query, or None where it is not there or empty.
+
+    Errors: ``Problem`` 422.
+    """
+    text = given.get(name, [""])[-1].strip()
+    if not text:
+        return None
+    if not WHOLE.fullmatch(text) or not low <= int(text) <= high:
+        raise refused(name, f"expected a whole number from {low} to {high}", text)
+    return int(text)
+
+
+class Follower:
+    """What comes into a run after entry ``after``, in batches, until the run has ended.
+
+    Args:
+        told: what to send of each piece.
+        closed: whether the server is stopping.
+    """
+
+    ahead = 0
+
+    def __init__(
+        self, store: Store, run: str, after: int, told: Callable[[Following], list[Wire]],
+        closed: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self._store, self._run, self._cursor = store, run, after
+        self._told, self._closed = told, closed
+        self._state = ""
+        self._stopped = self._ended = False
+        self._items: list[Wire] = []
+
+    async def ready(self, seconds: float) -> bool:
+        """Whether there is something to be read, or will be within so many seconds."""
+        end = asyncio.get_running_loop().time() + seconds
+        while not (self._items or self._ended or self._stopped):
+            await self._look()
+            if self._items or self._ended:
+                break
+            if asyncio.get_running_loop().time() >= end:
+                return False
+            await asyncio.sleep(POLL_SECONDS)
+        return True
+
+    def stop(self) -> None:
+        """Nobody reads on."""
+        self._stopped = True
+
+    async def __anext__(self) -> list[Wire]:
+        while not await self.ready(60):
+            pass
+        items, self._items = self._items, []
+        if not items:
+            raise StopAsyncIteration
+        return items
+
+    async def _look(self) -> None:
+        if self._closed():
+            raise Problem(503, "The server is stopping.", kind="busy")
+        found = await from_store(lambda: self._store.follow(self._run, self._cursor, limit=AT_ONCE))
+        news = found.cursor > self._cursor or found.run.state != self._state
+        self._cursor, self._state = found.cursor, found.run.state
+        if news:
+            self._items += self._told(found)
+        self._ended = found.run.state != "running" and not found.more

@@ -1,0 +1,153 @@
+/** A run's picture as numbers: columns of modules over steps, and what the two charts make of them. */
+import { number } from "../format.js";
+import { token } from "../tokens.js";
+
+/** @typedef {{quantity: string, modules: string[], centre: number|null, steps: number[], loss: (number|null)[], lost: boolean[],
+ *   columns: (number|null)[][], faults: number[][], marks: [number, string, string][]}} Drawing */
+/** @typedef {{scale: [number, string][], span: number, log: boolean}} Display */
+/** @typedef {{step: number|null, row: number|null}} Cursor */
+
+export class Picture {
+  /** @param {Drawing} drawing @param {Record<string, Display>} displays */
+  constructor(drawing, displays) {
+    this.modules = drawing.modules;
+    this.centre = drawing.centre;
+    this.display = displays[drawing.quantity];
+    this.marks = drawing.marks;
+    this.steps = [...drawing.steps];
+    this.loss = [...drawing.loss];
+    this.lost = [...drawing.lost];
+    this.columns = [...drawing.columns];
+    this.faults = [...drawing.faults];
+  }
+
+  /** What came since. @param {Pick<Drawing, "steps"|"loss"|"lost"|"columns"|"faults">} more */
+  add(more) {
+    const last = this.steps.length ? this.steps[this.steps.length - 1] : -1;
+    more.steps.forEach((step, i) => {
+      if (step <= last) return;
+      this.steps.push(step);
+      this.loss.push(more.loss[i]);
+      this.lost.push(more.lost[i]);
+      this.columns.push(more.columns[i]);
+      this.faults.push(more.faults[i]);
+    });
+  }
+
+  /** The column nearest to a step. @param {number|null} step */
+  place(step) {
+    if (step === null || !this.steps.length) return this.steps.length - 1;
+    let best = 0;
+    this.steps.forEach((each, i) => {
+      if (Math.abs(each - step) < Math.abs(this.steps[best] - step)) best = i;
+    });
+    return best;
+  }
+
+  /** @param {string|null} module @param {number|null} step @returns {Cursor} */
+  cursor(module, step) {
+    const row = module === null ? -1 : this.modules.indexOf(module);
+    return { step, row: row < 0 ? null : row };
+  }
+
+  /** The module and step beside these. @param {string|null} module @param {number|null} step @param {number} rows @param {number} columns */
+  beside(module, step, rows, columns) {
+    if (!this.steps.length || !this.modules.length) return null;
+    const row = Math.max(0, module === null ? 0 : this.modules.indexOf(module));
+    const place = this.place(step);
+    const clamp = (/** @type {number} */ v, /** @type {number} */ length) => Math.min(length - 1, Math.max(0, v));
+    return { module: this.modules[clamp(row + rows, this.modules.length)], step: this.steps[clamp(place + columns, this.steps.length)] };
+  }
+
+  /** Where a value lies on the colours' scale. @param {number|null|undefined} value */
+  shade(value) {
+    if (value === null || value === undefined) return null;
+    const { log, span } = this.display;
+    if (!log) return value;
+    return value ? Math.min(span, Math.max(-span, Math.log10(Math.abs(value) / (this.centre || 1)))) : -span;
+  }
+
+  /** @param {string|null} module @param {number|null} step */
+  readout(module, step) {
+    const row = module === null ? -1 : this.modules.indexOf(module);
+    if (row < 0 || !this.steps.length) return "";
+    const place = this.place(step);
+    const value = this.columns[place]?.[row];
+    const fault = this.faults[place]?.includes(row) ? ", with entries that are not finite" : "";
+    return `${this.modules[row]} at step ${this.steps[place]}: ${number(value ?? null)}${fault}`;
+  }
+
+  /** @returns {[number, number]} */
+  range() {
+    const [first, last] = [this.steps[0] ?? 0, this.steps[this.steps.length - 1] ?? 1];
+    const half = Math.max(0.5, (last - first) / Math.max(1, 2 * this.steps.length));
+    return [first - half, last + half];
+  }
+
+  /** @param {Cursor} cursor */
+  lossChart(cursor) {
+    const known = this.loss.filter((v) => v !== null);
+    const [low, high] = known.length ? [Math.min(...known), Math.max(...known)] : [0, 1];
+    const log = low > 0 && high / low > 30;
+    const margin = 0.08 * (high - low) || 0.5;
+    const range = log ? [Math.log10(low) - 0.1, Math.log10(high) + 0.1] : [low - margin, high + margin];
+    const lost = this.steps.filter((_, i) => this.lost[i]);
+    const line = (/** @type {number} */ x, /** @type {string} */ name, /** @type {number} */ width) => ({
+      type: "line", xref: "x", yref: "paper", x0: x, x1: x, y0: 0, y1: 1, line: { color: token(name), width, dash: width > 1 ? "solid" : "dot" },
+    }); // prettier-ignore
+    const shapes = this.marks.map(([step, severity]) => line(step, severity === "error" ? "--fault" : severity === "warning" ? "--warn" : "--ink-3", 1));
+    if (cursor.step !== null) shapes.push(line(cursor.step, "--select", 1.5));
+    return {
+      traces: [
+        { x: this.steps, y: this.loss },
+        { x: lost, y: lost.map(() => high) },
+      ],
+      layout: { xaxis: { range: this.range(), showticklabels: false }, yaxis: { type: log ? "log" : "linear", range }, shapes },
+    };
+  }
+
+  /** @param {Cursor} cursor */
+  map(cursor) {
+    const rows = this.modules.map((_, row) => this.columns.map((column) => this.shade(column[row])));
+    const shown = this.modules.map((_, row) => this.columns.map((column) => number(column[row] ?? null)));
+    const { log, span, scale } = this.display;
+    const faults = this.modules.map((_, row) => this.faults.map((of) => (of.includes(row) ? 1 : null)));
+    const names = this.modules.map((name, i) => name || `(${i})`);
+    const range = this.range();
+    const shapes =
+      cursor.row === null
+        ? []
+        : [{ type: "rect", xref: "paper", yref: "y", x0: 0, x1: 1, y0: cursor.row - 0.5, y1: cursor.row + 0.5, line: { color: token("--select"), width: 1 } }];
+    if (cursor.step !== null)
+      shapes.push(
+        /** @type {any} */ ({
+          type: "line",
+          xref: "x",
+          yref: "paper",
+          x0: cursor.step,
+          x1: cursor.step,
+          y0: 0,
+          y1: 1,
+          line: { color: token("--select"), width: 1.5 },
+        }),
+      );
+    const every = Math.ceil(names.length / 40);
+    return {
+      traces: [
+        {
+          x: this.steps, y: names, z: rows, customdata: shown, zmin: log ? -span : 0, zmax: span,
+          colorscale: scale.map(([at, name]) => [at, token(name)]),
+        },
+        { x: this.steps, y: names, z: faults, visible: this.faults.some((of) => of.length > 0) },
+      ],
+      layout: {
+        xaxis: { range },
+        yaxis: { range: [names.length - 0.5, -0.5], tickmode: "array", tickvals: names.filter((_, i) => i % every === 0), ticktext: names.filter((_, i) => i % every === 0).map(short) },
+        shapes,
+      },
+    }; // prettier-ignore
+  }
+}
+
+/** A qualified name's end, where it is long. @param {string} name */
+export const short = (name) => (name.length > 18 ? `…${name.slice(-17)}` : name);

@@ -1,0 +1,165 @@
+"""A run in real Chromium: followed while it trains in another process, to its NaN."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.serving import inaccessible, serving, until
+from tests.conftest import wait_until
+
+pytestmark = pytest.mark.browser
+
+PATIENCE = 60_000
+COLUMNS = "document.querySelector('#chart-map .plot').data?.[0].x.length"
+TRAINING = """
+import sys, torch, layerscope
+from torch import nn
+
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+x = torch.randn(32, 6)
+with layerscope.watch(model, optimizer, name="tiny", every=1) as probe:
+    for line in sys.stdin:  # as many steps, at this learning rate
+        steps, optimizer.param_groups[0]["lr"] = int(line.split()[0]), float(line.split()[1])
+        for _ in range(steps):
+            loss = (model(x) - x[:, :1]).square().mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            probe.step(loss)
+"""
+
+
+class Training:
+    """A training in a process of its own, which goes on when it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", TRAINING], stdin=subprocess.PIPE, text=True,
+            env={**os.environ, "LAYERSCOPE_DATA_DIR": str(folder)},
+        )  # fmt: skip
+
+    def steps(self, count: int, rate: float) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(f"{count} {rate}\n")
+        self.process.stdin.flush()
+
+    def end(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def recorded(site: str) -> list[int]:
+    """Steps of each run."""
+    with urllib.request.urlopen(f"{site}/api/v1/runs") as answer:  # noqa: S310 - our own server
+        return [run["steps"] for run in json.load(answer)["runs"]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path) -> Iterator[str]:
+    with serving(data_dir=str(folder), warm_up="false") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def url(site: str) -> str:
+    return site
+
+
+def test_a_training_is_watched_from_its_first_step_to_its_nan(
+    blank: Page, site: str, folder: Path
+) -> None:
+    training = Training(folder)
+    try:
+        blank.goto(f"{site}/runs")
+        expect(blank.locator("main")).to_contain_text("layerscope.watch")
+        training.steps(5, 0.05)
+        wait_until(lambda: recorded(site) == [5])
+        blank.reload()
+        blank.get_by_role("link", name="tiny").click()
+        expect(blank.locator("#run-facts")).to_contain_text("running")
+        until(blank, f"{COLUMNS} === 5")
+        training.steps(5, 0.05)
+        until(blank, f"{COLUMNS} === 10")
+        training.steps(8, 1e15)
+        until(blank, f"{COLUMNS} === 18")
+        expect(blank.locator("#run-facts")).to_contain_text("not finite", timeout=PATIENCE)
+        faults = blank.evaluate("document.querySelector('#chart-map .plot').data[1].z.flat()")
+        assert 1 in faults
+        training.end()
+        expect(blank.locator("#run-facts")).to_contain_text("finished", timeout=PATIENCE)
+        before = blank.evaluate("document.querySelector('#chart-map .plot').data[0].customdata")
+        blank.reload()
+        until(blank, f"{COLUMNS} === 18")
+        after = blank.evaluate("document.querySelector('#chart-map .plot').data[0].customdata")
+        assert after == before
+    finally:
+        training.end()
+
+
+def test_a_cell_opens_its_module_and_keys_go_on_from_there(blank: Page, site: str) -> None:
+    blank.goto(f"{site}/runs")
+    blank.get_by_role("link", name="tiny").click()
+    until(blank, f"{COLUMNS} === 18")
+    box = blank.locator("#chart-map .nsewdrag").bounding_box()
+    assert box
+    blank.mouse.move(box["x"] + box["width"] * 0.26, box["y"] + box["height"] * 0.5)
+    blank.mouse.click(box["x"] + box["width"] * 0.26, box["y"] + box["height"] * 0.5)
+    expect(blank.locator("#module-title")).to_have_text("1")
+    blank.keyboard.press("ArrowDown")
+    expect(blank.locator("#module-title")).to_have_text("2")
+    expect(blank.locator("#module")).to_contain_text("weight: update Δw")
+    blank.wait_for_url("**module=2&step=5**")
+    blank.reload()
+    expect(blank.locator("#module-title")).to_have_text("2")
+    expect(blank.locator("#run-readout")).to_contain_text("2 at step 5")
+    blank.locator("select[name=quantity]").select_option("update_ratio")
+    expect(blank.locator("#run-readout")).not_to_contain_text("–")
+    blank.wait_for_url("**quantity=update_ratio**")
+
+
+def test_a_row_is_renamed_deleted_and_brought_back(blank: Page, site: str) -> None:
+    blank.goto(f"{site}/runs")
+    blank.locator(".change summary").click()
+    blank.locator("input[name=name]").fill("renamed")
+    blank.get_by_role("button", name="Rename").click()
+    expect(blank.get_by_role("link", name="renamed")).to_be_visible()
+    blank.locator(".change summary").click()
+    blank.get_by_role("button", name="Delete").click()
+    blank.get_by_role("button", name="Undo").click()
+    blank.locator(".change summary").click()
+    blank.locator("input[name=name]").fill("tiny")
+    blank.get_by_role("button", name="Rename").click()
+    expect(blank.get_by_role("link", name="tiny")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["", "/run"])
+def test_axe_finds_nothing_and_nothing_is_wider_than_a_phone(
+    blank: Page, site: str, path: str
+) -> None:
+    blank.goto(f"{site}/runs")
+    if path:
+        blank.get_by_role("link", name="tiny").click()
+        until(blank, f"{COLUMNS} === 18")
+        blank.locator(".modules summary").click()
+        blank.locator(".modules a").first.click()
+        expect(blank.locator("#module-title")).to_have_text("0")
+    assert inaccessible(blank) == []
+    blank.set_viewport_size({"width": 390, "height": 844})
+    assert blank.evaluate("document.documentElement.scrollWidth") <= 390

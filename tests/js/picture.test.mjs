@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+globalThis.document = /** @type {any} */ ({ addEventListener: () => {} });
+const { Picture, short } = await import("../../static/js/runs/picture.js");
+
+const DISPLAYS = { std: { scale: [], span: 4, log: true }, dead_share: { scale: [], span: 1, log: false } };
+const picture = (quantity = "std") =>
+  new Picture(
+    /** @type {any} */ ({
+      quantity,
+      modules: ["a", "b"],
+      centre: 1,
+      steps: [1, 2],
+      loss: [3, 2],
+      lost: [false, false],
+      columns: [
+        [1, 10],
+        [0.1, null],
+      ],
+      faults: [[], [1]],
+      marks: [],
+    }),
+    /** @type {any} */ (DISPLAYS),
+  );
+
+test("columns that are there already are not added again", () => {
+  const some = picture();
+  some.add({ steps: [2, 3], loss: [9, 1], lost: [false, true], columns: [[7, 7], [5, 6]], faults: [[], [0]] }); // prettier-ignore
+  assert.deepEqual(some.steps, [1, 2, 3]);
+  assert.deepEqual(some.loss, [3, 2, 1]);
+  assert.deepEqual(some.columns[2], [5, 6]);
+});
+
+test("a value is coloured by its power of ten around the centre, within the scale", () => {
+  const some = picture();
+  assert.equal(some.shade(1), 0);
+  assert.equal(some.shade(-100), 2);
+  assert.equal(some.shade(1e9), 4);
+  assert.equal(some.shade(0), -4);
+  assert.equal(some.shade(null), null);
+  assert.equal(picture("dead_share").shade(0.25), 0.25);
+});
+
+test("arrows move within the picture", () => {
+  const some = picture();
+  assert.deepEqual(some.beside("a", 1, 1, 1), { module: "b", step: 2 });
+  assert.deepEqual(some.beside("b", 2, 1, 1), { module: "b", step: 2 });
+  assert.deepEqual(some.beside(null, null, 0, -1), { module: "a", step: 1 });
+});
+
+test("what is not finite is said, and a missing value is a dash", () => {
+  const some = picture();
+  assert.equal(some.readout("b", 2), "b at step 2: –, with entries that are not finite");
+  assert.equal(some.readout("a", 1), "a at step 1: 1.00");
+  assert.equal(some.readout("c", 1), "");
+});
+
+test("long names keep their end", () => {
+  assert.equal(short("encoder.layers.11.attention.query"), "…1.attention.query");
+  assert.equal(short("fc"), "fc");
+});
