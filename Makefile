@@ -48,10 +48,10 @@ test-js: .make/node ## Tests of the scripts' pure parts
 	npm test --silent
 
 coverage: setup ## The engine's own tests, and which of its branches they leave out
-	$(PYTEST) -m "engine and not slow" --cov
+	$(PYTEST) -m engine --cov
 
 test-rest: setup # what is neither measured nor in a browser
-	$(PYTEST) -m "not browser and (slow or not engine)"
+	$(PYTEST) -m "not browser and not engine"
 
 test-browser: setup .make/chromium ## Tests in Chromium
 	$(PYTEST) --dist loadfile -m browser
