@@ -1,0 +1,60 @@
+"""What a stored run says over its steps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import layerscope
+from layerscope.engine.probe.series import QUANTITIES, history, recorded
+from layerscope.engine.probe.step import SERIES
+from layerscope.engine.store import Step, open_store
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A store with one training of six steps, and the run's id."""
+    to = tmp_path_factory.mktemp("series") / "runs.db"
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with layerscope.watch(model, optimizer, to=to, every=1) as probe:
+        for _ in range(6):
+            loss = model(torch.randn(8, 4)).square().mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            probe.step(loss)
+    store = open_store(to)
+    yield store, store.runs()[0][0].id
+    store.close()
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_a_row_a_module_and_a_value_a_step(run, quantity):
+    store, name = run
+    steps, facts = store.steps(name), store.facts(name)
+    found = history(quantity, steps, facts)
+    assert found.steps == [1, 2, 3, 4, 5, 6]
+    if quantity in SERIES:
+        read = [recorded(step) for step in steps]
+        assert found.modules == ["0", "1", "2"]
+        assert found.values == [[SERIES[quantity](s, f) for s in read] for f in facts]
+    else:
+        assert found.modules == [quantity]
+    assert set(found.to_dict()) == {"quantity", "steps", "modules", "values"}
+
+
+def test_what_somebody_else_wrote_is_no_figure(run):
+    store, name = run
+    facts = store.facts(name)
+    odd = Step(1, 1, 0.0, 2.0, False, b"not the probe's")
+    assert history("std", [odd], facts).values == [[None]] * 3
+    assert history("loss", [odd], facts).values == [[2.0]]
+    assert history("std", [], facts).values == [[], [], []]
+
+
+def test_another_quantity_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"expected one of loss, .*; got 'colour'"):
+        history("colour", [], [])
