@@ -17,6 +17,8 @@ from layerscope.app.main import create_app
 from layerscope.app.settings import Settings
 from layerscope.engine.basis.refusals import field_error
 from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.store import Batch
+from layerscope.engine.store.entries import Start
 from tests import working
 
 URL = "/api/v1/experiment"
@@ -65,8 +67,9 @@ def test_head_works_where_get_does(server, path):
         f"{URL}/layer": "?layer=0",
         "/lab/layer": "?block=1",
     }
-    target = path.replace("{path:path}", "js/theme.js") + needs.get(path, "")
-    response = server.client.head(target)
+    server.app.state.store.append("run-1", Batch(1, [Start("tiny", {}, 0.0)]))
+    target = path.replace("{path:path}", "js/theme.js").replace("{run}", "run-1")
+    response = server.client.head(target + needs.get(path, ""))
     assert response.status_code == 200, target
     assert response.content == b""
 

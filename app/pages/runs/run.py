@@ -216,6 +216,8 @@ def _fix(fix: Any) -> str:
 async def follow(request: Request, run: str, store: Stored) -> Response:
     """The page's own stream: ``start`` with the picture as it is, ``columns`` as steps come, and
     the head and the findings as HTML."""
+    if request.state.head:
+        return Response(headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
     compute: Compute = request.app.state.compute
     wanted, _, _ = _look(request)
     found, facts, findings = await from_store(
@@ -262,6 +264,8 @@ class _Teller:
 @router.get("/runs/{run}/module", response_class=HTMLResponse, name="run_module")
 async def module(request: Request, run: str, store: Stored) -> Response:
     """A module's history and its figures at a step, for htmx."""
+    if request.state.head:
+        return HTMLResponse(headers={"Cache-Control": "no-store"})
     _, name, step = _look(request)
 
     def read() -> ModuleView:
