@@ -72,7 +72,7 @@ def create_app(settings: Settings | None = None, fork_server: ForkServer | None 
     cross_origin = Middleware(
         CORSMiddleware,
         allow_origins=settings.allowed_origins,
-        allow_methods=("GET", "POST"),
+        allow_methods=("GET", "POST", "PATCH", "DELETE"),
         allow_headers=("Authorization", "Content-Type"),
     )
     app = FastAPI(

@@ -8,22 +8,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 
 from layerscope.app.errors import Problem, refused
 from layerscope.app.streams import Wire
 from layerscope.engine.probe.series import QUANTITIES
-from layerscope.engine.store import Following, Store, StoreError
+from layerscope.engine.store import Following, NoSuchRun, Store, StoreError
 from layerscope.engine.store.sampling import FEWEST
 
 __all__ = [
-    "MOST_POINTS", "Follower", "Question", "Stored", "asked", "from_store", "question", "whole",
+    "MOST_POINTS", "Follower", "Question", "RunId", "Stored", "asked", "from_store", "question",
+    "whole",
 ]  # fmt: skip
 
 T = TypeVar("T")
 
 POLL_SECONDS = 0.25
-"""How often the store is asked for what came: two in a second that a person waits for."""
+"""How often the store is asked for what came."""
 AT_ONCE = 200
 """Steps read at once."""
 MOST_POINTS = 2000
@@ -39,6 +40,15 @@ Stored = Annotated[Store, Depends(_store)]
 """The store that this application writes and reads."""
 
 
+RunId = Annotated[
+    str,
+    Path(
+        pattern="^[A-Za-z0-9_-]{1,64}$",
+        description="Its writer's choice: 1 to 64 letters, digits, hyphens or underscores.",
+    ),
+]
+
+
 async def from_store(ask: Callable[[], T]) -> T:
     """What ``ask`` answers, in a thread: a database may take its time.
 
@@ -46,7 +56,7 @@ async def from_store(ask: Callable[[], T]) -> T:
     """
     try:
         return await asyncio.to_thread(ask)
-    except KeyError as error:
+    except NoSuchRun as error:
         raise Problem(404, f"{error.args[0]}.", kind="no-such-run", title="No such run") from None
     except StoreError as error:
         raise Problem(503, f"{error}.", kind="store", title="The store is not usable") from None
@@ -77,16 +87,19 @@ def asked(request: Request, names: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def question(request: Request, more: Iterable[str] = ()) -> Question:
-    """The question in a query: ``quantity``, ``modules`` (repeated or with commas), ``from``,
-    ``to`` (both inclusive), ``points``; ``more`` may stand beside them.
+def question(
+    request: Request, more: Iterable[str] = (), quantities: Iterable[str] = QUANTITIES
+) -> Question:
+    """The question in a query: one of the ``quantities``, ``modules`` (repeated or with commas),
+    ``from``, ``to`` (both inclusive), ``points``; ``more`` may stand beside them.
 
     Errors: ``Problem`` 422 that names the value and what was expected.
     """
     given = asked(request, ("quantity", "modules", "from", "to", "points", *more))
     quantity = given.get("quantity", ["std"])[-1]
-    if quantity not in QUANTITIES:
-        raise refused("quantity", f"expected one of {', '.join(QUANTITIES)}", quantity)
+    known = tuple(quantities)
+    if quantity not in known:
+        raise refused("quantity", f"expected one of {', '.join(known)}", quantity)
     points = whole(given, "points", FEWEST, MOST_POINTS)
     last = whole(given, "to", 0, 10**18)
     return Question(
@@ -158,9 +171,12 @@ class Follower:
     async def _look(self) -> None:
         if self._closed():
             raise Problem(503, "The server is stopping.", kind="busy")
-        found = await from_store(lambda: self._store.follow(self._run, self._cursor, limit=AT_ONCE))
+        self._items += await from_store(self._news)
+
+    def _news(self) -> list[Wire]:
+        """In a thread, with what is to be said of it: a step of a large network takes a while."""
+        found = self._store.follow(self._run, self._cursor, limit=AT_ONCE)
         news = found.cursor > self._cursor or found.run.state != self._state
         self._cursor, self._state = found.cursor, found.run.state
-        if news:
-            self._items += self._told(found)
         self._ended = found.run.state != "running" and not found.more
+        return self._told(found) if news else []

@@ -136,6 +136,8 @@ class Settings(BaseSettings):
     @field_validator("max_bytes")
     @classmethod
     def _fits(cls, value: int, info: ValidationInfo) -> int:
+        if not {"workers", "max_concurrent"} <= info.data.keys():
+            return value  # refused by themselves
         usable, places = usable_bytes(), info.data["workers"] * (info.data["max_concurrent"] + 1)
         if usable is not None and places * value * SLACK > usable:
             raise ValueError(

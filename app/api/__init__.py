@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from layerscope.app.api import docs, experiment, foundations, health, layer, registry, runs, why
+from layerscope.app.api import (
+    docs,
+    entries,
+    experiment,
+    foundations,
+    health,
+    layer,
+    registry,
+    runs,
+    why,
+)
+from layerscope.app.api.entries import ENTRIES
 from layerscope.app.api.responses import OTHER_PROBLEMS
-from layerscope.app.api.runs import ENTRIES
 
 __all__ = ["ENTRIES", "make_router"]
 
@@ -14,7 +24,7 @@ __all__ = ["ENTRIES", "make_router"]
 def make_router() -> APIRouter:
     """Every JSON route; those of analyses as they are registered now."""
     router = APIRouter(responses=OTHER_PROBLEMS)
-    for noun in (experiment, layer, registry, foundations, runs):
+    for noun in (experiment, layer, registry, foundations, runs, entries):
         router.include_router(noun.router, prefix="/api/v1")
     router.include_router(why.make_router(), prefix="/api/v1")
     router.include_router(health.router)

@@ -71,10 +71,7 @@ async def from_body(request: Request) -> Experiment:
     is not JSON; otherwise as the query string's.
     """
     check_json_type(request)
-    try:
-        return Experiment.from_json(parse_json(await request.body()))
-    except RecursionError:
-        raise not_json("nested too deeply; expected one object of parameters") from None
+    return Experiment.from_json(parse_json(await request.body()))
 
 
 FromQuery = Annotated[Experiment, Depends(from_query)]
@@ -117,6 +114,8 @@ def parse_json(body: bytes) -> object:
         raise not_json("half a surrogate pair; expected whole characters") from None
     except json.JSONDecodeError as error:
         raise not_json(f"{error.msg} at character {error.pos}") from None
+    except RecursionError:
+        raise not_json("nested too deeply; expected one object of parameters") from None
     except InvalidParameters:
         raise
     except ValueError as error:  # a constant, or an integer of thousands of digits

@@ -1,16 +1,11 @@
-"""Runs: the list, one of them, its series, following it; and entries from trainings elsewhere."""
+"""Runs: the list, one of them, its series, following it, its table, and what is changed of it."""
 
 from __future__ import annotations
 
-import asyncio
-import csv
-import io
-import re
-from collections.abc import Iterator
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from layerscope.app.api.parameters import Computing, check_json_type, parse_json
@@ -22,97 +17,24 @@ from layerscope.app.api.responses import (
     json_bytes,
     problems,
 )  # fmt: skip
-from layerscope.app.errors import Problem, refused
-from layerscope.app.recorded import Follower, Stored, asked, from_store, question, whole
+from layerscope.app.errors import refused
+from layerscope.app.forms import query_parameter
+from layerscope.app.recorded import Follower, RunId, Stored, asked, from_store, question, whole
 from layerscope.app.streams import EventStream, Wire
-from layerscope.engine.basis.refusals import field_error
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.probe.series import QUANTITIES, History, column, history, recorded
 from layerscope.engine.probe.step import SERIES
-from layerscope.engine.store import Batch, Following, Gap, Run, Store, StoreError
-from layerscope.engine.store.remote import MEDIA_TYPE
+from layerscope.engine.probe.table import lines
+from layerscope.engine.store import Following, Run
 
-__all__ = ["ENTRIES", "router"]
+__all__ = ["router"]
 
 router = APIRouter(tags=["runs"], default_response_class=Response)
-ENTRIES = re.compile(r"/api/v1/runs/[^/]*/entries")
-"""Where bodies are larger than elsewhere."""
-RunId = Annotated[
-    str,
-    Path(
-        pattern="^[A-Za-z0-9_-]{1,64}$",
-        description="Its writer's choice: 1 to 64 letters, digits, hyphens or underscores.",
-    ),
-]
-BODY = {
-    "requestBody": {
-        "required": True,
-        "description": "A batch, as `docs/wire.md` has it: a version byte, then MessagePack.",
-        "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
-    }
-}
-RECEIVED = described_json(
-    "The number of the run's last entry that is kept now; all up to it have been taken.",
-    {"received": 1234},
-    "received",
-)
-
-
-@router.post(
-    "/runs/{run}/entries",
-    summary="Add entries to a run",
-    openapi_extra=BODY,
-    responses={200: RECEIVED, **problems(409, 413, 415, 422, 503)},
-)
-async def add_entries(request: Request, run: RunId, store: Stored) -> Response:
-    """A probe's `to="http://…"` sends these. What is there already is ignored, so that a batch may
-    be sent again; one that begins after a gap is refused with the number to go on from."""
-    content_type = request.headers.get("content-type", "")
-    coded = request.headers.get("content-encoding", "identity")
-    if content_type.partition(";")[0].strip().lower() != MEDIA_TYPE or coded != "identity":
-        raise Problem(
-            415,
-            f"The body is {content_type or 'of no stated type'}"
-            f"{'' if coded == 'identity' else f' as {coded}'}; expected {MEDIA_TYPE}.",
-            headers={"Accept-Post": MEDIA_TYPE},
-        )
-    body = await request.body()
-    received = await asyncio.to_thread(_append, store, run, body)
-    headers = {"Cache-Control": "no-store"}
-    return Response(json_bytes({"received": received}), 200, headers, "application/json")
-
-
-def _append(store: Store, run: str, body: bytes) -> int:
-    try:
-        return store.append(run, Batch.from_bytes(body))
-    except ValueError as error:
-        raise Problem(
-            422,
-            f"body: {error}",
-            kind="batch",
-            title="Not a batch of entries",
-            errors=[field_error("body", str(error))],
-        ) from None
-    except Gap as gap:
-        raise Problem(
-            409,
-            f"Run {run} has entries up to {gap.received}; expected the batch to begin with the "
-            "next, or before it.",
-            kind="gap",
-            title="Entries are missing",
-            received=gap.received,
-        ) from None
-    except StoreError as error:
-        raise Problem(503, f"{error}.", kind="store", title="The store is not usable") from None
-
-
 RUN = {
     "id": "0197f2c31b0e8a4c", "name": "digits", "state": "running", "created": 1.8e9,
     "updated": 1.8e9, "steps": 120, "last_step": 120, "last_loss": 0.31, "tags": [],
     "verdict": None, "config": {}, "summary": {},
 }  # fmt: skip
-CHUNK = 500
-"""Steps of an export read at once."""
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -121,10 +43,10 @@ NO_STORE = {"Cache-Control": "no-store"}
     summary="List runs, newest first",
     openapi_extra={
         "parameters": [
-            {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1,
-             "maximum": 200, "default": 50}, "description": "So many at most."},
-            {"name": "before", "in": "query", "schema": {"type": "string"},
-             "description": "What `next` said: the runs that are older."},
+            query_parameter("limit", "So many at most.",
+                            {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}),
+            query_parameter("before", "What `next` said: the runs that are older.",
+                            {"type": "string"}),
         ]
     },
     responses={
@@ -172,16 +94,14 @@ async def get_run(request: Request, run: RunId, store: Stored) -> Response:
     summary="One quantity of a run over its steps",
     openapi_extra={
         "parameters": [
-            {"name": "quantity", "in": "query", "description": "Which figure.",
-             "schema": {"type": "string", "enum": list(QUANTITIES), "default": "std"}},
-            {"name": "modules", "in": "query", "schema": {"type": "string"},
-             "description": "Qualified names, separated by commas; all by default."},
-            {"name": "from", "in": "query", "schema": {"type": "integer", "minimum": 0},
-             "description": "First step."},
-            {"name": "to", "in": "query", "schema": {"type": "integer", "minimum": 0},
-             "description": "Last step."},
-            {"name": "points", "in": "query", "schema": {"type": "integer", "minimum": 10,
-             "maximum": 2000, "default": 300}, "description": "So many steps at most."},
+            query_parameter("quantity", "Which figure.",
+                            {"type": "string", "enum": list(QUANTITIES), "default": "std"}),
+            query_parameter("modules", "Qualified names, separated by commas; all by default.",
+                            {"type": "string"}),
+            query_parameter("from", "First step.", {"type": "integer", "minimum": 0}),
+            query_parameter("to", "Last step.", {"type": "integer", "minimum": 0}),
+            query_parameter("points", "So many steps at most.",
+                            {"type": "integer", "minimum": 10, "maximum": 2000, "default": 300}),
         ]
     },
     responses={
@@ -217,8 +137,8 @@ async def get_series(request: Request, run: RunId, store: Stored) -> Response:
     summary="Follow a run",
     openapi_extra={
         "parameters": [
-            {"name": "after", "in": "query", "schema": {"type": "integer", "minimum": 0},
-             "description": "The id of the last event that is known; `Last-Event-ID` goes before."}
+            query_parameter("after", "The id of the last event that is known; `Last-Event-ID` "
+                            "goes before.", {"type": "integer", "minimum": 0}),
         ]
     },
     responses={
@@ -274,8 +194,8 @@ class _Teller:
     summary="A run as a table",
     openapi_extra={
         "parameters": [
-            {"name": "format", "in": "query", "schema": {"type": "string", "enum": ["csv"],
-             "default": "csv"}, "description": "Of the file."}
+            query_parameter("format", "Of the file.",
+                            {"type": "string", "enum": ["csv"], "default": "csv"}),
         ]
     },
     responses={
@@ -290,43 +210,10 @@ async def export_run(request: Request, run: RunId, store: Stored) -> Response:
     if wanted != "csv":
         raise refused("format", "expected csv", wanted)
     facts = await from_store(lambda: store.facts(run))
-    headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="{_file(run)}.csv"'}
+    headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="{run}.csv"'}
     if request.state.head:
         return bodiless("text/csv", headers)
-    return StreamingResponse(_lines(store, run, facts), headers=headers, media_type="text/csv")
-
-
-def _lines(store: Store, run: str, facts: list[Facts]) -> Iterator[str]:
-    yield _csv([["step", "time", "loss", "module", *SERIES]])
-    cursor, more = 0, True
-    while more:
-        came = store.follow(run, cursor, limit=CHUNK)
-        cursor, more = came.cursor, came.more
-        for stored in came.steps:
-            step = recorded(stored)
-            columns = [column(name, step, facts) for name in SERIES]
-            head = [stored.number, stored.time, stored.loss]
-            rows = zip(*columns, strict=True) if facts else ()
-            yield _csv([*head, f.name, *row] for f, row in zip(facts, rows, strict=False))
-
-
-def _csv(rows: Any) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    for row in rows:
-        writer.writerow([_cell(value) for value in row])
-    return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula is quoted as text."""
-    if isinstance(value, str) and value[:1] in "=+-@\t\r":
-        return f"'{value}"
-    return "" if value is None else value
-
-
-def _file(run: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]", "_", run)[:64]
+    return StreamingResponse(lines(store, run, facts), headers=headers, media_type="text/csv")
 
 
 @router.patch(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,49 +15,34 @@ MAGNITUDE = [[0.0, "--vanish"], [0.25, "--vanish-2"], [0.5, "--hold"], [0.75, "-
 SHARE = [[0.0, "--heat-0"], [0.02, "--heat-f1"], [0.3, "--heat-f2"], [1.0, "--heat-f3"]]
 COUNT = [[0.0, "--heat-0"], [1.0, "--fault"]]
 
-Values = Iterable[float | None]
-
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """How a quantity is shown: on a linear scale from 0 to ``span``, or, where ``centre`` gives the
-    value at its middle, by powers of ten, ``span`` of them to either side."""
+    """How a quantity is shown: on a linear scale from 0 to ``span``, or, where ``log``, by powers
+    of ten, ``span`` of them to either side of ``centre``; None: of the median of what is shown."""
 
     title: str
     note: str
     scale: list[list[Any]]
     span: float
-    centre: Callable[[Values], float] | None = None
-
-
-def _one(_: Values) -> float:
-    return 1.0
-
-
-def _thousandth(_: Values) -> float:
-    return 1e-3
-
-
-def _median(values: Values) -> float:
-    """Of the sizes; 1 where there are none."""
-    sizes = [abs(v) for v in values if v and math.isfinite(v)]
-    return statistics.median(sizes) if sizes else 1.0
+    log: bool = True
+    centre: float | None = None
 
 
 DISPLAYS: dict[str, Display] = {
-    "std": Display("Activation", "std of the output, against 1", MAGNITUDE, 4, _one),
-    "mean": Display("Activation mean", "|mean| of the output, against 1", MAGNITUDE, 4, _one),
+    "std": Display("Activation", "std of the output, against 1", MAGNITUDE, 4, centre=1),
+    "mean": Display("Activation mean", "|mean| of the output, against 1", MAGNITUDE, 4, centre=1),
     "gradient_std": Display(
-        "Gradient", "std of ∂L/∂output, against this run's median", MAGNITUDE, 4, _median
+        "Gradient", "std of ∂L/∂output, against the median of what is shown", MAGNITUDE, 4
     ),
-    "weight_std": Display("Weight", "std, against this run's median", MAGNITUDE, 2, _median),
+    "weight_std": Display("Weight", "std, against the median of what is shown", MAGNITUDE, 2),
     "weight_gradient_norm": Display(
-        "Weight gradient", "‖∂L/∂w‖, against this run's median", MAGNITUDE, 4, _median
+        "Weight gradient", "‖∂L/∂w‖, against the median of what is shown", MAGNITUDE, 4
     ),
     "update_ratio": Display("Update", "rms(Δw) / rms(w), against 1/1000", MAGNITUDE, 3,
-                            _thousandth),
-    "dead_share": Display("Dead units", "share of the units", SHARE, 1),
-    "nonfinite": Display("Not finite", "NaN and infinite entries", COUNT, 1),
+                            centre=1e-3),
+    "dead_share": Display("Dead units", "share of the units", SHARE, 1, log=False),
+    "nonfinite": Display("Not finite", "NaN and infinite entries", COUNT, 1, log=False),
 }  # fmt: skip
 """By quantity, in the order in which they are offered."""
 
@@ -73,7 +55,7 @@ def run_figures() -> Form:
         "loss": _loss(),
         "map": _map(),
         "displays": {
-            name: {"scale": d.scale, "span": d.span, "log": d.centre is not None}
+            name: {"scale": d.scale, "span": d.span, "log": d.log, "centre": d.centre}
             for name, d in DISPLAYS.items()
         },
     }
@@ -124,7 +106,7 @@ def _map() -> Form:
                 "showscale": False,
                 "zauto": False,
                 "hoverongaps": False,
-                "hovertemplate": "%{y}<br>step %{x}: %{customdata}<extra></extra>",
+                "hovertemplate": "%{y}<br>step %{x}: %{customdata:.3g}<extra></extra>",
             },
             {  # what is not finite, over whatever the rest would say
                 "type": "heatmap",

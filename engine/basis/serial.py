@@ -11,6 +11,9 @@ import numpy as np
 
 __all__ = ["Serial"]
 
+MOST_COUNTS = 1 << 16
+"""Of a packed histogram: few bytes must not become gigabytes."""
+
 
 class Serial(msgspec.Struct, array_like=True):
     """A value whose fields are written in their order, without their names.
@@ -106,6 +109,9 @@ def _packed(array: np.ndarray[Any, np.dtype[np.int64]]) -> list[int]:
 
 def _unpacked(_: type, packed: list[int]) -> np.ndarray[Any, np.dtype[np.int64]]:
     if packed and min(packed) < 0:
+        entries = sum(max(1, -count) for count in packed)
+        if entries > MOST_COUNTS:
+            raise ValueError(f"expected at most {MOST_COUNTS} counts, got {entries}")
         counts: list[int] = []
         for count in packed:
             counts.extend([count] if count > 0 else [0] * -count)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from layerscope.engine.basis.median import median
 from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
 from layerscope.engine.probe.facts import ModuleFacts, ParameterFacts
 from layerscope.engine.probe.ring import Ring
@@ -83,13 +83,13 @@ class History:
     def first_loss(self) -> float | None:
         """What the training began with: the median of its first losses."""
         finite = [v for v in self.first[: self._width] if math.isfinite(v)]
-        return statistics.median(finite) if finite else None
+        return median(finite) if finite else None
 
     @cached_property
     def last_loss(self) -> float | None:
         """Where it is now."""
         finite = [v for _, v in self.losses[-self._width :] if math.isfinite(v)]
-        return statistics.median(finite) if finite else None
+        return median(finite) if finite else None
 
     @property
     def _width(self) -> int:
@@ -100,13 +100,13 @@ class History:
         """The losses' standard deviation from one step to the next, without any trend."""
         values = [v for _, v in self.losses if math.isfinite(v)]
         jumps = [abs(b - a) for a, b in pairwise(values)]
-        return statistics.median(jumps) / 0.954 if jumps else 0.0  # of |N(0, 2σ²)|: 0.954 σ
+        return median(jumps) / 0.954 if jumps else 0.0  # of |N(0, 2σ²)|: 0.954 σ
 
     @cached_property
     def baseline(self) -> float | None:
         """The constant predictor's loss, over the recorded batches that tell it."""
         known = [s.baseline for s in self.steps if s.baseline is not None]
-        return statistics.median(known) if known else None
+        return median(known) if known else None
 
     @property
     def too_early(self) -> str | None:
@@ -150,7 +150,7 @@ class History:
             r for s in self.recent
             if (r := s.update_ratio(weight.module.index, weight.place)) is not None
         ]  # fmt: skip
-        return statistics.median(ratios) if ratios else None
+        return median(ratios) if ratios else None
 
     def seen(self, weight: Weight, quantity: Quantity) -> list[tuple[int, float]]:
         """rms of one of its figures by step, where it was recorded."""

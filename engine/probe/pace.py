@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import statistics
 import timeit
 from collections import deque
 from functools import cache
 from typing import Any
 
 from torch import nn
+
+from layerscope.engine.basis.median import median
 
 __all__ = ["Pace", "call_seconds"]
 
@@ -85,11 +86,11 @@ class Pace:
                 self._next = number + self.interval
 
     def _adapt(self, calls: int) -> None:
-        plain = statistics.median(self._plain)
+        plain = median(self._plain)
         looking = calls * call_seconds()
         allowed = self.budget * plain
         self.looks_out = looking < allowed * 0.8
-        extra = statistics.median(self._recorded) - plain
+        extra = median(self._recorded) - plain
         left = allowed - (looking if self.looks_out else 0.0)
         wanted = math.ceil(max(extra, 0.0) / left) + 1 if left > 0 else LONGEST
         self.interval = min(max(wanted, 2), LONGEST)
@@ -100,8 +101,8 @@ class Pace:
         ``share`` is told by comparing steps of both kinds; where all are recorded it is the time
         spent in the probe's own code, and ``measured`` says which.
         """
-        plain = statistics.median(self._plain) if self._plain else None
-        with_record = statistics.median(self._recorded) if self._recorded else None
+        plain = median(self._plain) if self._plain else None
+        with_record = median(self._recorded) if self._recorded else None
         share, measured = None, "nothing yet"
         if plain is not None and with_record is not None and self.seconds:
             extra = max(0.0, with_record - plain) * self.recorded

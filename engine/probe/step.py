@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -43,7 +43,7 @@ class Slot(Serial):
 
     module: int
     quantity: Quantity
-    parameter: int = 0
+    parameter: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Look(Serial):
@@ -132,6 +132,25 @@ class Step(Serial, dict=True):
     """Parameters whose gradient still held what the step before had used."""
     task: Task | None = None
 
+    def __post_init__(self) -> None:
+        if len(self.slots) != len(self.statistics):
+            raise ValueError(
+                f"expected statistics for {len(self.slots)} slots, got {len(self.statistics)}"
+            )
+
+    @cached_property
+    def said(self) -> dict[int, ModuleStep]:
+        """What the step says of a module beside statistics, by its index."""
+        return {module.index: module for module in self.modules}
+
+    @cached_property
+    def nonfinite(self) -> dict[int, int]:
+        """Entries that are not finite in all that was recorded of a module, by its index."""
+        found: dict[int, int] = {}
+        for slot, s in zip(self.slots, self.statistics, strict=True):
+            found[slot.module] = found.get(slot.module, 0) + s.count - s.finite
+        return found
+
     @cached_property
     def by_slot(self) -> dict[tuple[int, int, int], Statistics]:
         """The statistics by module index, quantity and the parameter's place."""
@@ -155,7 +174,7 @@ class Step(Serial, dict=True):
     def records(self, facts: Iterable[ModuleFacts]) -> list[Record]:
         """The records of the modules that were called, in forward order, for the rules."""
         facts = list(facts)
-        said = {m.index: m for m in self.modules}
+        said = self.said
         places = {
             f"{f.name}.{name}".lstrip("."): (f.index, place)
             for f in facts
@@ -216,16 +235,16 @@ def _norm(step: Step, facts: Facts) -> float | None:
 
 
 def _dead_share(step: Step, facts: Facts) -> float | None:
-    look = next((m.look for m in step.modules if m.index == facts.index), None)
+    said = step.said.get(facts.index)
+    look = said.look if said else None
     if look is None or look.dead is None or not look.units or not look.units.width:
         return None
     return look.dead / look.units.width
 
 
 def _nonfinite(step: Step, facts: Facts) -> float | None:
-    own = [s for slot, s in zip(step.slots, step.statistics, strict=True)
-           if slot.module == facts.index]  # fmt: skip
-    return float(sum(s.count - s.finite for s in own)) if own else None
+    count = step.nonfinite.get(facts.index)
+    return None if count is None else float(count)
 
 
 SERIES: Mapping[str, Series] = {

@@ -1,13 +1,13 @@
 """Runs, records over time: written while a training goes on, read by whoever looks at them."""
 
 from layerscope.engine.store.entries import Batch, StoredFinding
-from layerscope.engine.store.errors import Gap, StoreError, StoreWarning, Unavailable
+from layerscope.engine.store.errors import Gap, NoSuchRun, StoreError, StoreWarning, Unavailable
 from layerscope.engine.store.location import open_store
 from layerscope.engine.store.reading import Following, Run, Step
 from layerscope.engine.store.store import Store
 from layerscope.engine.store.writer import RunWriter, open_run
 
 __all__ = [
-    "Batch", "Following", "Gap", "Run", "RunWriter", "Step", "Store", "StoreError", "StoreWarning",
-    "StoredFinding", "Unavailable", "open_run", "open_store",
+    "Batch", "Following", "Gap", "NoSuchRun", "Run", "RunWriter", "Step", "Store", "StoreError",
+    "StoreWarning", "StoredFinding", "Unavailable", "open_run", "open_store",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ import sqlite3
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
-__all__ = ["Gap", "StoreError", "StoreWarning", "Unavailable", "translated"]
+__all__ = ["Gap", "NoSuchRun", "StoreError", "StoreWarning", "Unavailable", "translated"]
 
 
 class StoreError(Exception):
@@ -15,6 +15,10 @@ class StoreError(Exception):
 
 class Unavailable(StoreError):
     """The store can't do it now (locked, full, away) and changed nothing; trying again is right."""
+
+
+class NoSuchRun(KeyError):
+    """There is no run of this id in the store."""
 
 
 class Gap(StoreError):

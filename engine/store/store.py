@@ -12,6 +12,7 @@ from layerscope.engine.execution.records import Facts
 from layerscope.engine.store import reading, writing
 from layerscope.engine.store.database import Database
 from layerscope.engine.store.entries import AnyFacts, Batch, packed
+from layerscope.engine.store.errors import NoSuchRun
 from layerscope.engine.store.plain import text
 from layerscope.engine.store.reading import Following, Run, Step
 from layerscope.engine.store.schema import RUNS
@@ -150,7 +151,7 @@ class Store:
 
 def _known(found: T | None, run: str) -> T:
     if found is None:
-        raise KeyError(f"there is no run {run!r}")
+        raise NoSuchRun(f"there is no run {run!r}")
     return found
 
 

@@ -214,7 +214,7 @@ def test_the_list_shows_every_run_and_no_hostile_text(client):
     found = client.get("/runs?q=TINY").text
     assert "tiny" in found
     assert "alert" not in found
-    assert "No run on this page" in client.get("/runs?q=nothing+like+it").text
+    assert "No run has these words" in client.get("/runs?q=nothing+like+it").text
 
 
 def test_without_runs_the_three_lines_are_shown(ask, tmp_path):

@@ -4,13 +4,16 @@ import { test } from "node:test";
 globalThis.document = /** @type {any} */ ({ addEventListener: () => {} });
 const { Picture, short } = await import("../../static/js/runs/picture.js");
 
-const DISPLAYS = { std: { scale: [], span: 4, log: true }, dead_share: { scale: [], span: 1, log: false } };
+const DISPLAYS = {
+  std: { scale: [], span: 4, log: true, centre: 1 },
+  gradient_std: { scale: [], span: 4, log: true, centre: null },
+  dead_share: { scale: [], span: 1, log: false, centre: null },
+};
 const picture = (quantity = "std") =>
   new Picture(
     /** @type {any} */ ({
       quantity,
       modules: ["a", "b"],
-      centre: 1,
       steps: [1, 2],
       loss: [3, 2],
       lost: [false, false],
@@ -40,6 +43,25 @@ test("a value is coloured by its power of ten around the centre, within the scal
   assert.equal(some.shade(0), -4);
   assert.equal(some.shade(null), null);
   assert.equal(picture("dead_share").shade(0.25), 0.25);
+});
+
+test("the middle of the scale follows what is shown", () => {
+  const some = picture("gradient_std");
+  const before = some.mapped().shades; // of 0.1, 1 and 10
+  assert.deepEqual(before, [
+    [0, -1],
+    [1, null],
+  ]);
+  assert.equal(some.mapped().shades, before);
+  some.add({ steps: [3], loss: [1], lost: [false], columns: [[10, 10]], faults: [[0]] });
+  assert.deepEqual(some.mapped().shades, [
+    [-1, -2, 0],
+    [0, null, 0],
+  ]);
+  assert.deepEqual(some.mapped().faults, [
+    [null, null, 1],
+    [null, 1, null],
+  ]);
 });
 
 test("arrows move within the picture", () => {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from layerscope.app.figures.text import number
+from layerscope.app.figures.text import shown
 
 __all__ = ["FindingWords", "Measured", "evidence_rows", "finding_words"]
 
@@ -104,6 +105,6 @@ def _spaced(name: str) -> str:
 def _figure(value: float | str) -> str:
     if isinstance(value, str):
         return value
-    if value == int(value) and abs(value) < WHOLE:
+    if math.isfinite(value) and value == int(value) and abs(value) < WHOLE:
         return str(int(value)).replace("-", "−")
-    return number(value)
+    return shown(value)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -18,7 +19,7 @@ from layerscope.app.pages.render import Page, address, environment, render
 from layerscope.app.recorded import Stored, asked, from_store
 from layerscope.engine.store import Run, Store
 
-__all__ = ["PAGE", "Row", "RunsPage", "age", "cost_share"]
+__all__ = ["PAGE", "Row", "RunsPage", "age", "cost_share", "loss_text"]
 
 AT_ONCE = 50
 LONGEST_NAME = 200
@@ -76,8 +77,17 @@ def _page(store: Store, query: str, before: str | None) -> RunsPage:
     except ValueError as error:
         raise refused("before", str(error), before) from None
     words = query.lower().split()
-    shown = [r for r in found if all(w in " ".join((r.name, *r.tags)).lower() for w in words)]
-    return RunsPage([_row(store, run) for run in shown], query, following)
+    shown = [run for run in found if _has(run, words)]
+    while words and following is not None and len(shown) < AT_ONCE:
+        found, following = store.runs(AT_ONCE, following)
+        shown += [run for run in found if _has(run, words)]
+    older = None if following is None else urlencode({"q": query, "before": following})
+    return RunsPage([_row(store, run) for run in shown], query, older)
+
+
+def _has(run: Run, words: Sequence[str]) -> bool:
+    text = " ".join((run.name, *run.tags)).lower()
+    return all(word in text for word in words)
 
 
 def _row(store: Store, run: Run) -> Row:
@@ -92,8 +102,7 @@ def _row(store: Store, run: Run) -> Row:
     share = cost_share(run)
     return Row(
         id=run.id, name=run.name, state=run.state, steps=whole(run.last_step or 0),
-        loss="not finite" if run.last_loss is not None and run.last_loss != run.last_loss
-        else number(run.last_loss),
+        loss=loss_text(run.last_loss),
         age=age(time.time() - run.created), tags=tuple(run.tags),
         severity=verdict.get("severity", ""), verdict=verdict.get("title", ""), spark=spark,
         cost="–" if share is None else f"{100 * share:.1f} %",
@@ -105,6 +114,15 @@ def cost_share(run: Run) -> float | None:
     told = run.summary.get("cost")
     share = told.get("share") if isinstance(told, dict) else None
     return share if isinstance(share, float) and share >= 0 else None
+
+
+def loss_text(loss: float | None) -> str:
+    """A loss as lists tell it.
+
+    >>> loss_text(0.5), loss_text(float("inf")), loss_text(None)
+    ('0.500', 'not finite', '–')
+    """
+    return number(loss) if loss is None or math.isfinite(loss) else "not finite"
 
 
 def age(seconds: float) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from layerscope.app.figures.plot import Mark, Plot, Series, plot
 from layerscope.app.figures.runs import DISPLAYS
-from layerscope.app.figures.text import number, whole
+from layerscope.app.figures.text import shown, whole
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.series import column, recorded
@@ -89,7 +89,7 @@ def module_view(
     names = [f.name for f in facts]
     return ModuleView(
         run=run,
-        name=chosen.name or chosen.kind,
+        name=chosen.name or "the whole",
         kind=chosen.kind,
         shape=" × ".join(map(str, chosen.shape)) or "–",
         step=None if at is None else at.number,
@@ -107,7 +107,7 @@ def _charts(read: Sequence[Step], chosen: Facts, at: Step | None) -> list[Chart]
     charts = []
     for name, display in DISPLAYS.items():
         values = [column(name, step, [chosen])[0] for step in read]
-        log = display.centre is not None
+        log = display.log
         y = [_log(v) if log else v for v in values]
         known = [v for v in y if v is not None]
         if not known or (name == "nonfinite" and not any(known)):
@@ -122,7 +122,7 @@ def _charts(read: Sequence[Step], chosen: Facts, at: Step | None) -> list[Chart]
                 marks = [Mark(at.number, height, "", CSS.get(name, "forward"))]
         drawn = plot(steps, [Series(name, CSS.get(name, "forward"), y)], marks, width=300,
                      height=120)  # fmt: skip
-        charts.append(Chart(name, display.title, number(last), drawn, log))
+        charts.append(Chart(name, display.title, shown(last), drawn, log))
     return charts
 
 
@@ -151,7 +151,7 @@ def _tensor(name: str, s: Statistics) -> Tensor:
               (("NaN", s.nan), ("+Inf", s.posinf), ("−Inf", s.neginf)) if count]  # fmt: skip
     return Tensor(
         name,
-        (whole(s.count), number(s.mean), number(s.std), number(s.min), number(s.max),
+        (whole(s.count), shown(s.mean), shown(s.std), shown(s.min), shown(s.max),
          whole(s.zeros)),
         ", ".join(faults),
     )  # fmt: skip

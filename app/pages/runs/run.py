@@ -15,30 +15,28 @@ from starlette.responses import HTMLResponse, Response
 
 from layerscope.app.compute import Compute
 from layerscope.app.errors import Problem
-from layerscope.app.figures.runs import DISPLAYS, run_figures
-from layerscope.app.figures.text import number, whole
+from layerscope.app.figures.runs import DISPLAYS, Display, run_figures
+from layerscope.app.figures.text import whole
+from layerscope.app.pages.lab.findings import Measured, evidence_rows
 from layerscope.app.pages.render import address, context, environment, render
-from layerscope.app.pages.runs.listing import age, cost_share
+from layerscope.app.pages.runs.listing import age, cost_share, loss_text
 from layerscope.app.pages.runs.module import ModuleView, known_facts, module_view
-from layerscope.app.recorded import (
-    Follower,
-    Question,
-    Stored,
-    from_store,
-    question,
-)
+from layerscope.app.pages.runs.picture import columns, drawing, marks
+from layerscope.app.recorded import Follower, Question, RunId, Stored, from_store, question
 from layerscope.app.recorded import whole as whole_number
 from layerscope.app.streams import EventStream, Wire
 from layerscope.app.templating import templates
 from layerscope.engine.execution.records import Facts
-from layerscope.engine.probe.series import column, history, recorded
 from layerscope.engine.store import Following, Run, Store
-from layerscope.engine.store import Step as StoredStep
 
-__all__ = ["FindingView", "Head", "RunPage", "drawing", "router"]
+__all__ = ["FindingView", "Head", "RunPage", "router"]
 
-LOOK = ("module", "step")
+LOOK = ("module", "step", "after")
 """What the page's query says beside the question."""
+MOST_NAMES = 4
+"""Modules of a finding that are named."""
+MOST_CONFIG = 12
+LAST = 10**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,6 @@ class Head:
     name: str
     state: str
     facts: Sequence[tuple[str, str]]
-    tags: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ class FindingView:
     modules: str
     since: int | None
     rule: str
-    evidence: Sequence[tuple[str, str]]
+    evidence: Sequence[Measured]
     fix: str
 
 
@@ -74,7 +71,7 @@ class RunPage:
     findings: Sequence[FindingView]
     question: Question
     displays: Sequence[tuple[str, str]]
-    display: Any
+    display: Display
     drawing: dict[str, Any]
     module: ModuleView | None
     modules: Sequence[str]
@@ -82,42 +79,45 @@ class RunPage:
     query: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is looked at: the picture's question, a module at a step, and what is known already."""
+
+    question: Question
+    module: str | None
+    step: int | None
+    after: int | None
+
+
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/runs/{run}", response_class=HTMLResponse, name="run_page")
-async def run_page(request: Request, run: str, store: Stored) -> Response:
+async def run_page(request: Request, run: RunId, store: Stored) -> Response:
     """The run as it is now; js/runs/main.js follows it from there."""
     if request.state.head:
         return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
-    wanted, module, step = _look(request)
     try:
-        page = await from_store(partial(_page, store, run, wanted, module, step))
+        page = await from_store(partial(_page, store, run, _look(request)))
     except Problem as problem:
-        if problem.status not in (404, 503):
-            raise
         detail = str(problem.document["detail"])
         return await render(request, "pages/runs/missing.html", detail, problem.status)
     return await render(request, "pages/runs/run.html", page)
 
 
-def _look(request: Request) -> tuple[Question, str | None, int | None]:
-    wanted = question(request, LOOK)
-    if wanted.quantity not in DISPLAYS:
-        wanted = Question("std", wanted.modules, wanted.start, wanted.stop, wanted.points)
+def _look(request: Request) -> _Look:
+    wanted = question(request, LOOK, DISPLAYS)
     given: dict[str, list[str]] = {}
     for name, value in request.query_params.multi_items():
         given.setdefault(name, []).append(value)
-    return wanted, given.get("module", [None])[-1], whole_number(given, "step", 0, 10**18)
+    step, after = (whole_number(given, name, 0, LAST) for name in ("step", "after"))
+    return _Look(wanted, given.get("module", [None])[-1], step, after)
 
 
-def _page(
-    store: Store, run: str, wanted: Question, module: str | None, step: int | None
-) -> RunPage:
+def _page(store: Store, run: str, look: _Look) -> RunPage:
     found, facts, findings = store.run(run), known_facts(store, run), store.findings(run)
-    names = [f.name for f in facts]
-    chosen = next((f for f in facts if f.name == module), None)
-    query = [("quantity", wanted.quantity)]
+    chosen = next((f for f in facts if f.name == look.module), None)
+    wanted = look.question
     return RunPage(
         head=_head(found, len(facts)),
         findings=[_finding(f) for f in findings],
@@ -125,85 +125,39 @@ def _page(
         displays=[(name, d.title) for name, d in DISPLAYS.items()],
         display=DISPLAYS[wanted.quantity],
         drawing=drawing(store, found, facts, findings, wanted),
-        module=None if chosen is None else module_view(store, run, facts, chosen, step),
-        modules=names,
+        module=None if chosen is None else module_view(store, run, facts, chosen, look.step),
+        modules=[f.name for f in facts],
         figures=run_figures(),
-        query=urlencode(query),
+        query=urlencode({"quantity": wanted.quantity}),
     )
-
-
-def drawing(
-    store: Store, run: Run, facts: Sequence[Facts], findings: Sequence[Any], wanted: Question
-) -> dict[str, Any]:
-    """The picture's numbers: a column a step, of which the charts are drawn, and where to follow
-    the run from."""
-    steps = store.steps(run.id, wanted.start, wanted.stop, points=wanted.points)
-    values = history(wanted.quantity, steps, facts).values
-    centre = DISPLAYS[wanted.quantity].centre
-    return {
-        "quantity": wanted.quantity,
-        "modules": [f.name for f in facts],
-        "centre": centre(v for row in values for v in row) if centre else None,
-        "after": run.sequence,
-        "marks": _marks(findings),
-        **_columns(steps, facts, wanted.quantity),
-    }
-
-
-def _marks(findings: Sequence[Any]) -> list[list[Any]]:
-    return [
-        [f["since"], f.get("severity", "info"), f.get("title", "")]
-        for f in findings
-        if isinstance(f.get("since"), int)
-    ]
-
-
-def _columns(steps: Sequence[StoredStep], facts: Sequence[Facts], quantity: str) -> dict[str, Any]:
-    """``faults`` has, for each step, the places of the modules with entries that are not finite."""
-    read = [recorded(step) for step in steps]
-    return {
-        "steps": [step.number for step in steps],
-        "loss": [step.loss for step in steps],
-        "lost": [(step.loss is not None and abs(step.loss) in (float("inf"),)) or step.loss !=
-                 step.loss for step in steps],
-        "columns": [column(quantity, step, facts) for step in read],
-        "faults": [
-            [i for i, count in enumerate(column("nonfinite", step, facts)) if count]
-            for step in read
-        ],
-    }  # fmt: skip
 
 
 def _head(run: Run, modules: int) -> Head:
     share = cost_share(run)
-    loss = "not finite" if run.last_loss != run.last_loss else number(run.last_loss)
     facts = [
         ("state", run.state), ("last step", whole(run.last_step or 0)),
-        ("recorded", f"{whole(run.steps)} steps"), ("loss", loss),
+        ("recorded", f"{whole(run.steps)} steps"), ("loss", loss_text(run.last_loss)),
         ("modules", str(modules)), ("begun", age(time.time() - run.created)),
     ]  # fmt: skip
     if share is not None:
         facts.append(("probe's cost", f"{100 * share:.1f} % of step time"))
-    facts += [(str(k), str(v)[:120]) for k, v in list(run.config.items())[:12]]
-    return Head(run.id, run.name, run.state, facts, ", ".join(run.tags))
+    facts += [(str(k), str(v)[:120]) for k, v in list(run.config.items())[:MOST_CONFIG]]
+    return Head(run.id, run.name, run.state, facts)
 
 
 def _finding(found: dict[str, Any]) -> FindingView:
-    evidence = found.get("evidence") or {}
     names = list(found.get("modules") or ())
-    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    more = len(names) - MOST_NAMES
     return FindingView(
-        severity=str(found.get("severity", "info")), title=str(found.get("title", "")),
-        explanation=str(found.get("explanation", "")), modules=shown, since=found.get("since"),
+        severity=str(found.get("severity", "info")),
+        title=str(found.get("title", "")),
+        explanation=str(found.get("explanation", "")),
+        modules=", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else ""),
+        since=found.get("since"),
         rule=str(found.get("rule", "")),
-        evidence=[(str(k).replace("_", " "), _figure(v)) for k, v in evidence.items()
-                  if not isinstance(v, dict | list)],
+        evidence=evidence_rows(found.get("evidence") or {}, found.get("threshold") or {}),
         fix=_fix(found.get("fix")),
-    )  # fmt: skip
-
-
-def _figure(value: Any) -> str:
-    return number(value) if isinstance(value, int | float) else str(value)
+    )
 
 
 def _fix(fix: Any) -> str:
@@ -213,72 +167,83 @@ def _fix(fix: Any) -> str:
 
 
 @router.get("/runs/{run}/follow", name="follow_run_page")
-async def follow(request: Request, run: str, store: Stored) -> Response:
-    """The page's own stream: ``start`` with the picture as it is, ``columns`` as steps come, and
-    the head and the findings as HTML."""
+async def follow(request: Request, run: RunId, store: Stored) -> Response:
+    """The page's own stream: ``start`` with the picture as it is, unless the page has it up to
+    entry ``after``; then ``columns`` as steps come, the head and the findings as HTML."""
     if request.state.head:
         return Response(headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
     compute: Compute = request.app.state.compute
-    wanted, _, _ = _look(request)
-    found, facts, findings = await from_store(
-        lambda: (store.run(run), store.facts(run), store.findings(run))
+    look = _look(request)
+    teller, after = await from_store(
+        partial(_teller, store, run, look, address(request, "why_diagnosis"))
     )
-    start = await from_store(partial(drawing, store, found, facts, findings, wanted))
-    teller = _Teller(wanted, facts, start, address(request, "why_diagnosis"))
-    follower = Follower(store, run, found.sequence, teller.told, lambda: compute.closed)
-    return EventStream(follower)
+    return EventStream(Follower(store, run, after, teller.told, lambda: compute.closed))
+
+
+def _teller(store: Store, run: str, look: _Look, rules: str) -> tuple[_Teller, int]:
+    found, facts = store.run(run), store.facts(run)
+    if look.after is not None:
+        return _Teller(look.question, facts, None, rules), look.after
+    start = drawing(store, found, facts, store.findings(run), look.question)
+    return _Teller(look.question, facts, start, rules), found.sequence
 
 
 class _Teller:
-    """What the page is sent of each piece of a run."""
+    """What the page is sent of each piece of a run; ``start``, where there is one, before all."""
 
     def __init__(
-        self, wanted: Question, facts: list[Facts], start: dict[str, Any], rules: str
+        self, wanted: Question, facts: list[Facts], start: dict[str, Any] | None, rules: str
     ) -> None:
-        self._wanted, self._facts, self._start = wanted, facts, start
-        self._rules = rules
-        self._first = True
+        self._wanted, self._facts, self._start, self._rules = wanted, facts, start, rules
 
     def told(self, came: Following) -> list[Wire]:
         out: list[Wire] = []
-        if self._first:
-            self._first = False
-            out.append(("start", _text(self._start)))
+        start, self._start = self._start, None
+        if start is not None:
+            out.append(("start", _text(start)))
         if came.modules is not None:
             self._facts = came.modules
             out.append(("modules", _text([f.name for f in self._facts])))
-        stop = self._wanted.stop
-        steps = [s for s in came.steps if stop is None or s.number < stop]
+        wanted = self._wanted
+        steps = [
+            s
+            for s in came.steps
+            if (wanted.start is None or s.number >= wanted.start)
+            and (wanted.stop is None or s.number < wanted.stop)
+        ]
         if steps:
-            columns = _columns(steps, self._facts, self._wanted.quantity)
-            out.append(("columns", _text(columns)))
+            out.append(("columns", _text(columns(steps, self._facts, wanted.quantity))))
         if came.findings is not None:
-            out.append(("marks", _text(_marks(came.findings))))
-        views = None if came.findings is None else [_finding(f) for f in came.findings]
+            out.append(("marks", _text(marks(came.findings))))
         template = templates.env.get_template("partials/runs/news.html")
-        head = _head(came.run, len(self._facts))
-        out.append(("", template.render(head=head, findings=views, rules=self._rules)))
-        return out
+        html = template.render(
+            head=_head(came.run, len(self._facts)),
+            display=None if start is None else DISPLAYS[wanted.quantity],
+            findings=None if came.findings is None else [_finding(f) for f in came.findings],
+            rules=self._rules,
+        )
+        return [*out, ("", html)]
 
 
 @router.get("/runs/{run}/module", response_class=HTMLResponse, name="run_module")
-async def module(request: Request, run: str, store: Stored) -> Response:
+async def module(request: Request, run: RunId, store: Stored) -> Response:
     """A module's history and its figures at a step, for htmx."""
     if request.state.head:
         return HTMLResponse(headers={"Cache-Control": "no-store"})
-    _, name, step = _look(request)
-
-    def read() -> ModuleView:
-        facts = known_facts(store, run)
-        chosen = next((f for f in facts if f.name == name), None)
-        if chosen is None:
-            raise KeyError(f"there is no module {name!r} in this run")
-        return module_view(store, run, facts, chosen, step)
-
-    view = await from_store(read)
+    look = _look(request)
+    view = await from_store(partial(_module, store, run, look))
     template = environment.get_template("partials/runs/module.html")
     html = await template.render_async({**context(request, None), "module": view})
     return HTMLResponse(html, headers={"Cache-Control": "no-store"})
+
+
+def _module(store: Store, run: str, look: _Look) -> ModuleView:
+    facts = known_facts(store, run)
+    chosen = next((f for f in facts if f.name == look.module), None)
+    if chosen is None:
+        detail = f"Run {run} has no module {look.module!r}."
+        raise Problem(404, detail, kind="no-such-module", title="No such module")
+    return module_view(store, run, facts, chosen, look.step)
 
 
 def _text(value: object) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-
+from layerscope.engine.basis.median import median
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.probe.history import History, Weight
@@ -82,7 +81,7 @@ def _medians(history: History) -> list[float]:
         ratios = [step.update_ratio(w.module.index, w.place) for w in weights]
         known = [r for r in ratios if r is not None]
         if known:
-            found.append(statistics.median(known))
+            found.append(median(known))
     return found
 
 
@@ -131,8 +130,8 @@ def precision_loss(history: History) -> Finding | None:
         if weight.facts.dtype not in NARROW or len(weight.facts.shape) < 2:
             continue
         shares = [share for s in history.recent if (share := _kept(s, weight)) is not None]
-        if len(shares) > 2 and statistics.median(shares) > LOST:
-            lost.append((weight, statistics.median(shares)))
+        if len(shares) > 2 and median(shares) > LOST:
+            lost.append((weight, median(shares)))
     if not lost or history.too_early:
         return None
     weight, share = max(lost, key=lambda pair: pair[1])

@@ -1,6 +1,5 @@
 /** A run: the loss and a map of modules over steps, as the stream brings them; a click chooses a module and a step. */
 import { find, json, oncePerFrame } from "../dom.js";
-import { onKey } from "../keys.js";
 import { Plot, plotly } from "../plot.js";
 import { listen, whenWired } from "../stream.js";
 import { Picture } from "./picture.js";
@@ -8,16 +7,22 @@ import { Picture } from "./picture.js";
 /** More columns than this are asked for anew, thinned out by the server. */
 const MOST_COLUMNS = 1500;
 const ROW_REM = 0.9;
+const MOVES = new Map([["ArrowLeft", [0, -1]], ["ArrowRight", [0, 1]], ["ArrowUp", [-1, 0]], ["ArrowDown", [1, 0]]]); // prettier-ignore
 
 const form = /** @type {HTMLFormElement} */ (find("#look"));
 const place = find("#module-place");
 const figures = json("figures");
 const loss = new Plot(find("#chart-loss"), figures.loss);
 const map = new Plot(find("#chart-map"), figures.map);
-let picture = new Picture(json("drawing"), figures.displays);
+const drawing = json("drawing");
+let picture = new Picture(drawing, figures.displays);
+/** The entry up to which the page came; what came after it is asked for once. @type {string|null} */
+let after = String(drawing.after);
+/** Whether a thinned-out picture is under way. */
+let asked = false;
 const chosen = new URLSearchParams(location.search);
 /** @type {{module: string|null, step: number|null}} */
-const at = { module: chosen.get("module"), step: Number(chosen.get("step")) || null };
+const at = { module: chosen.get("module"), step: chosen.has("step") ? Number(chosen.get("step")) : null };
 
 const draw = oncePerFrame(() => {
   const rows = Math.min(48, Math.max(8, picture.modules.length)) * ROW_REM + 2;
@@ -33,19 +38,31 @@ const draw = oncePerFrame(() => {
   find("#run-readout").textContent = picture.readout(at.module, at.step) || "\u00a0";
 });
 
+const look = () => window.htmx.trigger(form, "look");
+form.addEventListener("htmx:config:request", (event) => {
+  const { body } = /** @type {CustomEvent} */ (event).detail.ctx.request;
+  if (after !== null) body.set("after", after);
+  for (const name of ["from", "to"]) if (!body.get(name)) body.delete(name);
+  after = null;
+});
 listen(form, {
+  began: () => (find("#unfollowed").hidden = true),
   on: {
     start(data) {
+      asked = false;
       picture = new Picture(JSON.parse(data), figures.displays);
       draw();
     },
     modules(data) {
-      picture.modules = JSON.parse(data);
+      picture.rename(JSON.parse(data));
       draw();
     },
     columns(data) {
       picture.add(JSON.parse(data));
-      if (picture.steps.length > MOST_COLUMNS) window.htmx.trigger(form, "look");
+      if (picture.steps.length > MOST_COLUMNS && !asked) {
+        asked = true;
+        look();
+      }
       draw();
     },
     marks(data) {
@@ -54,7 +71,10 @@ listen(form, {
     },
   },
   refused: ({ detail }) => (find("#run-readout").textContent = detail),
+  failed: () => (find("#unfollowed").hidden = false),
+  ended: (finished) => (find("#unfollowed").hidden = finished),
 });
+find("#again").addEventListener("click", look);
 
 /* What is looked at, in the address */
 
@@ -79,7 +99,7 @@ place.addEventListener("htmx:config:request", (/** @type {CustomEvent} */ { deta
 });
 
 loss.onClick = (step) => choose(at.module ?? picture.modules[0] ?? null, Number(step));
-map.onClick = (step, module) => choose(String(module), Number(step));
+map.onClick = (step, name) => choose(picture.modules[picture.names.indexOf(name)] ?? null, Number(step));
 document.addEventListener("click", (event) => {
   const link = /** @type {Element} */ (event.target).closest("[data-module]");
   if (!link) return;
@@ -87,31 +107,36 @@ document.addEventListener("click", (event) => {
   choose(/** @type {HTMLElement} */ (link).dataset.module ?? null, at.step);
   place.scrollIntoView({ block: "nearest" });
 });
-/** @param {number} modules @param {number} steps */
-const move = (modules, steps) => {
-  const next = picture.beside(at.module, at.step, modules, steps);
+// Only where the picture has the focus: elsewhere arrows scroll.
+find("#picture").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+  const move = MOVES.get(event.key);
+  const typing = /** @type {Element} */ (event.target).closest("input, select");
+  if (!move || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  const next = picture.beside(at.module, at.step, move[0], move[1]);
   if (next) choose(next.module, next.step);
-};
-onKey("ArrowLeft", () => move(0, -1));
-onKey("ArrowRight", () => move(0, 1));
-onKey("ArrowUp", () => move(-1, 0));
-onKey("ArrowDown", () => move(1, 0));
+});
 
-form.addEventListener("change", note);
+/* Steps between two: typed, or dragged over the loss */
+
 const whole = find("#whole");
+const bounds = ["from", "to"].map((name) => /** @type {any} */ (form.elements.namedItem(name)));
+const showWhole = () => (whole.hidden = bounds.every((input) => !input.value));
+form.addEventListener("change", () => {
+  showWhole();
+  note();
+});
+form.addEventListener("submit", (event) => event.preventDefault());
 whole.addEventListener("click", () => zoom("", ""));
+showWhole();
 
 /** Looks at the steps between these; empty for all. @param {string} from @param {string} to */
 function zoom(from, to) {
-  /** @type {any} */ (form.elements.namedItem("from")).value = from;
-  /** @type {any} */ (form.elements.namedItem("to")).value = to;
-  whole.hidden = !from && !to;
+  [bounds[0].value, bounds[1].value] = [from, to];
+  showWhole();
   note();
-  window.htmx.trigger(form, "look");
+  look();
 }
-whole.hidden = !(/** @type {any} */ (form.elements.namedItem("from")).value) && !(/** @type {any} */ (form.elements.namedItem("to")).value);
-
-/* Dragging over the loss looks closer */
 
 const box = find("#chart-loss .plot");
 /** @type {number|null} */
@@ -122,6 +147,7 @@ const stepAt = (event) => {
   return axis ? axis.p2d(event.clientX - box.getBoundingClientRect().left - axis._offset) : null;
 };
 box.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => (begun = stepAt(event)));
+addEventListener("pointercancel", () => (begun = null));
 addEventListener("pointerup", (event) => {
   const end = begun === null ? null : stepAt(event);
   if (begun !== null && end !== null) {
@@ -132,5 +158,5 @@ addEventListener("pointerup", (event) => {
   begun = null;
 });
 
-whenWired(form, () => window.htmx.trigger(form, "look"));
+whenWired(form, look);
 plotly.then(draw);

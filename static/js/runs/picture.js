@@ -2,16 +2,24 @@
 import { number } from "../format.js";
 import { token } from "../tokens.js";
 
-/** @typedef {{quantity: string, modules: string[], centre: number|null, steps: number[], loss: (number|null)[], lost: boolean[],
- *   columns: (number|null)[][], faults: number[][], marks: [number, string, string][]}} Drawing */
-/** @typedef {{scale: [number, string][], span: number, log: boolean}} Display */
+/** @typedef {{quantity: string, modules: string[], steps: number[], loss: (number|null)[], lost: boolean[],
+ *   columns: (number|null)[][], faults: number[][], after: number, marks: [number, string, string][]}} Drawing */
+/** @typedef {{scale: [number, string][], span: number, log: boolean, centre: number|null}} Display */
 /** @typedef {{step: number|null, row: number|null}} Cursor */
+
+/** A module without a qualified name: the model itself. */
+const WHOLE = "the whole";
+const named = (/** @type {string[]} */ modules) => modules.map((name) => name || WHOLE);
+
+/** The middle of the sizes; 1 where there are none. @param {(number|null)[][]} columns */
+function median(columns) {
+  const sizes = columns.flatMap((column) => column.filter((v) => v).map((v) => Math.abs(Number(v)))).sort((a, b) => a - b);
+  return sizes.length ? sizes[Math.floor(sizes.length / 2)] : 1;
+}
 
 export class Picture {
   /** @param {Drawing} drawing @param {Record<string, Display>} displays */
   constructor(drawing, displays) {
-    this.modules = drawing.modules;
-    this.centre = drawing.centre;
     this.display = displays[drawing.quantity];
     this.marks = drawing.marks;
     this.steps = [...drawing.steps];
@@ -19,6 +27,18 @@ export class Picture {
     this.lost = [...drawing.lost];
     this.columns = [...drawing.columns];
     this.faults = [...drawing.faults];
+    this.modules = drawing.modules;
+    this.names = named(drawing.modules);
+    this.centre = this.display.centre ?? 1;
+    /** @type {null | {shades: (number|null)[][], values: (number|null)[][], faults: (number|null)[][]}} */
+    this.cells = null;
+  }
+
+  /** Qualified names in forward order. @param {string[]} modules */
+  rename(modules) {
+    this.modules = modules;
+    this.names = named(modules);
+    this.cells = null;
   }
 
   /** What came since. @param {Pick<Drawing, "steps"|"loss"|"lost"|"columns"|"faults">} more */
@@ -31,7 +51,21 @@ export class Picture {
       this.lost.push(more.lost[i]);
       this.columns.push(more.columns[i]);
       this.faults.push(more.faults[i]);
+      this.cells = null;
     });
+  }
+
+  /** The map's cells by module and step: colours, values, what is not finite. Kept until there are more. */
+  mapped() {
+    if (this.cells) return this.cells;
+    this.centre = this.display.centre ?? median(this.columns);
+    const rows = this.modules.map((_, row) => this.columns.map((column) => column[row] ?? null));
+    const faults = this.modules.map(() => new Array(this.steps.length).fill(null));
+    this.faults.forEach((of, i) => {
+      for (const row of of) faults[row][i] = 1;
+    });
+    this.cells = { shades: rows.map((row) => row.map((value) => this.shade(value))), values: rows, faults };
+    return this.cells;
   }
 
   /** The column nearest to a step. @param {number|null} step */
@@ -74,7 +108,7 @@ export class Picture {
     const place = this.place(step);
     const value = this.columns[place]?.[row];
     const fault = this.faults[place]?.includes(row) ? ", with entries that are not finite" : "";
-    return `${this.modules[row]} at step ${this.steps[place]}: ${number(value ?? null)}${fault}`;
+    return `${this.names[row]} at step ${this.steps[place]}: ${number(value ?? null)}${fault}`;
   }
 
   /** @returns {[number, number]} */
@@ -108,11 +142,9 @@ export class Picture {
 
   /** @param {Cursor} cursor */
   map(cursor) {
-    const rows = this.modules.map((_, row) => this.columns.map((column) => this.shade(column[row])));
-    const shown = this.modules.map((_, row) => this.columns.map((column) => number(column[row] ?? null)));
+    const { shades, values, faults } = this.mapped();
     const { log, span, scale } = this.display;
-    const faults = this.modules.map((_, row) => this.faults.map((of) => (of.includes(row) ? 1 : null)));
-    const names = this.modules.map((name, i) => name || `(${i})`);
+    const { names } = this;
     const range = this.range();
     const shapes =
       cursor.row === null
@@ -135,7 +167,7 @@ export class Picture {
     return {
       traces: [
         {
-          x: this.steps, y: names, z: rows, customdata: shown, zmin: log ? -span : 0, zmax: span,
+          x: this.steps, y: names, z: shades, customdata: values, zmin: log ? -span : 0, zmax: span,
           colorscale: scale.map(([at, name]) => [at, token(name)]),
         },
         { x: this.steps, y: names, z: faults, visible: this.faults.some((of) => of.length > 0) },

@@ -1,0 +1,54 @@
+"""A run's picture as numbers: a column of modules a step, the loss, and where findings begin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from layerscope.app.recorded import Question
+from layerscope.engine.execution.records import Facts
+from layerscope.engine.probe.series import column, recorded
+from layerscope.engine.store import Run, Store
+from layerscope.engine.store import Step as StoredStep
+
+__all__ = ["columns", "drawing", "marks"]
+
+
+def drawing(
+    store: Store, run: Run, facts: Sequence[Facts], findings: Sequence[Any], wanted: Question
+) -> dict[str, Any]:
+    """All of it as it is now; ``after`` is where to follow the run from."""
+    steps = store.steps(run.id, wanted.start, wanted.stop, points=wanted.points)
+    return {
+        "quantity": wanted.quantity,
+        "modules": [f.name for f in facts],
+        "after": run.sequence,
+        "marks": marks(findings),
+        **columns(steps, facts, wanted.quantity),
+    }
+
+
+def marks(findings: Sequence[Any]) -> list[list[Any]]:
+    """Step, severity and title of each finding that has a beginning."""
+    return [
+        [f["since"], f.get("severity", "info"), f.get("title", "")]
+        for f in findings
+        if isinstance(f.get("since"), int)
+    ]
+
+
+def columns(steps: Sequence[StoredStep], facts: Sequence[Facts], quantity: str) -> dict[str, Any]:
+    """``faults`` has, for each step, the places of the modules with entries that are not finite;
+    ``lost`` says whether the loss is not."""
+    read = [recorded(step) for step in steps]
+    return {
+        "steps": [step.number for step in steps],
+        "loss": [step.loss for step in steps],
+        "lost": [step.loss is not None and not math.isfinite(step.loss) for step in steps],
+        "columns": [column(quantity, step, facts) for step in read],
+        "faults": [
+            [i for i, count in enumerate(column("nonfinite", step, facts)) if count]
+            for step in read
+        ],
+    }

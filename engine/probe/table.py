@@ -1,0 +1,51 @@
+"""A stored run as comma-separated values: a row a step and module."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from layerscope.engine.execution.records import Facts
+from layerscope.engine.probe.series import column, recorded
+from layerscope.engine.probe.step import SERIES
+from layerscope.engine.store import Store
+
+__all__ = ["lines"]
+
+AT_ONCE = 500
+"""Steps read at once."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula."""
+
+
+def lines(store: Store, run: str, facts: Sequence[Facts]) -> Iterator[str]:
+    """The table in pieces, its header first; figures with all their digits, empty where there is
+    none. Text that a spreadsheet would compute is quoted.
+
+    Errors: of the store.
+    """
+    yield _csv([["step", "time", "loss", "module", *SERIES]])
+    cursor, more = 0, True
+    while more:
+        came = store.follow(run, cursor, limit=AT_ONCE)
+        cursor, more = came.cursor, came.more
+        for stored in came.steps:
+            step = recorded(stored)
+            columns = [column(name, step, facts) for name in SERIES]
+            head = [stored.number, stored.time, stored.loss]
+            rows = zip(facts, zip(*columns, strict=True), strict=True)
+            yield _csv([*head, each.name, *row] for each, row in rows)
+
+
+def _csv(rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([_cell(v) for v in row] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
+    return value
