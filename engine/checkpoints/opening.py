@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 def _read(path: Path) -> list[StoredTensor]:
     with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+        head, size = file.read(HEAD_BYTES), os.fstat(file.fileno()).st_size
+    if is_safetensors(head, size):  # first: its length may look like anything
+        return read_safetensors(path)
     if head.lstrip()[:1] == b"{":
         return _shards(path)
     if head[:2] == b"PK":

@@ -43,9 +43,12 @@ PACKED = {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
 """Bits of formats below a byte, which no dtype of torch's holds one by one."""
 
 
-def is_safetensors(head: bytes) -> bool:
-    """Whether a file begins as one: a length that is no text, then an object."""
-    return len(head) > LENGTH.size and head[LENGTH.size :].lstrip()[:1] == b"{"
+def is_safetensors(head: bytes, size: int | None = None) -> bool:
+    """Whether a file begins as one: a length, then an object; a header of this length has room in
+    the file where its ``size`` in bytes is given, which no text and no archive passes."""
+    if len(head) <= LENGTH.size or head[LENGTH.size :].lstrip()[:1] != b"{":
+        return False
+    return size is None or LENGTH.unpack_from(head)[0] <= size - LENGTH.size
 
 
 def read_safetensors(path: Path) -> list[StoredTensor]:

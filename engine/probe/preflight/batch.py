@@ -82,6 +82,10 @@ class Batch:
             return model(x)
         return model(**x) if isinstance(x, Mapping) else model(*x)
 
+    def target(self) -> Any:
+        """A copy of ``y``, which the loss may write into."""
+        return fresh(self.y)
+
     def changed(self, x: Callable[[Tensor], Tensor] | None = None,
                 y: Callable[[Tensor], Tensor] | None = None) -> Batch:  # fmt: skip
         """The batch with its tensors of floats changed."""

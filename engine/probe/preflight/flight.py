@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
+from torch.nn.parameter import UninitializedBuffer, is_lazy
 from torch.optim import Optimizer
 
 from layerscope.engine.diagnosis import Finding
@@ -87,7 +87,10 @@ def _materialised(model: nn.Module, batch: Batch) -> nn.Module:
     """A copy that has seen its first input, where the model is lazy; else the model itself."""
     if not any(is_lazy(p) for p in model.parameters()):
         return model
-    twin = copy.deepcopy(model)
+    # A lazy buffer, unlike a lazy parameter, does not know how to copy itself.
+    lazy = [b for b in model.buffers() if isinstance(b, UninitializedBuffer)]
+    known = {id(b): UninitializedBuffer(device=b.device, dtype=b.dtype) for b in lazy}  # type: ignore[call-arg]
+    twin = copy.deepcopy(model, known)
     with torch.no_grad():
         try:
             batch.through(twin)

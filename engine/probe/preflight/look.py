@@ -15,6 +15,7 @@ from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
 )
+from torch.nn.parameter import is_lazy
 
 from layerscope.engine.execution.provenance import Ailment, Cause, ailments, causes
 from layerscope.engine.execution.records import Facts, Record
@@ -95,11 +96,14 @@ def look(model: nn.Module, batch: Batch, loss: Callable[..., Any]) -> Look:
         try:
             output = eyes.forward()
             value = _loss(found, output, loss)
+            eyes.close()  # what a checkpoint computes again on the way back is no further call
             if value is not None:
                 _backward(found, value)
         finally:
             eyes.close()
     for name, parameter in model.named_parameters():
+        if is_lazy(parameter):  # the pass failed before it got a shape
+            continue
         found.values[name] = statistics(plain(parameter))
         if parameter.requires_grad:
             g = parameter.grad
@@ -116,7 +120,7 @@ def _loss(found: Look, output: Any, loss: Callable[..., Any]) -> Tensor | None:
     modes = LossCalls()
     try:
         with modes:
-            value = loss(output, found.batch.y)
+            value = loss(output, found.batch.target())
     except Exception as error:
         found.failure = Failure("loss", None, _said(error), raising_line(error))
         value = None
@@ -136,14 +140,13 @@ def _loss(found: Look, output: Any, loss: Callable[..., Any]) -> Tensor | None:
 
 def _of_loss(output: Any, found: Look, loss: Callable[..., Any]) -> Cause | None:
     names = {"output": found.output} if found.output is not None else {}
-    target = next(tensors(found.batch.y), None)
+    y = found.batch.target()
+    target = next(tensors(y), None)
     if target is not None:
         names["target"] = target
     ailment: Ailment = "NaN" if found.loss != found.loss else "Inf"
     with contextlib.suppress(Exception):  # a loss that cannot be asked twice
-        return causes(
-            lambda: loss(output, found.batch.y), names, tensor="loss", asked=[ailment]
-        )[0]  # fmt: skip
+        return causes(lambda: loss(output, y), names, tensor="loss", asked=[ailment])[0]
     return None
 
 

@@ -88,9 +88,8 @@ def _asked(look: Look, loss: Callable[..., Any]) -> Reference | None:
     if target.shape != look.output.shape:
         target = target.reshape(look.output.shape)
     constant, neutral = _numbers(look.output, target.detach())
-    return Reference(
-        float(loss(constant, look.batch.y)), float(loss(neutral, look.batch.y)), None
-    )  # fmt: skip
+    best = float(loss(constant, look.batch.target()))
+    return Reference(best, float(loss(neutral, look.batch.target())), None)
 
 
 def _of_call(call: LossCall) -> Reference | None:

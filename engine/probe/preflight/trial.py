@@ -78,7 +78,7 @@ def course(setup: Setup, steps: int = STEPS) -> Course:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        value = setup.loss(setup.batch.through(setup.model), setup.batch.y)
+        value = setup.loss(setup.batch.through(setup.model), setup.batch.target())
         value.backward()
         losses.append(float(value.detach()))
         return value  # type: ignore[no-any-return]

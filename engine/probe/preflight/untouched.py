@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 __all__ = ["random_state", "untouched"]
 
@@ -67,7 +68,7 @@ def random_state() -> Iterator[None]:
 def _tensors(model: nn.Module) -> Iterator[Tensor]:
     for module in model.modules():
         for held in (module._parameters, module._buffers):
-            yield from (t for t in held.values() if t is not None)
+            yield from (t for t in held.values() if t is not None and not is_lazy(t))
 
 
 class _Kept:

@@ -66,6 +66,14 @@ def test_safetensors_as_its_own_library_writes_it(tmp_path):
     assert found["nan"].concerns == ["1 NaN", "2 Inf"]
 
 
+@pytest.mark.parametrize("start", [b"{", b"PK", b" {", b"\x80\x02"])
+def test_a_header_whose_length_looks_like_another_format(tmp_path, start):
+    length = int.from_bytes(start, "little")
+    header = json.dumps({"w": entry([1], 0, 4)}).encode().ljust(length)
+    raw(tmp_path / "m.safetensors", header, struct.pack("<f", 2.0))
+    assert reports(tmp_path / "m.safetensors")["w"].statistics.max == 2.0
+
+
 def test_torchs_files_without_running_them(tmp_path):
     known = tensors()
     transposed = torch.arange(12.0).view(3, 4).T
@@ -95,7 +103,7 @@ class Evil:
 @pytest.mark.parametrize(
     "write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))]
 )
-def test_no_pickle_is_run(tmp_path, write, capfd):
+def test_no_pickle_is_run(tmp_path, write):
     write({"w": torch.ones(2), "evil": Evil()}, tmp_path / "evil.pt")
     with pytest.raises(CheckpointError, match="reading the rest would run its code"):
         open_checkpoint(tmp_path / "evil.pt")
@@ -103,7 +111,7 @@ def test_no_pickle_is_run(tmp_path, write, capfd):
     found = reports(tmp_path / "evil.npz")
     assert found["evil"].unread == "objects would have to be unpickled"
     assert found["good"].statistics.count == 2
-    assert "this must not be seen" not in capfd.readouterr().out
+    assert not hasattr(Evil, "ran")
 
 
 def test_odd_tensors_of_torchs_files_are_named_and_not_measured(tmp_path):

@@ -9,7 +9,7 @@ from layerscope.engine.probe.preflight.subject import Subject
 __all__ = ["failed_pass"]
 
 NOTHING_MORE = (
-    "no_gradient", "forgotten", "output_scale", "vanishing_gradient", "vanishing_activation",
+    "no_gradient", "frozen", "output_scale", "vanishing_gradient", "vanishing_activation",
     "wrong_loss",
 )  # fmt: skip
 

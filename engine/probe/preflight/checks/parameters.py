@@ -15,7 +15,7 @@ __all__ = ["forgotten", "frozen", "no_gradient"]
 @check(
     formula="no parameter asks for a gradient (error), or some do not (a note)",
     source="torch.nn.Parameter.requires_grad",
-    explains=("no_gradient", "forgotten"),
+    explains=("no_gradient", "frozen"),
 )
 def frozen(subject: Subject) -> Finding | None:
     """``requires_grad`` is False: deliberate, where something else trains."""

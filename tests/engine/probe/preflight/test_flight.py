@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import layerscope
 from layerscope.engine.probe.preflight import Report, preflight
@@ -189,6 +190,56 @@ def test_lazy_modules_stay_lazy():
     model = nn.Sequential(nn.LazyLinear(32), nn.ReLU(), nn.LazyLinear(10))
     assert look(model, classes(), CE).ok
     assert all(isinstance(p, nn.UninitializedParameter) for p in model.parameters())
+
+
+class Lazy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = nn.LazyLinear(32), nn.LazyBatchNorm1d()
+        self.last = nn.Linear(31, 10)
+
+    def forward(self, x):
+        return self.last(self.norm(self.first(x)))
+
+
+class LazyAndBroken(Lazy):
+    def forward(self, x):  # noqa: ARG002
+        raise RuntimeError("by intent")
+
+
+@pytest.mark.parametrize(("kind", "place"), [(Lazy, "last"), (LazyAndBroken, "LazyAndBroken")])
+def test_lazy_modules_whose_forward_pass_fails(kind, place):
+    model = kind()
+    report = look(model, classes(), CE, fixes=True)
+    assert [f.title for f in report.findings] == [f"The forward pass fails in {place}"]
+    assert isinstance(model.first.weight, nn.UninitializedParameter)
+    assert isinstance(model.norm.running_mean, nn.UninitializedBuffer)
+
+
+class Checkpointed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.last = nn.Sequential(nn.Linear(20, 32), nn.ReLU()), nn.Linear(32, 10)
+
+    def forward(self, x):
+        return self.last(checkpoint(self.inner, x, use_reentrant=False))
+
+
+def test_what_a_checkpoint_computes_again_is_no_further_call():
+    report = look(Checkpointed(), classes(), CE)
+    assert [r.facts.name for r in report.records] == ["inner.0", "inner.1", "last"]
+    assert all(r.gradient is not None for r in report.records)
+
+
+@pytest.mark.parametrize("fixes", [False, True])
+def test_a_loss_that_writes_into_the_target(fixes):
+    def loss(out, y):
+        return (out - y.mul_(2.0)).square().mean()
+
+    x, y = numbers()
+    before = y.clone()
+    look(mlp(outputs=1), (x, y), loss, fixes=fixes)
+    assert torch.equal(y, before)
 
 
 @pytest.mark.parametrize(
