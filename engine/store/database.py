@@ -20,6 +20,10 @@ __all__ = ["Database"]
 
 BUSY_SECONDS = 5.0
 """How long SQLite waits for another program's transaction; ``?timeout=`` in a URL says another."""
+CONNECT_SECONDS = 5
+"""How long a server may take to let us in; ``?connect_timeout=`` in a URL says another."""
+WAITING_DRIVERS = frozenset({"psycopg", "psycopg2"})
+"""Drivers that otherwise wait as long as the operating system does, and know this argument."""
 WAIT_SECONDS = 30.0
 """How long a thread waits for one of its process's connections."""
 
@@ -99,7 +103,9 @@ class Database:
 
     def _made(self) -> Engine:
         if not self.is_sqlite:
-            return create_engine(self.url, pool_pre_ping=True, pool_timeout=WAIT_SECONDS)
+            return create_engine(
+                self._bounded(), pool_pre_ping=True, pool_timeout=WAIT_SECONDS
+            )  # fmt: skip
         url = self.url
         if "timeout" not in url.query:
             url = url.update_query_dict({"timeout": str(BUSY_SECONDS)})
@@ -112,6 +118,12 @@ class Database:
         event.listen(engine, "connect", _opened)
         event.listen(engine, "begin", _begun)
         return engine
+
+    def _bounded(self) -> URL:
+        url = self.url
+        if url.get_driver_name() in WAITING_DRIVERS and "connect_timeout" not in url.query:
+            return url.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
+        return url
 
 
 def _opened(connection: sqlite3.Connection, _: Any) -> None:

@@ -28,6 +28,10 @@ AT_ONCE = 500
 """Rows asked for by their numbers in one statement."""
 
 
+LISTED = [column for column in RUNS.c if column is not RUNS.c.modules]
+"""What a list and a poll tell of a run: all but its modules, which may be megabytes."""
+
+
 class Run(msgspec.Struct, frozen=True):
     """One run. Times are seconds since 1970; ``sequence`` is the number of its last entry, and so
     where to follow it from. ``verdict``: severity and title of its worst finding, None without."""
@@ -80,7 +84,7 @@ def page(
     connection: Connection, now: float, limit: int, before: tuple[float, str] | None
 ) -> list[Run]:
     """Runs that are not deleted, newest first, ``limit`` of them, from after ``before`` on."""
-    query = select(RUNS).where(RUNS.c.deleted.is_(None))
+    query = select(*LISTED).where(RUNS.c.deleted.is_(None))
     if before is not None:
         created, run = before
         older = and_(RUNS.c.created == created, RUNS.c.id < run)
@@ -91,12 +95,13 @@ def page(
 
 def one(connection: Connection, now: float, run: str) -> Run | None:
     """The run of this id, deleted or not."""
-    return next(iter(_runs(connection, select(RUNS).where(RUNS.c.id == run), now)), None)
+    return next(iter(_runs(connection, select(*LISTED).where(RUNS.c.id == run), now)), None)
 
 
 def matching(connection: Connection, now: float, words: str) -> list[Run]:
     """Runs whose id is or begins with ``words``; or else those of this name, newest first."""
-    live = select(RUNS).where(RUNS.c.deleted.is_(None)).order_by(RUNS.c.created.desc()).limit(20)
+    live = select(*LISTED).where(RUNS.c.deleted.is_(None))
+    live = live.order_by(RUNS.c.created.desc()).limit(20)
     for condition in (
         RUNS.c.id == words,
         RUNS.c.id.startswith(words, autoescape=True),
@@ -229,10 +234,9 @@ def follow(
     connection: Connection, now: float, run: str, after: int, limit: int, *, payload: bool
 ) -> Following | None:
     """What came after entry ``after``, ``limit`` steps at most; None where there is no such run."""
-    rows = connection.execute(select(RUNS).where(RUNS.c.id == run)).all()
-    if not rows:
+    row = connection.execute(select(*LISTED).where(RUNS.c.id == run)).first()
+    if row is None:
         return None
-    row = rows[0]
     within = STEPS.c.run == row.key, STEPS.c.sequence > after, STEPS.c.sequence <= row.sequence
     query = select(*_columns(payload=payload)).where(*within).order_by(STEPS.c.sequence)
     came = _steps(connection.execute(query.limit(limit + 1)))
@@ -242,7 +246,7 @@ def follow(
     told = {name: after < getattr(row, f"{name}_at") <= cursor for name in ("modules", "findings")}
     return Following(
         run=_run(row, now, _verdicts(connection, [row.key]).get(row.key)),
-        modules=facts_of(row.modules, Facts) if told["modules"] else None,
+        modules=facts(connection, row.key, Facts) if told["modules"] else None,
         findings=findings(connection, row.key) if told["findings"] else None,
         steps=came,
         cursor=cursor,

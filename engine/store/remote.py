@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import time
 import urllib.error
 import urllib.request
@@ -47,6 +48,10 @@ class RemoteSink:
         self._looked_for_others = False
         self._pause = FIRST_PAUSE
         self._next_try = 0.0
+        self._deadline = math.inf
+
+    def hurry(self, deadline: float) -> None:
+        self._deadline = deadline
 
     def write(self, batch: Batch) -> None:
         data = batch.to_bytes()
@@ -71,7 +76,7 @@ class RemoteSink:
         if self._spool:
             self._tell(
                 "left",
-                f"{self._server.address} is still away; the rest of this run is in "
+                f"{self._server.address} is still away or slow; the rest of this run is in "
                 f"{self._spool.path}, and the next run that is written to it from here delivers it",
             )
         self._spool.release()
@@ -92,7 +97,9 @@ class RemoteSink:
             return
         try:
             self._empty(self._spool)
-        except Away:
+        except (Away, OSError) as error:
+            if isinstance(error, OSError):
+                self._tell("spool", f"{self._spool.path} can't be delivered now: {error}")
             self._next_try = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
@@ -105,16 +112,26 @@ class RemoteSink:
         return received
 
     def _deliver_others(self) -> None:
-        for spool in Spool.left(self._folder, self._server.address):
-            try:
-                self._empty(spool)
-            except StoreError as error:
-                if not isinstance(error, Away):
-                    self._tell("others", f"{spool.path} can't be delivered: {error}")
-                spool.release()
+        try:
+            for spool in Spool.left(self._folder, self._server.address):
+                self._deliver_other(spool)
+        except OSError as error:
+            self._tell("others", f"{self._folder} can't be read: {error}")
+
+    def _deliver_other(self, spool: Spool) -> None:
+        try:
+            self._empty(spool)
+        except (StoreError, OSError) as error:
+            if not isinstance(error, Away):
+                self._tell("others", f"{spool.path} can't be delivered: {error}")
+        finally:
+            spool.release()
 
     def _empty(self, spool: Spool) -> None:
+        """All of it, or as much as there is time for."""
         for data in spool.batches():
+            if time.monotonic() > self._deadline:
+                return
             self._send(spool.run, data)
         spool.clear()
 

@@ -21,6 +21,9 @@ class Sink(Protocol):
     def write(self, batch: Batch) -> None:
         """Keep ``batch``. Errors: ``Unavailable`` to be tried again, ``StoreError`` for good."""
 
+    def hurry(self, deadline: float) -> None:
+        """From another thread: begin nothing after ``deadline``, by `time.monotonic`."""
+
     def close(self) -> None:
         """Nothing more comes."""
 
@@ -39,6 +42,9 @@ class StoreSink:
             raise StoreError(
                 f"{self._store.where} has lost this run: it was replaced or cleared ({gap})"
             ) from None
+
+    def hurry(self, deadline: float) -> None:
+        """A database's own limits are short."""
 
     def close(self) -> None:
         """The store may still be read."""

@@ -1,12 +1,13 @@
 """Batches on the disk while their server is away: appended, read in order, torn tails left out.
 
 A file holds the batches of one run for one server: a line of JSON that says which, then frames of
-length, checksum (CRC-32) and batch. Who writes or delivers it holds its lock.
+length, checksum (CRC-32) and batch; the length's highest bit says that it was delivered. Who writes
+or delivers it holds its lock.
 """
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import json
 import os
 import struct
@@ -20,6 +21,7 @@ __all__ = ["MOST_SPOOL_BYTES", "Spool"]
 MOST_SPOOL_BYTES = 2**30
 FRAME = struct.Struct("<II")
 SUFFIX = ".spool"
+DELIVERED = 1 << 31
 
 
 class Spool:
@@ -33,6 +35,8 @@ class Spool:
         self.run = run
         self._head = json.dumps({"version": 1, "server": address, "run": run}).encode() + b"\n"
         self._file: int | None = None
+        self._begin = len(self._head)
+        """Where what was not delivered begins, as far as is known."""
         self._end = 0
 
     @classmethod
@@ -60,22 +64,29 @@ class Spool:
         self._end += len(frame)
 
     def batches(self) -> Iterator[bytes]:
-        """Every whole batch, in order."""
-        if self._file is None:
-            return
-        position = len(self._head)
-        while len(head := os.pread(self._file, FRAME.size, position)) == FRAME.size:
-            length, checksum = FRAME.unpack(head)
-            batch = os.pread(self._file, length, position + FRAME.size)
-            if len(batch) < length or zlib.crc32(batch) != checksum:
-                return  # its writer was killed in the middle
-            yield batch
-            position += FRAME.size + length
+        """Every whole batch that was not delivered, in order; who asks for the next has delivered
+        the one before."""
+        while (
+            self._file is not None
+            and len(head := os.pread(self._file, FRAME.size, self._begin)) == FRAME.size
+        ):
+            told, checksum = FRAME.unpack(head)
+            length = told & ~DELIVERED
+            if told == length:
+                batch = os.pread(self._file, length, self._begin + FRAME.size)
+                if len(batch) < length or zlib.crc32(batch) != checksum:
+                    return  # its writer was killed in the middle
+                yield batch
+                with contextlib.suppress(OSError):  # delivered twice, it is taken once
+                    _write(self._file, FRAME.pack(told | DELIVERED, checksum), self._begin)
+            self._begin += FRAME.size + length
 
     def clear(self) -> None:
         """All of it was delivered."""
-        self.path.unlink(missing_ok=True)
-        self.release()
+        try:
+            self.path.unlink(missing_ok=True)
+        finally:
+            self.release()
 
     def release(self) -> None:
         """Leave it to the next who delivers."""
@@ -88,12 +99,12 @@ class Spool:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(file)
                 _write(file, self._head, 0)
             except OSError:
                 os.close(file)
                 raise
-            self._file, self._end = file, len(self._head)
+            self._file, self._begin, self._end = file, len(self._head), len(self._head)
         return self._file
 
     def _taken_over(self) -> bool:
@@ -103,15 +114,27 @@ class Spool:
         except OSError:
             return False
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except OSError:
             os.close(file)
             return False
-        if os.pread(file, len(self._head), 0) != self._head:
+        try:
+            ours = os.pread(file, len(self._head), 0) == self._head
+        except OSError:
+            ours = False
+        if not ours:
             os.close(file)
             return False
         self._file, self._end = file, os.fstat(file).st_size
         return True
+
+
+def _lock(file: int) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        raise OSError("this system has no locks that a spool could be held by") from None
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _write(file: int, data: bytes, position: int) -> None:

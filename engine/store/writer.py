@@ -47,6 +47,8 @@ MOST_BATCH_BYTES = 2**20
 """A batch ends at the entry that exceeds this."""
 FINISH_SECONDS = 10.0
 """How long ``finish`` waits for a store that can't take the last entries."""
+LEAVE_SECONDS = 30.0
+"""And for one that does not answer at all: no longer than this, whatever it waits for."""
 SPOOL = "spool"
 """Folder, beside the store's file, of what waits for a server."""
 
@@ -102,8 +104,9 @@ class RunWriter:
         self._told: set[str] = set()
         self._sink = sink(self._tell)
         self._changed = threading.Condition()
-        self._waiting: list[Entry] = [start]
         self._bytes = size(start)
+        self._waiting: list[tuple[Entry, int]] = [(start, self._bytes)]
+        """Entries, each with its size."""
         self._next = 1
         self._closing = False
         self._off = False
@@ -154,7 +157,8 @@ class RunWriter:
         self._put(Summary(plain(dict(summary))))
 
     def finish(self, state: State = "finished") -> None:
-        """The run is over: what is waiting is written, then nothing more is taken."""
+        """The run is over: what is waiting is written, then nothing more is taken. It returns after
+        ``LEAVE_SECONDS`` at the latest."""
         if state not in ("finished", "stopped", "failed"):
             raise ValueError(f"state: expected finished, stopped or failed, got {state!r}")
         if os.getpid() != self._process:
@@ -164,8 +168,15 @@ class RunWriter:
                 self._put(Finish(state, time.time()))
                 self._closing = True
                 self._deadline = time.monotonic() + FINISH_SECONDS
+                self._sink.hurry(self._deadline)
                 self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(LEAVE_SECONDS)
+        if self._thread.is_alive():
+            self._tell(
+                "left",
+                f"the store has not answered for {LEAVE_SECONDS:g} s; the end of this run may be "
+                "missing there",
+            )
         atexit.unregister(self._ended)
 
     def __enter__(self) -> Self:
@@ -195,7 +206,7 @@ class RunWriter:
                 return
             room = not self._waiting or self._bytes + amount <= MOST_BYTES
             if room:
-                self._waiting.append(entry)
+                self._waiting.append((entry, amount))
                 self._bytes += amount
                 self._changed.notify_all()
             else:
@@ -237,25 +248,25 @@ class RunWriter:
     def _hurried(self, *, failing: bool) -> bool:
         return not failing and (self._closing or self._bytes > MOST_BATCH_BYTES)
 
-    def _batch(self) -> list[Entry]:
+    def _batch(self) -> list[tuple[Entry, int]]:
         amount, count = 0, 0
-        for entry in self._waiting:
-            amount += size(entry)
+        for _, each in self._waiting:
+            amount += each
             count += 1
             if amount > MOST_BATCH_BYTES:
                 break
         return self._waiting[:count]
 
-    def _written(self, entries: list[Entry]) -> bool:
+    def _written(self, entries: list[tuple[Entry, int]]) -> bool:
         try:
-            self._sink.write(Batch(self._next, entries))
+            self._sink.write(Batch(self._next, [entry for entry, _ in entries]))
         except Unavailable as error:
             self._tell("waiting", f"{error}; the training goes on, and this is tried again")
             return False
         self._next += len(entries)
         with self._changed:
             del self._waiting[: len(entries)]
-            self._bytes -= sum(map(size, entries))
+            self._bytes -= sum(amount for _, amount in entries)
         return True
 
     def _give_up(self, why: str) -> None:

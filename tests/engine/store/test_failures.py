@@ -7,13 +7,21 @@ import os
 import re
 import sqlite3
 import tempfile
+import threading
 import warnings
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url, text
 
-from layerscope.engine.store import StoreError, StoreWarning, open_run, open_store, schema
+from layerscope.engine.store import (
+    Store,
+    StoreError,
+    StoreWarning,
+    open_run,
+    open_store,
+    schema,
+)
 from layerscope.engine.store.database import Database
 
 STEPS = 200
@@ -148,6 +156,27 @@ def test_one_that_stays_locked_is_given_up_at_the_end(tmp_path, monkeypatch):
     assert "is locked" in told[0]
     assert "could not take the end of this run" in told[1]
     assert writer.lost == STEPS + 2
+
+
+def test_one_that_never_answers_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr("layerscope.engine.store.writer.LEAVE_SECONDS", 0.05)
+    answers = threading.Event()
+    monkeypatch.setattr(Store, "append", lambda *_: answers.wait())
+    writer = open_run(tmp_path / "runs.db")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        writer.finish()
+        writer.finish()
+    answers.set()
+    (warning,) = told
+    assert "has not answered for 0.05 s; the end of this run may be missing" in str(warning.message)
+
+
+def test_a_database_server_is_not_waited_for_without_end():
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    url = make_url("postgresql+psycopg://user@host/name")
+    for given, seconds in ((url, "5"), (url.set(query={"connect_timeout": "60"}), "60")):
+        assert Database(given)._made().url.query["connect_timeout"] == seconds
 
 
 FULL = """

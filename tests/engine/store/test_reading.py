@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 
 from layerscope.engine.store import Batch, Store, open_run
 from layerscope.engine.store.entries import (
@@ -108,6 +109,20 @@ def test_following_gives_everything_once_and_in_order(store):
     store.append("run", Batch(cursor + 1, [Finish("finished", 0.0)]))
     after = store.follow("run", cursor)
     assert (after.steps, after.run.state, after.cursor) == ([], "finished", cursor + 1)
+
+
+def test_modules_are_read_only_where_they_are_asked_for(written):
+    writer = written((1, 1.0, b""))
+    store, statements = writer.store, []
+    engine = store._database._ready()
+    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    store.runs()
+    store.run(writer.id)
+    store.find(writer.id)
+    store.follow(writer.id, after=0)
+    assert [s for s in statements if re.search(r"runs\.modules\b", s)] == []
+    store.facts(writer.id)
+    assert re.search(r"runs\.modules\b", statements[-1])
 
 
 def test_steps_by_range(written):

@@ -146,7 +146,7 @@ def test_what_an_away_server_missed_waits_on_the_disk_and_is_delivered_by_the_ne
     first = open_run(far.url, "first")
     for number in range(10):
         first.step(number, None, b"x")
-    with pytest.warns(StoreWarning, match="is still away; the rest of this run is in"):
+    with pytest.warns(StoreWarning, match="is still away or slow; the rest of this run is in"):
         first.finish()
     assert waiting(tmp_path) == [f"{first.id}.spool"]
     far.always = "ok"
@@ -184,6 +184,52 @@ def test_a_torn_tail_is_left_out(tmp_path, left):
     (found,) = Spool.left(tmp_path, "http://host")
     assert list(found.batches()) == [b"first"]
     found.release()
+
+
+def test_what_was_delivered_is_not_delivered_again(tmp_path):
+    spool = Spool(tmp_path, "http://host", "run")
+    for batch in (b"first", b"second", b"third"):
+        spool.add(batch)
+    batches = spool.batches()
+    assert [next(batches), next(batches)] == [b"first", b"second"]  # and the second failed
+    batches.close()
+    assert next(iter(spool.batches())) == b"second"
+    spool.release()
+    (found,) = Spool.left(tmp_path, "http://host")
+    assert list(found.batches()) == [b"second", b"third"]
+    found.add(b"fourth")
+    assert list(found.batches()) == [b"fourth"]
+    found.clear()
+
+
+def test_what_there_is_no_time_for_is_left_to_the_next(far, tmp_path):
+    sink = RemoteSink(Server(far.url), "run", tmp_path, lambda *_: None)
+    far.moods = ["cut", "cut"]
+    sink.write(Batch(1, [Start(None, {}, 0.0)]))
+    sink.hurry(0.0)
+    sink.close()
+    assert far.requests == 2
+    assert [path.name for path in tmp_path.glob("*.spool")] == ["run.spool"]
+
+
+@pytest.mark.parametrize("broken", ["batches", "clear", "left"])
+def test_a_spool_that_fails_ends_no_recording(far, tmp_path, monkeypatch, broken):
+    def fails(*_):
+        raise OSError("input/output error")
+
+    told = []
+    sink = RemoteSink(Server(far.url), "run", tmp_path, lambda *words: told.append(words))
+    far.moods = ["cut", "cut"]
+    sink.write(Batch(1, [Start(None, {}, 0.0)]))
+    with monkeypatch.context() as patched:
+        patched.setattr(Spool, broken, fails)
+        sink._next_try = 0.0
+        sink.write(Batch(2, [StepEntry(1, 0.0, None, b"")]))
+    sink._next_try = 0.0
+    sink.write(Batch(3, []))
+    sink.close()
+    assert numbers(far, "run") == [1]
+    assert any("input/output error" in sentence for _, sentence in told)
 
 
 def test_told_once_while_it_is_away(far):
