@@ -7,21 +7,28 @@ from fastapi.routing import iter_route_contexts
 
 from layerscope.app.main import create_app
 from layerscope.app.settings import Settings
+from layerscope.engine.store import Batch
+from layerscope.engine.store.entries import Finish, Modules, Start
 from tests.asking import AppClient
+from tests.runs import facts
 
 APP = create_app(Settings(warm_up=False, max_flops=1e10))
 APP.state.readiness.state = "ready"
+RUN = "run-of-every-page"
+TOLD = [Start("tiny", {}, 0.0), Modules([f.to_bytes() for f in facts(1)]), Finish("finished", 0.0)]
 PATHS = sorted(
-    context.path
+    context.path.replace("{run}", RUN)
     for context in iter_route_contexts(APP.routes)
-    if "GET" in (context.methods or ()) and "{" not in context.path
+    if "GET" in (context.methods or ()) and "{path" not in context.path
 )
+NEEDS = {f"/runs/{RUN}/module": f"module={facts(1)[0].name}"}
 HTMX = {"HX-Request": "true", "HX-Target": "main", "HX-Current-URL": "http://localhost/"}
 BOOSTED = {**HTMX, "HX-Boosted": "true", "HX-History-Restore-Request": "true"}
 
 
 @pytest.fixture(scope="module")
 def client():
+    APP.state.store.append(RUN, Batch(1, TOLD))
     return AppClient(APP)
 
 
@@ -29,7 +36,8 @@ def client():
 @pytest.mark.parametrize("path", PATHS)
 def test_every_route_answers_htmx_as_it_answers_a_browser(client, path):
     asked = [("GET", {}), ("GET", HTMX), ("HEAD", BOOSTED)]
-    found = [client.request(method, path, headers=given).status_code for method, given in asked]
+    url = f"{path}?{NEEDS[path]}" if path in NEEDS else path
+    found = [client.request(method, url, headers=given).status_code for method, given in asked]
     assert found[0] < 500
     assert len(set(found)) == 1, found
 

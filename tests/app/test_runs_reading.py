@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import re
 from html import unescape
 
+import msgspec
 import pytest
 import torch
 from torch import nn
@@ -14,7 +17,18 @@ from torch import nn
 import layerscope
 from layerscope.app.recorded import Question
 from layerscope.engine.probe.series import QUANTITIES
-from layerscope.engine.probe.step import SERIES, Step
+from layerscope.engine.probe.step import SERIES, Slot, Step
+from layerscope.engine.statistics import Histogram, Statistics
+from layerscope.engine.store import Batch
+from layerscope.engine.store.entries import (
+    Findings,
+    Finish,
+    Modules,
+    Start,
+    StepEntry,
+    StoredFinding,
+)
+from tests.runs import facts
 
 HOSTILE = "<script>alert(1)</script> & =1+1"
 
@@ -283,6 +297,67 @@ def test_a_store_that_cannot_be_read_is_said(ask, tmp_path):
         answer = client.get(path)
         assert answer.status_code == 503, path
         assert "is no SQLite database" in unescape(answer.text)
+
+
+ROUTES = ("/runs", "/runs/{}", "/runs/{}/follow", "/runs/{}/module?module=0",
+          "/api/v1/runs", "/api/v1/runs/{}", "/api/v1/runs/{}/series", "/api/v1/runs/{}/stream",
+          "/api/v1/runs/{}/export")  # fmt: skip
+
+
+def packed(*slots: Slot, counts: list[int], statistics: int = 1) -> bytes:
+    """A step as a probe of ill will would write it."""
+    s = Statistics(1, 1, 0.0, None, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, Histogram(0, [], []))
+    step = [1, 0.0, 1.0, [0.1], [msgspec.to_builtins(s) for s in slots],
+            [msgspec.to_builtins(s, enc_hook=lambda _: counts)] * statistics, []]  # fmt: skip
+    return bytes((1,)) + msgspec.msgpack.encode(step)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"\x01", packed(Slot(0, 0), counts=[-(10**12)]),
+     packed(Slot(0, 0), Slot(0, 1), counts=[1]), packed(Slot(0, 3, -1), counts=[1])],
+    ids=["empty", "cut", "a histogram of terabytes", "statistics missing", "parameter -1"],
+)  # fmt: skip
+def test_whatever_was_posted_can_be_read(ask, tmp_path, payload):
+    client = ask(data_dir=tmp_path)
+    told = [Start("odd", {}, 0.0), Modules([f.to_bytes() for f in facts(1)]),
+            StepEntry(1, 0.0, math.inf, payload), StepEntry(2, 0.0, math.nan, payload),
+            Findings([StoredFinding("error", "odd", {"evidence": {"x": math.inf, "y": math.nan},
+                                                     "modules": ["a"] * 9})], whole=True),
+            Finish("finished", 0.0)]  # fmt: skip
+    client.app.state.store.append("odd", Batch(1, told))
+    for route in ROUTES:
+        answer = client.get(route.format("odd"))
+        assert answer.status_code in (200, 404), (route, answer.text[:300])
+        assert "problem" not in answer.text.partition("event: ")[2][:20]
+    client.app.state.store.close()
+
+
+def test_a_deeply_nested_body_is_refused(client, runs):
+    json_type = {"Content-Type": "application/json"}
+    answer = client.request(
+        "PATCH", f"/api/v1/runs/{runs[0]}", content=b"[" * 60_000, headers=json_type
+    )
+    assert answer.status_code == 422
+
+
+def test_a_search_goes_on_over_pages(ask, tmp_path, monkeypatch):
+    monkeypatch.setattr("layerscope.app.pages.runs.listing.AT_ONCE", 2)
+    client = ask(data_dir=tmp_path)
+    for number in range(7):
+        name = "wanted" if number % 3 == 0 else "other"
+        client.app.state.store.append(f"r{number}", Batch(1, [Start(name, {}, float(number))]))
+    page = client.get("/runs?q=wanted").text
+    assert page.count(">wanted</a>") == 2
+    older = unescape(re.search(r'href="([^"]*before=[^"]*)"', page)[1])
+    assert client.get(older).text.count(">wanted</a>") == 1
+    client.app.state.store.close()
+
+
+def test_a_page_with_a_bad_question_says_so(client, runs):
+    answer = client.get(f"/runs/{runs[0]}?points=1")
+    assert answer.status_code == 422
+    assert "expected a whole number from 10" in unescape(answer.text)
 
 
 def test_a_question_has_defaults():

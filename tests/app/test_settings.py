@@ -63,6 +63,13 @@ def test_bad_ones_are_named(monkeypatch, name, value):
         Settings()
 
 
+def test_a_bad_one_does_not_hide_behind_another(monkeypatch):
+    monkeypatch.setenv("LAYERSCOPE_WORKERS", "0")
+    monkeypatch.setenv("LAYERSCOPE_MAX_BYTES", "1000000")
+    with pytest.raises(ValidationError, match="workers"):
+        Settings()
+
+
 def test_they_do_not_change():
     with pytest.raises(ValidationError, match="frozen"):
         Settings().port = 1
