@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from layerscope.app.figures.charts import Form, axis, layout
+from layerscope.app.figures.text import raised
 
 __all__ = ["DISPLAYS", "Display", "run_figures"]
 
-MAGNITUDE = [[0.0, "--vanish"], [0.25, "--vanish-2"], [0.5, "--hold"], [0.75, "--explode-2"],
-             [1.0, "--explode"]]  # fmt: skip
-SHARE = [[0.0, "--heat-0"], [0.02, "--heat-f1"], [0.3, "--heat-f2"], [1.0, "--heat-f3"]]
-COUNT = [[0.0, "--heat-0"], [1.0, "--fault"]]
+SCALES: dict[str, list[list[Any]]] = {
+    "magnitude": [[0.0, "--vanish"], [0.25, "--vanish-2"], [0.5, "--hold"], [0.75, "--explode-2"],
+                  [1.0, "--explode"]],
+    "share": [[0.0, "--heat-0"], [0.02, "--heat-f1"], [0.3, "--heat-f2"], [1.0, "--heat-f3"]],
+    "count": [[0.0, "--heat-0"], [1.0, "--fault"]],
+}  # fmt: skip
+"""Colours along a scale; css/runs.css draws the same as the key's ramps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +28,43 @@ class Display:
 
     title: str
     note: str
-    scale: list[list[Any]]
+    ramp: str
     span: float
     log: bool = True
     centre: float | None = None
 
+    @property
+    def low(self) -> str:
+        """What the scale's beginning stands for."""
+        return self._end(-1) if self.log else "0"
+
+    @property
+    def high(self) -> str:
+        """And its end."""
+        return self._end(1) if self.log else f"{self.span:g}{' or more' * (self.ramp == 'count')}"
+
+    def _end(self, side: int) -> str:
+        factor = f"10{raised(round(side * self.span))}"
+        if self.centre is None:
+            return f"{factor} of the median"
+        power = round(math.log10(self.centre) + side * self.span)
+        return f"{'≤' if side < 0 else '≥'}10{raised(power)}"
+
 
 DISPLAYS: dict[str, Display] = {
-    "std": Display("Activation", "std of the output, against 1", MAGNITUDE, 4, centre=1),
-    "mean": Display("Activation mean", "|mean| of the output, against 1", MAGNITUDE, 4, centre=1),
+    "std": Display("Activation", "std of the output, against 1", "magnitude", 4, centre=1),
+    "mean": Display("Activation mean", "|mean| of the output, against 1", "magnitude", 4, centre=1),
     "gradient_std": Display(
-        "Gradient", "std of ∂L/∂output, against the median of what is shown", MAGNITUDE, 4
+        "Gradient", "std of ∂L/∂output, against the median of what is shown", "magnitude", 4
     ),
-    "weight_std": Display("Weight", "std, against the median of what is shown", MAGNITUDE, 2),
+    "weight_std": Display("Weight", "std, against the median of what is shown", "magnitude", 2),
     "weight_gradient_norm": Display(
-        "Weight gradient", "‖∂L/∂w‖, against the median of what is shown", MAGNITUDE, 4
+        "Weight gradient", "‖∂L/∂w‖, against the median of what is shown", "magnitude", 4
     ),
-    "update_ratio": Display("Update", "rms(Δw) / rms(w), against 1/1000", MAGNITUDE, 3,
+    "update_ratio": Display("Update", "rms(Δw) / rms(w), against 1/1000", "magnitude", 3,
                             centre=1e-3),
-    "dead_share": Display("Dead units", "share of the units", SHARE, 1, log=False),
-    "nonfinite": Display("Not finite", "NaN and infinite entries", COUNT, 1, log=False),
+    "dead_share": Display("Dead units", "share of the units", "share", 1, log=False),
+    "nonfinite": Display("Not finite", "NaN and infinite entries", "count", 1, log=False),
 }  # fmt: skip
 """By quantity, in the order in which they are offered."""
 
@@ -55,7 +77,7 @@ def run_figures() -> Form:
         "loss": _loss(),
         "map": _map(),
         "displays": {
-            name: {"scale": d.scale, "span": d.span, "log": d.log, "centre": d.centre}
+            name: {"scale": SCALES[d.ramp], "span": d.span, "log": d.log, "centre": d.centre}
             for name, d in DISPLAYS.items()
         },
     }
@@ -94,7 +116,10 @@ def _loss() -> Form:
                 "hovertemplate": "step %{x}: not finite",
             },
         ],
-        "layout": _layout(y={"exponentformat": "power", "nticks": 4}),
+        "layout": _layout(
+            # Plotly enlarges the labels of a log axis by a quarter.
+            y={"exponentformat": "power", "nticks": 4, "tickfont": {"size": {"rem": 0.56}}}
+        ),
     }
 
 
