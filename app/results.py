@@ -12,9 +12,7 @@ from layerscope.app.settings import Settings
 from layerscope.app.streams import Wire, encoded
 from layerscope.engine.analyses.autograd_check import compare_with_autograd
 from layerscope.engine.basis.cancellation import ShouldStop
-from layerscope.engine.diagnosis.fixes import fixes_cost
-from layerscope.engine.diagnosis.run import Event, Summary, result, result_cost, run
-from layerscope.engine.execution.cost import cost
+from layerscope.engine.diagnosis.run import Event, ResultCost, Summary, result, run
 from layerscope.engine.execution.prices import prices
 from layerscope.engine.experiment.specification import Experiment
 
@@ -43,11 +41,13 @@ class Plan:
     """What of an experiment's result is computed.
 
     ``unchecked``: why the gradients are not held against autograd's; empty where they are.
-    ``quick``: whether it takes a fraction of a second, so that it need not wait its turn.
+    ``quick``: whether all of it takes a fraction of a second, so that it need not wait its turn;
+    ``summed_up_quickly``: whether all but its fixes does, which a stream tells last.
     """
 
     unchecked: str
     quick: bool
+    summed_up_quickly: bool
 
 
 def planned(experiment: Experiment, settings: Settings) -> Plan:
@@ -55,9 +55,8 @@ def planned(experiment: Experiment, settings: Settings) -> Plan:
 
     Errors: ``OverLimit`` where the rest takes too much.
     """
-    flops = cost(experiment).flops
-    bare = result_cost(experiment, check=False)
-    whole = result_cost(experiment)
+    parts = ResultCost.of(experiment)
+    flops, whole = parts.passes.flops, parts.sum(check=True)
     unchecked = ""
     if flops > settings.check_max_flops:
         unchecked = (
@@ -69,9 +68,8 @@ def planned(experiment: Experiment, settings: Settings) -> Plan:
             f"not checked: with a check it would take {whole.flops:.3g} operations and "
             f"{whole.bytes:.3g} bytes, more than this server allows"
         )
-    needed = settings.limits.check(bare if unchecked else whole)
-    without_fixes = needed.flops - fixes_cost(experiment).flops
-    return Plan(unchecked, is_quick(without_fixes))
+    needed = settings.limits.check(parts.sum(check=False) if unchecked else whole)
+    return Plan(unchecked, is_quick(needed.flops), is_quick(needed.flops - parts.fixes.flops))
 
 
 def is_quick(flops: float) -> bool:

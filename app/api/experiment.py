@@ -115,7 +115,7 @@ async def stream_experiment(
     if request.state.head:
         return bodiless("text/event-stream", {"Cache-Control": "no-store"})
     work = partial(result_events, experiment, plan.unchecked)
-    running = Batches(compute, work, quick=plan.quick, patient=patient)
+    running = Batches(compute, work, quick=plan.summed_up_quickly, patient=patient)
     await while_connected(request, running.started())
     return EventStream(running, grouped=GROUPED, last_id=last_id)
 

@@ -13,21 +13,21 @@ from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import SEVERITIES, Finding
 from layerscope.engine.diagnosis.gathering import gather
 from layerscope.engine.diagnosis.learning import Learning, learning_flops
-from layerscope.engine.execution.cost import Cost, cost, passes_flops
+from layerscope.engine.execution.cost import Cost, cost, here, passes_flops
 from layerscope.engine.execution.prices import TYPICAL
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS, chosen_norm
 from layerscope.engine.theory import NoCriticalPoint, critical_point
 
-__all__ = ["Fix", "candidates", "fixes_cost", "verified_fix"]
+__all__ = ["FINDINGS", "Fix", "candidates", "fixes_cost", "verified_fix"]
 
 TRIES = 12  # candidates run for one finding at most
 BUDGET_FLOPS = 160_000_000_000
 """For all tries of one finding, about three seconds on a core, at typical prices: the same fixes
 are tried on every machine."""
 FINDINGS = 3
-"""For so many a fix is looked for at most, as far as the networks of the evaluation tell."""
+"""For so many a fix is looked for at most, the most severe first."""
 FEW_SAMPLES, SAMPLES = 8, 64  # a batch of fewer, and what to try instead
 FEW_UNITS, UNITS = 16, 64  # the same of a layer's units
 
@@ -128,18 +128,20 @@ def verified_fix(
     dozens of steps learn, with SGD and with Adam.
     """
     spent, most = 0, fixes_cost(experiment).bytes
+    known = diagnose(before)
     learning = Learning(most, should_stop)
     seen: list[Change] = []
     for change in candidates(experiment, finding):
         changed = Experiment.model_validate({**experiment.to_dict(), **change})
         if len(seen) >= TRIES or change in seen or changed == experiment:
             continue
-        spent += passes_flops(changed, TYPICAL)
-        if spent > BUDGET_FLOPS or cost(changed).bytes > most:
+        needed = passes_flops(changed, TYPICAL)
+        if spent + needed > BUDGET_FLOPS or cost(changed).bytes > most:
             continue
+        spent += needed
         seen.append(change)
         after = gather(changed, should_stop)
-        better = _better(finding, diagnose(before), diagnose(after))
+        better = _better(finding, known, diagnose(after))
         if better and _all_get_gradients(after) and learning.with_both(changed):
             return Fix(finding.rule, change, len(seen), _curves(before), _curves(after))
     return None
@@ -147,7 +149,7 @@ def verified_fix(
 
 def fixes_cost(experiment: Experiment) -> Cost:
     """What trying fixes takes at most: as many operations as there may be findings and tries within
-    the budget, and the memory of the change that takes most."""
+    the budget, at this machine's prices, and the memory of the change that takes most."""
     wider = "float64" if experiment.dtype == "float64" else "float32"
     changes: list[Change] = [
         {"dtype": wider},
@@ -156,7 +158,7 @@ def fixes_cost(experiment: Experiment) -> Cost:
     ]
     each = [cost(experiment.model_copy(update=change)) for change in changes]
     tries = min(TRIES * passes_flops(experiment, TYPICAL), BUDGET_FLOPS)
-    tries += learning_flops(experiment)
+    tries = here(tries, experiment) + learning_flops(experiment)
     return Cost(FINDINGS * tries, max(c.bytes for c in each))
 
 

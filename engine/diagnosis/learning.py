@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from itertools import islice
 
+import torch
+
 from layerscope.engine.basis.cancellation import ShouldStop, never
-from layerscope.engine.execution.cost import cost, passes_flops
+from layerscope.engine.execution.cost import cost, here, passes_flops
 from layerscope.engine.execution.network import layout
 from layerscope.engine.execution.prices import TYPICAL
 from layerscope.engine.execution.steps import OPTIMIZERS, KeptNetwork, Optimizer, training
-from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.experiment.specification import DTYPES, Experiment
 
-__all__ = ["Learning", "learning_flops"]
+__all__ = ["TRIED_CHANGES", "Learning", "learning_flops"]
 
 STEPS = 30
 TRIED_CHANGES = 4  # that removed the finding, at most of so many it is asked whether they learn
@@ -23,13 +25,15 @@ DIVERGED = 10.0  # times the first loss: no use to go on
 BUDGET_FLOPS = 240_000_000_000
 """For all trainings of one finding, some seconds on a core, at typical prices."""
 LITTLE_BYTES = 64 * 2**20  # a training that needs no more may always be run
-COPIES = 3  # of the weights that Adam's step holds beside them
+COPIES = 3  # of the weights that Adam's step holds beside them, in float32 or wider
 
 
 def learning_flops(experiment: Experiment) -> int:
-    """What finding out whether changes of ``experiment`` learn takes at most, at typical prices."""
+    """What finding out whether changes of ``experiment`` learn takes at most, on this machine; what
+    is tried at all is known by typical prices."""
     runs = TRIED_CHANGES * sum(map(len, RATES.values())) * (STEPS + 1)
-    return min(runs * passes_flops(_small(experiment), TYPICAL), BUDGET_FLOPS)
+    step = passes_flops(_small(experiment), TYPICAL)
+    return here(min(runs * step, BUDGET_FLOPS), _small(experiment))
 
 
 def _small(experiment: Experiment) -> Experiment:
@@ -37,12 +41,14 @@ def _small(experiment: Experiment) -> Experiment:
 
 
 class Learning:
-    """Short trainings within one budget; what does not fit in it counts as not having learned."""
+    """Short trainings within one budget; what does not fit in it, and changes after the first
+    ``TRIED_CHANGES``, count as not having learned."""
 
     def __init__(self, most_bytes: int = LITTLE_BYTES, should_stop: ShouldStop = never) -> None:
         self._most = max(most_bytes, LITTLE_BYTES)
         self._should_stop = should_stop
         self._spent = 0
+        self._changes = 0
 
     def with_both(self, experiment: Experiment) -> bool:
         """Whether ``experiment`` learns with either optimiser.
@@ -50,6 +56,9 @@ class Learning:
         >>> Learning().with_both(Experiment(depth=2, width=16, batch=16))
         True
         """
+        self._changes += 1
+        if self._changes > TRIED_CHANGES:
+            return False
         return all(self.by(experiment, name) for name in OPTIMIZERS)
 
     def by(self, experiment: Experiment, optimizer: str) -> bool:
@@ -61,7 +70,8 @@ class Learning:
     def _learns(self, experiment: Experiment, optimizer: Optimizer) -> bool:
         small = _small(experiment)
         weights = sum(i.n_in * i.shape[1] for i in layout(small) if i.role == "linear_map")
-        if cost(small).bytes + COPIES * 4 * weights > self._most:
+        entry = max(torch.float32.itemsize, DTYPES[small.dtype].itemsize)
+        if cost(small).bytes + COPIES * entry * weights > self._most:
             return False
         step = passes_flops(small, TYPICAL)
         if self._spent + step > BUDGET_FLOPS:

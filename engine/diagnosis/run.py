@@ -12,7 +12,7 @@ from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
 from layerscope.engine.diagnosis import Evidence, Finding, Verdict
 from layerscope.engine.diagnosis.diagnose import diagnose, diagnose_early, undecided, verdict
 from layerscope.engine.diagnosis.expectation import beside_theory
-from layerscope.engine.diagnosis.fixes import Fix, fixes_cost, verified_fix
+from layerscope.engine.diagnosis.fixes import FINDINGS, Fix, fixes_cost, verified_fix
 from layerscope.engine.diagnosis.gathering import complete
 from layerscope.engine.execution.cost import Cost, cost
 from layerscope.engine.execution.network import Network
@@ -23,8 +23,8 @@ from layerscope.engine.theory import Prediction
 from layerscope.engine.theory.experiments import predict_experiment
 
 __all__ = [
-    "Backward", "Event", "FindingEvent", "FixEvent", "Forward", "Start", "Stopped", "Summary",
-    "result", "result_cost", "run", "run_cost",
+    "Backward", "Event", "FindingEvent", "FixEvent", "Forward", "ResultCost", "Start", "Stopped",
+    "Summary", "result", "result_cost", "run", "run_cost",
 ]  # fmt: skip
 
 
@@ -93,7 +93,8 @@ def run(
 ) -> Iterator[Event]:
     """Forward, backward and diagnosis of ``experiment``, layer by layer.
 
-    After the summary come, if ``fixes``, the fixes found by running changed specifications.
+    After the summary come, if ``fixes``, those found by running changed specifications, for the
+    most severe findings.
 
     >>> [e.event for e in run(Experiment(depth=1, width=3, batch=4))][:3]
     ['start', 'forward', 'forward']
@@ -133,7 +134,7 @@ def run(
         timing={"forward_ms": forward_ms, "total_ms": _milliseconds_since(began)},
     )
     if fixes:
-        for place, finding in enumerate(findings):
+        for place, finding in enumerate(findings[:FINDINGS]):
             fix = verified_fix(experiment, evidence, finding, should_stop=should_stop)
             if fix is not None:
                 yield FixEvent(place, fix)
@@ -141,15 +142,45 @@ def run(
 
 def run_cost(experiment: Experiment) -> Cost:
     """What `run` without fixes takes."""
-    return cost(experiment).then(_analysis_cost("float32_comparison", experiment))
+    return _run_cost(cost(experiment), experiment)
+
+
+def _run_cost(passes: Cost, experiment: Experiment) -> Cost:
+    return passes.then(_analysis_cost("float32_comparison", experiment))
+
+
+@dataclass(frozen=True, slots=True)
+class ResultCost:
+    """What the parts of a whole result take: the ``passes`` alone, the `run` without fixes, fixes
+    for all that may be found, the check against autograd, and what is ``told`` beside them."""
+
+    passes: Cost
+    run: Cost
+    fixes: Cost
+    check: Cost
+    told: Cost
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> ResultCost:
+        """Every part asked for once."""
+        passes = cost(experiment)
+        return cls(
+            passes=passes,
+            run=_run_cost(passes, experiment),
+            fixes=fixes_cost(experiment),
+            check=_analysis_cost("autograd_check", experiment),
+            told=Cost(0, (experiment.depth + 1) * WORDS_BYTES),
+        )
+
+    def sum(self, *, check: bool) -> Cost:
+        """Of all parts, with the check or without it."""
+        whole = self.run.then(self.fixes)
+        return (whole.then(self.check) if check else whole).beside(self.told)
 
 
 def result_cost(experiment: Experiment, *, check: bool = True) -> Cost:
     """What the whole result takes, with fixes for all that may be found."""
-    whole = run_cost(experiment).then(fixes_cost(experiment))
-    if check:
-        whole = whole.then(_analysis_cost("autograd_check", experiment))
-    return whole.beside(Cost(0, (experiment.depth + 1) * WORDS_BYTES))
+    return ResultCost.of(experiment).sum(check=check)
 
 
 def _analysis_cost(name: str, experiment: Experiment) -> Cost:

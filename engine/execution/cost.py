@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from layerscope.engine.execution.memory import peak_bytes, repeated, skeleton
 from layerscope.engine.execution.network import LayerInfo, layout
-from layerscope.engine.execution.prices import Prices, prices
+from layerscope.engine.execution.prices import TYPICAL, Prices, prices
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
 
-__all__ = ["Cost", "Limits", "OverLimit", "cost", "passes_flops"]
+__all__ = ["Cost", "Limits", "OverLimit", "cost", "here", "passes_flops"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,13 @@ def passes_flops(experiment: Experiment, at: Prices) -> int:
     each = [_layer_flops(experiment, info, at) for info in infos]
     last = sum(f for f, info in zip(each, infos, strict=True) if info.block == infos[-1].block - 1)
     return int(sum(each) + repeated(experiment) * last)
+
+
+def here(typical: int, experiment: Experiment) -> int:
+    """What work on networks like ``experiment`` takes on this machine that takes so many operations
+    at typical prices."""
+    as_typical = passes_flops(experiment, TYPICAL)
+    return int(typical * passes_flops(experiment, prices()) / as_typical)
 
 
 def _layer_flops(experiment: Experiment, info: LayerInfo, at: Prices) -> float:

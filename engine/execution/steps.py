@@ -26,7 +26,8 @@ class KeptNetwork(Network):
 
     def __init__(self, experiment: Experiment, samples: int | None = None) -> None:
         super().__init__(experiment)
-        self.x, self.target = self.x[:samples], self.target[:samples]
+        if samples is not None:  # copied, so that the whole batch is not kept
+            self.x, self.target = self.x[:samples].clone(), self.target[:samples].clone()
         self.layers: dict[int, Layer] = {}
 
     def build(self, info: LayerInfo, x: Tensor) -> Layer:

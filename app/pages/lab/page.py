@@ -74,7 +74,7 @@ async def lab(request: Request) -> Response:
         presets = await links.preset_links(request, experiment)  # before a place is taken
         work = partial(events, experiment, plan.unchecked)
         compute: Compute = request.app.state.compute
-        running: Batches[Any] = Batches(compute, work, quick=plan.quick)
+        running: Batches[Any] = Batches(compute, work, quick=plan.summed_up_quickly)
         await while_connected(request, running.started())
     except (InvalidParameters, OverLimit, Problem) as refusal:
         return await _refused(request, pairs, refusal)

@@ -46,7 +46,7 @@ async def lab_stream(request: Request) -> Response:
         return Response(media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     progress = Progress(experiment, address(request, "lab"))
     work = partial(messages, progress, elsewhere(request, experiment), plan.unchecked)
-    running = Batches(compute, work, quick=plan.quick, patient=patient)
+    running = Batches(compute, work, quick=plan.summed_up_quickly, patient=patient)
     await while_connected(request, running.started())
     return EventStream(running, grouped=GROUPED)
 

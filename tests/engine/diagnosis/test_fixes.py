@@ -1,13 +1,16 @@
 """Fixes are offered only after they were run and helped."""
 
 import pytest
+from msgspec.structs import replace
 
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.diagnosis import diagnose
-from layerscope.engine.diagnosis.fixes import candidates, verified_fix
+from layerscope.engine.diagnosis.fixes import FINDINGS, candidates, verified_fix
 from layerscope.engine.diagnosis.gathering import gather
-from layerscope.engine.diagnosis.learning import Learning
+from layerscope.engine.diagnosis.learning import TRIED_CHANGES, Learning
 from layerscope.engine.diagnosis.run import FixEvent, result, run
+from layerscope.engine.execution.cost import passes_flops
+from layerscope.engine.execution.prices import TYPICAL
 from layerscope.engine.experiment.specification import Experiment
 
 FAULTS = [
@@ -84,6 +87,42 @@ def test_a_network_that_learns_is_told_from_one_that_cannot():
     ):
         assert not Learning().by(cannot, "SGD")
         assert not Learning().by(cannot, "Adam")
+
+
+def test_fixes_are_tried_for_as_many_findings_as_are_priced(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "layerscope.engine.diagnosis.run.verified_fix",
+        lambda experiment, evidence, finding, **_: asked.append(finding),
+    )
+    found = [replace(diagnose(gather(FAULTS[3]))[0], rule=f"r{i}") for i in range(FINDINGS + 2)]
+    monkeypatch.setattr("layerscope.engine.diagnosis.run.diagnose", lambda evidence: found)
+    list(run(FAULTS[3]))
+    assert [finding.rule for finding in asked] == [f"r{i}" for i in range(FINDINGS)]
+
+
+def test_so_many_changes_are_asked_whether_they_learn_and_no_more(monkeypatch):
+    monkeypatch.setattr(Learning, "by", lambda self, changed, optimizer: True)
+    learning = Learning()
+    asked = [learning.with_both(FAULTS[3]) for _ in range(TRIED_CHANGES + 1)]
+    assert asked == [True] * TRIED_CHANGES + [False]
+
+
+def test_a_change_that_is_too_dear_shuts_out_no_cheaper_one(monkeypatch):
+    experiment = Experiment(init="zeros", depth=2, width=8, batch=8)
+    before = gather(experiment)
+    monkeypatch.setattr(
+        "layerscope.engine.diagnosis.fixes.BUDGET_FLOPS", 2 * passes_flops(experiment, TYPICAL)
+    )
+    changes = [{"depth": 50}, {"init": "kaiming_normal"}]
+    monkeypatch.setattr("layerscope.engine.diagnosis.fixes.candidates", lambda e, f: iter(changes))
+    tried = []
+    monkeypatch.setattr(
+        "layerscope.engine.diagnosis.fixes.gather",
+        lambda changed, _: tried.append(changed.init) or before,
+    )
+    verified_fix(experiment, before, diagnose(before)[0])
+    assert tried == ["kaiming_normal"]
 
 
 def test_few_samples_and_few_units_are_candidates():

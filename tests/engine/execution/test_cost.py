@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
@@ -52,6 +53,20 @@ def test_the_whole_result_costs_the_sum_of_its_parts_and_the_memory_of_the_large
     assert cost(e).flops <= run_cost(e).flops < bare.flops < whole.flops
     assert bare.flops == run_cost(e).flops + fixes_cost(e).flops
     assert whole.bytes >= max(bare.bytes, cost(e).bytes)
+
+
+def test_fixes_are_priced_as_this_machine_is(monkeypatch):
+    e = Experiment(depth=5, width=30)
+    at_typical = fixes_cost(e)
+    dearer = replace(
+        TYPICAL,
+        product={name: 2 * each for name, each in TYPICAL.product.items()},
+        entry={name: 2 * each for name, each in TYPICAL.entry.items()},
+        layer=2 * TYPICAL.layer,
+    )
+    monkeypatch.setattr("layerscope.engine.execution.prices._used", dearer)
+    assert 1.8 * at_typical.flops < fixes_cost(e).flops <= 2 * at_typical.flops
+    assert fixes_cost(e).bytes == at_typical.bytes
 
 
 def test_a_layers_pictures_cost_more_memory_than_the_passes():
