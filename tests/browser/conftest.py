@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request
 
-from tests.browser.serving import chromium, serving, until
+from tests.browser.serving import PATIENCE_MS, chromium, serving, until
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +27,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     opened = browser.new_context(
         viewport={"width": 1440, "height": 960}, permissions=["clipboard-read", "clipboard-write"]
     )
+    opened.set_default_timeout(PATIENCE_MS)
     yield opened
     opened.close()
 

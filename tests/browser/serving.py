@@ -13,13 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-__all__ = ["TOP", "chromium", "inaccessible", "serving", "until"]
+__all__ = ["PATIENCE_MS", "TOP", "chromium", "inaccessible", "serving", "until"]
 
 TOP = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 PATIENCE_SECONDS = 300  # the first start compiles the statistics' kernel
+PATIENCE_MS = 60_000  # what a page may take on a machine that others use too
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @contextmanager
@@ -69,14 +72,20 @@ def chromium() -> Iterator[Browser]:
 
 
 def until(page: Page, expression: str) -> None:
-    """Wait until a JavaScript ``expression`` is true.
+    """Wait until a JavaScript ``expression`` is true; one of parts that are not there yet is not.
 
     Playwright's own ``wait_for_function`` evaluates text in the page, which its policy forbids.
     """
-    page.evaluate(
-        f"new Promise(done => {{ const look = () => {expression} ? done() : setTimeout(look, 20);"
-        " look(); })"
-    )
+    page.evaluate(f"""new Promise((done, fail) => {{
+      const since = performance.now();
+      const look = () => {{
+        let wrong = "false";
+        try {{ if ({expression}) return done(); }} catch (error) {{ wrong = error; }}
+        if (performance.now() - since > {PATIENCE_MS}) return fail(new Error(`still ${{wrong}}`));
+        setTimeout(look, 20);
+      }};
+      look();
+    }})""")
 
 
 def inaccessible(page: Page, within: str = "html") -> list[tuple[str, ...]]:
