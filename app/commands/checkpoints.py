@@ -16,7 +16,7 @@ from layerscope.app.commands.output import Output, known_settings, printing, ref
 from layerscope.app.figures.checkpoint import checkpoint_page
 from layerscope.app.figures.text import number
 from layerscope.engine.basis.text import bytes_text
-from layerscope.engine.checkpoints import (
+from layerscope.engine.store.checkpoints import (
     Checkpoint,
     CheckpointError,
     TensorReport,
@@ -24,7 +24,7 @@ from layerscope.engine.checkpoints import (
     open_checkpoint,
     totals,
 )  # fmt: skip
-from layerscope.engine.checkpoints.inspection import NARROW
+from layerscope.engine.store.checkpoints.inspection import NARROW
 
 __all__ = ["inspect"]
 

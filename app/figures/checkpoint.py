@@ -12,8 +12,8 @@ from layerscope.app.figures.text import number
 from layerscope.app.templating import templates
 from layerscope.engine.analyses.precision.formats import FORMATS
 from layerscope.engine.basis.text import bytes_text
-from layerscope.engine.checkpoints import TensorReport
-from layerscope.engine.checkpoints.inspection import NARROW
+from layerscope.engine.store.checkpoints import TensorReport
+from layerscope.engine.store.checkpoints.inspection import NARROW
 
 __all__ = ["Band", "Mark", "TensorRow", "checkpoint_page"]
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.analyses.precision.formats import FORMATS, Fit, fit
-from layerscope.engine.checkpoints.base import StoredTensor, piece_entries
-from layerscope.engine.checkpoints.rows import RowCounter, Rows
 from layerscope.engine.statistics import Statistics, statistics
+from layerscope.engine.store.checkpoints.base import StoredTensor, piece_entries
+from layerscope.engine.store.checkpoints.rows import RowCounter, Rows
 
 __all__ = ["NARROW", "TensorReport", "inspect_tensor", "totals"]
 

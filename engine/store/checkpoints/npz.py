@@ -14,7 +14,7 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
-from layerscope.engine.checkpoints.base import (
+from layerscope.engine.store.checkpoints.base import (
     MOST_TENSORS,
     CheckpointError,
     StoredTensor,

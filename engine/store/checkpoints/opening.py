@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from layerscope.engine.checkpoints.base import CheckpointError, StoredTensor
-from layerscope.engine.checkpoints.npz import read_npz
-from layerscope.engine.checkpoints.safetensors import is_safetensors, read_safetensors
-from layerscope.engine.checkpoints.torch_file import read_torch
+from layerscope.engine.store.checkpoints.base import CheckpointError, StoredTensor
+from layerscope.engine.store.checkpoints.npz import read_npz
+from layerscope.engine.store.checkpoints.safetensors import is_safetensors, read_safetensors
+from layerscope.engine.store.checkpoints.torch_file import read_torch
 
 __all__ = ["Checkpoint", "open_checkpoint"]
 

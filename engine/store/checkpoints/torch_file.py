@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from layerscope.engine.checkpoints.base import (
+from layerscope.engine.store.checkpoints.base import (
     MOST_TENSORS,
     CheckpointError,
     StoredTensor,

@@ -14,9 +14,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from layerscope.engine.checkpoints import CheckpointError, inspect_tensor, open_checkpoint
-from layerscope.engine.checkpoints import base as pieces
 from layerscope.engine.statistics import statistics
+from layerscope.engine.store.checkpoints import CheckpointError, inspect_tensor, open_checkpoint
+from layerscope.engine.store.checkpoints import base as pieces
 
 NAMES = {"float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"}
 
@@ -96,7 +96,7 @@ class Evil:
     def __reduce__(self):
         return (
             exec,
-            ("from tests.engine.checkpoints import test_formats as t; t.Evil.ran = True",),
+            ("from tests.engine.store.checkpoints import test_formats as t; t.Evil.ran = True",),
         )
 
 
@@ -276,7 +276,7 @@ def test_an_array_that_lies(tmp_path, member, said):
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr("layerscope.engine.checkpoints.npz.MOST_BYTES", 10**6)
+    monkeypatch.setattr("layerscope.engine.store.checkpoints.npz.MOST_BYTES", 10**6)
     np.savez_compressed(tmp_path / "bomb.npz", a=np.zeros(10**6))
     with pytest.raises(CheckpointError, match="would become 8000128; expected at most 200 times"):
         open_checkpoint(tmp_path / "bomb.npz")
