@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from layerscope.engine.execution.provenance import Ailment, ailments, causes
+from layerscope.engine.execution.provenance import ailments
+from layerscope.engine.probe.again import made_by, made_by_loss, random_state
 from layerscope.engine.probe.facts import leaves, own_parameters
 from layerscope.engine.probe.hooks import BadGradient, Call
-from layerscope.engine.probe.outputs import main_tensor, tensors
+from layerscope.engine.probe.outputs import fresh, main_tensor, tensors
 from layerscope.engine.probe.step import Origin
 from layerscope.engine.probe.watched import Leaf, Tracked, Watched
 from layerscope.engine.statistics import Statistics, statistics
@@ -39,7 +39,10 @@ def forward_origin(step: int, call: Call, first: bool) -> Origin:
     evidence: dict[str, object] = {"output": _told(call.output)}
     evidence |= {f"input {i}": _told(t) for i, t in enumerate(given)}
     evidence |= {n: _told(p) for n, p in own_parameters(leaf.module)}
-    if nonfinite_places(given):
+    if any(each is call.output for each in tensors(call.inputs)):
+        what = f"{words} in the output of {_name(leaf)}, which is the tensor that went in: made in "
+        what += "place, or by an operation before it that is no module"
+    elif nonfinite_places(given):
         before = "the data" if first else "an operation before it that is no module"
         what = f"{words} already in the input of {_name(leaf)}, from {before}"
     else:
@@ -50,27 +53,12 @@ def forward_origin(step: int, call: Call, first: bool) -> Origin:
 
 
 def _operands(call: Call) -> str | None:
-    """Which operation made it, with its operands: by running the module once more, on a copy."""
-    leaf, asked = call.leaf, ailments(_statistics(call.output)) - {"0"}
-    name = _name(leaf)
-    try:
-        twin = copy.deepcopy(leaf.module)
-        names = {f"{name}.{n}": p.detach() for n, p in own_parameters(twin)}
-        names |= {f"{name}'s input": t.detach() for t in tensors(call.inputs)}
-
-        def again() -> Tensor:
-            result = main_tensor(twin.forward(*call.inputs, **call.named))
-            if result is None:
-                raise TypeError(f"{name}: expected a tensor of floats a second time")
-            return result
-
-        with torch.random.fork_rng(devices=[]):
-            found = causes(
-                again, names, tensor="activation", asked=asked, seen=call.output.detach()
-            )
-    except Exception:  # whatever the user's module does a second time: then nothing is said
-        return None
-    return "; ".join(each.said for each in found) or None
+    """Which operation made it, with its operands."""
+    asked = ailments(_statistics(call.output)) - {"0"}
+    made = made_by(
+        call.leaf.module, _name(call.leaf), call.inputs, call.named, call.output, asked
+    )  # fmt: skip
+    return "; ".join(each.said for each in made) or None
 
 
 def run_again(
@@ -79,7 +67,7 @@ def run_again(
     """The same of the whole forward pass, run again on a copy of the model; None where nothing
     bad comes of it a second time.
 
-    For steps in which nobody looked at every output. The random state is left as it was.
+    For steps in which nobody looked at every output. Inputs and random states stay as they are.
     """
     twin = copy.deepcopy(watched.model)
     names = {id(module): name for name, module in leaves(twin)}
@@ -98,8 +86,8 @@ def run_again(
             found.append((Call(leaf, inputs, named, tensor, leaf.line), called == 1))
 
     handles = [m.register_forward_hook(hook, with_kwargs=True) for _, m in leaves(twin)]
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        twin(*given[0], **given[1])
+    with random_state(), torch.no_grad():
+        twin(*fresh(given[0]), **fresh(given[1]))
     for handle in handles:
         handle.remove()
     return forward_origin(step, *found[0]) if found else None
@@ -119,24 +107,25 @@ def _of_parameter(step: int, leaf: Leaf, name: str, parameter: Tensor) -> Origin
 
 
 def loss_origin(
-    step: int, loss: float, function: Callable[..., Any] | None, given: Sequence[Any]
+    step: int,
+    loss: float,
+    function: Callable[..., Any] | None,
+    given: Sequence[Any],
+    named: Mapping[str, Any],
 ) -> Origin:
     """The loss is not finite though no module's output was seen that is not.
 
-    ``given`` is what the loss ``function`` was last called with through the probe, if it was.
+    ``given`` and ``named`` are what the loss ``function`` was last called with through the probe,
+    if it was.
     """
     evidence: dict[str, object] = {"loss": f"{loss:g}"}
     said = None
-    floats = [t.detach() for t in given if isinstance(t, Tensor)]
-    if function is not None and floats:
-        names = dict(zip(("output", "target"), floats, strict=False))
-        evidence |= {name: _told(t) for name, t in names.items()}
-        asked: list[Ailment] = ["NaN" if math.isnan(loss) else "Inf"]
-        try:
-            found = causes(lambda: function(*given), names, tensor="loss", asked=asked)
-        except Exception:  # a loss that cannot be asked twice
-            found = []
-        said = "; ".join(each.said for each in found) or None
+    if function is not None and given:
+        evidence |= {
+            name: _told(each) for name, each in zip(("output", "target"), given, strict=False)
+        }
+        made = made_by_loss(function, given, named, loss)
+        said = "; ".join(each.said for each in made) or None
     what = f"the loss is {loss:g}, and no module's output was seen that is not finite"
     return Origin(step, "loss", None, what, None, said, evidence)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-__all__ = ["main_tensor", "tensors"]
+__all__ = ["fresh", "main_tensor", "mapped", "tensors"]
 
 
 def main_tensor(output: Any) -> Tensor | None:
@@ -42,6 +43,40 @@ def tensors(value: Any) -> Iterator[Tensor]:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
             yield from tensors(getattr(value, field.name))
+
+
+def fresh(value: Any) -> Any:
+    """The same with every tensor copied, so that nobody writes into the caller's.
+
+    >>> import torch
+    >>> x = torch.ones(2)
+    >>> fresh((x, [x], "mask"))[0].zero_(), x
+    (tensor([0., 0.]), tensor([1., 1.]))
+    """
+    return mapped(value, _copied)
+
+
+def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same with every tensor in tuples, lists, mappings and dataclasses changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: mapped(each, change) for key, each in value.items()}
+    if isinstance(value, tuple | list):
+        parts = [mapped(each, change) for each in value]
+        if hasattr(value, "_fields"):
+            return type(value)(*parts)
+        return tuple(parts) if isinstance(value, tuple) else parts
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        twin = copy.copy(value)
+        for field in dataclasses.fields(value):
+            object.__setattr__(twin, field.name, mapped(getattr(value, field.name), change))
+        return twin
+    return value
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
 
 
 def _has_figures(tensor: Tensor) -> bool:

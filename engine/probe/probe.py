@@ -200,7 +200,10 @@ class Probe:
         self.error: BaseException | None = None
         """Why it switched itself off."""
         self._loss_function = loss
-        self._given_loss: tuple[Any, ...] = ()
+        self._given_loss: tuple[tuple[Any, ...], dict[str, Any]] = (), {}
+        """What the loss function was last called with in this step, through the probe."""
+        self._said_loss: Tensor | None = None
+        """What it returned."""
         self._task: Task | None = None
         self._baseline: float | None = None
         self._scaler = scaler
@@ -244,10 +247,13 @@ class Probe:
         """The loss function of ``watch``, called; the same value."""
         if self._loss_function is None:
             raise ValueError("loss: give the loss function to `watch` to call it through the probe")
-        self._given_loss = args
         if self._modules.mode is Mode.RECORD:
             self._ask_of_the_loss(args)
-        return self._loss_function(*args, **kwargs)
+        value = self._loss_function(*args, **kwargs)
+        if self.state == "running" and self.error is None:
+            self._given_loss = args, kwargs
+            self._said_loss = value.detach() if isinstance(value, Tensor) else None
+        return value
 
     def _ask_of_the_loss(self, given: tuple[Any, ...]) -> None:
         try:
@@ -374,7 +380,8 @@ class Probe:
         size = self._modules.bytes
         self._modules.end_step()
         self._optimizers.end()
-        self._given_loss, self._task, self._baseline = (), None, None
+        self._given_loss, self._said_loss = ((), {}), None
+        self._task = self._baseline = None
         now = time.perf_counter()
         self.pace.ended(self.number, now - self._at, recorded, called, size)
         self._at = now
@@ -443,6 +450,9 @@ class Probe:
         step, again = self.number + 1, None
         if not self._modules.checks:
             again = self._again()
+        said = self._said_loss
+        if again is None and said is not None and said.numel() == 1:
+            again = self._of_the_loss(float(said))
         self._began(
             again
             or backward_origin(
@@ -452,11 +462,16 @@ class Probe:
         )  # fmt: skip
 
     def _examine_loss(self, loss: float | None) -> None:
-        if loss is not None and not math.isfinite(loss) and self.origin is None:
+        if loss is not None and self.origin is None and not math.isfinite(loss):
             again = None if self._modules.checks else self._again()
-            self._began(
-                again or loss_origin(self.number + 1, loss, self._loss_function, self._given_loss)
-            )
+            if (origin := again or self._of_the_loss(loss)) is not None:
+                self._began(origin)
+
+    def _of_the_loss(self, loss: float) -> Origin | None:
+        """None where it is finite."""
+        if math.isfinite(loss):
+            return None
+        return loss_origin(self.number + 1, loss, self._loss_function, *self._given_loss)
 
     def _again(self) -> Origin | None:
         """The forward pass once more, where nobody looked at every output."""

@@ -8,38 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from layerscope.engine.probe.outputs import tensors
+from layerscope.engine.probe.outputs import fresh, mapped, tensors
 
-__all__ = ["Batch", "fresh", "mapped"]
-
-
-def fresh(value: Any) -> Any:
-    """The same with every tensor copied, so that nobody writes into the caller's.
-
-    >>> import torch
-    >>> x = torch.ones(2)
-    >>> fresh((x, [x], "mask"))[0].zero_(), x
-    (tensor([0., 0.]), tensor([1., 1.]))
-    """
-    return mapped(value, _copied)
-
-
-def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same with every tensor in tuples, lists and mappings changed."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, Mapping):
-        return {key: mapped(each, change) for key, each in value.items()}
-    if isinstance(value, tuple | list):
-        parts = [mapped(each, change) for each in value]
-        if hasattr(value, "_fields"):
-            return type(value)(*parts)
-        return tuple(parts) if isinstance(value, tuple) else parts
-    return value
-
-
-def _copied(tensor: Tensor) -> Tensor:
-    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
+__all__ = ["Batch"]
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from torch.optim import Optimizer
 
 from layerscope.engine.diagnosis import Finding
+from layerscope.engine.probe.again import random_state
 from layerscope.engine.probe.preflight.changes import Change, changes_for
 from layerscope.engine.probe.preflight.judging import RECORD_RULES, accusations, findings_of, judged
 from layerscope.engine.probe.preflight.subject import Subject
 from layerscope.engine.probe.preflight.trial import STEPS, Course, Setup, course, learns_faster
-from layerscope.engine.probe.preflight.untouched import random_state, untouched
+from layerscope.engine.probe.preflight.untouched import untouched
 
 __all__ = ["NotCopied", "fixed", "learning_rate", "original_course", "weighed"]
 

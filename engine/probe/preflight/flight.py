@@ -12,6 +12,7 @@ from torch.nn.parameter import UninitializedBuffer, is_lazy
 from torch.optim import Optimizer
 
 from layerscope.engine.diagnosis import Finding
+from layerscope.engine.probe.again import random_state
 from layerscope.engine.probe.preflight.batch import Batch
 from layerscope.engine.probe.preflight.checks.formats import format_rows
 from layerscope.engine.probe.preflight.fixes import (
@@ -25,7 +26,7 @@ from layerscope.engine.probe.preflight.judging import accusations, findings_of, 
 from layerscope.engine.probe.preflight.report import Report
 from layerscope.engine.probe.preflight.subject import Subject
 from layerscope.engine.probe.preflight.trial import Course, Setup
-from layerscope.engine.probe.preflight.untouched import random_state, untouched
+from layerscope.engine.probe.preflight.untouched import untouched
 
 __all__ = ["preflight"]
 

@@ -17,15 +17,15 @@ from torch.nn.modules.module import (
 )
 from torch.nn.parameter import is_lazy
 
-from layerscope.engine.execution.provenance import Ailment, Cause, ailments, causes
+from layerscope.engine.execution.provenance import Cause, ailments, causes
 from layerscope.engine.execution.records import Facts, Record
+from layerscope.engine.probe.again import made_by, made_by_loss, random_state
 from layerscope.engine.probe.facts import facts_of, leaves, own_parameters
 from layerscope.engine.probe.kinds import kind_of
 from layerscope.engine.probe.lines import raising_line
 from layerscope.engine.probe.outputs import main_tensor, tensors
 from layerscope.engine.probe.preflight.batch import Batch
 from layerscope.engine.probe.preflight.functions import ActivationCalls, LossCall, LossCalls, Outer
-from layerscope.engine.probe.preflight.untouched import random_state
 from layerscope.engine.statistics import Statistics, statistics
 from layerscope.engine.statistics.many import plain
 
@@ -134,20 +134,9 @@ def _loss(found: Look, output: Any, loss: Callable[..., Any]) -> Tensor | None:
     found.loss, found.loss_reaches = float(value.detach()), value.requires_grad
     bad = found.loss - found.loss != 0.0
     if bad and found.output is not None and bool(torch.isfinite(found.output).all()):
-        found.loss_cause = _of_loss(output, found, loss)
+        made = made_by_loss(loss, (output, found.batch.y), {}, found.loss)
+        found.loss_cause = made[0] if made else None
     return value if value.requires_grad else None
-
-
-def _of_loss(output: Any, found: Look, loss: Callable[..., Any]) -> Cause | None:
-    names = {"output": found.output} if found.output is not None else {}
-    y = found.batch.target()
-    target = next(tensors(y), None)
-    if target is not None:
-        names["target"] = target
-    ailment: Ailment = "NaN" if found.loss != found.loss else "Inf"
-    with contextlib.suppress(Exception):  # a loss that cannot be asked twice
-        return causes(lambda: loss(output, y), names, tensor="loss", asked=[ailment])[0]
-    return None
 
 
 def _backward(found: Look, value: Tensor) -> None:
@@ -305,7 +294,7 @@ class _Eyes:
         given = ailments(statistics(plain(x))) if x is not None and x.numel() else frozenset()
         new = ailments(record.activation) - given
         if new:
-            record.causes += _why(module, name, inputs, output.detach(), list(new))
+            record.causes += made_by(module, name, inputs, {}, output, list(new))
         return Call(module, record, inputs, output.requires_grad)
 
 
@@ -319,24 +308,6 @@ def _keeper(call: Call) -> Callable[[Tensor], None]:
         call.gradient = gradient.detach()
 
     return keep
-
-
-def _why(
-    module: nn.Module, name: str, inputs: tuple[Any, ...], output: Tensor, asked: list[Any]
-) -> list[Cause]:
-    with contextlib.suppress(Exception), random_state():  # whatever it does a second time
-        twin = copy.deepcopy(module)
-        names = {f"{name}.{n}": p.detach() for n, p in own_parameters(twin)}
-        names |= {f"{name}'s input": t.detach() for t in tensors(inputs)}
-
-        def again() -> Tensor:
-            result = main_tensor(twin.forward(*inputs))
-            if result is None:
-                raise TypeError(name)
-            return result
-
-        return causes(again, names, tensor="activation", asked=asked, seen=output)
-    return []
 
 
 def _said(error: BaseException) -> str:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from layerscope.engine.probe.again import random_state
 from layerscope.engine.probe.preflight.batch import Batch
-from layerscope.engine.probe.preflight.untouched import random_state
 
 __all__ = ["ADAM_RATE", "STEPS", "Course", "Setup", "course", "learns_faster"]
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import random
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-__all__ = ["random_state", "untouched"]
+from layerscope.engine.probe.again import random_state
+
+__all__ = ["untouched"]
 
 
 @contextmanager
@@ -50,19 +50,6 @@ def untouched(model: nn.Module) -> Iterator[None]:
             p.grad = gradient
         for held, before in hooks:
             held.update(before)
-
-
-@contextmanager
-def random_state() -> Iterator[None]:
-    """Whatever is drawn in the block, after it is drawn as if nothing had been."""
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -168,7 +170,8 @@ def test_the_loss_itself():
 
     finding = only(trained(nn.Linear(3, 1), torch.ones(5, 3), torch.zeros(5, 1), loss=loss))
     assert finding.since == 1
-    assert finding.modules == ("",) or finding.modules == ()
+    assert finding.modules == ()
+    assert finding.evidence["operands"] == "ln 0 = −Inf"
 
 
 def test_a_drift_is_told_with_its_beginning():
@@ -203,3 +206,90 @@ def test_a_healthy_training_has_no_origin():
     probe = trained(model, torch.ones(5, 3), torch.zeros(5, 1), steps=20)
     assert probe.origin is None
     assert not [f for f in probe.findings() if f.rule == "nonfinite"]
+
+
+class Between(nn.Module):
+    """An operation that is no module makes an infinity, an activation in place passes it on."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.first, self.activation, self.last = nn.Linear(3, 3), activation, nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.last(self.activation(self.first(x) * float("inf")))
+
+
+class Drawing(nn.Module):
+    """Draws from every generator there is, and makes a NaN of it."""
+
+    def forward(self, x):
+        drawn = float(np.random.rand()) + random.random() + torch.rand(())
+        return (x * 0 / 0) * drawn
+
+
+class Overwriting(nn.Module):
+    """Writes into what it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        x.mul_(0.5)
+        return (x * self.weight) / 0
+
+
+def states():
+    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+
+@pytest.mark.parametrize("checks", [True, False])
+@pytest.mark.parametrize(
+    "module",
+    [lambda: Between(nn.ReLU(inplace=True)), Drawing, Overwriting, lambda: Between(Drawing())],
+)
+def test_running_a_module_again_leaves_the_training_as_it_was(module, checks):
+    def run(watching):
+        random.seed(0), np.random.seed(0), torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 3), module())
+        x = torch.ones(5, 3)
+        if watching:
+            trained(model, x, torch.zeros(5, 3), steps=3, checks=checks, every=1)
+        else:
+            optimizer, loss = torch.optim.SGD(model.parameters(), 0.01), nn.MSELoss()
+            for _ in range(3):
+                loss(model(x), torch.zeros(5, 3)).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        return x, [p.detach().clone() for p in model.parameters()], states()
+
+    x, parameters, drawn = run(False)
+    again, watched, also = run(True)
+    assert torch.equal(x, again)
+    assert drawn == also
+    for one, other in zip(parameters, watched, strict=True):
+        assert torch.equal(one.nan_to_num(7.0), other.nan_to_num(7.0))
+
+
+def test_what_is_made_in_place_is_not_said_to_have_come_in():
+    class InPlace(nn.Module):
+        def forward(self, x):
+            return x.log_()
+
+    def loss(output, target):
+        return output.nan_to_num().mean()
+
+    model = nn.Sequential(nn.Linear(3, 3), InPlace())
+    nn.init.zeros_(model[0].weight)
+    nn.init.zeros_(model[0].bias)
+    finding = only(trained(model, torch.ones(5, 3), torch.zeros(5, 1), loss=loss))
+    assert finding.modules == ("1",)
+    assert "made in place, or by an operation before it" in finding.explanation
+
+
+def test_a_loss_that_writes_into_its_output_is_asked_again_on_a_copy():
+    def loss(output, target):
+        return output.mul_(2.0).mean() * float("nan")
+
+    finding = only(trained(nn.Linear(3, 1), torch.ones(5, 3), torch.zeros(5, 1), loss=loss))
+    assert finding.evidence["made_by"] == "loss"
