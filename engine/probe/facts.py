@@ -20,6 +20,7 @@ from layerscope.engine.execution.saturation import (
 )
 from layerscope.engine.layers.activations.base import activation_of
 from layerscope.engine.probe.kinds import kind_of
+from layerscope.engine.probe.outputs import has_figures
 
 __all__ = [
     "ModuleFacts", "ParameterFacts", "facts_of", "flat_of", "leaves", "own_parameters",
@@ -67,13 +68,21 @@ def leaves(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def own_parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """The module's own parameters by name, those of its parametrised weights too; of a lazy module
-    only what is there already."""
+    """The module's own parameters by name, those of its parametrised weights too, as far as they
+    have figures: of a lazy module only what is there already, no whole numbers. Those of more than
+    one axis come first: the first of all is the module's weight, where it has one.
+
+    >>> from torch.nn.utils import parametrizations
+    >>> [name for name, _ in own_parameters(parametrizations.weight_norm(nn.Linear(2, 2)))]
+    ['parametrizations.weight.original0', 'parametrizations.weight.original1', 'bias']
+    """
     inner = module._modules.get("parametrizations")
     more = () if inner is None else inner.named_parameters("parametrizations")
-    for name, parameter in (*module._parameters.items(), *more):
-        if parameter is not None and not is_lazy(parameter):
-            yield name, parameter
+    found = [
+        (name, parameter) for name, parameter in (*module._parameters.items(), *more)
+        if parameter is not None and not is_lazy(parameter) and has_figures(parameter)
+    ]  # fmt: skip
+    yield from sorted(found, key=lambda named: named[1].dim() < 2)
 
 
 def facts_of(

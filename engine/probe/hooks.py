@@ -19,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.lines import users_line
 from layerscope.engine.probe.outputs import main_tensor
-from layerscope.engine.probe.watched import Leaf, Watched
+from layerscope.engine.probe.watched import Key, Leaf, Watched
 from layerscope.engine.statistics.finite import is_finite
 
 __all__ = ["BadGradient", "Call", "Mode", "ModuleHooks"]
@@ -91,7 +91,7 @@ class ModuleHooks:
         self._backward_begins = backward_begins
         self._backward_ended = backward_ended
         self._announced = False
-        self._seen: list[tuple[Leaf, bool, Tensor, int]] = []
+        self._seen: list[tuple[Key, Tensor, int]] = []
         self._handles: list[RemovableHandle] = []
         self._handle = register_module_forward_hook(self._forward, with_kwargs=True)
 
@@ -103,12 +103,8 @@ class ModuleHooks:
 
     def end_step(self) -> None:
         """Learns which tensors were changed after they had been seen; lets go of all."""
-        for leaf, forward, tensor, version in self._seen:
-            if tensor._version != version:
-                if forward:
-                    leaf.output_at_once = True
-                else:
-                    leaf.gradient_at_once = True
+        for key, tensor, version in self._seen:
+            key.at_once |= tensor._version != version
         for leaf in self.calls:
             leaf.settled |= leaf.calls > 0
             leaf.calls = 0
@@ -123,7 +119,7 @@ class ModuleHooks:
         self._announced = False
 
     def _forward(self, module: nn.Module, inputs: Any, named: Any, output: Any) -> None:
-        if not self.mode or torch.compiler.is_compiling():
+        if not self.mode or torch.compiler.is_compiling() or not self._trains():
             return
         if module is self._watched.model:
             self.given = inputs, named
@@ -135,14 +131,23 @@ class ModuleHooks:
         except Exception as error:
             self._failed(error)
 
+    def _trains(self) -> bool:
+        """Whether this is no validation, and no transform of functorch, whose tensors are not
+        there to be read."""
+        if torch._C._functorch.maybe_current_level() is not None:
+            return False
+        if torch.is_grad_enabled():
+            return True
+        return self._watched.model.training and not torch.is_inference_mode_enabled()
+
     def _called(
         self, leaf: Leaf, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
     ) -> None:
-        if not (torch.is_grad_enabled() or self._watched.model.training):
-            return  # a validation
         tensor = output if type(output) is Tensor and output.dtype is torch.float32 else None
         if tensor is None:
             tensor = main_tensor(output)
+        if tensor is not None and tensor.is_inference():
+            tensor = None  # it has no version by which a change could be seen
         again = torch._C._current_graph_task_id() != -1  # a checkpoint computes it a second time
         if not again:
             self.calls.append(leaf)
@@ -161,7 +166,7 @@ class ModuleHooks:
         if not again:
             leaf.calls += 1
             leaf.shape = tensor.shape
-            self._add(leaf, forward=True, tensor=tensor)
+            self._add(leaf.activation, tensor)
             if leaf.index == 0:
                 self._input(leaf, inputs)
             if self.looks:
@@ -174,15 +179,14 @@ class ModuleHooks:
 
     def _input(self, leaf: Leaf, inputs: tuple[Any, ...]) -> None:
         given = main_tensor(inputs)
-        if given is not None:
-            self._collector.add(leaf.input, given)
+        if given is not None and not given.is_inference():
+            self._add(leaf.input, given)
 
-    def _add(self, leaf: Leaf, forward: bool, tensor: Tensor) -> None:
-        key = leaf.activation if forward else leaf.gradient
-        if not leaf.settled:
-            self._seen.append((leaf, forward, tensor, tensor._version))
+    def _add(self, key: Key, tensor: Tensor) -> None:
+        if not key.leaf.settled:
+            self._seen.append((key, tensor, tensor._version))
             self._collector.read_now([key], [tensor])
-        elif leaf.output_at_once if forward else leaf.gradient_at_once:
+        elif key.at_once:
             self._collector.read_now([key], [tensor])
         else:
             self._collector.add(key, tensor)
@@ -203,7 +207,7 @@ class ModuleHooks:
                         self._last_gradient = leaf, gradient
                     else:
                         self.bad_gradient = BadGradient(leaf, gradient, self._last_gradient)
-                self._add(leaf, forward=False, tensor=gradient)
+                self._add(leaf.gradient, gradient)
         except Exception as error:
             self._failed(error)
 

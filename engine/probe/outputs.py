@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-__all__ = ["fresh", "main_tensor", "mapped", "tensors"]
+__all__ = ["fresh", "has_figures", "main_tensor", "mapped", "tensors"]
 
 
 def main_tensor(output: Any) -> Tensor | None:
@@ -24,8 +24,8 @@ def main_tensor(output: Any) -> Tensor | None:
     tensor([2.])
     """
     if isinstance(output, Tensor):
-        return output if _has_figures(output) else None
-    return next((t for t in tensors(output) if _has_figures(t)), None)
+        return output if has_figures(output) else None
+    return next((t for t in tensors(output) if has_figures(t)), None)
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
@@ -79,5 +79,6 @@ def _copied(tensor: Tensor) -> Tensor:
     return tensor.detach().clone().requires_grad_(tensor.requires_grad)
 
 
-def _has_figures(tensor: Tensor) -> bool:
+def has_figures(tensor: Tensor) -> bool:
+    """Whether there are numbers to be told of: floats or complex ones, and in some memory."""
     return (tensor.is_floating_point() or tensor.is_complex()) and tensor.device.type != "meta"

@@ -498,9 +498,7 @@ class Probe:
             nonfinite=bool(figures.nonfinite) or not math.isfinite(ending.loss or 0.0),
         )  # fmt: skip
         for key in figures.dropped:
-            leaf = key.leaf
-            leaf.output_at_once |= key is leaf.activation
-            leaf.gradient_at_once |= key is leaf.gradient
+            key.at_once = True
             if key.quantity is Quantity.PARAMETER_GRADIENT:
                 self._optimizers.gradients_changed()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,26 @@ from layerscope.engine.probe.watched import Tracked, Watched
 from layerscope.engine.probe.writing import Writer
 from layerscope.engine.statistics.many import Reader
 
-__all__ = ["OptimizerHooks"]
+__all__ = ["OptimizerHooks", "Storage"]
+
+
+class Storage(NamedTuple):
+    """Where a tensor's numbers lie, how many of which kind, and how often they were written."""
+
+    address: int
+    size: int
+    dtype: torch.dtype
+    version: int
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Storage:
+        address = tensor.data_ptr() if tensor.layout is torch.strided else 0
+        return cls(address, tensor.numel(), tensor.dtype, tensor._version)
+
+    def holds_as(self, other: Storage) -> bool:
+        """Whether both are as many numbers of one kind, so that a change is a difference."""
+        return (self.size, self.dtype) == (other.size, other.dtype)
+
 
 PATIENCE = 60.0
 """Seconds that an optimiser waits for parameters to be read, which takes milliseconds."""
@@ -52,8 +71,8 @@ class OptimizerHooks:
         self._before = before
         self._reader = Reader()
         self._ids = {id(optimizer) for optimizer in watched.optimizers}
-        self._versions: dict[Tracked, int] = {}
-        """Of the parameters, when their values were put aside."""
+        self._aside: dict[Tracked, Storage] = {}
+        """The parameters whose values were put aside, as they were then."""
         self._after_backward: dict[Tracked, tuple[Tensor, int]] = {}
         self._read: dict[Tracked, tuple[weakref.ref[Tensor], int]] = {}
         """The gradients of the last recorded step, and their versions then."""
@@ -85,6 +104,10 @@ class OptimizerHooks:
             handle.remove()
         self._read.clear()
         self._after_backward.clear()
+        self._aside.clear()
+        self._at_begin.clear()
+        self._left.clear()
+        self._unread.clear()
 
     def begin(self, mode: Mode) -> None:
         """A step begins: of one that is recorded the parameters are read, and put aside."""
@@ -100,11 +123,9 @@ class OptimizerHooks:
             if (g := t.parameter.grad) is not None and g.layout is torch.strided
         }
         batch = Batch()  # read after the last step's updates, which are on their way before it
-        self._versions.clear()
+        self._aside.clear()
         for tracked in self._watched.tracked.values():
-            batch.add(tracked.value, tracked.parameter)
-            batch.snapshots.append(tracked.room())
-            self._versions[tracked] = tracked.parameter._version
+            self._put_aside(batch, tracked)
         if batch.keys:
             self._unread.append(batch.awaited())
             self._writer.put(batch)
@@ -166,14 +187,22 @@ class OptimizerHooks:
         except Exception as error:
             self._failed(error)
 
+    def _put_aside(self, batch: Batch, tracked: Tracked) -> None:
+        """The value to be read, as it is now: of the storage, which the user may replace before
+        it is read. Of a parameter of the optimisers the numbers are kept."""
+        batch.add(tracked.value, tracked.parameter.detach())
+        if tracked.group is None:
+            batch.snapshots.append(None)
+            return
+        batch.snapshots.append(tracked.room())
+        self._aside[tracked] = Storage.of(tracked.parameter)
+
     def _renew(self, mine: Sequence[Tracked]) -> None:
         """Puts aside anew what the user has changed since the step began."""
         batch = Batch()
         for tracked in mine:
-            if self._versions.get(tracked) != tracked.parameter._version:
-                batch.add(tracked.value, tracked.parameter)
-                batch.snapshots.append(tracked.room())
-                self._versions[tracked] = tracked.parameter._version
+            if self._aside.get(tracked) != Storage.of(tracked.parameter):
+                self._put_aside(batch, tracked)
         if batch.keys:
             self._writer.put(batch.read(self._reader))
 
@@ -223,13 +252,22 @@ class OptimizerHooks:
             mine = self._mine(optimizer)
             if any(callable(a) for a in (*args, *kwargs.values())):
                 self._gradients(mine)  # of a closure: before it there were those of another step
-            batch = Batch(subtracts=True)
-            for tracked in mine:
-                if tracked.parameter.grad is not None and tracked in self._versions:
-                    batch.add(tracked.update, tracked.parameter)
-                    batch.snapshots.append(tracked.snapshot)
-            if batch.keys:
-                self._unread.append(batch.awaited())
-                self._writer.put(batch)
+            self._updates([t for t in mine if t.parameter.grad is not None])
         except Exception as error:
             self._failed(error)
+
+    def _updates(self, stepped: Sequence[Tracked]) -> None:
+        """Against what was put aside; read at once where it was seen to change soon after."""
+        later, now = Batch(subtracts=True), Batch(subtracts=True)
+        for tracked in stepped:
+            before = self._aside.get(tracked)
+            if before is None or not before.holds_as(Storage.of(tracked.parameter)):
+                continue
+            batch = now if tracked.update.at_once else later
+            batch.add(tracked.update, tracked.parameter.detach())
+            batch.snapshots.append(tracked.snapshot)
+        if now.keys:
+            self._writer.put(now.read(self._reader))
+        if later.keys:
+            self._unread.append(later.awaited())
+            self._writer.put(later)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -27,12 +28,14 @@ class Key:
     There is one object a tensor: keys are compared and hashed by identity, which is quick.
     """
 
-    __slots__ = ("leaf", "parameter", "quantity")
+    __slots__ = ("at_once", "leaf", "parameter", "quantity")
 
     def __init__(self, leaf: Leaf, quantity: Quantity, parameter: int = 0) -> None:
         self.leaf = leaf
         self.quantity = quantity
         self.parameter = parameter
+        self.at_once = False
+        """Whether the tensor has to be read when it is seen, since it is changed in place later."""
 
 
 class Leaf:
@@ -47,8 +50,6 @@ class Leaf:
         self.facts: ModuleFacts | None = None
         self.settled = False
         """Whether one recorded step has shown which of its tensors change after it was called."""
-        self.output_at_once = self.gradient_at_once = False
-        """Whether that tensor has to be read in the hook, since it is changed in place later."""
         self.shape: tuple[int, ...] = ()
         self.calls = 0
         self.line: str | None = None
@@ -73,12 +74,16 @@ class Tracked:
         self.snapshot: Tensor | None = None
 
     def room(self) -> Tensor:
-        """Where the value before the optimiser's step is kept."""
+        """Where the value before the optimiser's step is kept; another one where the parameter's
+        size or dtype has changed."""
         p = self.parameter
         size = p.numel() * (2 if p.is_complex() else 1)
-        if self.snapshot is None or self.snapshot.numel() != size:
-            double = p.dtype in (torch.float64, torch.complex128)
-            dtype = torch.float64 if double else torch.float32
+        dtype = torch.float64 if p.dtype in (torch.float64, torch.complex128) else torch.float32
+        if (
+            self.snapshot is None
+            or self.snapshot.numel() != size
+            or self.snapshot.dtype is not dtype
+        ):
             self.snapshot = torch.empty(size, dtype=dtype, device="cpu")
         return self.snapshot
 
@@ -96,7 +101,7 @@ class Watched:
         self.order: list[Leaf] = []
         """Those that were called, in the order of their first call; others behind them."""
         self._walked: list[object] = []
-        self._set: list[int] = []
+        self._set: list[object] = []
         self.refresh()
 
     def refresh(self) -> bool:
@@ -116,10 +121,14 @@ class Watched:
                 leaf.facts = self._with_parameters(leaf, leaf.facts)
         return True
 
-    def _settings(self) -> list[int]:
-        """What may change without a change of objects: groups, and what asks for a gradient."""
-        groups = [len(g["params"]) for o in self.optimizers for g in o.param_groups]
-        return groups + [t.parameter.requires_grad for t in self.tracked.values()]
+    def _settings(self) -> list[object]:
+        """What may change without a change of objects: groups, and of parameters what asks for a
+        gradient, shapes and dtypes."""
+        parameters = [t.parameter for t in self.tracked.values()]
+        return [
+            *(len(g["params"]) for o in self.optimizers for g in o.param_groups),
+            *((p.requires_grad, p.shape, p.dtype) for p in parameters),
+        ]
 
     def _track(self) -> None:
         known, self.tracked = self.tracked, {}
@@ -164,20 +173,22 @@ class Watched:
         return [leaf.facts for leaf in self.order if leaf.facts is not None]
 
     def _with_parameters(self, leaf: Leaf, facts: ModuleFacts) -> ModuleFacts:
+        """Facts of their own, since those before are held by whoever was told them."""
+        told = {}
         for name, parameter in own_parameters(leaf.module):
             tracked = self.tracked.get(id(parameter))
             owner = tracked.leaf if tracked else leaf
             tied = None
             if tracked and (owner is not leaf or tracked.name != name):
                 tied = f"{owner.name}.{tracked.name}".lstrip(".")
-            facts.parameters[name] = ParameterFacts(
+            told[name] = ParameterFacts(
                 tuple(parameter.shape),
                 str(parameter.dtype).removeprefix("torch."),
                 parameter.requires_grad,
                 tracked.group if tracked else None,
                 tied,
             )
-        return facts
+        return replace(facts, parameters=told)
 
     @staticmethod
     def slot(key: Key) -> Slot:

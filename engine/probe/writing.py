@@ -161,6 +161,7 @@ class Writer:
             except BaseException as error:
                 self._readings.clear()
                 self._failed(error)
+            del item  # it holds the graph of a step
 
     def _take(self, item: Any) -> None:
         if isinstance(item, Batch):

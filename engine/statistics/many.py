@@ -112,6 +112,9 @@ class Reader:
         Where a snapshot stands beside a tensor (float32 or float64, contiguous, of its size and
         of the dtype that ``plain`` gives it) it gets the tensor's numbers; if ``subtracts``, the
         answer is about the change against what it held.
+
+        Errors: ``ValueError`` for a snapshot of another size or dtype, into which nothing is
+        written.
         """
         rows = array("q")
         kept, wide = [], 0
@@ -124,6 +127,11 @@ class Reader:
                 kept.append(tensor)
                 form = _READ[tensor.dtype]
             snapshot = snapshots[place] if snapshots is not None else None
+            if snapshot is not None and not _fits(snapshot, tensor):
+                raise ValueError(
+                    f"snapshot {place}: expected {tensor.numel()} numbers of {tensor.dtype}, "
+                    f"contiguous, got {snapshot.numel()} of {snapshot.dtype}"
+                )
             wide |= form[0]
             rows.extend((
                 tensor.data_ptr(), tensor.numel(), form[0], form[2] if normal is None else normal,
@@ -136,6 +144,15 @@ class Reader:
         used = kernel.many(table, self._arena, *self._counters)
         lowest = np.where(table[:, 2] != 0, kernel.LOWEST64, kernel.LOWEST32)
         return Answers(table, self._arena[:used].copy(), lowest)
+
+
+def _fits(snapshot: Tensor, tensor: Tensor) -> bool:
+    return (
+        snapshot.numel() == tensor.numel()
+        and snapshot.dtype is tensor.dtype
+        and snapshot.is_contiguous()
+        and snapshot.is_cpu
+    )
 
 
 def _readable(tensor: Tensor) -> bool:

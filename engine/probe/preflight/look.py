@@ -23,7 +23,7 @@ from layerscope.engine.probe.again import made_by, made_by_loss, random_state
 from layerscope.engine.probe.facts import facts_of, leaves, own_parameters
 from layerscope.engine.probe.kinds import kind_of
 from layerscope.engine.probe.lines import raising_line
-from layerscope.engine.probe.outputs import main_tensor, tensors
+from layerscope.engine.probe.outputs import has_figures, main_tensor, tensors
 from layerscope.engine.probe.preflight.batch import Batch
 from layerscope.engine.probe.preflight.functions import ActivationCalls, LossCall, LossCalls, Outer
 from layerscope.engine.statistics import Statistics, statistics
@@ -102,8 +102,8 @@ def look(model: nn.Module, batch: Batch, loss: Callable[..., Any]) -> Look:
         finally:
             eyes.close()
     for name, parameter in model.named_parameters():
-        if is_lazy(parameter):  # the pass failed before it got a shape
-            continue
+        if not has_figures(parameter) or is_lazy(parameter):
+            continue  # the pass failed before it got a shape, or it holds whole numbers
         found.values[name] = statistics(plain(parameter))
         if parameter.requires_grad:
             g = parameter.grad

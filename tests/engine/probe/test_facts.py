@@ -130,7 +130,7 @@ def test_a_parametrised_module_is_a_leaf_with_the_original_parameters():
     ((name, module),) = leaves(model)
     assert name == "0"
     assert [n for n, _ in own_parameters(module)] == [
-        "bias", "parametrizations.weight.original0", "parametrizations.weight.original1",
+        "parametrizations.weight.original0", "parametrizations.weight.original1", "bias",
     ]  # fmt: skip
 
 

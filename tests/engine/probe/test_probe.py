@@ -444,3 +444,200 @@ def test_a_norms_running_statistics_and_mode():
     said = probe.steps()[0].modules[1]
     assert said.training is True
     assert said.running[0] == pytest.approx(float(model[1].running_mean.square().mean().sqrt()))
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize(
+    "swap",
+    [
+        lambda p: torch.ones(3 * p.shape[0], p.shape[1]),
+        lambda p: torch.ones(1, p.shape[1]),
+        lambda p: p.detach().double() + 1.0,
+        lambda p: p.detach().clone() + 1.0,
+        lambda p: torch.ones(p.shape[1], p.shape[0]).t(),
+    ],
+    ids=["grown", "shrunk", "double", "moved", "transposed"],
+)
+def test_a_parameter_whose_storage_is_replaced_before_the_optimiser_steps(swap, later):
+    """As by ``model.double()`` or a grown embedding; what was put aside no longer fits it."""
+
+    class Table(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(4, 6))
+
+        def forward(self):
+            return self.weight * 2
+
+    model = Table()
+    optimizer = torch.optim.SGD(model.parameters(), 0.25)
+    with watch(model, optimizer, every=1, to=":memory:") as probe:
+        for number in range(3):
+            if number == 1 and not later:
+                model.weight.data = swap(model.weight)
+            loss = model().sum()
+            loss.backward()
+            if number == 1 and later:
+                replaced = swap(model.weight)
+                model.weight.grad = None
+                model.weight.data = replaced
+                model.weight.grad = torch.full_like(model.weight, 2.0)
+            before = model.weight.detach().clone()
+            optimizer.step()
+            optimizer.zero_grad()
+            probe.step(loss)
+            del loss  # PyTorch keeps a parameter's first shape as long as a graph is there
+            probe._writer.wait()
+            if number == 1:
+                expected = statistics(before), statistics(model.weight.detach() - before)
+    assert probe.error is None, probe.error
+    second, third = probe.steps()[1:]
+    assert second.of(0, Quantity.VALUE) == expected[0]
+    assert second.of(0, Quantity.UPDATE) == expected[1]
+    assert third.of(0, Quantity.VALUE) == statistics(model.weight.detach() + 0.5)
+    (told,) = probe.facts()[0].parameters.values()
+    assert (told.shape, told.dtype) == (
+        tuple(model.weight.shape), str(model.weight.dtype).removeprefix("torch."),
+    )  # fmt: skip
+
+
+def test_parameters_outside_the_optimisers_are_not_kept_twice():
+    training = frozen_first()
+    with watched(training, every=1) as probe:
+        training.run(probe, steps=2)
+        kept = {t.name: t.snapshot for t in probe.watched.tracked.values() if t.leaf.name == "0"}
+    assert kept == {"weight": None, "bias": None}
+    assert probe.steps()[-1].of(0, Quantity.VALUE) == statistics(training.model[0].weight.detach())
+    assert probe.steps()[-1].of(0, Quantity.UPDATE) is None
+
+
+def frozen_first():
+    model = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 2))
+    model[0].requires_grad_(False)
+    optimizer = torch.optim.SGD(model[2].parameters(), 0.1)
+    return Training(model, [optimizer], lambda n: model(torch.ones(3, 6) * (n + 1)).sum())
+
+
+def test_facts_that_change_reach_whoever_keeps_the_run():
+    training = frozen_first()
+    told = []
+    with watched(training, every=1) as probe:
+        probe._sink.modules = lambda facts: told.append([copy.deepcopy(f) for f in facts])
+        training.run(probe, steps=2)
+        training.model[0].requires_grad_(True)
+        training.optimizers[0].add_param_group({"params": list(training.model[0].parameters())})
+        training.run(probe, steps=2)
+    said = [[(p.trains, p.group) for p in facts[0].parameters.values()] for facts in told]
+    assert said == [[(False, None)] * 2, [(True, 1)] * 2]
+    assert probe.ring.facts == told[-1]
+
+
+def test_parameters_without_figures_are_left_out():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Parameter(torch.arange(6), requires_grad=False)
+            self.nowhere = nn.Parameter(torch.zeros(3, device="meta"), requires_grad=False)
+            self.weight = nn.Parameter(torch.ones(6))
+
+        def forward(self, x):
+            return x * self.weight + self.table
+
+    model = Odd()
+    optimizer = torch.optim.SGD([model.weight], 0.1)
+    training = Training(model, [optimizer], lambda n: model(torch.ones(3, 6)).square().mean())
+    with watched(training, every=1) as probe:
+        training.run(probe, steps=3)
+    assert probe.error is None, probe.error
+    assert list(probe.facts()[0].parameters) == ["weight"]
+    assert probe.steps()[-1].of(0, Quantity.UPDATE) is not None
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+def test_a_validation_within_a_step_is_not_recorded(mode):
+    training = mlp()
+    model = training.model
+    with watched(training, every=1) as probe:
+        for number in range(3):
+            loss = training.forward(number)
+            loss.backward()
+            if mode is torch.no_grad:
+                model.eval()
+            with mode():
+                model(torch.full((99, 8), math.inf))
+            model.train()
+            assert len(probe._modules.given[0][0]) == 16, "what a run again would be given"
+            training.optimizers[0].step()
+            training.optimizers[0].zero_grad()
+            probe.step(loss)
+    assert probe.error is None, probe.error
+    assert probe.origin is None
+    assert [s.of(0, Quantity.ACTIVATION).count for s in probe.steps()] == [16 * 8] * 3
+
+
+def test_outputs_made_in_inference_mode_and_handed_on_are_left_out():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone, self.head = nn.Linear(6, 6), nn.Linear(6, 2)
+
+        def forward(self, x):
+            with torch.inference_mode():
+                x = self.backbone(x)
+            return self.head(x.clone())
+
+    model = Net()
+    optimizer = torch.optim.SGD(model.head.parameters(), 0.1)
+    training = Training(model, [optimizer], lambda n: model(torch.ones(3, 6)).square().mean())
+    with watched(training, every=1) as probe:
+        training.run(probe, steps=3)
+    assert probe.error is None, probe.error
+    seen = {f.name: probe.steps()[-1].of(f.index, Quantity.ACTIVATION) for f in probe.facts()}
+    assert seen["head"].count == 6
+    assert seen["backbone"] is None
+
+
+def test_calls_under_a_transform_are_left_out():
+    """Of per-sample gradients no tensor lies anywhere; the training beside them is recorded."""
+    training = mlp()
+    model = training.model
+    parameters = {n: p.detach() for n, p in model.named_parameters()}
+
+    def loss_of(values, x):
+        return torch.func.functional_call(model, values, (x[None],)).square().mean()
+
+    alone = torch.func.vmap(torch.func.grad(loss_of), (None, 0))(parameters, torch.ones(4, 8))
+    with watched(training, every=1) as probe:
+        training.run(probe, steps=1)
+        parameters = {n: p.detach() for n, p in model.named_parameters()}
+        found = torch.func.vmap(torch.func.grad(loss_of), (None, 0))(parameters, torch.ones(4, 8))
+        training.run(probe, steps=1)
+    assert probe.error is None, probe.error
+    assert {n: g.shape for n, g in found.items()} == {n: g.shape for n, g in alone.items()}
+    assert [s.of(0, Quantity.ACTIVATION).count for s in probe.steps()] == [16 * 8] * 2
+
+
+def test_an_update_that_could_not_be_read_in_time_is_read_at_once_from_then_on():
+    """As where weights are clipped right after the optimiser's step."""
+    training = mlp()
+    first = training.model[0].weight
+    free = threading.Event()
+    with watched(training, every=1) as probe:
+        for number in range(4):
+            loss = training.forward(number)
+            loss.backward()
+            before = first.detach().clone()
+            if number == 0:
+                probe._writer.wait()
+                probe._writer.put(free.wait)  # the writer is busy
+            training.optimizers[0].step()
+            stepped = first.detach() - before
+            with torch.no_grad():
+                first.clamp_(-0.3, 0.3)
+            free.set()
+            training.optimizers[0].zero_grad()
+            probe.step(loss)
+            probe._writer.wait()
+    assert probe.error is None, probe.error
+    assert probe.steps()[0].of(0, Quantity.UPDATE) is None
+    assert probe.steps()[-1].of(0, Quantity.UPDATE) == statistics(stepped)

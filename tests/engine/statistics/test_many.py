@@ -111,6 +111,16 @@ def test_a_snapshot_follows_and_its_change_is_measured(dtype):
     assert torch.equal(snapshot, before)
 
 
+@pytest.mark.parametrize(
+    "snapshot", [torch.zeros(4), torch.zeros(9), torch.zeros(5).double(), torch.zeros(10)[::2]]
+)
+def test_a_snapshot_that_does_not_fit_is_refused_and_nothing_written(snapshot):
+    before = snapshot.clone()
+    with pytest.raises(ValueError, match=r"snapshot 0: expected 5 numbers of torch\.float32"):
+        READER.read([torch.ones(5)], [snapshot])
+    assert torch.equal(snapshot, before)
+
+
 def test_answers_of_several_calls_are_counted_through():
     a, b = torch.randn(5), torch.randn(6)
     answers = [READER.read([a]), READER.read([b, a])]
