@@ -22,8 +22,7 @@ from layerscope.app.forms import query_parameter
 from layerscope.app.recorded import Follower, RunId, Stored, asked, from_store, question, whole
 from layerscope.app.streams import EventStream, Wire
 from layerscope.engine.execution.records import Facts
-from layerscope.engine.probe.series import QUANTITIES, History, column, history, recorded
-from layerscope.engine.probe.step import SERIES
+from layerscope.engine.probe.series import QUANTITIES, SERIES, Series, column, history, recorded
 from layerscope.engine.probe.table import lines
 from layerscope.engine.store import Following, Run
 
@@ -117,7 +116,7 @@ async def get_series(request: Request, run: RunId, store: Stored) -> Response:
     if request.state.head:
         return bodiless("application/json", NO_STORE)
 
-    def read() -> History:
+    def read() -> Series:
         facts = store.facts(run)
         if wanted.modules:
             known = {f.name: f for f in facts}

@@ -2,20 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from layerscope.engine.execution.records import Facts
-from layerscope.engine.probe.step import SERIES, Step
+from layerscope.engine.probe.step import Quantity, Step
 from layerscope.engine.store import Step as StoredStep
 
-__all__ = ["QUANTITIES", "History", "column", "history", "recorded"]
+__all__ = ["QUANTITIES", "SERIES", "Series", "column", "history", "recorded"]
 
 Values = list[float | None]
 
+Figure = Callable[[Step, Facts], float | None]
+
+
+def _figure(quantity: Quantity, name: str) -> Figure:
+    """A figure of the weight's statistics, the first parameter, or of what has no parameter."""
+
+    def figure(step: Step, facts: Facts) -> float | None:
+        s = step.of(facts.index, quantity)
+        value: float | None = None if s is None else getattr(s, name)
+        return value
+
+    return figure
+
+
+def _norm(step: Step, facts: Facts) -> float | None:
+    s = step.of(facts.index, Quantity.PARAMETER_GRADIENT)
+    return None if s is None or s.rms is None else s.rms * math.sqrt(s.finite)
+
+
+def _dead_share(step: Step, facts: Facts) -> float | None:
+    said = step.said.get(facts.index)
+    look = said.look if said else None
+    if look is None or look.dead is None or not look.units or not look.units.width:
+        return None
+    return look.dead / look.units.width
+
+
+def _nonfinite(step: Step, facts: Facts) -> float | None:
+    count = step.nonfinite.get(facts.index)
+    return None if count is None else float(count)
+
+
+SERIES: Mapping[str, Figure] = {
+    "std": _figure(Quantity.ACTIVATION, "std"),
+    "mean": _figure(Quantity.ACTIVATION, "mean"),
+    "gradient_std": _figure(Quantity.GRADIENT, "std"),
+    "weight_std": _figure(Quantity.VALUE, "std"),
+    "weight_gradient_norm": _norm,
+    "update_ratio": lambda step, facts: step.update_ratio(facts.index),
+    "dead_share": _dead_share,
+    "nonfinite": _nonfinite,
+}
+"""The quantities of a series, one figure a module and step, by name."""
+
 
 @dataclass(frozen=True, slots=True)
-class History:
+class Series:
     """``values`` has a row a module, a value a step, None where nothing was recorded."""
 
     quantity: str
@@ -56,11 +101,11 @@ def column(quantity: str, step: Step | None, facts: Iterable[Facts]) -> Values:
     """The figure of every module in one step."""
     if step is None:
         return [None for _ in facts]
-    series = SERIES[quantity]
-    return [series(step, each) for each in facts]
+    figure = SERIES[quantity]
+    return [figure(step, each) for each in facts]
 
 
-def history(quantity: str, steps: Iterable[StoredStep], facts: Sequence[Facts]) -> History:
+def history(quantity: str, steps: Iterable[StoredStep], facts: Sequence[Facts]) -> Series:
     """A quantity of these modules over these steps.
 
     Errors: ``ValueError`` for a quantity that is none of `QUANTITIES`.
@@ -69,9 +114,9 @@ def history(quantity: str, steps: Iterable[StoredStep], facts: Sequence[Facts]) 
     numbers = [stored.number for stored in steps]
     if (whole := OF_THE_RUN.get(quantity)) is not None:
         row = [whole(stored, recorded(stored)) for stored in steps]
-        return History(quantity, numbers, [quantity], [row])
+        return Series(quantity, numbers, [quantity], [row])
     if quantity not in SERIES:
         raise ValueError(f"expected one of {', '.join(QUANTITIES)}; got {quantity!r}")
     columns = [column(quantity, recorded(stored), facts) for stored in steps]
     rows = [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in facts]
-    return History(quantity, numbers, [each.name for each in facts], rows)
+    return Series(quantity, numbers, [each.name for each in facts], rows)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
@@ -11,11 +10,11 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from layerscope.engine.basis.serial import Serial
-from layerscope.engine.execution.records import Facts, ParameterRecord, Record
+from layerscope.engine.execution.records import ParameterRecord, Record
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.statistics import Statistics, Units
 
-__all__ = ["SERIES", "Look", "ModuleStep", "Origin", "Quantity", "Slot", "Step", "Task"]
+__all__ = ["Look", "ModuleStep", "Origin", "Quantity", "Slot", "Step", "Task"]
 
 
 class Quantity(IntEnum):
@@ -39,7 +38,7 @@ class Quantity(IntEnum):
 
 class Slot(Serial):
     """Which tensor a statistic is about: the module by its index, the quantity, and the place of
-    the parameter in its module's facts; 0 where there is none."""
+    the parameter in its module's facts; 0 where there is none, and for a module's weight."""
 
     module: int
     quantity: Quantity
@@ -213,48 +212,3 @@ class Step(Serial, dict=True):
                 gradient = self.of(module, Quantity.PARAMETER_GRADIENT, place)
                 found[name] = ParameterRecord(each.shape, value, gradient)
         return found
-
-
-Series = Callable[[Step, Facts], float | None]
-
-
-def _figure(quantity: Quantity, name: str) -> Series:
-    """A figure of the first parameter's statistics, or of what has no parameter."""
-
-    def series(step: Step, facts: Facts) -> float | None:
-        s = step.of(facts.index, quantity)
-        value: float | None = None if s is None else getattr(s, name)
-        return value
-
-    return series
-
-
-def _norm(step: Step, facts: Facts) -> float | None:
-    s = step.of(facts.index, Quantity.PARAMETER_GRADIENT)
-    return None if s is None or s.rms is None else s.rms * math.sqrt(s.finite)
-
-
-def _dead_share(step: Step, facts: Facts) -> float | None:
-    said = step.said.get(facts.index)
-    look = said.look if said else None
-    if look is None or look.dead is None or not look.units or not look.units.width:
-        return None
-    return look.dead / look.units.width
-
-
-def _nonfinite(step: Step, facts: Facts) -> float | None:
-    count = step.nonfinite.get(facts.index)
-    return None if count is None else float(count)
-
-
-SERIES: Mapping[str, Series] = {
-    "std": _figure(Quantity.ACTIVATION, "std"),
-    "mean": _figure(Quantity.ACTIVATION, "mean"),
-    "gradient_std": _figure(Quantity.GRADIENT, "std"),
-    "weight_std": _figure(Quantity.VALUE, "std"),
-    "weight_gradient_norm": _norm,
-    "update_ratio": lambda step, facts: step.update_ratio(facts.index),
-    "dead_share": _dead_share,
-    "nonfinite": _nonfinite,
-}
-"""The quantities of a series, one figure a module and step, by name."""

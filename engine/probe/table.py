@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from layerscope.engine.execution.records import Facts
-from layerscope.engine.probe.series import column, recorded
-from layerscope.engine.probe.step import SERIES
+from layerscope.engine.probe.series import SERIES, column, recorded
 from layerscope.engine.store import Store
 
 __all__ = ["lines"]

@@ -16,8 +16,8 @@ from torch import nn
 
 import layerscope
 from layerscope.app.recorded import Question
-from layerscope.engine.probe.series import QUANTITIES
-from layerscope.engine.probe.step import SERIES, Slot, Step
+from layerscope.engine.probe.series import QUANTITIES, SERIES
+from layerscope.engine.probe.step import Slot, Step
 from layerscope.engine.statistics import Histogram, Statistics
 from layerscope.engine.store import Batch
 from layerscope.engine.store.entries import (

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 import layerscope
-from layerscope.engine.probe.series import QUANTITIES, history, recorded
-from layerscope.engine.probe.step import SERIES
+from layerscope.engine.probe.series import QUANTITIES, SERIES, history, recorded
 from layerscope.engine.store import Step, open_store
 
 
@@ -58,3 +57,37 @@ def test_what_somebody_else_wrote_is_no_figure(run):
 def test_another_quantity_is_refused_by_name():
     with pytest.raises(ValueError, match=r"expected one of loss, .*; got 'colour'"):
         history("colour", [], [])
+
+
+def test_the_figures_of_a_weight_are_those_of_the_weight_wherever_it_is_declared(tmp_path):
+    class BiasFirst(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bias = nn.Parameter(torch.full((4,), 9.0))
+            self.weight = nn.Parameter(torch.randn(4, 3))
+
+        def forward(self, x):
+            return nn.functional.linear(x, self.weight, self.bias)
+
+    model = nn.Sequential(BiasFirst(), nn.LayerNorm(4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with layerscope.watch(model, optimizer, to=tmp_path / "runs.db", every=1) as probe:
+        before = model[0].weight.detach().clone()
+        loss = model(torch.randn(8, 3)).square().sum()
+        loss.backward()
+        gradient = model[0].weight.grad.clone()
+        optimizer.step()
+        probe.step(loss)
+    store = open_store(tmp_path / "runs.db")
+    run = store.runs()[0][0].id
+    steps, facts = store.steps(run), store.facts(run)
+    store.close()
+    change = model[0].weight.detach() - before
+    for quantity, expected in (
+        ("weight_std", before.std()),
+        ("weight_gradient_norm", gradient.norm()),
+        ("update_ratio", change.norm() / before.norm()),
+    ):
+        (value,), (norm,) = history(quantity, steps, facts).values
+        assert value == pytest.approx(float(expected), rel=1e-5), quantity
+        assert norm is not None
