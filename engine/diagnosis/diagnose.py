@@ -25,11 +25,14 @@ def diagnose(evidence: Evidence, rules: Collection[str] = RULES) -> list[Finding
     """What each of the ``rules`` finds, worst first, and of equally bad ones that which explains
     most; what one explains of another stands under it."""
     found = _found(evidence, rules)
-    names = {f.rule for f in found}
+    names = {f.rule for f in found if f.severity != "info"}  # a note causes nothing
     roots = [f for f in found if not any(f.rule in explained_by(name) for name in names)]
     symptoms = [f for f in found if f not in roots]
     for finding in symptoms:
-        place = next(i for i, root in enumerate(roots) if finding.rule in explained_by(root.rule))
+        place = next(
+            i for i, root in enumerate(roots)
+            if root.severity != "info" and finding.rule in explained_by(root.rule)
+        )  # fmt: skip
         root = roots[place]
         roots[place] = replace(
             root,
@@ -89,9 +92,11 @@ def verdict(evidence: Evidence, findings: Sequence[Finding]) -> Verdict:
     if gradients:
         said.append(f"the gradient's rms is {_between(gradients)}")
     text = " and ".join(said)
+    came = all(r.gradient is None or r.gradient.rms != 0 for r in evidence.block_outputs)
+    later = f"The signal holds through {layers}; the gradient comes with the first steps"
     return Verdict(
         "ok",
-        f"Signal and gradient hold through {layers}",
+        f"Signal and gradient hold through {layers}" if came else later,
         f"{text[:1].upper()}{text[1:]}." * bool(said),
     )
 

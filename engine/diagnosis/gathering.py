@@ -5,6 +5,7 @@ from __future__ import annotations
 from layerscope.engine.analyses.float32_comparison import gradient_cosines
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.diagnosis.evidence import Evidence
+from layerscope.engine.diagnosis.first_steps import take_steps
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.recording import Loss, record_all
 from layerscope.engine.execution.records import Record
@@ -27,4 +28,6 @@ def complete(
     for index, cosine in cosines.items():
         records[index].gradient_cosine = cosine
     baseline = network.loss.baseline(network.target)
-    return Evidence(records, loss.value, baseline, network.loss.degree, loss.cause)
+    evidence = Evidence(records, loss.value, baseline, network.loss.degree, loss.cause)
+    take_steps(network.experiment, evidence, should_stop)
+    return evidence

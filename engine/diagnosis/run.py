@@ -12,6 +12,7 @@ from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
 from layerscope.engine.diagnosis import Evidence, Finding, Verdict
 from layerscope.engine.diagnosis.diagnose import diagnose, diagnose_early, undecided, verdict
 from layerscope.engine.diagnosis.expectation import beside_theory
+from layerscope.engine.diagnosis.first_steps import steps_flops
 from layerscope.engine.diagnosis.fixes import FINDINGS, Fix, fixes_cost, verified_fix
 from layerscope.engine.diagnosis.gathering import complete
 from layerscope.engine.execution.cost import Cost, cost
@@ -146,7 +147,8 @@ def run_cost(experiment: Experiment) -> Cost:
 
 
 def _run_cost(passes: Cost, experiment: Experiment) -> Cost:
-    return passes.then(_analysis_cost("float32_comparison", experiment))
+    steps = Cost(steps_flops(experiment), 0)
+    return passes.then(_analysis_cost("float32_comparison", experiment)).beside(steps)
 
 
 @dataclass(frozen=True, slots=True)

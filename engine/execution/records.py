@@ -83,6 +83,11 @@ class Record(Serial):
     """Of a linear map's weight gradient with float32's; filled by who computed both."""
     causes: list[Cause] = msgspec.field(default_factory=list)
     """Why NaN, infinities or nothing but zeros came up in the module's tensors, where they did."""
+    stays_alike: bool | None = None
+    """Whether all units of a linear map still are copies, in weight and gradient, after some real
+    steps of training; None where nobody took them."""
+    gradient_comes: bool | None = None
+    """Whether a linear map that no gradient reached gets one after these steps."""
 
     @classmethod
     def forward(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from layerscope.engine.diagnosis.evidence import Evidence, Trend, power_of_ten
 from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
+from layerscope.engine.diagnosis.lasting import STEPS, lasting, unreached
 from layerscope.engine.diagnosis.rule import rule
 from layerscope.engine.execution.records import Record
 
@@ -157,6 +158,22 @@ def _why_no_gradient(evidence: Evidence, last: Record) -> str:
     return f" At {found[-1][0].facts.name}: {found[-1][1].said}." if found else ""
 
 
+def _no_gradient(evidence: Evidence, silent: Sequence[Record]) -> Finding | None:
+    """Blocks whose output has a gradient of zeros: for good, or until the first steps are taken."""
+    closed = unreached(evidence)
+    last = bool(lasting(closed, [bool(r.gradient_comes) for r in closed])) or not closed
+    told = "The gradient by these layers' outputs is exactly zero"
+    told += ": nothing is learned here." if last else " before the first step."
+    told += _why_no_gradient(evidence, silent[-1])
+    if not last:
+        told += f" Within {STEPS} steps of training a gradient comes."
+    where = _span(evidence, silent)
+    return _finding(
+        evidence, "vanishing_gradient", "backward", "error" if last else "info", silent,
+        f"No gradient reaches {where}" if last else f"At first no gradient reaches {where}", told,
+    )  # fmt: skip
+
+
 @rule(
     formula=f"fitted growth of the gradient's rms going back ≥ 10^{WARN_DECADES:g}",
     source="Pascanu, Mikolov & Bengio 2013; Schoenholz et al. 2017",
@@ -172,7 +189,7 @@ def exploding_gradient(evidence: Evidence) -> Finding | None:
 
 @rule(
     formula=f"fitted loss of the gradient's rms going back ≥ 10^{WARN_DECADES:g}, or a layer whose "
-    "gradient is all zero",
+    f"gradient is all zero (a note where {STEPS} steps of training bring one)",
     source="Hochreiter 1991; Schoenholz et al. 2017",
     help=_HELP,
     explains=("rank_collapse", "precision_loss", "mean_shift", "dead_units"),
@@ -183,11 +200,6 @@ def vanishing_gradient(evidence: Evidence) -> Finding | None:
         r for r in evidence.block_outputs if r.gradient and r.gradient.zeros == r.gradient.count > 0
     ]
     if silent:
-        return _finding(
-            evidence, "vanishing_gradient", "backward", "error", silent,
-            f"No gradient reaches {_span(evidence, silent)}",
-            "The gradient by these layers' outputs is exactly zero: nothing is learned here."
-            + _why_no_gradient(evidence, silent[-1]),
-        )  # fmt: skip
+        return _no_gradient(evidence, silent)
     title = "Gradients vanish: {} times smaller at the first layer than at the last"
     return _change(evidence, "vanishing_gradient", "backward", +1, SHRINK_DECADES, title)

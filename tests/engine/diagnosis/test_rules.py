@@ -5,6 +5,7 @@ import math
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from layerscope.engine.diagnosis import RULES, diagnose, undecided, verdict
 from layerscope.engine.diagnosis.diagnose import diagnose_early, explained_by
@@ -208,6 +209,55 @@ def test_growth_of_the_gradient_is_no_consequence_of_the_outputs_scale():
         gather(Experiment(depth=60, width=64, batch=16, init="normal", norm="batch"))
     )
     assert "exploding_gradient" in {f.rule for f in findings}  # a root of its own
+
+
+@pytest.mark.parametrize("activation", ["tanh", "gelu", "silu", "softsign"])
+@pytest.mark.parametrize("init", [{"init": "zeros"}, {"init_scale": 0.0}])
+def test_residual_branches_of_zeros_are_no_fault(activation, init):
+    """As in Fixup and zero-γ: nothing comes back at first, and all of it learns."""
+    evidence = gather(Experiment(residual=True, depth=4, width=16, activation=activation, **init))
+    findings = diagnose(evidence)
+    assert [(f.rule, f.severity) for f in findings] == [("vanishing_gradient", "info")]
+    assert findings[0].explanation.endswith("Within 4 steps of training a gradient comes.")
+    said = verdict(evidence, findings)
+    assert said.title.endswith("the gradient comes with the first steps")
+    assert said.severity == "ok"
+
+
+def test_branches_that_never_open_are_a_fault():
+    """max(0, 0) has a slope of 0: no step reaches what is before it."""
+    findings = diagnose(gather(Experiment(residual=True, depth=4, width=16, init="zeros")))
+    assert [f.rule for f in findings] == ["symmetry"]
+    assert "vanishing_gradient" in names(findings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({"init": "zeros"}, True),
+        ({"init": "constant"}, True),
+        ({"init": "constant", "activation": "tanh", "norm": "rms"}, True),
+        ({"init": "constant", "residual": True}, None),
+        ({"init": "constant", "bias_std": 1.0}, None),
+        ({"init": "zeros", "bias_std": 1.0, "activation": "tanh"}, None),
+        ({"init": "identity"}, None),
+    ],
+    ids=str,
+)
+def test_copies_are_a_symmetry_where_steps_leave_them_copies(changes, steps):
+    evidence = gather(Experiment(depth=3, width=16, batch=32, **changes))
+    found = {f.rule: f for f in diagnose(evidence)}
+    assert ("symmetry" in found) == bool(steps)
+    if steps:
+        finding = found["symmetry"]
+        assert finding.explanation.endswith("and still does after 4 steps of training.")
+        assert finding.evidence["steps_taken"] == 4
+
+
+def test_steps_that_nobody_took_are_not_told():
+    records = gather(Experiment(init="constant", depth=3, width=16, batch=32)).records
+    finding = diagnose(Evidence([replace(r, stays_alike=None) for r in records]))[0]
+    assert finding.explanation.endswith("each of these layers computes one number.")
 
 
 def test_one_unit_has_no_rank_to_lose():
