@@ -22,7 +22,7 @@ from layerscope.app.forms import query_parameter
 from layerscope.app.recorded import Follower, RunId, Stored, asked, from_store, question, whole
 from layerscope.app.streams import EventStream, Wire
 from layerscope.engine.execution.records import Facts
-from layerscope.engine.probe.series import QUANTITIES, SERIES, Series, column, history, recorded
+from layerscope.engine.probe.series import QUANTITIES, SERIES, Series, column, history, outlined
 from layerscope.engine.probe.table import lines
 from layerscope.engine.store import Following, Run
 
@@ -173,7 +173,7 @@ class _Teller:
             self.facts = came.modules
             out.append(("modules", _text([_facts(f) for f in came.modules])))
         for stored in came.steps:
-            step = recorded(stored)
+            step = outlined(stored)
             figures = {
                 "number": stored.number,
                 "time": stored.time,

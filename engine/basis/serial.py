@@ -108,15 +108,17 @@ def _packed(array: np.ndarray[Any, np.dtype[np.int64]]) -> list[int]:
 
 
 def _unpacked(_: type, packed: list[int]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    if packed and min(packed) < 0:
-        entries = sum(max(1, -count) for count in packed)
-        if entries > MOST_COUNTS:
-            raise ValueError(f"expected at most {MOST_COUNTS} counts, got {entries}")
-        counts: list[int] = []
-        for count in packed:
-            counts.extend([count] if count > 0 else [0] * -count)
-        packed = counts
-    return np.array(packed, np.int64)
+    try:
+        counts = np.array(packed, np.int64)
+    except OverflowError:
+        raise ValueError("expected counts of 64 bits") from None
+    longest = -min(packed, default=0)
+    if longest <= 0:
+        return counts
+    runs = np.maximum(-counts, 1)
+    if (entries := max(longest, int(runs.sum()))) > MOST_COUNTS:
+        raise ValueError(f"expected at most {MOST_COUNTS} counts, got {entries} or more")
+    return np.repeat(np.maximum(counts, 0), runs)
 
 
 _types = cache(get_type_hints)

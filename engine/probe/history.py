@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,7 @@ from layerscope.engine.basis.median import median
 from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
 from layerscope.engine.probe.facts import ModuleFacts, ParameterFacts
 from layerscope.engine.probe.ring import Ring
-from layerscope.engine.probe.step import Quantity, Step
+from layerscope.engine.probe.step import Outline, Quantity
 
 __all__ = ["FEW_STEPS", "History", "Weight"]
 
@@ -52,18 +52,17 @@ class History:
     ones by number, ``first`` those of the very first."""
 
     facts: Sequence[ModuleFacts]
-    steps: Sequence[Step]
+    steps: Sequence[Outline]
     losses: Sequence[tuple[int, float]]
     first: Sequence[float]
     has_optimizer: bool = True
-    _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, ring: Ring, has_optimizer: bool) -> History:
         """What a ring holds, as much of it as rules look at."""
         return cls(
             ring.facts,
-            ring.some(OLDEST, NEWEST),
+            ring.outlines(OLDEST, NEWEST),
             list(ring.losses),
             list(ring.first_losses),
             has_optimizer,
@@ -75,7 +74,7 @@ class History:
         return max((n for n, _ in self.losses), default=self.steps[-1].number if self.steps else 0)
 
     @cached_property
-    def recent(self) -> Sequence[Step]:
+    def recent(self) -> Sequence[Outline]:
         """The last recorded steps."""
         return self.steps[-RECENT:]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+from layerscope.engine.diagnosis import Finding
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.probe.facts import ModuleFacts
-from layerscope.engine.probe.step import Step
+from layerscope.engine.probe.step import Outline, Step
 
 __all__ = ["Ring"]
 
@@ -28,6 +29,8 @@ class Ring:
         """Of the last steps, recorded or not, by number."""
         self.first_losses: list[float] = []
         """Of the first steps of all."""
+        self.judged: dict[int, list[Finding]] = {}
+        """What the rules of one pass say of a step, by its number, where they were asked."""
         self._steps: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
 
@@ -48,7 +51,9 @@ class Ring:
         while len(self._steps) > 1 and (
             len(self._steps) > self.most_steps or self._bytes > self.most_bytes
         ):
-            self._bytes -= len(self._steps.popleft()[1])
+            number, payload = self._steps.popleft()
+            self._bytes -= len(payload)
+            self.judged.pop(number, None)
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -56,17 +61,13 @@ class Ring:
     def __iter__(self) -> Iterator[Step]:
         return (Step.from_bytes(payload) for _, payload in list(self._steps))
 
-    def some(self, first: int, last: int) -> list[Step]:
+    def outlines(self, first: int, last: int) -> list[Outline]:
         """The oldest steps that are still there and the newest, so many of each at most."""
         every = [payload for _, payload in list(self._steps)]
         chosen = every if len(every) <= first + last else every[:first] + every[-last:]
-        return [Step.from_bytes(payload) for payload in chosen]
+        return [Outline.from_bytes(payload) for payload in chosen]
 
-    def newest_first(self) -> Iterator[Step]:
-        """From the last step back."""
-        return (Step.from_bytes(payload) for _, payload in reversed(list(self._steps)))
-
-    @property
-    def newest(self) -> Step | None:
-        """The last step; None before any."""
-        return next(self.newest_first(), None)
+    def step(self, number: int) -> Step | None:
+        """One step with all that was recorded of it; None where it is no longer there."""
+        payload = next((p for n, p in list(self._steps) if n == number), None)
+        return None if payload is None else Step.from_bytes(payload)

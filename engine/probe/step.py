@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
@@ -12,9 +12,9 @@ import msgspec
 from layerscope.engine.basis.serial import Serial
 from layerscope.engine.execution.records import ParameterRecord, Record
 from layerscope.engine.probe.facts import ModuleFacts
-from layerscope.engine.statistics import Statistics, Units
+from layerscope.engine.statistics import Figures, Statistics, Units
 
-__all__ = ["Look", "ModuleStep", "Origin", "Quantity", "Slot", "Step", "Task"]
+__all__ = ["Look", "ModuleStep", "Origin", "Outline", "Quantity", "Slot", "Step", "Task"]
 
 
 class Quantity(IntEnum):
@@ -36,7 +36,7 @@ class Quantity(IntEnum):
     """What went into the module; of the first of the network only."""
 
 
-class Slot(Serial):
+class Slot(Serial, gc=False):
     """Which tensor a statistic is about: the module by its index, the quantity, and the place of
     the parameter in its module's facts; 0 where there is none, and for a module's weight."""
 
@@ -106,8 +106,9 @@ class Task(Serial):
     largest: float
 
 
-class Step(Serial, dict=True):
-    """Everything recorded of one step; ``statistics`` are about the tensors that ``slots`` name.
+class Outline(Serial, dict=True):
+    """One recorded step without its histograms; ``statistics`` are about the tensors that ``slots``
+    name. The bytes of a ``Step`` can be read as one.
 
     ``number`` counts optimiser steps from 1, ``time`` is in seconds since the epoch. ``loss`` is
     None where none was given. ``learning_rates`` go by group over all optimisers. ``skipped``: the
@@ -121,7 +122,7 @@ class Step(Serial, dict=True):
     loss: float | None
     learning_rates: list[float]
     slots: list[Slot]
-    statistics: list[Statistics]
+    statistics: Sequence[Figures]
     modules: list[ModuleStep]
     skipped: bool = False
     scale: float | None = None
@@ -151,15 +152,15 @@ class Step(Serial, dict=True):
         return found
 
     @cached_property
-    def by_slot(self) -> dict[tuple[int, int, int], Statistics]:
-        """The statistics by module index, quantity and the parameter's place."""
+    def by_slot(self) -> Mapping[tuple[int, int, int], Figures]:
+        """The figures by module index, quantity and the parameter's place."""
         return {
             (slot.module, slot.quantity, slot.parameter): s
             for slot, s in zip(self.slots, self.statistics, strict=True)
         }
 
-    def of(self, module: int, quantity: Quantity, parameter: int = 0) -> Statistics | None:
-        """Statistics of one tensor; None where it was not recorded."""
+    def of(self, module: int, quantity: Quantity, parameter: int = 0) -> Figures | None:
+        """Of one tensor; None where it was not recorded."""
         return self.by_slot.get((module, quantity, parameter))
 
     def update_ratio(self, module: int, parameter: int = 0) -> float | None:
@@ -169,6 +170,16 @@ class Step(Serial, dict=True):
         if change is None or value is None or not value.rms or change.rms is None:
             return None
         return change.rms / value.rms
+
+
+class Step(Outline, dict=True):
+    """Everything recorded of one step."""
+
+    statistics: Sequence[Statistics]
+
+    def of(self, module: int, quantity: Quantity, parameter: int = 0) -> Statistics | None:
+        found = super().of(module, quantity, parameter)
+        return found if isinstance(found, Statistics) else None
 
     def records(self, facts: Iterable[ModuleFacts]) -> list[Record]:
         """The records of the modules that were called, in forward order, for the rules."""

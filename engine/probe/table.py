@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from layerscope.engine.execution.records import Facts
-from layerscope.engine.probe.series import SERIES, column, recorded
+from layerscope.engine.probe.series import SERIES, column, outlined
 from layerscope.engine.store import Store
 
 __all__ = ["lines"]
@@ -31,7 +31,7 @@ def lines(store: Store, run: str, facts: Sequence[Facts]) -> Iterator[str]:
         came = store.follow(run, cursor, limit=AT_ONCE)
         cursor, more = came.cursor, came.more
         for stored in came.steps:
-            step = recorded(stored)
+            step = outlined(stored)
             columns = [column(name, step, facts) for name in SERIES]
             head = [stored.number, stored.time, stored.loss]
             rows = zip(facts, zip(*columns, strict=True), strict=True)

@@ -12,7 +12,7 @@ from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.history import History
 from layerscope.engine.probe.ring import Ring
 from layerscope.engine.probe.rules import TRAINING_RULES
-from layerscope.engine.probe.step import Origin, Quantity, Step
+from layerscope.engine.probe.step import Origin, Outline, Quantity
 
 __all__ = ["findings_of", "nonfinite"]
 
@@ -38,7 +38,7 @@ def findings_of(ring: Ring, origin: Origin | None, has_optimizer: bool = True) -
     return _ordered(_rooted(found))
 
 
-def _of_one_pass(ring: Ring, looked: Sequence[Step], *, learns: bool) -> list[Finding]:
+def _of_one_pass(ring: Ring, looked: Sequence[Outline], *, learns: bool) -> list[Finding]:
     found = _found(ring, looked[-1])
     since = {f.rule: looked[-1].number for f in found}
     ahead = set(since)
@@ -96,7 +96,7 @@ def _ordered(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: -SEVERITIES.index(f.severity))
 
 
-def nonfinite(facts: Sequence[ModuleFacts], steps: Sequence[Step], origin: Origin) -> Finding:
+def nonfinite(facts: Sequence[ModuleFacts], steps: Sequence[Outline], origin: Origin) -> Finding:
     """The finding about an origin, with who had been drifting there and since when."""
     at = next((f.index for f in facts if f.name == origin.module), 0)
     drift = _drift(steps, at, origin.step)
@@ -130,7 +130,7 @@ def nonfinite(facts: Sequence[ModuleFacts], steps: Sequence[Step], origin: Origi
     )  # fmt: skip
 
 
-def _drift(steps: Sequence[Step], module: int, until: int) -> tuple[int, float, float] | None:
+def _drift(steps: Sequence[Outline], module: int, until: int) -> tuple[int, float, float] | None:
     """Since when a module's output had grown without a break, from what to what."""
     series = [
         (step.number, s.rms)
@@ -147,6 +147,14 @@ def _drift(steps: Sequence[Step], module: int, until: int) -> tuple[int, float, 
     return (since, was, now) if now >= GREW * was else None
 
 
-def _found(ring: Ring, step: Step) -> list[Finding]:
-    records = step.records(ring.facts)
-    return diagnose(Evidence(records, step.loss, step.baseline)) if records else []
+def _found(ring: Ring, outline: Outline) -> list[Finding]:
+    """What the rules of one pass say of a step; they are asked once of each."""
+    known = ring.judged.get(outline.number)
+    if known is None:
+        step = ring.step(outline.number)
+        if step is None:
+            return []
+        records = step.records(ring.facts)
+        known = diagnose(Evidence(records, step.loss, step.baseline)) if records else []
+        ring.judged[outline.number] = known
+    return known

@@ -4,10 +4,9 @@ from layerscope.engine.statistics.activity import Units, units
 from layerscope.engine.statistics.columns import distinct_columns
 from layerscope.engine.statistics.fallback import statistics_torch
 from layerscope.engine.statistics.measure import machine_code, statistics, warm_up
-from layerscope.engine.statistics.record import Histogram, Statistics
+from layerscope.engine.statistics.record import Figures, Histogram, Statistics
 
 __all__ = [
-    "Histogram", "Statistics", "Units", "distinct_columns", "machine_code", "statistics",
-    "statistics_torch",
-    "units", "warm_up",
+    "Figures", "Histogram", "Statistics", "Units", "distinct_columns", "machine_code",
+    "statistics", "statistics_torch", "units", "warm_up",
 ]  # fmt: skip

@@ -11,8 +11,8 @@ from layerscope.app.figures.runs import DISPLAYS
 from layerscope.app.figures.text import shown, whole
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.probe.facts import ModuleFacts
-from layerscope.engine.probe.series import column, recorded
-from layerscope.engine.probe.step import Quantity, Step
+from layerscope.engine.probe.series import column, outlined, recorded
+from layerscope.engine.probe.step import Outline, Quantity, Step
 from layerscope.engine.statistics import Statistics
 from layerscope.engine.store import Store
 
@@ -79,12 +79,15 @@ def module_view(
 ) -> ModuleView:
     """The module at ``step``, or at the recorded one before it; the last by default."""
     steps = store.steps(run, points=POINTS)
-    read = [recorded(each) for each in steps]
+    read = [outlined(each) for each in steps]
     at = None
     if step is not None:
         exact = store.steps(run, step, step + 1)
         at = recorded(exact[-1]) if exact else None
-    at = at or next((s for s in reversed(read) if s and (step is None or s.number <= step)), None)
+    if at is None:
+        before = [each for each, known in zip(steps, read, strict=True)
+                  if known and (step is None or known.number <= step)]  # fmt: skip
+        at = recorded(before[-1]) if before else None
     place = [f.index for f in facts].index(chosen.index)
     names = [f.name for f in facts]
     return ModuleView(
@@ -100,7 +103,7 @@ def module_view(
     )
 
 
-def _charts(read: Sequence[Step], chosen: Facts, at: Step | None) -> list[Chart]:
+def _charts(read: Sequence[Outline], chosen: Facts, at: Step | None) -> list[Chart]:
     if len(read) < 2:
         return []
     steps = [step.number for step in read]

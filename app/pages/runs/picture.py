@@ -8,7 +8,7 @@ from typing import Any
 
 from layerscope.app.recorded import Question
 from layerscope.engine.execution.records import Facts
-from layerscope.engine.probe.series import column, recorded
+from layerscope.engine.probe.series import column, outlined
 from layerscope.engine.store import Run, Store
 from layerscope.engine.store import Step as StoredStep
 
@@ -41,7 +41,7 @@ def marks(findings: Sequence[Any]) -> list[list[Any]]:
 def columns(steps: Sequence[StoredStep], facts: Sequence[Facts], quantity: str) -> dict[str, Any]:
     """``faults`` has, for each step, the places of the modules with entries that are not finite;
     ``lost`` says whether the loss is not."""
-    read = [recorded(step) for step in steps]
+    read = [outlined(step) for step in steps]
     return {
         "steps": [step.number for step in steps],
         "loss": [step.loss for step in steps],

@@ -7,7 +7,7 @@ from layerscope.engine.diagnosis import Finding
 from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.probe.history import History, Weight
 from layerscope.engine.probe.rules.base import training_rule
-from layerscope.engine.probe.step import Quantity, Step
+from layerscope.engine.probe.step import Outline, Quantity
 
 __all__ = ["learning_rate_high", "learning_rate_low", "precision_loss"]
 
@@ -147,7 +147,7 @@ def precision_loss(history: History) -> Finding | None:
     )  # fmt: skip
 
 
-def _kept(step: Step, weight: Weight) -> float | None:
+def _kept(step: Outline, weight: Weight) -> float | None:
     """Share of entries that a step with a gradient left alone."""
     change = step.of(weight.module.index, Quantity.UPDATE, weight.place)
     gradient = step.of(weight.module.index, Quantity.PARAMETER_GRADIENT, weight.place)
