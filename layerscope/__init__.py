@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from layerscope.engine.diagnosis.run import run
     from layerscope.engine.experiment import Experiment
     from layerscope.engine.probe.preflight.flight import preflight
-    from layerscope.engine.probe.probe import watch
+    from layerscope.engine.probe.watch import watch
     from layerscope.engine.statistics import statistics
 
 __all__ = ["Experiment", "preflight", "run", "statistics", "watch"]
@@ -26,7 +26,7 @@ _HOMES = {
     "preflight": ("layerscope.engine.probe.preflight.flight", "preflight"),
     "run": ("layerscope.engine.diagnosis.run", "run"),
     "statistics": ("layerscope.engine.statistics", "statistics"),
-    "watch": ("layerscope.engine.probe.probe", "watch"),
+    "watch": ("layerscope.engine.probe.watch", "watch"),
 }
 """Where each public name is defined: module and name there."""
 

@@ -98,3 +98,7 @@ class Collector:
         if self._batch.keys:
             batch, self._batch = self._batch, Batch()
             self._hand_over(batch)
+
+    def drop(self) -> None:
+        """Let go of what has been collected."""
+        self._batch = Batch()

@@ -26,16 +26,31 @@ def compiled_modules(model: nn.Module) -> list[str]:
     ]
 
 
+_quiet = 0
+"""How many ask for it."""
+_MESSAGE = r"Using `torch\.compile\(module\)` when there are"
+
+
 def quiet_about_global_hooks() -> Callable[[], None]:
-    """Leaves out PyTorch's warning that a compiled module calls global hooks once more: ours look
-    at the ids of modules, and a wrapper's is none of them. Returns what undoes it."""
-    before = list(warnings.filters)
-    warnings.filterwarnings("ignore", message=r"Using `torch\.compile\(module\)` when there are")
-    ours = [entry for entry in warnings.filters if entry not in before]
+    """Leaves out PyTorch's warning that a compiled module, whichever and whenever it is compiled,
+    calls global hooks once more: ours look at the ids of modules, and a wrapper's is none of them.
+    Returns what undoes it; the last one that does takes the filter away."""
+    global _quiet
+    if not _quiet:
+        warnings.filterwarnings("ignore", message=_MESSAGE)
+    _quiet += 1
+    undone = False
 
     def undo() -> None:
-        for entry in ours:
-            if entry in warnings.filters:
-                warnings.filters.remove(entry)  # type: ignore[attr-defined]
+        nonlocal undone
+        global _quiet
+        if undone:
+            return
+        undone = True
+        _quiet -= 1
+        if not _quiet:
+            filters = warnings.filters
+            for entry in [e for e in filters if e[1] is not None and e[1].pattern == _MESSAGE]:
+                filters.remove(entry)  # type: ignore[attr-defined]
 
     return undo

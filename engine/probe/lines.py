@@ -6,10 +6,11 @@ import linecache
 import os
 import sys
 from pathlib import Path
+from types import FrameType
 
 import torch
 
-__all__ = ["raising_line", "users_line"]
+__all__ = ["raising_line", "users_line", "users_place"]
 
 _NOT_THE_USERS = (
     str(Path(torch.__file__).parent) + os.sep,
@@ -25,12 +26,18 @@ def users_line() -> str | None:
     >>> users_line()
     '<doctest layerscope.engine.probe.lines.users_line[0]>:1: users_line()'
     """
-    frame = sys._getframe(1)
+    place = users_place()
+    return None if place is None else _line(*place)
+
+
+def users_place() -> tuple[str, int] | None:
+    """The same as a file and the number of the line in it."""
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
         if _users(name):
-            return _line(name, frame.f_lineno)
-        frame = frame.f_back  # type: ignore[assignment]
+            return name, frame.f_lineno
+        frame = frame.f_back
     return None
 
 
@@ -55,5 +62,8 @@ def _line(name: str, number: int) -> str:
 
 def _short(name: str) -> str:
     """Seen from the working directory, where it lies in it."""
-    here = os.getcwd() + os.sep  # noqa: PTH109  a string prefix is all that is needed
+    try:
+        here = os.getcwd() + os.sep  # noqa: PTH109  a string prefix is all that is needed
+    except OSError:  # it has been removed
+        return name
     return name.removeprefix(here)

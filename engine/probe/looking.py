@@ -62,6 +62,11 @@ class Looker:
             found.gradients_alike = self._alike(leaf, gradients=True)
         return found
 
+    def forget(self) -> None:
+        """Lets go of everything."""
+        self._found.clear()
+        self._silent.clear()
+
     def _dead(self, leaf: Leaf, output: Tensor, axis: int) -> tuple[int, int]:
         silent = (output == 0).movedim(axis, -1).flatten(0, -2).all(0)  # (units,)
         window = self._silent.setdefault(leaf, deque(maxlen=WINDOW))

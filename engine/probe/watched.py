@@ -172,6 +172,11 @@ class Watched:
         """Of every module that has a place, in order."""
         return [leaf.facts for leaf in self.order if leaf.facts is not None]
 
+    def release(self) -> None:
+        """Lets go of the copies of parameters."""
+        for tracked in self.tracked.values():
+            tracked.snapshot = None
+
     def _with_parameters(self, leaf: Leaf, facts: ModuleFacts) -> ModuleFacts:
         """Facts of their own, since those before are held by whoever was told them."""
         told = {}

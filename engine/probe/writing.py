@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerscope.engine.probe.collecting import Batch, Reading
-from layerscope.engine.probe.step import ModuleStep, Origin, Quantity, Step, Task
+from layerscope.engine.probe.live import Live
+from layerscope.engine.probe.step import Quantity, Step
 from layerscope.engine.probe.watched import Key, Watched
 from layerscope.engine.statistics.many import Answers, Reader
 
-__all__ = ["Ending", "Figures", "Layout", "Writer"]
+__all__ = ["Ending", "Layout", "Recorded", "Writer"]
 
 TOGETHER = frozenset({Quantity.ACTIVATION, Quantity.GRADIENT, Quantity.INPUT})
 """What several calls of a module add to; of everything else the last one counts."""
@@ -25,29 +26,20 @@ UNSCALED = frozenset({Quantity.GRADIENT, Quantity.UNCLIPPED})
 
 
 class Ending(msgspec.Struct):
-    """What is known at the end of a step beside its tensors."""
+    """A step that has ended: ``step`` is all that is known of it beside its tensors."""
 
-    number: int
-    time: float
-    loss: float | None
-    learning_rates: list[float]
-    modules: list[ModuleStep]
-    skipped: bool = False
-    scale: float | None = None
-    baseline: float | None = None
-    origin: Origin | None = None
-    stale: int = 0
-    task: Task | None = None
+    step: Step
     clipped: bool = False
     """Whether anything changed gradients between backward pass and optimiser."""
     shift: int = 0
     """The scale's power of two, by which gradients are divided."""
 
 
-class Figures(msgspec.Struct):
-    """A recorded step as it goes to whoever keeps it: its bytes, and its tensors' figures."""
+class Recorded(msgspec.Struct):
+    """A step as it goes to whoever keeps it: its bytes, and its tensors' figures."""
 
-    ending: Ending
+    step: Step
+    """Without slots and statistics."""
     payload: bytes
     keys: list[Key]
     figures: NDArray[np.float64]
@@ -60,24 +52,6 @@ class Figures(msgspec.Struct):
         """The tensors with a NaN or an infinity, in the order in which they came to be."""
         bad = np.flatnonzero(self.figures[:, 1] < self.figures[:, 0])
         return [self.keys[i] for i in bad]
-
-
-class _Wire(msgspec.Struct, array_like=True):
-    """A ``Step``, field by field, some of them written already."""
-
-    number: int
-    time: float
-    loss: float | None
-    learning_rates: list[float]
-    slots: msgspec.Raw
-    statistics: msgspec.Raw
-    modules: list[ModuleStep]
-    skipped: bool
-    scale: float | None
-    baseline: float | None
-    origin: Origin | None
-    stale: int
-    task: Task | None
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -119,10 +93,12 @@ class Writer:
     def __init__(
         self,
         watched: Watched,
-        deliver: Callable[[Figures], None],
+        deliver: Callable[[Recorded], None],
         failed: Callable[[BaseException], None],
+        live: Live,
     ) -> None:
         self._watched = watched
+        self._live = live
         self._deliver = deliver
         self._failed = failed
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -155,13 +131,20 @@ class Writer:
             self._thread.join()
 
     def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
+        while (item := self._next()) is not None:
             try:
                 self._take(item)
             except BaseException as error:
                 self._readings.clear()
                 self._failed(error)
             del item  # it holds the graph of a step
+
+    def _next(self) -> Any:
+        """What comes next, or what is due meanwhile."""
+        try:
+            return self._queue.get(timeout=self._live.due())
+        except queue.Empty:
+            return self._live.judge
 
     def _take(self, item: Any) -> None:
         if isinstance(item, Batch):
@@ -178,7 +161,7 @@ class Writer:
         else:
             item()
 
-    def _finished(self, ending: Ending, readings: list[Reading], dropped: list[Key]) -> Figures:
+    def _finished(self, ending: Ending, readings: list[Reading], dropped: list[Key]) -> Recorded:
         seen = [key for reading in readings for key in reading.keys]
         if self._layout is None or self._layout.differs(seen, ending.clipped):
             self._layout = Layout(seen, ending.clipped)
@@ -187,13 +170,17 @@ class Writer:
             [r.answers for r in readings], layout.order, layout.starts,
             layout.unscaled * ending.shift,
         )  # fmt: skip
-        return Figures(ending, self._payload(ending, layout, data), layout.keys, figures, dropped)
+        payload = _payload(ending.step, layout, data)
+        return Recorded(ending.step, payload, layout.keys, figures, dropped)
 
-    def _payload(self, ending: Ending, layout: Layout, statistics: bytes) -> bytes:
-        head = b"\xdd" + len(layout.keys).to_bytes(4, "big")
-        wire = _Wire(
-            ending.number, ending.time, ending.loss, ending.learning_rates,
-            msgspec.Raw(layout.slots), msgspec.Raw(head + statistics), ending.modules,
-            ending.skipped, ending.scale, ending.baseline, ending.origin, ending.stale, ending.task,
-        )  # fmt: skip
-        return bytes((Step.version,)) + _encoder.encode(wire)
+
+def _payload(step: Step, layout: Layout, statistics: bytes) -> bytes:
+    """The bytes of ``step``, with slots and statistics that are written already."""
+    written = {
+        "slots": msgspec.Raw(layout.slots),
+        "statistics": msgspec.Raw(b"\xdd" + len(layout.keys).to_bytes(4, "big") + statistics),
+    }
+    fields = [
+        written[name] if name in written else getattr(step, name) for name in Step.__struct_fields__
+    ]
+    return bytes((Step.version,)) + _encoder.encode(fields)

@@ -150,7 +150,7 @@ def input_scale(history: History) -> Finding | None:
 @training_rule(
     formula=f"every unit of the output has one value for all samples of a batch of {LEAST_BATCH} "
     "or more, in the last two looks, and the network does not learn",
-    source="this page",
+    source="Schoenholz et al. 2017: in the ordered phase every input comes out the same",
     help="No threshold but equality: the answer does not depend on the input.",
     explains=("rank_collapse", "vanishing_gradient", "learning_rate_low", "mean_shift"),
 )

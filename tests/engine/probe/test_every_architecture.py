@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from layerscope.engine.probe.probe import watch
 from layerscope.engine.probe.step import Quantity
+from layerscope.engine.probe.watch import watch
 from tests.trainings import ARCHITECTURES
 
 

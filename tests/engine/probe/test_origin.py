@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from layerscope.engine.probe.probe import watch
+from layerscope.engine.probe.watch import watch
 
 
 class Log(nn.Module):

@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 import threading
+import warnings
 import weakref
 
 import pytest
@@ -15,9 +16,10 @@ from torch import nn
 from torch.nn.modules import module as modules_of_torch
 from torch.optim import optimizer as optimizers_of_torch
 
-from layerscope.engine.probe.probe import ProbeWarning, watch
-from layerscope.engine.probe.step import Quantity, Step
-from layerscope.engine.statistics import Statistics, statistics
+from layerscope.engine.probe.step import Outline, Quantity, Step
+from layerscope.engine.probe.telling import ProbeWarning, TrainingStopped
+from layerscope.engine.probe.watch import watch
+from layerscope.engine.statistics import Figures, Statistics, statistics
 from tests.trainings import Training, mlp
 
 
@@ -97,6 +99,22 @@ def test_statistics_are_those_of_the_tensors_themselves():
                 assert found.std == pytest.approx(float(tensor.std()), rel=1e-5)
             assert found.mean == pytest.approx(float(tensor.mean()), rel=1e-4, abs=1e-9)
             assert (found.max, found.min) == (float(tensor.max()), float(tensor.min()))
+
+
+def test_a_step_is_read_without_its_histograms_too():
+    training = mlp()
+    with watched(training) as probe:
+        training.run(probe, steps=1)
+    (step,) = probe.steps()
+    outline = Outline.from_bytes(step.to_bytes())
+    for name in Outline.__struct_fields__:
+        if name != "statistics":
+            assert getattr(outline, name) == getattr(step, name), name
+    names = Figures.__struct_fields__
+    assert [each.part(*names) for each in outline.statistics] == [
+        each.part(*names) for each in step.statistics
+    ]
+    assert outline.update_ratio(0) == step.update_ratio(0)
 
 
 def test_a_step_goes_to_bytes_and_back():
@@ -291,6 +309,20 @@ class TestWrongUse:
         with pytest.raises(ValueError, match=f"{name}: expected"):
             watch(nn.Linear(1, 1), **options)
 
+    @pytest.mark.parametrize(
+        ("option", "value", "error", "said"),
+        [
+            ("stop_on", "fatal", ValueError, "one of info, warning, error, or None, got 'fatal'"),
+            ("on_finding", [], TypeError, "expected a function of a finding, got list"),
+            ("scaler", 1024.0, TypeError, r"expected a torch\.amp\.GradScaler, got float"),
+            ("loss", "mse", TypeError, "expected the loss function, got str"),
+            ("every", True, ValueError, "expected a number of steps"),
+        ],
+    )
+    def test_what_is_called_or_compared_later(self, option, value, error, said):
+        with pytest.raises(error, match=f"{option}: .*{said}"):
+            watch(nn.Linear(1, 1), **{option: value})
+
     def test_a_probe_inside_a_probe(self):
         training = mlp()
         with watched(training), pytest.raises(ValueError, match="watched already"):
@@ -444,6 +476,97 @@ def test_a_norms_running_statistics_and_mode():
     said = probe.steps()[0].modules[1]
     assert said.training is True
     assert said.running[0] == pytest.approx(float(model[1].running_mean.square().mean().sqrt()))
+
+
+def test_a_probe_that_cannot_begin_is_off_and_leaves_nothing():
+    class Broken:
+        def get_scale(self):
+            raise ZeroDivisionError("broken on purpose")
+
+    training = mlp()
+    before = hooks()
+    with pytest.warns(ProbeWarning, match="is off now.*ZeroDivisionError"):
+        probe = watched(training, scaler=Broken())
+    assert hooks() == before
+    training.run(probe, steps=2)
+    probe.close()
+    assert probe.steps() == []
+
+
+def test_the_end_of_a_run_is_told_whatever_fails_before_it():
+    training, told = mlp(), {}
+    with watched(training, every=1) as probe:
+
+        def broken(_):
+            raise ZeroDivisionError("broken on purpose")
+
+        training.run(probe, steps=1)
+        probe._writer.wait()
+        probe._sink.findings = broken
+        probe._sink.summary = told.update
+        probe._sink.finish = lambda state: told.update(state=state)
+        with pytest.warns(ProbeWarning, match="ZeroDivisionError"):
+            probe.close()
+    assert told["state"] == "finished"
+    assert told["error"] == "ZeroDivisionError: broken on purpose"
+    assert told["cost"]["recorded"] == 1
+
+
+def test_a_closed_probe_holds_nothing_of_the_training():
+    training = mlp()
+    with watched(training, every=1) as probe:
+        training.run(probe, steps=2)
+        output = training.model(torch.zeros(3, 8))
+        gone = weakref.ref(output)
+        del output
+    assert gone() is None
+    assert all(t.snapshot is None for t in probe.watched.tracked.values())
+
+
+def test_another_probes_end_is_not_swallowed():
+    training, other = mlp(), mlp()
+    nan = torch.full((4, 8), math.nan)
+    with (
+        watched(other, every=1) as outer,
+        watched(training, every=1, stop_on="error") as inner,
+    ):
+        other.run(outer, steps=1)
+        loss = training.model(nan).sum()
+        loss.backward()
+        training.optimizers[0].step()
+        with pytest.raises(TrainingStopped) as raised:
+            inner.step(loss)
+    assert (outer.state, inner.state) == ("finished", "finished")
+    with pytest.raises(TrainingStopped), watched(other) as third:
+        raise raised.value
+    assert third.state == "failed"
+
+
+def test_a_removed_working_directory_is_no_obstacle(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    training = mlp()
+    with watched(training, every=1) as probe:
+        training.run(probe, steps=1)
+    assert probe.error is None
+
+
+def test_pytorchs_warning_about_global_hooks_is_left_out_while_any_probe_is_there():
+    said = "Using `torch.compile(module)` when there are global hooks on modules"
+
+    def loud():
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.warn(said, UserWarning, stacklevel=1)
+        return len(heard)
+
+    one, other = watched(mlp()), watched(mlp())
+    assert loud() == 0
+    one.close()
+    assert loud() == 0
+    other.close()
+    with pytest.raises(UserWarning, match="when there are global hooks"):
+        warnings.warn(said, UserWarning, stacklevel=1)
 
 
 @pytest.mark.parametrize("later", [False, True])

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from layerscope.engine.probe.probe import watch
+from layerscope.engine.probe.watch import watch
 
 STEPS = 40
 

@@ -1,0 +1,50 @@
+"""The loss function as the probe calls it: what it was asked, and what it said."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from layerscope.engine.probe.constant import constant_loss
+from layerscope.engine.probe.step import Task
+from layerscope.engine.probe.task import task_of
+
+__all__ = ["AskedLoss"]
+
+
+class AskedLoss:
+    """Remembers the last call of a step, until ``clear``."""
+
+    def __init__(self, function: Callable[..., Any] | None) -> None:
+        self.function = function
+        self.given: tuple[Any, ...] = ()
+        self.named: dict[str, Any] = {}
+        self.value: Tensor | None = None
+        self.task: Task | None = None
+        """What it was asked, in a step that looks closer."""
+        self.constant: float | None = None
+        """What the best constant answer would have got there."""
+
+    def clear(self) -> None:
+        """A step has ended."""
+        self.given, self.named = (), {}
+        self.value = self.task = self.constant = None
+
+    def looks(self, given: tuple[Any, ...]) -> None:
+        """At a call that is about to be made. A loss that takes something else than an output and
+        a target, or answers such questions with an error, stays unknown."""
+        if self.function is None:
+            return
+        with contextlib.suppress(Exception):
+            self.task = task_of(self.function, given)
+        if self.task is not None and len(given) == 2:
+            with contextlib.suppress(Exception):
+                self.constant = constant_loss(self.function, given[0], given[1])
+
+    def saw(self, given: tuple[Any, ...], named: dict[str, Any], value: Any) -> None:
+        """A call has been made."""
+        self.given, self.named = given, named
+        self.value = value.detach() if isinstance(value, Tensor) else None
