@@ -11,9 +11,10 @@ from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.lasting import STEPS, alike, unreached
 from layerscope.engine.execution.cost import passes_flops
+from layerscope.engine.execution.optimizers import Sgd
 from layerscope.engine.execution.prices import TYPICAL
 from layerscope.engine.execution.records import Record, all_alike
-from layerscope.engine.execution.steps import KeptNetwork, StochasticGradient, training
+from layerscope.engine.execution.steps import KeptNetwork, training
 from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["steps_flops", "take_steps"]
@@ -52,16 +53,16 @@ def take_steps(experiment: Experiment, evidence: Evidence, should_stop: ShouldSt
         record.gradient_comes = any(bool(g.count_nonzero()) for g in descent.of(record))
 
 
-class _Remembering(StochasticGradient):
+class _Remembering(Sgd):
     """Keeps the gradients of the newest step."""
 
     def __init__(self, rate: float) -> None:
         super().__init__(rate)
         self._newest: dict[str, Tensor] = {}
 
-    def change(self, name: str, gradient: Tensor) -> Tensor:
+    def apply(self, name: str, value: Tensor, gradient: Tensor) -> None:
         self._newest[name] = gradient
-        return super().change(name, gradient)
+        super().apply(name, value, gradient)
 
     def of(self, record: Record) -> list[Tensor]:
         """Those by a record's parameters, the weight's first."""

@@ -9,8 +9,9 @@ import torch
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.execution.cost import cost, here, passes_flops
 from layerscope.engine.execution.network import layout
+from layerscope.engine.execution.optimizers import Adam, Optimizer, Sgd
 from layerscope.engine.execution.prices import TYPICAL
-from layerscope.engine.execution.steps import OPTIMIZERS, KeptNetwork, Optimizer, training
+from layerscope.engine.execution.steps import KeptNetwork, training
 from layerscope.engine.experiment.specification import DTYPES, Experiment
 
 __all__ = ["TRIED_CHANGES", "Learning", "learning_flops"]
@@ -18,6 +19,7 @@ __all__ = ["TRIED_CHANGES", "Learning", "learning_flops"]
 STEPS = 30
 TRIED_CHANGES = 4  # that removed the finding, at most of so many it is asked whether they learn
 SAMPLES = 64  # of the batch: enough to tell, and a third of the default's cost
+OPTIMIZERS: dict[str, type[Optimizer]] = {"SGD": Sgd, "Adam": Adam}
 RATES = {"SGD": (0.01, 0.003, 0.03, 0.1), "Adam": (0.001, 0.01)}
 """Learning rates tried, the most usual first: a network learns if it does at one of them."""
 LEARNED = 0.95  # of the loss of the best constant output, or of the first loss if that is less

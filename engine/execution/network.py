@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.role import Role
-from layerscope.engine.data import DATASETS
+from layerscope.engine.data import DATASETS, Sample
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS, Add, Layer, Linear, chosen_norm
@@ -100,9 +100,14 @@ class Network:
             experiment.batch, experiment.n_inputs, torch.Generator().manual_seed(data_seed)
         )
         self.loss: Loss = LOSSES[experiment.loss]()
-        self.x = sample.x.to(experiment.torch_dtype)  # (batch, inputs)
+        self.feed(sample)
+
+    def feed(self, sample: Sample) -> None:
+        """Take ``sample`` for the next pass."""
+        dtype = self.experiment.torch_dtype
+        self.x = sample.x.to(dtype)  # (batch, inputs)
         label = sample.label if self.loss.classifies else None
-        self.target = sample.number.to(experiment.torch_dtype) if label is None else label
+        self.target = sample.number.to(dtype) if label is None else label
 
     def build(self, info: LayerInfo, x: Tensor) -> Layer:
         """The layer at ``info``; must be called in forward order. ``x`` is its input."""

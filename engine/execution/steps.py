@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.basis.narrow import widened
 from layerscope.engine.execution.network import LayerInfo, Network
+from layerscope.engine.execution.optimizers import Optimizer
 from layerscope.engine.execution.passes import BackwardStep, LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import Layer
 
-__all__ = ["OPTIMIZERS", "Adam", "KeptNetwork", "Optimizer", "StochasticGradient", "training"]
+__all__ = ["KeptNetwork", "training"]
 
 
 class KeptNetwork(Network):
@@ -37,56 +37,14 @@ class KeptNetwork(Network):
         return self.layers[info.index]
 
 
-class Optimizer(ABC):
-    """Changes a parameter by its gradient; knows every parameter by a name."""
-
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
-        self.step = 0
-        """Of the training, from 1; counted by who trains."""
-
-    @abstractmethod
-    def change(self, name: str, gradient: Tensor) -> Tensor:
-        """What is added to the parameter ``name``, of the shape of ``gradient``."""
-
-
-class StochasticGradient(Optimizer):
-    """−rate · g."""
-
-    def change(self, name: str, gradient: Tensor) -> Tensor:  # noqa: ARG002
-        return -self.rate * gradient
-
-
-class Adam(Optimizer):
-    """Kingma & Ba 2015, with PyTorch's defaults: a gradient's scale is divided out."""
-
-    BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
-
-    def __init__(self, rate: float) -> None:
-        super().__init__(rate)
-        self._moments: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def change(self, name: str, gradient: Tensor) -> Tensor:
-        g = gradient.float() if gradient.dtype.itemsize < 4 else gradient
-        zero = torch.zeros_like(g)
-        first, second = self._moments.get(name, (zero, zero))
-        first = self.BETA_1 * first + (1 - self.BETA_1) * g
-        second = self.BETA_2 * second + (1 - self.BETA_2) * g * g
-        self._moments[name] = first, second
-        root = (second / (1 - self.BETA_2**self.step)).sqrt() + self.EPSILON
-        return -self.rate * (first / (1 - self.BETA_1**self.step)) / root
-
-
-OPTIMIZERS: dict[str, type[Optimizer]] = {"SGD": StochasticGradient, "Adam": Adam}
-
-
 def training(
     network: KeptNetwork, optimizer: Optimizer, *, should_stop: ShouldStop = never
 ) -> Iterator[float]:
     """Yields the loss before every step, without end; ends after one that is not finite.
 
+    >>> from layerscope.engine.execution.optimizers import Sgd
     >>> network = KeptNetwork(Experiment(depth=1, width=4, batch=8))
-    >>> losses = training(network, StochasticGradient(0.1))
+    >>> losses = training(network, Sgd(0.1))
     >>> first, *_, last = [next(losses) for _ in range(20)]
     >>> last < first
     True
@@ -103,5 +61,6 @@ def training(
             elif isinstance(step, BackwardStep):
                 for name, gradient in step.layer.gradients.items():
                     value = step.layer.parameters[name]
-                    change = optimizer.change(f"{step.info.name}.{name}", gradient)
-                    step.layer.parameters[name] = (value + change).to(value.dtype)
+                    wide = widened(value)
+                    optimizer.apply(f"{step.info.name}.{name}", wide, widened(gradient))
+                    step.layer.parameters[name] = wide.to(value.dtype)

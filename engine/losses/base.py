@@ -35,6 +35,8 @@ class Loss(ABC):
     """What mean-field theory must know of the gradient; None: it has nothing to say of it."""
 
     def __init__(self) -> None:
+        self.scale = 1.0
+        """What ``backward`` multiplies with, before it rounds to the output's format."""
         self._saved: tuple[Tensor, Tensor] | None = None
 
     @staticmethod
@@ -79,7 +81,8 @@ class Loss(ABC):
         if self._saved is None:
             raise RuntimeError(f"{self.name}: backward was called before forward")
         output, target = self._saved
-        return self.gradient(widened(output), widened(target)).to(output.dtype)
+        g = self.gradient(widened(output), widened(target))
+        return (g if self.scale == 1 else g * self.scale).to(output.dtype)
 
 
 LOSSES: Registry[type[Loss]] = Registry("loss")

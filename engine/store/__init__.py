@@ -5,9 +5,9 @@ from layerscope.engine.store.errors import Gap, NoSuchRun, StoreError, StoreWarn
 from layerscope.engine.store.location import open_store
 from layerscope.engine.store.reading import Following, Run, Step
 from layerscope.engine.store.store import Store
-from layerscope.engine.store.writer import RunWriter, open_run
+from layerscope.engine.store.writer import RunWriter, go_on, new_id, open_run
 
 __all__ = [
     "Batch", "Following", "Gap", "NoSuchRun", "Run", "RunWriter", "Step", "Store", "StoreError",
-    "StoreWarning", "StoredFinding", "Unavailable", "open_run", "open_store",
+    "StoreWarning", "StoredFinding", "Unavailable", "go_on", "new_id", "open_run", "open_store",
 ]  # fmt: skip

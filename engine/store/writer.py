@@ -35,7 +35,7 @@ from layerscope.engine.store.remote import RemoteSink
 from layerscope.engine.store.sink import Sink, StoreSink, Tell
 from layerscope.engine.store.store import Store
 
-__all__ = ["RunWriter", "open_run"]
+__all__ = ["RunWriter", "go_on", "new_id", "open_run"]
 
 COMMIT_SECONDS = 0.2
 """Shortest time between two commits."""
@@ -75,13 +75,26 @@ def open_run(
     [(1, 2.3)]
     """
     where = located(to)
-    run = f"{time.time_ns() // 10**6:011x}{secrets.token_hex(4)}"
+    run = new_id()
     start = Start(None if name is None else text(name), plain(dict(config or {})), time.time())
     if isinstance(where, Server):
         folder = data_dir() / SPOOL
         return RunWriter(lambda tell: RemoteSink(where, run, folder, tell), run, start)
     store = Store(where)
     return RunWriter(lambda _: StoreSink(store, run), run, start, store)
+
+
+def new_id() -> str:
+    """An id for a run: in order of time, and no one's else."""
+    return f"{time.time_ns() // 10**6:011x}{secrets.token_hex(4)}"
+
+
+def go_on(store: Store, run: str) -> RunWriter:
+    """A writer for a run that is in ``store`` already, from after its last entry on.
+
+    Errors: ``KeyError`` for a run that is not there.
+    """
+    return RunWriter(lambda _: StoreSink(store, run), run, None, store, store.run(run).sequence + 1)
 
 
 class RunWriter:
@@ -92,8 +105,9 @@ class RunWriter:
     """
 
     def __init__(
-        self, sink: Callable[[Tell], Sink], run: str, start: Start, store: Store | None = None
-    ) -> None:
+        self, sink: Callable[[Tell], Sink], run: str, start: Start | None,
+        store: Store | None = None, first: int = 1,
+    ) -> None:  # fmt: skip
         self.id = run
         self.store = store
         """Where to read the run; None where that is a server's."""
@@ -104,10 +118,10 @@ class RunWriter:
         self._told: set[str] = set()
         self._sink = sink(self._tell)
         self._changed = threading.Condition()
-        self._bytes = size(start)
-        self._waiting: list[tuple[Entry, int]] = [(start, self._bytes)]
+        self._bytes = 0 if start is None else size(start)
+        self._waiting: list[tuple[Entry, int]] = [] if start is None else [(start, self._bytes)]
         """Entries, each with its size."""
-        self._next = 1
+        self._next = first
         self._closing = False
         self._off = False
         self._deadline = math.inf

@@ -1,0 +1,197 @@
+"""One of our networks, trained a step at a time; every step is a function of what was specified,
+of the changes made on the way, and of its number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.basis.narrow import widened
+from layerscope.engine.data import DATASETS
+from layerscope.engine.execution.network import seeds
+from layerscope.engine.execution.optimizers import OPTIMIZERS
+from layerscope.engine.execution.passes import BackwardStep, LossStep, passes
+from layerscope.engine.execution.recording import Backward, Forward, Loss, recorded
+from layerscope.engine.execution.records import Record
+from layerscope.engine.execution.schedules import factor
+from layerscope.engine.execution.steps import KeptNetwork
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.statistics import Statistics, statistics
+from layerscope.engine.training.specification import Training
+
+__all__ = ["Done", "Trainer"]
+
+GROWTH_STEPS = 200
+"""Steps without an overflow after which a dynamic scale doubles."""
+LARGEST_SCALE = 2.0**40
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What one step has come to. ``records`` are empty where it was not recorded."""
+
+    number: int
+    loss: float
+    baseline: float
+    rate: float
+    scale: float
+    skipped: bool
+    records: list[Record]
+    cause: str | None
+    """Why the loss is not finite where the output is."""
+    gradients: dict[str, Statistics]
+    """By ``layer.parameter``: as the optimiser had it, unscaled."""
+    updates: dict[str, Statistics]
+    """By how much the parameter changed, in its own format."""
+    input: Statistics | None
+
+
+class Trainer:
+    """Trains an experiment's network.
+
+    ``rate`` may be set anew between two steps. Parameters of a 16-bit format are kept in float32
+    beside the network, as mixed precision does.
+
+    >>> trainer = Trainer(Experiment(depth=2, width=16, batch=16), Training())
+    >>> first, *_, last = [trainer.advance().loss for _ in range(30)]
+    >>> last < first
+    True
+    """
+
+    def __init__(self, experiment: Experiment, training: Training) -> None:
+        self.experiment, self.training = experiment, training
+        self.network = KeptNetwork(experiment)
+        self.rate = training.learning_rate
+        self.scale = training.loss_scale
+        self.step = 0
+        """Steps done."""
+        self.optimizer = OPTIMIZERS[training.optimizer](
+            self.rate, weight_decay=training.weight_decay, momentum=training.momentum
+        )
+        self._since_overflow = 0
+        self._masters: dict[str, Tensor] = {}
+        for step in passes(self.network):
+            if isinstance(step, LossStep):
+                break  # all layers are drawn
+        for name, value in self._parameters():
+            self._masters[name] = widened(value)
+
+    def _parameters(self) -> list[tuple[str, Tensor]]:
+        return [
+            (f"{info.name}.{name}", value)
+            for info in self.network.infos
+            for name, value in self.network.layers[info.index].parameters.items()
+        ]
+
+    def advance(self, *, record: bool = False, should_stop: ShouldStop = never) -> Done:
+        """One step: forward, backward, and what the optimiser makes of it.
+
+        Errors: ``Stopped``; the parameters are then as before.
+        """
+        number = self.step + 1
+        training, network = self.training, self.network
+        if training.fresh:
+            network.feed(self._sample(number))
+        network.loss.scale = self.scale
+        records: list[Record] = []
+        gradients: dict[str, Tensor] = {}
+        loss = math.nan
+        cause: str | None = None
+        for event in recorded(network, should_stop) if record else passes(network, should_stop):
+            if isinstance(event, Forward):
+                records.append(event.record)
+            elif isinstance(event, Loss):
+                loss = event.value
+                cause = event.cause.said if event.cause else None
+            elif isinstance(event, LossStep):
+                loss = float(event.loss)
+            elif isinstance(event, Backward | BackwardStep):
+                layer = network.layers[event.info.index]
+                for name, gradient in layer.gradients.items():
+                    gradients[f"{event.info.name}.{name}"] = self._unscaled(gradient)
+        rate = self.rate * factor(training.schedule, number, training.steps, training.warm_up)
+        skipped = training.dynamic and not all(
+            bool(torch.isfinite(g).all()) for g in gradients.values()
+        )
+        scale = self.scale
+        told = {n: statistics(g) for n, g in gradients.items()} if record else {}
+        updates = {} if skipped else self._apply(gradients, rate, record=record)
+        self._rescale(overflowed=skipped)
+        self.step = number
+        return Done(
+            number, loss, network.loss.baseline(network.target), rate, scale, skipped, records,
+            cause, told, updates, statistics(network.x) if record else None,
+        )  # fmt: skip
+
+    def _unscaled(self, gradient: Tensor) -> Tensor:
+        wide = widened(gradient)
+        return wide / self.scale if self.scale != 1 else wide
+
+    def _apply(
+        self, gradients: Mapping[str, Tensor], rate: float, *, record: bool
+    ) -> dict[str, Statistics]:
+        optimizer, updates = self.optimizer, {}
+        optimizer.step += 1
+        optimizer.rate = rate
+        for info in self.network.infos:
+            own = self.network.layers[info.index].parameters
+            for name, value in own.items():
+                full = f"{info.name}.{name}"
+                master = self._masters[full]
+                before = value.clone() if record else value
+                optimizer.apply(full, master, gradients[full])
+                own[name] = master.to(value.dtype)
+                if record:
+                    updates[full] = statistics(widened(own[name]) - widened(before))
+        return updates
+
+    def _rescale(self, *, overflowed: bool) -> None:
+        if not self.training.dynamic:
+            return
+        self._since_overflow = 0 if overflowed else self._since_overflow + 1
+        if overflowed:
+            self.scale /= 2
+        elif self._since_overflow == GROWTH_STEPS:
+            self.scale, self._since_overflow = min(2 * self.scale, LARGEST_SCALE), 0
+
+    def _sample(self, number: int) -> Any:
+        """The batch of a step: the same however often it is asked for."""
+        e = self.experiment
+        own = np.random.SeedSequence([seeds(e)[0], number]).generate_state(1)[0]
+        generator = torch.Generator().manual_seed(int(own))
+        return DATASETS[e.data].draw(e.batch, e.n_inputs, generator)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the steps to come depend on beside the specification, copied."""
+        return {
+            "step": self.step, "rate": self.rate, "scale": self.scale,
+            "since_overflow": self._since_overflow,
+            "parameters": {name: value.clone() for name, value in self._masters.items()},
+            "optimizer": self.optimizer.state(),
+        }  # fmt: skip
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave, to the same bits.
+
+        Errors: ``ValueError`` for the state of another network.
+        """
+        own = {name: value.shape for name, value in self._masters.items()}
+        given = {name: value.shape for name, value in state["parameters"].items()}
+        if own != given:
+            raise ValueError("expected the state of this network, got another's")
+        self.step, self.rate = int(state["step"]), float(state["rate"])
+        self.scale, self._since_overflow = float(state["scale"]), int(state["since_overflow"])
+        self.optimizer.restore(state["optimizer"])
+        for name, value in state["parameters"].items():
+            self._masters[name] = value.clone()
+        for info in self.network.infos:
+            own_parameters = self.network.layers[info.index].parameters
+            for name, value in own_parameters.items():
+                own_parameters[name] = self._masters[f"{info.name}.{name}"].to(value.dtype)
