@@ -92,7 +92,7 @@ def test_the_registry_names_what_parameters_take(server):
             assert {"name", "formula", "source", "help"} <= set(entry), (parameter, entry)
             batch = {"data": "digits"} if entry["name"] == "digits" else {}
             answer = server.client.head(URL, params={**batch, parameter: entry["name"]})
-            assert answer.status_code == 200, (parameter, entry["name"])
+            assert answer.status_code == 200, (parameter, entry["name"], answer.headers)
     for noun in ("matmul", "rule", "layer"):
         assert registry[noun], noun
         for entry in registry[noun]:
