@@ -7,9 +7,10 @@ import importlib.metadata
 from functools import cache
 from pathlib import Path
 
-import torch
 from starlette.requests import Request
 from starlette.responses import Response
+
+from layerscope.engine.basis.build import engine_build, sources
 
 __all__ = ["build", "cached", "etag", "matches", "unchanged", "version"]
 
@@ -29,12 +30,8 @@ def build() -> str:
 
     Over the sources themselves, because a checkout changes without its version.
     """
-    total = hashlib.sha256(f"{version()} {torch.__version__}".encode())
-    top = Path(__file__).resolve().parent.parent
-    for room in ("app", "engine"):
-        for path in sorted((top / room).rglob("*.py")):
-            total.update(path.relative_to(top).as_posix().encode() + b"\0" + path.read_bytes())
-    return total.hexdigest()
+    own = sources(Path(__file__).resolve().parent)
+    return hashlib.sha256(f"{version()} {engine_build()}".encode() + own).hexdigest()
 
 
 def etag(*parts: object) -> str:

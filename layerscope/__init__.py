@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from layerscope.engine.diagnosis.run import run
     from layerscope.engine.experiment import Experiment
+    from layerscope.engine.maps.computing import map  # noqa: A004
     from layerscope.engine.probe.preflight.flight import preflight
     from layerscope.engine.probe.watch import watch
     from layerscope.engine.statistics import statistics
 
-__all__ = ["Experiment", "preflight", "run", "statistics", "watch"]
+__all__ = ["Experiment", "map", "preflight", "run", "statistics", "watch"]
 
 _HOMES = {
     "Experiment": ("layerscope.engine.experiment", "Experiment"),
+    "map": ("layerscope.engine.maps.computing", "map"),
     "preflight": ("layerscope.engine.probe.preflight.flight", "preflight"),
     "run": ("layerscope.engine.diagnosis.run", "run"),
     "statistics": ("layerscope.engine.statistics", "statistics"),

@@ -54,11 +54,14 @@ class Limits:
 class OverLimit(ValueError):
     """A specification that costs more than allowed; names the limit and by how much."""
 
-    def __init__(self, limit: str, allowed: int, asked: int) -> None:
+    def __init__(
+        self, limit: str, allowed: int, asked: int, *, what: str = "this experiment",
+        instead: str = "a smaller depth, width or batch",
+    ) -> None:  # fmt: skip
         self.limit, self.allowed, self.asked = limit, allowed, asked
         super().__init__(
-            f"this experiment needs {asked:.3g} {limit}, {asked / allowed:.3g} times the limit of "
-            f"{allowed:.3g}; expected a smaller depth, width or batch"
+            f"{what} needs {asked:.3g} {limit}, {asked / allowed:.3g} times the limit of "
+            f"{allowed:.3g}; expected {instead}"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,18 @@ WAIT_SECONDS = 30.0
 
 
 class Database:
-    """Transactions on a database that is created, or brought up to date, by the first of them."""
+    """Transactions on a database that is created, or brought up to date, by the first of them.
 
-    def __init__(self, url: URL) -> None:
+    Args:
+        url: where it is.
+        migrate: brings it up to date, within a transaction; told what messages call it.
+    """
+
+    def __init__(
+        self, url: URL, migrate: Callable[[Connection, str], None] = migrate
+    ) -> None:  # fmt: skip
         self.url = url
+        self._migrate = migrate
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.in_memory = self.is_sqlite and url.database in (None, "", ":memory:")
         self._lock = threading.Lock()
@@ -88,7 +96,7 @@ class Database:
                 with engine.connect() as plain:
                     connection = plain.execution_options(writes=True)
                     with connection.begin():
-                        migrate(connection, self.where)
+                        self._migrate(connection, self.where)
             except BaseException:
                 engine.dispose()
                 raise
