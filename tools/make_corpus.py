@@ -158,6 +158,8 @@ def format_agreement(experiment: Experiment) -> float:
             theirs = reference.parameters[step.info.index]["weight"].grad
             if theirs is None or not bool(torch.isfinite(ours).all()):
                 return -1.0
+            if not theirs.count_nonzero() and not ours.count_nonzero():
+                continue  # a branch of zeros, before the first step
             ours, theirs = ours / ours.abs().max(), theirs / theirs.abs().max()
             cosine = float((ours * theirs).sum() / (ours.norm() * theirs.norm()))
             worst = min(worst, cosine if math.isfinite(cosine) else 0.0)

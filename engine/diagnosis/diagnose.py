@@ -4,65 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
-
-from msgspec.structs import replace
 
 from layerscope.engine.diagnosis import rules as _registered  # noqa: F401  fills the registry
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import SEVERITIES, Finding, Severity
+from layerscope.engine.diagnosis.roots import rooted
 from layerscope.engine.diagnosis.rule import RULES
 
-__all__ = ["Verdict", "diagnose", "diagnose_early", "explained_by", "undecided", "verdict"]
+__all__ = [
+    "Verdict", "diagnose", "diagnose_early", "follows", "found_by", "undecided", "verdict",
+]  # fmt: skip
 
 
 def diagnose_early(evidence: Evidence) -> list[Finding]:
     """What the rules that need not wait for the end find in the records so far."""
-    return _found(evidence, [name for name, rule in RULES.items() if rule.early])
+    return found_by(evidence, [name for name, rule in RULES.items() if rule.early])
 
 
 def diagnose(evidence: Evidence, rules: Collection[str] = RULES) -> list[Finding]:
     """What each of the ``rules`` finds, worst first, and of equally bad ones that which explains
     most; what one explains of another stands under it."""
-    found = _found(evidence, rules)
-    names = {f.rule for f in found if f.severity != "info"}  # a note causes nothing
-    roots = [f for f in found if not any(f.rule in explained_by(name) for name in names)]
-    symptoms = [f for f in found if f not in roots]
-    for finding in symptoms:
-        place = next(
-            i for i, root in enumerate(roots)
-            if root.severity != "info" and finding.rule in explained_by(root.rule)
-        )  # fmt: skip
-        root = roots[place]
-        roots[place] = replace(
-            root,
-            consequences=[*root.consequences, finding],
-            severity=max(root.severity, finding.severity, key=SEVERITIES.index),
-        )
-    return sorted(roots, key=lambda f: (-SEVERITIES.index(f.severity), -len(explained_by(f.rule))))
+    found = found_by(evidence, rules)
+    roots = rooted(found, follows)
+    return sorted(
+        roots,
+        key=lambda f: (-SEVERITIES.index(f.severity), -len(RULES[f.rule].explains)),
+    )
 
 
-@cache
-def explained_by(name: str) -> frozenset[str]:
-    """The rules whose findings are consequences, near or far, where rule ``name`` found something.
+def follows(cause: Finding, effect: Finding) -> bool:
+    """Whether what a rule found in a pass can be the cause of what another found: a mechanism is
+    known, and it begins no later on the way forward and back.
 
-    >>> "vanishing_gradient" in explained_by("symmetry")
-    True
+    >>> from layerscope.engine.diagnosis.gathering import gather
+    >>> from layerscope.engine.experiment.specification import Experiment
+    >>> silent, lost = found_by(gather(Experiment(depth=8, init="normal", init_scale=0.01)))
+    >>> silent.rule, lost.rule, follows(silent, lost), follows(lost, silent)
+    ('vanishing_activation', 'vanishing_gradient', True, False)
     """
-    found: set[str] = set()
-    ahead = list(RULES[name].explains)
-    while ahead:
-        rule = ahead.pop()
-        if rule not in found:
-            found.add(rule)
-            ahead += RULES[rule].explains
-    return frozenset(found)
+    rule = RULES[cause.rule]
+    if cause.severity == "info" and not rule.harmless_alone:
+        return False
+    if effect.rule in rule.covers:
+        return True
+    return effect.rule in rule.explains and _begins(cause) <= _begins(effect)
 
 
-def _found(evidence: Evidence, rules: Collection[str]) -> list[Finding]:
+def _begins(finding: Finding) -> tuple[bool, int]:
+    """Where on the way through the network and back a finding begins."""
+    if finding.direction == "backward":
+        return True, -finding.layers[1]
+    return False, finding.layers[0]
+
+
+def found_by(evidence: Evidence, rules: Collection[str] = RULES) -> list[Finding]:
+    """What each of the ``rules`` finds, each for itself, in the order of the pass."""
     asked = (RULES[name] for name in rules)
     answers = (r.find(evidence) for r in asked if not (r.undecided and r.undecided(evidence)))
-    return [finding for finding in answers if finding]
+    return sorted((finding for finding in answers if finding), key=_begins)
 
 
 def undecided(evidence: Evidence) -> list[dict[str, str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -21,24 +23,30 @@ def _correlation(theory: Prediction) -> tuple[str, dict[str, Any]]:
     return words, {"theory_c_star": expected}
 
 
-def _growth(theory: Prediction) -> tuple[str, dict[str, Any]]:
+def _change(theory: Prediction, *, grows: bool, of_gradient: bool) -> tuple[str, dict[str, Any]]:
+    figures: dict[str, Any] = {"theory_chi1": theory.chi1, "theory_phase": theory.phase}
+    if theory.chi1 is None:
+        return "", figures
     words = ""
-    if theory.chi1 is not None and theory.phase is not None:
-        words = (
-            f" Theory expects it: χ1 = {theory.chi1:.3g} at σw² = {theory.sigma_w2:.3g}, the "
-            f"{theory.phase} phase."
-            if theory.phase != "critical"
-            else f" Theory (χ1 = {theory.chi1:.3g}) expects it to hold: this is finite width."
-        )
-    return words, {"theory_chi1": theory.chi1, "theory_phase": theory.phase}
+    if theory.phase is None:
+        if of_gradient:
+            words = f" Theory expects a factor of √χ1 = {math.sqrt(theory.chi1):.3g} a block"
+            words += f": χ1 = {theory.chi1_is}." if theory.chi1_is else "."
+    elif theory.phase == "critical":
+        words = f" Theory (χ1 = {theory.chi1:.3g}) expects it to hold: this is finite width."
+    else:
+        agrees = (theory.phase == "chaotic") == grows
+        words = f" Theory expects {'it' if agrees else 'otherwise'}: χ1 = {theory.chi1:.3g}"
+        words += f" at σw² = {theory.sigma_w2:.3g}, the {theory.phase} phase."
+    return words, figures
 
 
 EXPECTATIONS: Mapping[str, Expectation] = {
     "rank_collapse": _correlation,
-    "exploding_activation": _growth,
-    "vanishing_activation": _growth,
-    "exploding_gradient": _growth,
-    "vanishing_gradient": _growth,
+    "exploding_activation": partial(_change, grows=True, of_gradient=False),
+    "vanishing_activation": partial(_change, grows=False, of_gradient=False),
+    "exploding_gradient": partial(_change, grows=True, of_gradient=True),
+    "vanishing_gradient": partial(_change, grows=False, of_gradient=True),
 }
 """By rule; of what another rule found, theory says nothing."""
 NOTHING: tuple[str, dict[str, Any]] = "", {}

@@ -19,7 +19,9 @@ Find = Callable[[Evidence], Finding | None]
 class Rule:
     """One way in which a network goes wrong: ``formula`` is the condition in words and figures,
     ``help`` the reason for its threshold. ``early``: may be asked while layers are still being
-    computed. ``explains``: the rules whose findings are consequences where this one finds one.
+    computed. ``explains``: the rules whose findings are consequences where this one's begins no
+    later in the pass; ``covers``: those whose figures tell nothing any more wherever it begins.
+    ``harmless_alone``: its notes too are causes, of no weight until something follows.
     ``undecided`` says why the rule cannot be asked of some records, or None where it can."""
 
     find: Find
@@ -29,6 +31,8 @@ class Rule:
     help: str
     early: bool = False
     explains: tuple[str, ...] = ()
+    covers: tuple[str, ...] = ()
+    harmless_alone: bool = False
     undecided: Undecided | None = None
 
     @property

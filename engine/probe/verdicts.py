@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from layerscope.engine.diagnosis import RULES, SEVERITIES, Evidence, Finding, diagnose
-from layerscope.engine.diagnosis.diagnose import explained_by
+from layerscope.engine.diagnosis import RULES, Evidence, Finding
+from layerscope.engine.diagnosis.diagnose import follows, found_by
+from layerscope.engine.diagnosis.roots import rooted
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.history import History
 from layerscope.engine.probe.ring import Ring
@@ -33,12 +34,18 @@ def findings_of(ring: Ring, origin: Origin | None, has_optimizer: bool = True) -
         found += [f for rule in TRAINING_RULES.values() if (f := rule.find(history)) is not None]
     if origin is not None:
         found.append(nonfinite(ring.facts, history.steps, origin))
-    if looked:
-        found += _of_one_pass(ring, looked, learns=history.learns)
-    return _ordered(_rooted(found))
+    symptoms = _of_one_pass(ring, looked) if looked else []
+    if not history.learns:
+        return rooted(_once([*found, *symptoms]), _explains)
+    notes = {f.rule: replace(f, severity="info") for f in symptoms}
+    known = {id(notes[f.rule]): f for f in symptoms}  # what is a note now can have caused the rest
+    return rooted(
+        _once([*found, *notes.values()]),
+        lambda cause, effect: _explains(known.get(id(cause), cause), effect),
+    )
 
 
-def _of_one_pass(ring: Ring, looked: Sequence[Outline], *, learns: bool) -> list[Finding]:
+def _of_one_pass(ring: Ring, looked: Sequence[Outline]) -> list[Finding]:
     found = _found(ring, looked[-1])
     since = {f.rule: looked[-1].number for f in found}
     ahead = set(since)
@@ -47,44 +54,16 @@ def _of_one_pass(ring: Ring, looked: Sequence[Outline], *, learns: bool) -> list
             break
         ahead &= {f.rule for f in _found(ring, step)}
         since.update(dict.fromkeys(ahead, step.number))
-    found = [replace(f, since=since[f.rule]) for f in found]
-    return [replace(f, severity="info") if learns else f for f in found]
+    return [replace(f, since=since[f.rule]) for f in found]
 
 
-def _rooted(found: Sequence[Finding]) -> list[Finding]:
-    """Each rule once, and consequences under the first finding that explains them."""
-    once = list({f.rule: f for f in reversed([_from_dead_units(f) for f in found])}.values())[::-1]
-    roots = {
-        f.rule: f for f in once
-        if not any(f.rule in _explained(other.rule) for other in once if other is not f)
-    }  # fmt: skip
-    for finding in once:
-        if finding.rule not in roots:
-            root = next((r for r in roots.values() if finding.rule in _explained(r.rule)), None)
-            root = root or next(iter(roots.values()))  # explained by what is explained itself
-            together = [*root.consequences, finding]
-            roots[root.rule] = replace(root, consequences=together)
-    return list(roots.values())
-
-
-def _from_dead_units(finding: Finding) -> Finding:
-    """All units of a layer dead make it zero: then they are the cause, and not the other way."""
-    if finding.rule != "vanishing_activation" or finding.evidence.get("exact"):
-        return finding
-    dead = next((c for c in finding.consequences if c.rule == "dead_units"), None)
-    if dead is None:
-        return finding
-    rest = [c for c in finding.consequences if c is not dead]
-    return replace(
-        dead, severity=finding.severity, since=finding.since,
-        consequences=[replace(finding, consequences=[]), *rest],
-    )  # fmt: skip
-
-
-def _explained(name: str) -> frozenset[str]:
-    own = TRAINING_RULES[name].explains if name in TRAINING_RULES else ()
-    of_one_pass = explained_by(name) if name in RULES else frozenset()
-    return frozenset(own) | of_one_pass | (SILENCE if name in SILENT else frozenset())
+def _explains(cause: Finding, effect: Finding) -> bool:
+    if effect.rule in SILENCE and cause.rule in SILENT:
+        return True
+    if cause.rule in TRAINING_RULES:
+        return effect.rule in TRAINING_RULES[cause.rule].explains
+    # Where the first NaN came from is known by itself, whatever the newest step looks like.
+    return cause.rule in RULES and effect.rule in RULES and follows(cause, effect)
 
 
 SILENT = frozenset({"dead_units", "vanishing_activation", "symmetry", "saturation", "nonfinite"})
@@ -92,8 +71,9 @@ SILENCE = frozenset({"constant_output", "learning_rate_low"})
 """What follows where no signal passes: one answer for all, and nothing to learn from."""
 
 
-def _ordered(findings: Sequence[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda f: -SEVERITIES.index(f.severity))
+def _once(found: Sequence[Finding]) -> list[Finding]:
+    """The first finding of each rule."""
+    return list({f.rule: f for f in reversed(found)}.values())[::-1]
 
 
 def nonfinite(facts: Sequence[ModuleFacts], steps: Sequence[Outline], origin: Origin) -> Finding:
@@ -155,6 +135,6 @@ def _found(ring: Ring, outline: Outline) -> list[Finding]:
         if step is None:
             return []
         records = step.records(ring.facts)
-        known = diagnose(Evidence(records, step.loss, step.baseline)) if records else []
+        known = found_by(Evidence(records, step.loss, step.baseline)) if records else []
         ring.judged[outline.number] = known
     return known

@@ -11,6 +11,9 @@ from layerscope.engine.theory.meanfield import TRAINABLE, depth_scale, fixed_poi
 __all__ = ["asymptotics"]
 
 
+BATCH_NORM_CHI = "E[φ′²]/Var φ under batch norm, π/(π − 1) for ReLU"
+
+
 def asymptotics(activation: str, net: MeanFieldNetwork, traces: list[Trace]) -> dict[str, object]:
     """Fields of a `Prediction` by name; what does not apply to the setting is left out."""
     index = min(1, len(traces) - 2)
@@ -20,7 +23,13 @@ def asymptotics(activation: str, net: MeanFieldNetwork, traces: list[Trace]) -> 
     out: dict[str, object] = {"sigma_w2": sigma_w2}
     step = log_w + last.moments.log_slope2 - last.log_scale  # of the branch alone
     if net.norm is not None and net.norm.over == "batch":
-        return out | {"q_star": 1.0, "q_kind": "finite"}
+        fixed = {"q_star": 1.0, "q_kind": "finite"}
+        if net.residual or not net.norm.centred:
+            return out | fixed
+        # What all samples share is taken off, what varies is stretched to 1 again: for ReLU
+        # π/(π − 1) (Yang et al. 2019, A mean field theory of batch normalization).
+        chi1 = math.exp(min(690.0, last.moments.log_slope2 - last.moments.log_variance))
+        return out | fixed | {"chi1": chi1, "chi1_is": BATCH_NORM_CHI}
     if net.residual:
         return out | {"chi1": 1 + math.exp(min(690.0, step))}
     if net.norm is not None:

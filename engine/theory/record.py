@@ -59,6 +59,8 @@ class Prediction:
     sigma_w2: float | None = None
     sigma_b2: float | None = None
     chi1: float | None = None
+    chi1_is: str | None = None
+    """What χ1 is the ratio of, where it is not σw²E[φ'²]."""
     q_star: float | None = None
     q_kind: str | None = None
     c_star: float | None = None
@@ -72,8 +74,8 @@ class Prediction:
     def to_dict(self) -> dict[str, object]:
         """JSON-able; no NaN and no infinity anywhere."""
         plain = (
-            "available", "reason", "gradient_reason", "sigma_w2", "sigma_b2", "chi1", "q_star",
-            "q_kind", "c_star", "xi_q", "xi_c", "trainable_depth", "phase",
+            "available", "reason", "gradient_reason", "sigma_w2", "sigma_b2", "chi1", "chi1_is",
+            "q_star", "q_kind", "c_star", "xi_q", "xi_c", "trainable_depth", "phase",
         )  # fmt: skip
         out: dict[str, object] = {name: getattr(self, name) for name in plain}
         out["notes"] = list(self.notes)

@@ -35,6 +35,10 @@ def _variation(record: Record) -> float | None:
     return math.sqrt(max(0.0, 1 - record.units.sample_correlation))
 
 
+def _only(variation: float) -> str:
+    return f"only {variation:.1g}" if variation else "nothing"
+
+
 @rule(
     formula=f"√(1 − mean cosine between samples) after the last block < {VARIATION_ERROR:g} or "
     f"half the rounding error; where the gradient vanishes too < {VARIATION_WARN:g}, elsewhere a "
@@ -42,6 +46,7 @@ def _variation(record: Record) -> float | None:
     source="Schoenholz et al. 2017; Dong, Cordonnier & Loukas 2021",
     help="All inputs map to (nearly) the same output: there is no signal left to learn from. The "
     "figures are those below which no network of the corpus trained.",
+    explains=("dead_units", "precision_loss"),
     undecided=_one_of_them,
 )
 def rank_collapse(evidence: Evidence) -> Finding | None:
@@ -60,7 +65,7 @@ def rank_collapse(evidence: Evidence) -> Finding | None:
     return evidence.finding(
         "rank_collapse", severity, [r for r, _ in known],
         title="All samples look the same to the last layers",
-        explanation=f"Between samples only {at_last:.1g} of the signal differs after layer "
+        explanation=f"Between samples {_only(at_last)} of the signal differs after layer "
         f"{evidence.block(last)}, against {at_first:.1g} after layer {evidence.block(first)}.",
         direction="forward",
         evidence={"variation_first": at_first, "variation_last": at_last},
@@ -74,7 +79,7 @@ def rank_collapse(evidence: Evidence) -> Finding | None:
     source="Glorot & Bengio 2010",
     help="Judged from the derivative, for every activation alike; ReLU's half of zeros is its "
     "nature, not a fault. More than half flat beyond that, and most paths carry no gradient.",
-    explains=("vanishing_gradient", "exploding_gradient", "dead_units"),
+    explains=("vanishing_gradient", "dead_units"),
 )
 def saturation(evidence: Evidence) -> Finding | None:
     """Layers most of whose units sit where the activation is flat."""

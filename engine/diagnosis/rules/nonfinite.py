@@ -21,7 +21,7 @@ __all__ = ["nonfinite"]
     source="IEEE 754; the notes' 50 layers of randn(100, 100)",
     help="No threshold: a single NaN or Inf reaches every later layer and every gradient.",
     early=True,
-    explains=(
+    covers=(
         "exploding_activation", "exploding_gradient", "vanishing_gradient", "dead_units",
         "saturation", "rank_collapse", "mean_shift", "precision_loss", "symmetry",
     ),

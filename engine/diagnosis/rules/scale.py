@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from layerscope.engine.diagnosis.evidence import Evidence, Trend, power_of_ten
 from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
 from layerscope.engine.diagnosis.lasting import STEPS, lasting, unreached
+from layerscope.engine.diagnosis.parts import in_words
 from layerscope.engine.diagnosis.rule import rule
 from layerscope.engine.execution.records import Record
 
@@ -60,10 +61,11 @@ def _trend(evidence: Evidence, direction: Direction) -> Trend | None:
     return evidence.forward_trend if direction == "forward" else evidence.backward_trend
 
 
-def _how(trend: Trend, direction: Direction) -> str:
+def _how(evidence: Evidence, trend: Trend, direction: Direction) -> str:
     if direction == "forward":
         return f"Each block multiplies the signal by about {trend.per_block()}."
-    return f"Each block going back multiplies the gradient by about {trend.per_block(-1)}."
+    each = f"Each block going back multiplies the gradient by about {trend.per_block(-1)}."
+    return each + in_words(evidence)
 
 
 def _change(
@@ -77,7 +79,7 @@ def _change(
     if not decades >= WARN_DECADES:
         return None
     severity: Severity = "error" if decades >= error else "warning"
-    words = title.format(power_of_ten(decades, 2)), _how(trend, direction)
+    words = title.format(power_of_ten(decades, 2)), _how(evidence, trend, direction)
     return _finding(evidence, name, direction, severity, evidence.block_outputs, *words)
 
 
@@ -100,8 +102,7 @@ def exploding_activation(evidence: Evidence) -> Finding | None:
     "or a block whose output is all zero",
     source="Poole et al. 2016; the notes' randn × 0.01",
     help=_HELP,
-    explains=("vanishing_gradient", "exploding_gradient", "dead_units", "rank_collapse",
-              "precision_loss", "saturation", "mean_shift"),
+    explains=("vanishing_gradient", "rank_collapse", "precision_loss", "mean_shift"),
 )  # fmt: skip
 def vanishing_activation(evidence: Evidence) -> Finding | None:
     """The signal shrinks geometrically with depth, or has gone to exact zeros."""
@@ -124,7 +125,7 @@ def _all_zero(evidence: Evidence, silent: Sequence[Record]) -> Finding | None:
     on = evidence.block_outputs[-len(silent) :] == list(silent)
     place = f"from layer {evidence.block(first)} on" if on else f"in {_span(evidence, silent)}"
     before = next((r for r in reversed(earlier) if r.activation.rms), None)
-    told = f"{_how(trend, 'forward')} " if trend and shrunk else ""
+    told = f"{_how(evidence, trend, 'forward')} " if trend and shrunk else ""
     told += f"{where.facts.name}: {cause.said}." if cause else ""
     if before is not None and before is not where and not shrunk:
         told += f" The output of {before.facts.name} before it has rms {before.activation.rms:.2g}."
@@ -192,7 +193,7 @@ def exploding_gradient(evidence: Evidence) -> Finding | None:
     f"gradient is all zero (a note where {STEPS} steps of training bring one)",
     source="Hochreiter 1991; Schoenholz et al. 2017",
     help=_HELP,
-    explains=("rank_collapse", "precision_loss", "mean_shift", "dead_units"),
+    explains=("precision_loss",),
 )
 def vanishing_gradient(evidence: Evidence) -> Finding | None:
     """The gradient shrinks geometrically on its way back, or has gone to exact zeros."""

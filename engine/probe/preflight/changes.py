@@ -264,7 +264,8 @@ WEIGHTS: tuple[Source, ...] = (_initialisations, _standardised_input)
 SOURCES: Mapping[str, tuple[Source, ...]] = {
     **dict.fromkeys(
         ("exploding_activation", "vanishing_activation", "exploding_gradient", "dead_units",
-         "vanishing_gradient", "rank_collapse", "symmetry", "mean_shift"), WEIGHTS,
+         "vanishing_gradient", "rank_collapse", "symmetry", "mean_shift",
+         "large_bias"), WEIGHTS,
     ),
     "nonfinite": (_initialisations, _standardised_input),
     "saturation": (_standardised_input, _initialisations),

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from msgspec.structs import replace
 from torch import nn
 from torch.optim import Optimizer
 
-from layerscope.engine.diagnosis import RULES, SEVERITIES, Finding, diagnose
-from layerscope.engine.diagnosis.diagnose import explained_by
+from layerscope.engine.diagnosis import RULES, SEVERITIES, Finding
+from layerscope.engine.diagnosis.diagnose import follows, found_by
+from layerscope.engine.diagnosis.roots import every, rooted
 from layerscope.engine.probe.preflight.batch import Batch
 from layerscope.engine.probe.preflight.checks import CHECKS
 from layerscope.engine.probe.preflight.look import Look, look
@@ -75,70 +75,31 @@ RECORD_RULES = tuple(name for name in RULES if name not in CHECKS)
 
 def findings_of(subject: Subject) -> list[Finding]:
     """Everything found, worst first, what follows from another finding under it."""
-    found: list[tuple[Finding, frozenset[str]]] = []
-    for check in CHECKS.values():
-        finding = check.find(subject)
-        if finding is not None:
-            found.append((finding, _closure(check.explains)))
-    found += [(f, explained_by(f.rule)) for f in _on_records(subject)]
-    return _rooted(found)
+    checked = [f for check in CHECKS.values() if (f := check.find(subject)) is not None]
+    return rooted([*checked, *_on_records(subject)], _explains)
+
+
+def _explains(cause: Finding, effect: Finding) -> bool:
+    if cause.rule in CHECKS:
+        return cause.severity != "info" and effect.rule in CHECKS[cause.rule].explains
+    return effect.rule in RULES and follows(cause, effect)
 
 
 def _on_records(subject: Subject) -> list[Finding]:
     if not subject.look.records or subject.look.failure is not None:
         return []
-    found = diagnose(subject.evidence, RECORD_RULES)
+    found = found_by(subject.evidence, RECORD_RULES)
     if subject.opened is None or not subject.opened.records:
         return found
-    later = Subject(subject.opened, None, None).evidence
-    lasting = {f.rule: f for root in diagnose(later, RECORD_RULES) for f in _all([root])}
-    return [
-        replace(f, consequences=[c for c in f.consequences if c.rule in lasting])
-        for f in found if f.rule in lasting
-    ]  # fmt: skip
-
-
-def _closure(names: Sequence[str]) -> frozenset[str]:
-    further = (explained_by(name) for name in names if name in RULES)
-    return frozenset(names).union(*further)
-
-
-def _rooted(found: Sequence[tuple[Finding, frozenset[str]]]) -> list[Finding]:
-    roots: list[Finding] = []
-    below: dict[int, list[Finding]] = {}
-    causes: list[tuple[int, frozenset[str]]] = []
-    for place, (finding, explains) in enumerate(found):
-        over = [
-            i for i, (other, others) in enumerate(found)
-            if i != place and finding.rule in others and other.severity != "info"
-            and not (other.rule in explains and i > place)
-        ]  # fmt: skip
-        if over:
-            below.setdefault(over[0], []).append(finding)
-        else:
-            causes.append((place, explains))
-    kept = {place for place, _ in causes}
-    for place, finding in ((p, found[p][0]) for p, _ in causes):
-        own = list(finding.consequences)
-        ahead = [place]
-        while ahead:  # what is explained by something that is explained itself comes up here too
-            for each in below.get(ahead.pop(), []):
-                own.append(replace(each, consequences=[]))
-                own += each.consequences
-                ahead += [i for i, (f, _) in enumerate(found) if f is each and i not in kept]
-        worst = max([finding, *own], key=lambda f: SEVERITIES.index(f.severity)).severity
-        roots.append(replace(finding, consequences=own, severity=worst))
-    return sorted(roots, key=lambda f: -SEVERITIES.index(f.severity))
-
-
-def _all(found: Sequence[Finding]) -> list[Finding]:
-    return [f for root in found for f in (root, *root.consequences)]
+    later = found_by(Subject(subject.opened, None, None).evidence, RECORD_RULES)
+    lasting = {f.rule for f in later}
+    return [f for f in found if f.rule in lasting]
 
 
 def accusations(found: Sequence[Finding]) -> dict[str, int]:
     """How severe each rule's worst finding is, notes left out."""
     worst: dict[str, int] = {}
-    for finding in _all(found):
+    for finding in every(found):
         severity = SEVERITIES.index(finding.severity)
         if severity:
             worst[finding.rule] = max(severity, worst.get(finding.rule, 0))

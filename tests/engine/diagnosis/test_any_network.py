@@ -151,6 +151,14 @@ def flat(findings):
     return [f for root in findings for f in (root, *root.consequences)]
 
 
+def renamed(text, theirs, ours):
+    """With our layers' kinds in the place of PyTorch's."""
+    pairs = {a.facts.kind: b.facts.kind for a, b in zip(theirs.records, ours.records, strict=True)}
+    for kind, own in pairs.items():
+        text = text.replace(f"{kind} ", f"{own} ")
+    return text
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", CASES, ids=lambda e: str(e.to_query()))
 def test_a_plain_sequential_gives_the_same_findings(experiment):
@@ -167,7 +175,7 @@ def test_a_plain_sequential_gives_the_same_findings(experiment):
     for a, b in zip(found, expected, strict=True):
         for name in ("severity", "direction", "modules", "layers", "blocks", "title"):
             assert getattr(a, name) == getattr(b, name), name
-        assert a.explanation == b.explanation
+        assert renamed(a.explanation, theirs, ours) == b.explanation
         assert a.threshold == b.threshold
         assert a.evidence.keys() == b.evidence.keys()
         for name, value in b.evidence.items():

@@ -8,12 +8,15 @@ import pytest
 from msgspec.structs import replace
 
 from layerscope.engine.diagnosis import RULES, diagnose, undecided, verdict
-from layerscope.engine.diagnosis.diagnose import diagnose_early, explained_by
+from layerscope.engine.diagnosis.diagnose import diagnose_early, follows, found_by
 from layerscope.engine.diagnosis.evidence import Evidence, Trend
+from layerscope.engine.diagnosis.expectation import beside_theory
 from layerscope.engine.diagnosis.gathering import gather
+from layerscope.engine.diagnosis.parts import gradient_factors
 from layerscope.engine.execution.network import layout
 from layerscope.engine.experiment.presets import PRESETS
 from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.theory.experiments import predict_experiment
 
 HEALTHY = [
     Experiment(),
@@ -37,7 +40,8 @@ FAULTY = {
         activation="tanh", init="lecun_normal", init_scale=0.5, bias_std=0.5
     ),
     "saturation": Experiment(activation="hardtanh", init="normal", depth=5),
-    "dead_units": Experiment(activation="relu", bias_std=5, init_scale=0.01, depth=4),
+    "dead_units": Experiment(width=8, seed=2),
+    "large_bias": Experiment(activation="relu", bias_std=5, init_scale=0.01, depth=4),
     "precision_loss": Experiment(
         activation="gelu", init="kaiming_uniform", init_scale=0.037, norm="rms", width=64,
         data="digits", dtype="bfloat16", batch=48, seed=539,
@@ -106,8 +110,9 @@ def test_zeros_from_the_hundredth_are_vanishing_not_dead():
 
 
 def test_nothing_explains_itself():
-    for name in RULES:
-        assert name not in explained_by(name)
+    for name, rule in RULES.items():
+        assert name not in {*rule.explains, *rule.covers}
+        assert {*rule.explains, *rule.covers} <= set(RULES)
 
 
 def test_what_is_not_finite_is_known_before_the_end():
@@ -203,12 +208,92 @@ def test_an_output_too_large_is_told_whatever_the_loss(loss):
         assert (said.severity == "ok") != told
 
 
-def test_growth_of_the_gradient_is_no_consequence_of_the_outputs_scale():
-    assert "exploding_gradient" not in explained_by("output_scale")
-    findings = diagnose(
-        gather(Experiment(depth=60, width=64, batch=16, init="normal", norm="batch"))
+@pytest.mark.parametrize("activation", ["relu", "tanh", "leaky_relu"])
+def test_growth_of_the_gradient_is_batch_norms_doing_and_not_the_outputs(activation):
+    """√(E[φ'²]/Var φ) a block, for ReLU √(π/(π − 1)) (Yang et al. 2019)."""
+    experiment = Experiment(
+        depth=60, width=128, batch=128, init="normal", norm="batch", activation=activation
     )
-    assert "exploding_gradient" in {f.rule for f in findings}  # a root of its own
+    theory = predict_experiment(experiment)
+    evidence = gather(experiment)
+    findings = beside_theory(diagnose(evidence), theory)
+    assert findings[0].rule == "exploding_gradient"  # a root of its own
+    growth = math.sqrt(theory.chi1)
+    if activation == "relu":
+        assert growth == pytest.approx(math.sqrt(math.pi / (math.pi - 1)))
+    assert 1 / findings[0].evidence["factor_per_block"] == pytest.approx(growth, rel=0.03)
+    factors = {r.facts.kind: f for r, f in gradient_factors(evidence)}
+    assert set(factors) == {"linear", "batch_norm", activation}
+    assert math.prod(factors.values()) == pytest.approx(growth, rel=0.03)
+    assert f"batch_norm by {factors['batch_norm']:.3g}" in findings[0].explanation
+    assert f"√χ1 = {growth:.3g} a block" in findings[0].explanation
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"activation": "relu6", "init": "xavier_normal", "bias_std": 15},
+        {"activation": "tanh", "init": "xavier_normal", "bias_std": 5},
+        {"activation": "sigmoid", "init": "normal", "init_scale": 0.1, "bias_std": 10},
+        {"activation": "relu", "init_scale": 0.1, "bias_std": 2},
+    ],
+    ids=str,
+)
+def test_a_bias_that_drowns_the_signal_is_the_cause(changes):
+    experiment = Experiment(depth=12, width=64, **changes)
+    root = diagnose(gather(experiment))[0]
+    assert root.rule == "large_bias"
+    assert "rank_collapse" in {c.rule for c in root.consequences}
+    assert root.evidence["bias_rms"] == pytest.approx(changes["bias_std"], rel=0.3)
+    # What it says holds: without the biases what follows is gone, or is another thing.
+    without = names(diagnose(gather(experiment.model_copy(update={"bias_std": 0.0}))))
+    assert "large_bias" not in without
+
+
+def test_a_bias_is_named_where_it_drowns_one_layer_and_blamed_for_nothing_else():
+    findings = diagnose(
+        gather(Experiment(init="normal", activation="relu6", bias_std=15, depth=12))
+    )
+    found = {f.rule: f for f in findings}
+    assert found["large_bias"].severity == "info"
+    assert found["large_bias"].modules == ("linear1",)
+    assert found["exploding_gradient"].severity == "error"  # as without any bias
+
+
+def test_a_bias_that_batch_norm_takes_away_is_not_named():
+    evidence = gather(Experiment(depth=10, width=64, norm="batch", bias_std=5, activation="tanh"))
+    assert "large_bias" not in names(diagnose(evidence))
+
+
+def test_what_comes_later_in_the_pass_explains_nothing_before():
+    for experiment in FAULTY.values():
+        found = found_by(gather(experiment))
+        for i, cause in enumerate(found):
+            for effect in found[:i]:
+                covered = effect.rule in RULES[cause.rule].covers
+                same = cause.layers[0] == effect.layers[0]
+                assert covered or same or not follows(cause, effect)
+
+
+def test_the_units_that_died_are_the_cause_of_what_is_all_zero_after_them():
+    root = diagnose(gather(Experiment(width=8, seed=2)))[0]
+    assert root.rule == "dead_units"
+    assert {"vanishing_activation", "vanishing_gradient"} <= {c.rule for c in root.consequences}
+    assert "relu17: all 1,600 inputs are at most 0" in root.explanation
+
+
+def test_units_silent_for_samples_that_have_grown_alike_are_a_note():
+    """The default network at a seed where more than half of a layer is silent."""
+    [finding] = diagnose(gather(Experiment(seed=2)))
+    assert (finding.rule, finding.severity) == ("dead_units", "info")
+    assert finding.title.startswith("Samples have grown alike")
+    assert finding.evidence["sample_correlation"] > 0.9
+
+
+def test_what_was_lost_to_the_number_format_has_not_died():
+    found = names(diagnose(gather(Experiment(activation="linear", init="normal", init_scale=0.01))))
+    assert "vanishing_activation" in found
+    assert "dead_units" not in found
 
 
 @pytest.mark.parametrize("activation", ["tanh", "gelu", "silu", "softsign"])

@@ -73,7 +73,7 @@ FAULTS = {
     "copies": (lambda: drawn(mlp(), nn.init.zeros_), mlp, classes, CE, "symmetry"),
     "dead": (
         lambda: with_bias(mlp(), -9.0), lambda: with_bias(mlp(), 0.0), classes, CE,
-        "vanishing_activation",
+        "large_bias",
     ),
     "head": (
         lambda: drawn(mlp(2), lambda w: w.mul_(6)), lambda: mlp(2), classes, CE, "output_scale",
