@@ -21,7 +21,7 @@ from layerscope.engine.execution.passes import ForwardStep, passes
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.record import Record
 from layerscope.engine.initialization import INITS, Distribution, InitScheme
-from layerscope.engine.statistics import Statistics, statistics
+from layerscope.engine.statistics import Statistics, distinct_columns, statistics, units
 
 __all__ = [
     "AXIS", "BINS", "HOLDS", "Atom", "BlockSignal", "SchemeEvent", "SchemeResult", "SchemesEnd",
@@ -32,9 +32,12 @@ AXIS = 4.0  # standard deviations to either side: beyond lies 1 of 16,000 normal
 BINS = 40
 FEW = 3  # different values up to which a weight is drawn as spikes, not as bars
 HOLDS = 10.0
-"""The signal holds when its std, from the first block to the last, changes by less than this."""
+"""The signal holds when its std, from the first block to the last, changes by less than this, units
+differ from each other, and so do samples."""
+ALIKE = 1e-4
+"""Samples that differ by less than this share of their length are one: nothing learns from them."""
 
-Outcome = Literal["holds", "grows", "shrinks", "overflows", "dies"]
+Outcome = Literal["holds", "grows", "shrinks", "overflows", "dies", "copies", "alike"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +191,7 @@ def _result(experiment: Experiment, index: int, should_stop: ShouldStop) -> Sche
     expected = scheme.intended(n_in, width)
     weight: WeightHistogram | None = None
     signal: list[BlockSignal] = []
+    last: Tensor | None = None
     for step in passes(Network(experiment), should_stop):
         if not isinstance(step, ForwardStep) or step.info.block > experiment.depth:
             break  # the loss and the backward pass are not asked for
@@ -195,8 +199,11 @@ def _result(experiment: Experiment, index: int, should_stop: ShouldStop) -> Sche
             weight = _histogram(step.layer.parameters["weight"], expected, experiment.init_scale)
         if step.info.ends_block:
             signal.append(_signal(step.info.block, statistics(step.output)))
-    assert weight is not None  # noqa: S101  an experiment has at least one block
+            last = step.output
+    assert weight is not None and last is not None  # noqa: S101, PT018  there is a block
     outcome, factor, until, words = _judged(signal)
+    if outcome == "holds":
+        outcome, words = _told_apart(last, words)
     std = expected.std
     return SchemeResult(
         name=scheme.name,
@@ -213,6 +220,17 @@ def _result(experiment: Experiment, index: int, should_stop: ShouldStop) -> Sche
         until=until,
         words=words,
     )
+
+
+def _told_apart(last: Tensor, words: str) -> tuple[Outcome, str]:
+    """Whether a signal of lasting size still says anything: units apart, and samples apart."""
+    batch, width = last.shape
+    if width > 1 and distinct_columns(last) == 1:
+        return "copies", f"all {width} units are copies, though {words.removeprefix('holds: ')}"
+    alike = units(last).sample_correlation if width > 1 else None
+    if alike is not None and math.sqrt(max(0.0, 1 - alike)) < ALIKE:
+        return "alike", f"all {batch} samples look the same, though {words.removeprefix('holds: ')}"
+    return "holds", words
 
 
 def _signal(block: int, s: Statistics) -> BlockSignal:
@@ -287,7 +305,8 @@ def _judged(signal: Sequence[BlockSignal]) -> tuple[Outcome, float | None, int |
     if dead is not None:
         return "dies", factor, dead, f"exactly zero from layer {dead}{per}"
     assert ratio is not None  # noqa: S101  neither broken nor dead: every block has a size
-    change = f"std × {ratio:.3g} from layer 1 to {len(signal)}"
+    last = len(signal)
+    change = f"std × {ratio:.3g} from layer 1 to {last}" if last > 1 else f"std {alive[0]:.3g}"
     if ratio >= HOLDS:
         return "grows", factor, None, f"{change}{per}"
     if ratio <= 1 / HOLDS:

@@ -47,6 +47,19 @@ def test_the_notes_results_for_relu(notes):
     assert notes["lecun_normal"].factor == pytest.approx(math.sqrt(0.5), rel=0.05)
 
 
+def test_a_size_that_lasts_is_no_signal_where_nothing_is_told_apart(notes):
+    assert notes["constant"].outcome == "copies"
+    assert notes["constant"].words.startswith("all 100 units are copies, though std ×")
+    sigmoid = results(Experiment(activation="sigmoid", width=40, depth=30), ["xavier_normal"])
+    assert sigmoid["xavier_normal"].outcome == "alike"
+    assert sigmoid["xavier_normal"].words.startswith("all 200 samples look the same")
+    one = results(Experiment(width=1, depth=2, activation="tanh"), ["constant"])["constant"]
+    assert one.outcome == "holds"  # one unit is nobody's copy
+    branches = results(Experiment(residual=True, width=16, depth=4), ["zeros"])["zeros"]
+    assert branches.outcome == "holds"
+    assert list(schemes(Experiment(depth=3, width=8), ["constant"]))[-1].holding == ()
+
+
 @pytest.mark.slow
 def test_the_signal_is_the_run_of_the_same_experiment(notes):
     for name in ("kaiming_normal", "lsuv", "sparse"):
