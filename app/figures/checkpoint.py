@@ -17,7 +17,9 @@ from layerscope.engine.store.checkpoints.inspection import NARROW
 
 __all__ = ["Band", "Mark", "TensorRow", "checkpoint_page"]
 
-WIDEST = (-140, 128)
+LOWEST, HIGHEST = -150, 128
+"""Powers of two with a place of their own are float32's, those between. What float64 has beyond is
+gathered at both ends."""
 SHADES = 6
 
 
@@ -89,7 +91,7 @@ def _bounds(reports: Sequence[TensorReport]) -> tuple[int, int]:
         )
     ]
     low, high = min([*seen, -26]), max([*seen, 17])  # float16's range, and more where there is more
-    return max(WIDEST[0], low), min(WIDEST[1], high + 1)
+    return max(LOWEST, low), min(HIGHEST, high) + 1
 
 
 def _row(report: TensorReport, low: int) -> TensorRow:
@@ -107,17 +109,26 @@ def _marks(report: TensorReport, low: int) -> list[Mark]:
     if report.statistics is None:
         return []
     h = report.statistics.histogram
-    counts = (h.positive + h.negative).tolist()
-    most = max(counts, default=0)
+    found: dict[int, int] = {}
+    for e, count in zip(h.exponents, (h.positive + h.negative).tolist(), strict=True):
+        if count:
+            place = min(HIGHEST, max(LOWEST, e))
+            found[place] = found.get(place, 0) + count
+    most = max(found.values(), default=0)
     return [
         Mark(
             e - low,
             max(1, min(SHADES, SHADES + math.ceil(math.log10(count / most)))),
-            f"{count:,} from 2^{e}",
+            f"{count:,} {_range(e)}",
         )
-        for e, count in zip(h.exponents, counts, strict=True)
-        if count and WIDEST[0] <= e < WIDEST[1]
+        for e, count in found.items()
     ]
+
+
+def _range(e: int) -> str:
+    if e == LOWEST:
+        return f"below 2^{LOWEST + 1}"
+    return f"from 2^{e} on" if e == HIGHEST else f"from 2^{e}"
 
 
 def _loss(report: TensorReport, name: str) -> str:

@@ -12,10 +12,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from layerscope.app.figures.checkpoint import checkpoint_page
 from layerscope.app.figures.lab import lab_figures
 from layerscope.app.figures.sketch import sketch
 from layerscope.app.figures.strip import STEPS, cell, step
 from layerscope.app.figures.text import number
+from layerscope.engine.checkpoints.inspection import TensorReport, totals
 from layerscope.engine.statistics import Statistics, statistics
 
 CSS = Path(__file__).resolve().parents[2] / "static" / "css"
@@ -118,3 +120,22 @@ def test_numbers_keep_three_digits_and_their_sign() -> None:
     assert number(99999.4) == "99999"
     assert number(1e-45) == "1.00×10⁻⁴⁵"
     assert number(-12345678.0) == "−1.23×10⁷"
+
+
+@pytest.mark.parametrize(
+    ("exponents", "words"),
+    [
+        ([-149, -140, 0, 127], ["1 from 2^-149", "1 from 2^-140", "1 from 2^0", "1 from 2^127"]),
+        ([-1000, -150, 0], ["2 below 2^-149", "1 from 2^0"]),
+        ([0, 127, 128, 900], ["1 from 2^0", "1 from 2^127", "2 from 2^128 on"]),
+    ],
+)
+def test_a_checkpoints_picture_leaves_no_entry_out(exponents: list[int], words: list[str]):
+    tensor = torch.tensor([2.0**e for e in exponents], dtype=torch.float64)
+    shape = tuple(tensor.shape)
+    report = TensorReport("w", "float64", shape, tensor.nbytes, statistics(tensor), None, {})
+    page = checkpoint_page("w.npz", [report], totals([report]))
+    marks = re.findall(r'<rect class="s\d" x="(\d+)" .*?<title>(.*?)</title>', page)
+    assert [text for _, text in marks] == words
+    width = int(re.search(r'viewBox="0 0 (\d+) 4".*?Magnitudes', page)[1])
+    assert all(0 <= int(x) < width for x, _ in marks)
