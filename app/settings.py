@@ -73,9 +73,10 @@ class Settings(BaseSettings):
     )  # fmt: skip
     """Computations running at once; one more that is quick, or of a client that has none, may run
     beside them."""
-    max_flops: float = Field(2e12, gt=0)
+    max_flops: float = Field(4e12, gt=0)
     """Most work that one request may cost, everything that it computes included: operations of a
     matrix product in float32 that take as long on one core, by what was measured at start."""
+    # About a minute. Fixes alone may take 1.2e12, and twice that where entries are dear.
     max_bytes: int = Field(
         default_factory=lambda given: _share(given["workers"], given["max_concurrent"]), gt=0,
         json_schema_extra={"default": "an equal share of the usable memory, at most `4294967296`"},

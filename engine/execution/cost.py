@@ -32,10 +32,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most an experiment may cost. The defaults suit a core of today: about half a
+    """The most an experiment may cost. The defaults suit a core of today: about a
     minute, 4 GiB."""
 
-    flops: int = 2_000_000_000_000
+    flops: int = 4_000_000_000_000
     bytes: int = 4 * 2**30
 
     def allow(self, needed: Cost) -> bool:
