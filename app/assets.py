@@ -11,6 +11,8 @@ import hashlib
 import mimetypes
 import os
 import re
+import time
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import anyio.to_thread
@@ -32,47 +34,62 @@ def resources() -> Path:
     return Path(__file__).resolve().parents[1]
 
 
+@dataclass(slots=True)
+class _Folder:
+    """What is known of a folder: its digest, its files, and by what they were known when."""
+
+    digest: str
+    files: frozenset[str]
+    state: object
+    looked: float
+
+
 class Assets(StaticFiles):
     """The files below ``root``, by their path relative to it; one made compressed beside a file
     (``npm run assets`` does) is sent in its place.
 
     Args:
         root: the folder of static files.
-        frozen: the files can't change while the process runs (an installed package), so that
-            digests are computed once; otherwise they follow the files' size and time.
+        look_seconds: how long a digest holds before the files' sizes and times are looked at again;
+            infinite where they can't change while the process runs (an installed package).
     """
 
-    def __init__(self, root: Path, *, frozen: bool = False) -> None:
+    def __init__(self, root: Path, *, look_seconds: float = 0.0) -> None:
         super().__init__(directory=root)
         self.root = root
-        self.frozen = frozen
-        self._digests: dict[str, tuple[object, str]] = {}
+        self.look_seconds = look_seconds
+        self._known: dict[str, _Folder] = {}
 
     def url(self, path: str) -> str:
         """The address of ``path``, for example ``/static/0f3a…/js/lab.js``.
 
         Errors: ``FileNotFoundError``, so that a template's typing error shows at once.
         """
-        if not (self.root / path).is_file():
+        folder = path.partition("/")[0]
+        digest = self.digest(folder)
+        if path not in self._known[folder].files:
             raise FileNotFoundError(f"no static file {path!r} below {self.root}")
-        return f"/static/{self.digest(PurePosixPath(path).parts[0])}/{path}"
+        return f"/static/{digest}/{path}"
 
     def digest(self, folder: str) -> str:
         """Twelve hexadecimal digits over the names and contents of everything in ``folder``."""
-        known = self._digests.get(folder)
-        if known is not None and self.frozen:
-            return known[1]
+        known, now = self._known.get(folder), time.monotonic()
+        if known is not None and now - known.looked < self.look_seconds:
+            return known.digest
         files = sorted(p for p in self._walk(self.root / folder) if p.suffix not in (".br", ".gz"))
         stats = [(p, p.stat()) for p in files]
         state = [(str(p), stat.st_size, stat.st_mtime_ns) for p, stat in stats]
-        if known is not None and known[0] == state:
-            return known[1]
+        if known is not None and known.state == state:
+            known.looked = now
+            return known.digest
+        names = [p.relative_to(self.root).as_posix() for p in files]
         total = hashlib.sha256()
-        for path in files:
-            total.update(str(path.relative_to(self.root)).encode() + b"\0")
+        for name, path in zip(names, files, strict=True):
+            total.update(name.encode() + b"\0")
             total.update(hashlib.sha256(path.read_bytes()).digest())
-        self._digests[folder] = (state, total.hexdigest()[:12])
-        return self._digests[folder][1]
+        digest = total.hexdigest()[:12]
+        self._known[folder] = _Folder(digest, frozenset(names), state, now)
+        return digest
 
     def get_path(self, scope: Scope) -> str:
         """The route's ``path``; `lookup_path` refuses one that leads out of the folder."""

@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import MutableMapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
@@ -15,12 +16,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from layerscope.app.errors import Problem
+from layerscope.app.log_lines import Lines
 
-__all__ = ["AccessLog", "configure", "plain"]
+__all__ = ["AccessLog", "configure", "in_background", "plain"]
 
 LONGEST_FIELD = 300
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 log = structlog.stdlib.get_logger("layerscope")
+_lines = Lines(sys.stderr)
 Event = MutableMapping[str, Any]
 
 
@@ -48,7 +51,9 @@ def configure(level: str, log_format: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    global _lines
+    _lines = Lines(sys.stderr)
+    handler = logging.StreamHandler(_lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -60,6 +65,11 @@ def configure(level: str, log_format: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+
+
+def in_background() -> AbstractContextManager[None]:
+    """From here to the end, no line of the log waits for who reads it; after `configure`."""
+    return _lines.in_background()
 
 
 def _without_uvicorn_colours(_: Any, __: str, event: Event) -> Event:

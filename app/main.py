@@ -22,14 +22,15 @@ from layerscope.app.api.health import Readiness
 from layerscope.app.caching import version
 from layerscope.app.compute import ClientGone, Compute
 from layerscope.app.errors import Problem, install
-from layerscope.app.logs import AccessLog
+from layerscope.app.logs import AccessLog, in_background
 from layerscope.app.metrics import Measured, Metrics
 from layerscope.app.pages.lab.links import sketches
+from layerscope.app.pages.render import environment
 from layerscope.app.proxies import Proxied
 from layerscope.app.security import BodyLimit, Security
 from layerscope.app.sending import Sending, SendingLimit
 from layerscope.app.settings import Settings
-from layerscope.app.templating import assets
+from layerscope.app.templating import assets, load_templates
 from layerscope.app.workers.forking import ForkServer
 from layerscope.app.workers.pool import WorkerLost, Workers
 from layerscope.engine.store import Store
@@ -115,6 +116,7 @@ def create_app(settings: Settings | None = None, fork_server: ForkServer | None 
     app.state.store = Store(settings.store_url)
     app.state.metrics = metrics
     app.state.readiness = Readiness()
+    app.state.addresses = {}  # layerscope.app.pages.render
     install(app)
     app.add_exception_handler(ClientGone, _client_gone)
     app.add_exception_handler(ClientDisconnect, _client_gone)
@@ -128,12 +130,13 @@ def create_app(settings: Settings | None = None, fork_server: ForkServer | None 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    warming = asyncio.create_task(_warm_up(app))
-    yield {"stop": app.state.compute.close}  # for layerscope.app.connections
-    app.state.compute.close()
-    await app.state.compute.join()
-    app.state.store.close()
-    await warming
+    with in_background():
+        warming = asyncio.create_task(_warm_up(app))
+        yield {"stop": app.state.compute.close}  # for layerscope.app.connections
+        app.state.compute.close()
+        await app.state.compute.join()
+        app.state.store.close()
+        await warming
 
 
 async def _warm_up(app: FastAPI) -> None:
@@ -141,7 +144,8 @@ async def _warm_up(app: FastAPI) -> None:
     compute: Compute = app.state.compute
     try:
         if app.state.settings.warm_up:
-            await compute.workers.prepare(compute.concurrent)
+            loading = asyncio.to_thread(_load, app)
+            await asyncio.gather(compute.workers.prepare(compute.concurrent), loading)
             await sketches(compute)
     except (WorkerLost, Problem):
         if not compute.closed:
@@ -150,6 +154,12 @@ async def _warm_up(app: FastAPI) -> None:
         return
     app.state.readiness.state = "ready"
     log.info("ready")
+
+
+def _load(app: FastAPI) -> None:
+    """What the first who asks for it would otherwise wait for, and with him the loop."""
+    load_templates(environment)
+    app.openapi()
 
 
 async def _client_gone(_: Request, __: Exception) -> Response:

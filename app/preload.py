@@ -12,6 +12,7 @@ from functools import partial
 
 import layerscope.app.main  # noqa: F401 - whatever a computation may need is imported with it
 from layerscope.app.results import complete
+from layerscope.app.templating import load_templates, templates
 from layerscope.app.workers.forking import serve_forks
 from layerscope.engine.analyses.phase_diagram import phase_diagram
 from layerscope.engine.basis.cancellation import never
@@ -52,6 +53,7 @@ def prepare() -> None:
         lambda: phase_diagram(tiny),
         lambda: ladder(2, 2, 2),
         *(partial(derivative_of, name) for name in differentiable()),
+        partial(load_templates, templates.env, "partials/"),
     ]
     for each in first:
         each()

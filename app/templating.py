@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextvars import ContextVar
 
 import jinja2
@@ -9,11 +10,13 @@ from starlette.templating import Jinja2Templates
 
 from layerscope.app.assets import Assets, resources
 
-__all__ = ["asset_url", "assets", "root_path", "templates"]
+__all__ = ["asset_url", "assets", "load_templates", "root_path", "templates"]
 
 FROZEN = not (resources() / "pyproject.toml").is_file()  # an installed package
+LOOK_SECONDS = math.inf if FROZEN else 0.5
+"""How long a developer's change of a static file may go unseen: a page asks for a dozen of them."""
 
-assets = Assets(resources() / "static", frozen=FROZEN)
+assets = Assets(resources() / "static", look_seconds=LOOK_SECONDS)
 """The static files; ``assets.url("js/lab.js")`` is ``asset_url(…)`` in a template."""
 
 templates = Jinja2Templates(
@@ -30,6 +33,13 @@ templates = Jinja2Templates(
 
 root_path: ContextVar[str] = ContextVar("root_path", default="")
 """The path below which a proxy serves us; set for each request by ``layerscope.app.proxies``."""
+
+
+def load_templates(environment: jinja2.Environment, folder: str = "") -> None:
+    """Compile every template below ``folder`` now."""
+    for name in environment.list_templates():
+        if name.startswith(folder):
+            environment.get_template(name)
 
 
 def asset_url(path: str) -> str:

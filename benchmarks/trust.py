@@ -39,6 +39,17 @@ LIGHT = 30
 STREAMS = 500
 MIB = 2**20
 PROBE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+BARE = """
+import sys, uvicorn
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+uvicorn.run(app, fd=int(sys.argv[1]), log_level="error", access_log=False, lifespan="off")
+"""
 
 
 @contextmanager
@@ -126,11 +137,11 @@ def idle(process: subprocess.Popen[str], client: httpx.Client) -> None:
 
 def refused(client: httpx.Client) -> None:
     """The two requests that used to take all there was."""
-    for asked in (UNASKED, UNDERESTIMATED):
+    for query in (UNASKED, UNDERESTIMATED):
         began = time.perf_counter()
-        answer = client.get(f"{URL}?{asked}")
+        answer = client.get(f"{URL}?{query}")
         said = "" if answer.status_code == 200 else f", {answer.json()['detail'][:60]}…"
-        row(f"`{asked}`", f"{answer.status_code} after {time.perf_counter() - began:.2f} s{said}")
+        row(f"`{query}`", f"{answer.status_code} after {time.perf_counter() - began:.2f} s{said}")
 
 
 def beside(process: subprocess.Popen[str], url: str, client: httpx.Client) -> None:
@@ -168,33 +179,65 @@ def dropped(client: httpx.Client) -> None:
         f"{until_free(client):.2f} s")  # fmt: skip
 
 
+@contextmanager
+def bare() -> Iterator[int]:
+    """The port of an application that says one word, on the same uvicorn: what the machine and the
+    other programs on it add to every answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process = subprocess.Popen(
+            [sys.executable, "-c", BARE, str(listener.fileno())], pass_fds=[listener.fileno()]
+        )
+        try:
+            asked(listener.getsockname()[1])
+            yield listener.getsockname()[1]
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def asked(port: int) -> float:
+    """Milliseconds of a probe, from its connection to its end."""
+    began = time.perf_counter()
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(PROBE)
+        while connection.recv(65536):
+            pass
+    return 1e3 * (time.perf_counter() - began)
+
+
+def distribution(waits: list[float]) -> str:
+    """Its median, its 99th percentile and its end."""
+    waits = sorted(waits)
+    return (
+        f"median {waits[len(waits) // 2]:.1f} ms, p99 {waits[int(0.99 * len(waits))]:.0f} ms, "
+        f"longest {waits[-1]:.0f} ms"
+    )
+
+
 def soak(process: subprocess.Popen[str], port: int, seconds: float) -> None:
-    """A hundred clients with churn; `/healthz` beside them, asked from a process of its own."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    """A hundred clients with churn, each from an address of its own; `/healthz` beside them, asked
+    from a process of its own, and in turn an application that does nothing."""
+    waits: list[float] = []
+    beside: list[float] = []
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool, bare() as other:
         pool.submit(crowd, port, 100, max(20.0, seconds / 5)).result()
         before = sum(resident(pid, "Rss") for pid in family(process.pid))
         running = pool.submit(crowd, port, 100, seconds, 1)
-        waits = []
         while not running.done():
-            began = time.perf_counter()
-            with socket.create_connection(("127.0.0.1", port)) as connection:
-                connection.sendall(PROBE)
-                while connection.recv(65536):
-                    pass
-            waits.append(1e3 * (time.perf_counter() - began))
+            waits.append(asked(port))
+            time.sleep(0.02)
+            beside.append(asked(other))
             time.sleep(0.02)
         seen = running.result()
     after = sum(resident(pid, "Rss") for pid in family(process.pid))
-    waits.sort()
     row(
         f"100 clients with churn for {seconds:.0f} s: answers, streams",
         str(dict(sorted(seen.items()))),
     )
     row("lost or mixed events", f"{seen['lost']}, {seen['mixed']}")
     row("memory after, of what it was after warming up", f"{after / before:.3f}")
-    row(f"`/healthz` beside them, {len(waits)} times",
-        f"median {waits[len(waits) // 2]:.1f} ms, p99 {waits[int(0.99 * len(waits))]:.0f} ms, "
-        f"longest {waits[-1]:.0f} ms")  # fmt: skip
+    row(f"`/healthz` beside them, {len(waits)} times", distribution(waits))
+    row("a bare application beside it, as often", distribution(beside))
 
 
 def stopped() -> None:
@@ -210,13 +253,8 @@ def stopped() -> None:
         row(f"SIGTERM in the middle of both: {len(every)} processes gone after", f"{ended:.2f} s")
 
 
-def main() -> None:
-    """Everything, on one server after the other."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--soak", type=float, default=30.0, help="seconds of a hundred clients")
-    asked = parser.parse_args()
-    print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
-    print("| what | measured |\n|---|---|")
+def one_after_the_other() -> None:
+    """All but the hundred clients, each on a server of its own."""
     with server() as (process, url), httpx.Client(base_url=url, timeout=120) as client:
         idle(process, client)
         refused(client)
@@ -227,8 +265,20 @@ def main() -> None:
     ):
         beside(process, url, client)
     stopped()
+
+
+def main() -> None:
+    """Everything, on one server after the other."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--soak", type=float, default=30.0, help="seconds of a hundred clients")
+    parser.add_argument("--only", action="store_true", help="only these")
+    given = parser.parse_args()
+    print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
+    print("| what | measured |\n|---|---|")
+    if not given.only:
+        one_after_the_other()
     with server() as (process, url):
-        soak(process, int(url.rpartition(":")[2]), asked.soak)
+        soak(process, int(url.rpartition(":")[2]), given.soak)
     print(f"\nload after: {os.getloadavg()[0]:.1f}")
 
 

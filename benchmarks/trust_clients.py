@@ -17,8 +17,12 @@ SLOW_READERS = 4
 NPY = "/api/v1/experiment/tensor?depth=1&width=2048&inputs=8&batch=4000&layer=1&tensor=activation"
 
 
-async def _ask(port: int, target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def _ask(
+    port: int, target: str, client: int
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A request from an address of its own: to the server every client is another."""
+    ours = (f"127.0.1.{1 + client}", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=ours)
     writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     return reader, writer
 
@@ -38,13 +42,13 @@ async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[str]:
             yield line.decode()
 
 
-async def _stream(port: int, chance: random.Random, seen: Counter[str]) -> None:
+async def _stream(port: int, client: int, chance: random.Random, seen: Counter[str]) -> None:
     """One stream, left in the middle by a third of those who ask; every event held against what
     was asked for."""
     seed, depth = chance.randrange(10**9), chance.choice((5, 20, 50))
     leaves = chance.random() < 1 / 3
     reader, writer = await _ask(
-        port, f"/api/v1/experiment/stream?seed={seed}&depth={depth}&width=50"
+        port, f"/api/v1/experiment/stream?seed={seed}&depth={depth}&width=50", client
     )
     try:
         status = await _status(reader)
@@ -75,12 +79,12 @@ async def _stream(port: int, chance: random.Random, seen: Counter[str]) -> None:
         writer.transport.abort()
 
 
-async def _plain(port: int, chance: random.Random, seen: Counter[str]) -> None:
+async def _plain(port: int, client: int, chance: random.Random, seen: Counter[str]) -> None:
     target = chance.choice(
         ("/", f"/api/v1/experiment?depth=5&seed={chance.randrange(10**9)}", "/foundations/neuron",
          "/why/precision?depth=3&width=20", "/api/v1/registry", "/docs"),
     )  # fmt: skip
-    reader, writer = await _ask(port, target)
+    reader, writer = await _ask(port, target, client)
     try:
         seen[str(await _status(reader))] += 1
         await reader.read()
@@ -88,23 +92,25 @@ async def _plain(port: int, chance: random.Random, seen: Counter[str]) -> None:
         writer.transport.abort()
 
 
-async def _client(port: int, chance: random.Random, end: float, seen: Counter[str]) -> None:
+async def _client(
+    port: int, client: int, chance: random.Random, end: float, seen: Counter[str]
+) -> None:
     while time.monotonic() < end:
         await asyncio.sleep(chance.random())
         ask = _stream if chance.random() < 0.5 else _plain
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await ask(port, chance, seen)
+                await ask(port, client, chance, seen)
         except TimeoutError:
             seen["no answer"] += 1
         except (OSError, EOFError):
             seen["cut"] += 1
 
 
-async def _slow_reader(port: int, end: float, seen: Counter[str]) -> None:
+async def _slow_reader(port: int, client: int, end: float, seen: Counter[str]) -> None:
     """Asks for megabytes and takes none of them until it is cut."""
     while time.monotonic() < end:
-        _, writer = await _ask(port, NPY)
+        _, writer = await _ask(port, NPY, client)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         await asyncio.sleep(min(20.0, max(0.0, end - time.monotonic())))
         writer.transport.abort()
@@ -113,8 +119,8 @@ async def _slow_reader(port: int, end: float, seen: Counter[str]) -> None:
 
 async def _all(port: int, clients: int, seconds: float, seed: int) -> Counter[str]:
     end, seen = time.monotonic() + seconds, Counter[str]()
-    each = [_client(port, random.Random(f"{seed} {n}"), end, seen) for n in range(clients)]  # noqa: S311
-    slow = [_slow_reader(port, end, seen) for _ in range(SLOW_READERS if clients > 1 else 0)]
+    each = [_client(port, n, random.Random(f"{seed} {n}"), end, seen) for n in range(clients)]  # noqa: S311
+    slow = [_slow_reader(port, clients + n, end, seen) for n in range(SLOW_READERS)]
     await asyncio.gather(*each, *slow)
     return seen
 

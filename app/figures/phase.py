@@ -14,7 +14,7 @@ from layerscope.app.figures.strip import step
 from layerscope.engine.analyses.phase_diagram import PhasePosition, trainable_depth
 from layerscope.engine.theory import FixedPoint, PhaseRow
 
-__all__ = ["CONTOURS", "Contour", "PhasePicture", "Run", "phase_picture"]
+__all__ = ["CONTOURS", "Colour", "Contour", "PhasePicture", "phase_picture"]
 
 WIDTH, HEIGHT = 720.0, 470.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 12.0, 34.0
@@ -24,14 +24,11 @@ CONTOURS = (10, 20, 50, 100, 300)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """Neighbouring cells of one colour."""
+class Colour:
+    """All cells of one colour: its class, and a path of rectangles."""
 
     css: str
-    x: float
-    y: float
-    width: float
-    height: float
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,7 @@ class Contour:
 class PhasePicture(Frame):
     """Everything of the drawing."""
 
-    runs: tuple[Run, ...]
+    colours: tuple[Colour, ...]
     contours: tuple[Contour, ...]
     edge: str
     passed: str
@@ -73,7 +70,7 @@ def phase_picture(found: PhasePosition) -> PhasePicture:
     return PhasePicture(
         width=WIDTH, height=HEIGHT, left=LEFT, right=WIDTH - RIGHT, top=TOP,
         bottom=HEIGHT - BOTTOM, x_ticks=round_ticks(x, 7), y_ticks=round_ticks(y, 6),
-        runs=tuple(_runs(d.rows, x, y, found.experiment.depth)),
+        colours=tuple(_colours(d.rows, x, y, found.experiment.depth)),
         contours=tuple(_contours(d.rows, d.sigma_w, x, y)),
         edge=path(x, y, [(w, b if stable else None) for w, b, stable in edge]),
         passed=path(x, y, [(w, None if stable else b) for w, b, stable in edge]), corner=corner,
@@ -89,7 +86,7 @@ def _exponent(point: FixedPoint, depth: int) -> float:
     return max(-50.0, min(50.0, 0.5 * depth * math.log10(max(point.chi1, 1e-300))))
 
 
-def _runs(rows: Sequence[PhaseRow], x: Axis, y: Axis, depth: int) -> list[Run]:
+def _colours(rows: Sequence[PhaseRow], x: Axis, y: Axis, depth: int) -> list[Colour]:
     """Cells between the grid's points, bilinear; neighbours of one colour are one rectangle."""
     field = np.array([[_exponent(p, depth) for p in row.points] for row in rows])
     down, across = (FINER * (n - 1) for n in field.shape)
@@ -101,7 +98,7 @@ def _runs(rows: Sequence[PhaseRow], x: Axis, y: Axis, depth: int) -> list[Run]:
     upper = field[j + 1][:, i] * (1 - u) + field[j + 1][:, i + 1] * u
     fine = lower * (1 - t) + upper * t
     height, width = y.high / down, x.high / across
-    found = []
+    found: dict[int, list[str]] = {}
     for row in range(down):
         colours = [step(10.0**v) for v in fine[row].tolist()]
         top, bottom = y.place((row + 1) * height), y.place(row * height)
@@ -110,9 +107,12 @@ def _runs(rows: Sequence[PhaseRow], x: Axis, y: Axis, depth: int) -> list[Run]:
             if end < across and colours[end] == colours[start]:
                 continue
             left, right = x.place(start * width), x.place(end * width)
-            found.append(Run(f"q{colours[start]}", left, top, right - left, bottom - top))
+            across_it, down_it = round(right - left, 2), round(bottom - top, 2)
+            found.setdefault(colours[start], []).append(
+                f"M{left} {top}h{across_it}v{down_it}h{-across_it}z"
+            )
             start = end
-    return found
+    return [Colour(f"q{colour}", "".join(parts)) for colour, parts in sorted(found.items())]
 
 
 def _inverse(point: FixedPoint) -> float:

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
 from layerscope.app.errors import RETRY_SECONDS
+from layerscope.app.slices import sliced
 from layerscope.app.templating import root_path, templates
 
 __all__ = [
@@ -56,7 +57,13 @@ environment.policies = {
 
 def address(request: Request, name: str, query: str = "", **parts: str) -> str:
     """The path of the route called ``name``, with a query; ``parts`` are the path's parameters."""
-    path = root_path.get() + str(request.app.url_path_for(name, **parts))
+    known: dict[str, str] = request.app.state.addresses
+    found = None if parts else known.get(name)
+    if found is None:
+        found = str(request.app.url_path_for(name, **parts))
+        if not parts:
+            known[name] = found  # a page names a dozen, and looking for one takes a millisecond
+    path = root_path.get() + found
     return f"{path}?{query}" if query else path
 
 
@@ -84,7 +91,8 @@ def context(request: Request, page: object) -> dict[str, Any]:
 
 async def render(request: Request, template: str, page: object, status: int = 200) -> HTMLResponse:
     """The page at once, for pages that have nothing to wait for."""
-    html = await environment.get_template(template).render_async(context(request, page))
+    pieces = sliced(environment.get_template(template).generate_async(context(request, page)))
+    html = "".join([piece async for piece in pieces])
     headers = {"Cache-Control": "private, no-cache"}
     if status == 503:
         headers["Retry-After"] = str(RETRY_SECONDS)
@@ -93,7 +101,7 @@ async def render(request: Request, template: str, page: object, status: int = 20
 
 def stream(request: Request, template: str, page: object) -> AsyncIterator[str]:
     """The page in pieces, as its parts become known."""
-    return environment.get_template(template).generate_async(context(request, page))
+    return sliced(environment.get_template(template).generate_async(context(request, page)))
 
 
 async def flushed(pieces: AsyncIterator[str]) -> AsyncIterator[bytes]:

@@ -28,7 +28,10 @@ __all__ = ["KILL_SECONDS", "OverTime", "Worker", "WorkerLost", "Workers"]
 
 KILL_SECONDS = 1.0
 """How long a worker has to end what it was asked to stop."""
-READ_BYTES = 1 << 18
+READ_BYTES = 1 << 16
+"""At once: small frames are handed on one after the other before the loop is asked again."""
+LARGE_BYTES = 1 << 20
+"""At once, of a frame that is as large."""
 
 log = structlog.stdlib.get_logger("layerscope.workers")
 
@@ -146,7 +149,9 @@ class Worker:
                 if len(self._buffer) >= wanted:
                     break
             try:
-                more = await loop.sock_recv(self._connection, READ_BYTES)
+                missing = wanted - len(self._buffer)
+                size = min(max(READ_BYTES, missing), LARGE_BYTES)
+                more = await loop.sock_recv(self._connection, size)
             except OSError:
                 more = b""
             if not more:

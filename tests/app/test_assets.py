@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import math
 import os
 import re
 from urllib.parse import quote
@@ -46,7 +47,7 @@ def test_the_address_follows_the_content_of_the_first_folder(folder):
 
 
 def test_an_installed_packages_files_are_digested_once(folder):
-    found = Assets(folder, frozen=True)
+    found = Assets(folder, look_seconds=math.inf)
     before = found.url("js/main.js")
     (folder / "js" / "main.js").write_bytes(b"changed")
     assert found.url("js/main.js") == before

@@ -26,6 +26,10 @@ from layerscope.engine.experiment import Experiment
 __all__ = ["View", "WhyPage", "why_router"]
 
 
+def _all(found: Any) -> Any:
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """The page of an analysis: its words, which controls come first, what it makes of an answer."""
@@ -38,6 +42,8 @@ class View:
     picture: Callable[[Any], Any]
     link: tuple[str, str] | None = None
     """How the Lab calls it, and what it says of it; None: the Lab does not."""
+    told: Callable[[Any], Any] = _all
+    """What of the answer its template asks for beside the picture, where that is little of it."""
     template: str = ""
     """Under ``pages/why/``; by default the one of the analysis' name."""
 
@@ -104,7 +110,7 @@ def why_router(view: View) -> APIRouter:
 
 def _pictured(view: View, experiment: Experiment, should_stop: ShouldStop) -> tuple[Any, Any]:
     found = ANALYSES[view.name].run(experiment, should_stop=should_stop)
-    return found, view.picture(found)
+    return view.told(found), view.picture(found)
 
 
 def _page(

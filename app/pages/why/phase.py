@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from layerscope.app.figures.phase import PhasePicture, phase_picture
@@ -75,6 +75,11 @@ def _data(found: PhasePosition, picture: PhasePicture) -> dict[str, Any]:
     }
 
 
+def _told(found: PhasePosition) -> PhasePosition:
+    """Without the thousand points of the grid, which the picture has as lines and colours."""
+    return replace(found, diagram=replace(found.diagram, rows=()))
+
+
 VIEW = View(
     "phase",
     "Phase diagram",
@@ -83,4 +88,5 @@ VIEW = View(
     ("activation", "init", "init_scale", "bias_std", "depth", "width"),
     _view,
     ("Why?", "The phase diagram: where this setting lies, where the signal holds"),
+    _told,
 )
