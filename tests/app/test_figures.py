@@ -17,8 +17,8 @@ from layerscope.app.figures.lab import lab_figures
 from layerscope.app.figures.sketch import sketch
 from layerscope.app.figures.strip import STEPS, cell, step
 from layerscope.app.figures.text import number
-from layerscope.engine.checkpoints.inspection import TensorReport, totals
 from layerscope.engine.statistics import Statistics, statistics
+from layerscope.engine.store.checkpoints.inspection import TensorReport, totals
 
 CSS = Path(__file__).resolve().parents[2] / "static" / "css"
 
