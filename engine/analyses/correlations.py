@@ -154,13 +154,13 @@ def _predict(experiment: Experiment) -> tuple[Sequence[tuple[float, ...]], str |
     first, hidden = scheme.variance(n, width), scheme.variance(width, width)
     if not scheme.mean_field or first is None or hidden is None:
         return (), f"no theory for this setting: weights of {experiment.init} are not independent"
-    scale, b2 = experiment.init_scale**2, experiment.bias_std**2
+    scale, b1, b2 = experiment.init_scale**2, *map(experiment.bias_variance, (n, width))
     w1, w2 = n * first * scale, width * hidden * scale
-    q = w1 + b2
+    q = w1 + b1
     if q == 0 or (w2 == 0 and b2 == 0):
         return (), "no theory for this setting: all pre-activations are zero"
     phi, depth = experiment.activation, experiment.depth
-    starts = [(w1 * c + b2) / q for c in STARTS]
+    starts = [(w1 * c + b1) / q for c in STARTS]
     try:
         return [tuple(correlation_path(phi, c, q, w2, b2, depth)) for c in starts], None
     except ValueError as error:

@@ -19,7 +19,15 @@ from layerscope.engine.theory.experiments import predict_experiment
 from layerscope.engine.theory.meanfield import TRAINABLE, FixedPoint, fixed_point
 from layerscope.engine.theory.phase import PhaseDiagram
 
-__all__ = ["GRID", "PhasePosition", "axis_ends", "phase_diagram", "sigma_w", "trainable_depth"]
+__all__ = [
+    "GRID",
+    "PhasePosition",
+    "axis_ends",
+    "phase_diagram",
+    "sigma_b",
+    "sigma_w",
+    "trainable_depth",
+]
 
 GRID = (41, 27)
 """Points along σw and σb: about a second of work; lines are drawn between them."""
@@ -83,9 +91,14 @@ def sigma_w(experiment: Experiment) -> float | None:
     return None if variance is None else experiment.init_scale * math.sqrt(n * variance)
 
 
+def sigma_b(experiment: Experiment) -> float:
+    """Standard deviation of the hidden layers' biases."""
+    return experiment.bias_std or math.sqrt(experiment.bias_variance(experiment.width))
+
+
 def axis_ends(experiment: Experiment) -> tuple[float, float]:
     """How far the axes go: to round numbers beyond the experiment's own σw and σb."""
-    w, b = sigma_w(experiment) or 0.0, experiment.bias_std
+    w, b = sigma_w(experiment) or 0.0, sigma_b(experiment)
     return next(r for r in REACH_W if 1.05 * w <= r), next(r for r in REACH_B if 1.05 * b <= r)
 
 
@@ -112,14 +125,14 @@ def phase_diagram(experiment: Experiment, *, should_stop: ShouldStop = never) ->
     """
     far_w, far_b = axis_ends(experiment)
     diagram = _diagram(experiment.activation, far_w, far_b, _Ask(should_stop))
-    w, said = sigma_w(experiment), predict_experiment(experiment)
+    w, b, said = sigma_w(experiment), sigma_b(experiment), predict_experiment(experiment)
     reason = None if said.available else said.reason
     if chosen_norm(experiment.norm) or experiment.residual:
         reason = "the diagram is of plain networks: norms and residual sums change these recursions"
     point = None
     if w is not None:
-        point = fixed_point(experiment.activation, w * w, experiment.bias_std**2)
-    return PhasePosition(experiment, diagram, w, experiment.bias_std, point, reason)
+        point = fixed_point(experiment.activation, w * w, b * b)
+    return PhasePosition(experiment, diagram, w, b, point, reason)
 
 
 @dataclass(frozen=True, slots=True)

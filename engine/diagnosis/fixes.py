@@ -111,7 +111,7 @@ def _critical_scale(e: Experiment) -> float | None:
     if not variance or chosen_norm(e.norm) or e.residual:
         return None
     try:
-        sigma_w2 = critical_point(e.activation, e.bias_std**2).sigma_w2
+        sigma_w2 = critical_point(e.activation, e.bias_variance(e.width)).sigma_w2
     except NoCriticalPoint:
         return None
     scale = math.sqrt(sigma_w2 / (variance * e.width))

@@ -125,4 +125,6 @@ class Network:
         weight = weight * e.init_scale
         if e.bias_std > 0:
             return weight, torch.randn(n_out, generator=self._generator) * e.bias_std
+        if scheme.bias is not None:
+            return weight, scheme.bias(n_in, n_out, generator=self._generator) * e.init_scale
         return weight, torch.zeros(n_out)

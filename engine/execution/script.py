@@ -110,6 +110,8 @@ def as_pytorch(experiment: Experiment) -> str:
     ]  # fmt: skip
     if scheme.calibrate is not None:
         wanted.append((scheme.calibrate, "calibrate"))
+    if scheme.bias is not None and not e.bias_std:
+        wanted.append((scheme.bias, "draw_bias"))
     activation, norm = ACTIVATIONS[e.activation], chosen_norm(e.norm)
     if activation.adds_layer:
         wanted += [(activation.function, "activation"), (activation.chain, "activation_backward")]
@@ -127,9 +129,7 @@ def as_pytorch(experiment: Experiment) -> str:
         target="sample.label" if loss.classifies else "sample.number.to(DTYPE)",
         calibrate="    w = calibrate(w, x)\n" if scheme.calibrate else "",
         init_scale=e.init_scale,
-        bias=f"torch.randn(n_out, generator=weights) * {e.bias_std!r}"
-        if e.bias_std > 0
-        else "torch.zeros(n_out)",
+        bias=_bias(e),
         backward=backward, forward=forward, start="    start = x\n" if e.residual else "",
         wide_output="x.float()" if narrow else "x",
         wide_target="target.float()" if narrow and not loss.classifies else "target",
@@ -145,6 +145,15 @@ def as_pytorch(experiment: Experiment) -> str:
         math="import math\n" if "math." in body else "",
     )
     return header + body
+
+
+def _bias(e: Experiment) -> str:
+    """How a layer's biases are drawn."""
+    if e.bias_std > 0:
+        return f"torch.randn(n_out, generator=weights) * {e.bias_std!r}"
+    if INITS[e.init].bias is not None:
+        return f"draw_bias(x.shape[1], n_out, generator=weights) * {e.init_scale!r}"
+    return "torch.zeros(n_out)"
 
 
 def _layers(

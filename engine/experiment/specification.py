@@ -83,8 +83,10 @@ class Experiment(Specification):
         False, "Residual", "Adds each block's input to its output, where their shapes agree."
     )
     bias_std: float = parameter(
-        0.0, "Bias std", "Biases are drawn from N(0, bias_std²).", ge=0, le=100
-    )
+        0.0, "Bias std",
+        "Biases are drawn from N(0, bias_std²); at 0 they are the init scheme's, mostly 0.",
+        ge=0, le=100,
+    )  # fmt: skip
     data: str = parameter(
         "gaussian", "Data", "What goes in, and what should come out.",
         options=lambda: _described(DATASETS.items()),
@@ -135,6 +137,16 @@ class Experiment(Specification):
         dataset = DATASETS[self.data]
         classes = dataset.classes if LOSSES[self.loss].classifies else None
         return classes or dataset.numbers
+
+    def bias_variance(self, n_in: int) -> float:
+        """Of the biases of a layer with so many inputs.
+
+        >>> Experiment(bias_std=0.5).bias_variance(100)
+        0.25
+        """
+        if self.bias_std > 0:
+            return self.bias_std**2
+        return self.init_scale**2 * INITS[self.init].bias_variance(n_in)
 
     @property
     def torch_dtype(self) -> torch.dtype:

@@ -13,7 +13,15 @@ from torch import Tensor
 from layerscope.engine.basis.registry import Registry
 from layerscope.engine.initialization.distribution import Describe, Distribution, normal_entries
 
-__all__ = ["INITS", "Draw", "InitScheme", "init_scheme"]
+__all__ = ["INITS", "Draw", "DrawBias", "InitScheme", "init_scheme"]
+
+
+class DrawBias(Protocol):
+    """A function that draws float32 biases of shape (n_out,)."""
+
+    __name__: str
+
+    def __call__(self, n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor: ...
 
 
 class Draw(Protocol):
@@ -29,7 +37,8 @@ class InitScheme:
     """``variance(n_in, n_out)`` is the intended variance of one entry, None where there is no such
     figure; ``mean_field`` says whether entries are (nearly) independent and centred, so that signal
     propagation theory speaks of them. ``calibrate`` rescales a drawn weight once its input is
-    known: ``calibrate(weight, x) -> weight``. ``orthogonal``: columns or rows are orthonormal;
+    known: ``calibrate(weight, x) -> weight``. ``bias`` draws a layer's biases, of the variance
+    ``bias_variance(n_in)``; None: they are zero. ``orthogonal``: columns or rows are orthonormal;
     ``describe``: the distribution of one entry; ``draw_flops``: what a draw costs beyond its
     random numbers; ``draw_bytes``: what a library takes for it beyond the tensors seen here."""
 
@@ -42,6 +51,8 @@ class InitScheme:
     variance: Callable[[int, int], float | None] = lambda n_in, n_out: None
     mean_field: bool = True
     calibrate: Callable[[Tensor, Tensor], Tensor] | None = None
+    bias: DrawBias | None = None
+    bias_variance: Callable[[int], float] = lambda n_in: 0.0
     orthogonal: bool = False
     describe: Describe | None = None
     draw_flops: Callable[[int, int], int] = lambda n_in, n_out: 0

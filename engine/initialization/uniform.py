@@ -10,7 +10,7 @@ from torch import Tensor
 from layerscope.engine.initialization.base import init_scheme
 from layerscope.engine.initialization.distribution import uniform_entries
 
-__all__ = ["kaiming_uniform", "pytorch_default", "uniform", "xavier_uniform"]
+__all__ = ["kaiming_uniform", "pytorch_default", "uniform", "uniform_bias", "xavier_uniform"]
 
 
 @init_scheme(
@@ -52,12 +52,20 @@ def xavier_uniform(n_in: int, n_out: int, *, generator: torch.Generator) -> Tens
     return (torch.rand(n_in, n_out, generator=generator) * 2 - 1) * math.sqrt(6 / (n_in + n_out))
 
 
+def uniform_bias(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:
+    """Biases uniform with variance 1/(3 n_in), (n_out,)."""
+    return (torch.rand(n_out, generator=generator) * 2 - 1) * math.sqrt(1 / n_in)
+
+
 @init_scheme(
-    formula="U(−a, a), a = √(1/n_in)",
+    formula="U(−a, a), a = √(1/n_in), for weights and biases",
     source="torch.nn.Linear.reset_parameters (kaiming_uniform_ with a = √5)",
-    help="What nn.Linear does by default: variance 1/(3·n_in), too little for any depth.",
-    assumes="nothing: kept for history; the signal shrinks by √3 or more a layer",
+    help="What nn.Linear does by default: variance 1/(3·n_in), too little for any depth; behind "
+    "some layers the signal is what the biases give.",
+    assumes="nothing: kept for history; the weights shrink the signal by √3 or more a layer",
     variance=lambda n_in, n_out: 1.0 / (3.0 * n_in),
+    bias=uniform_bias,
+    bias_variance=lambda n_in: 1.0 / (3.0 * n_in),
     describe=uniform_entries,
 )
 def pytorch_default(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:

@@ -72,7 +72,7 @@ def _point(experiment: Experiment) -> FixedPoint | None:
     w = sigma_w(experiment)
     if w is None or chosen_norm(experiment.norm) or experiment.residual:
         return None
-    return fixed_point(experiment.activation, w * w, experiment.bias_std**2)
+    return fixed_point(experiment.activation, w * w, experiment.bias_variance(experiment.width))
 
 
 @line(

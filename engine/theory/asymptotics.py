@@ -44,6 +44,6 @@ def asymptotics(activation: str, net: MeanFieldNetwork, traces: list[Trace]) -> 
     if sigma_w2 is None:
         return out
     start = math.exp(max(-690.0, min(690.0, traces[0].pre.log_second)))
-    point = fixed_point(activation, sigma_w2, math.exp(net.log_sigma_b2), start=start)
+    point = fixed_point(activation, sigma_w2, math.exp(net.log_sigma_b2[index]), start=start)
     names = ("chi1", "q_star", "c_star", "xi_q", "xi_c", "trainable_depth", "phase")
     return out | {n: getattr(point, n) for n in names} | {"q_kind": point.kind}

@@ -32,6 +32,7 @@ def predict_experiment(experiment: Experiment) -> Prediction:
         variance=scheme.variance if scheme.mean_field else lambda n_in, n_out: None,
         init_scale=e.init_scale,
         bias_std=e.bias_std,
+        bias_variance=e.bias_variance,
         norm=e.norm,
         residual=e.residual,
         input_second_moment=moments.mean_square,

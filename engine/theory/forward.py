@@ -52,7 +52,8 @@ class MeanFieldNetwork(NamedTuple):
     fans: Sequence[tuple[int, int]]
     log_sigma_w2: Sequence[float]
     """ln(n_in · variance of an entry), init scale included."""
-    log_sigma_b2: float
+    log_sigma_b2: Sequence[float]
+    """ln of the variance of the biases."""
     batch: int
     norm: NormTheory | None
     residual: bool
@@ -239,9 +240,10 @@ def forward(net: MeanFieldNetwork) -> list[Trace]:
     x = given(net)
     activations = _Activations(net.table)
     traces = []
-    for index, ((n_in, n), log_w) in enumerate(zip(net.fans, net.log_sigma_w2, strict=True)):
+    layers = zip(net.fans, net.log_sigma_w2, net.log_sigma_b2, strict=True)
+    for index, ((n_in, n), log_w, log_b) in enumerate(layers):
         output = index == len(net.fans) - 1
-        pre, share = _linear(x, log_w, net.log_sigma_b2)
+        pre, share = _linear(x, log_w, log_b)
         kept = share * min(1.0, n / n_in) if net.orthogonal else 0.0
         isometry = kept
         normed, log_scale, argument = None, 0.0, pre

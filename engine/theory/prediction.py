@@ -47,6 +47,7 @@ def predict(
     variance: Callable[[int, int], float | None],
     init_scale: float = 1.0,
     bias_std: float = 0.0,
+    bias_variance: Callable[[int], float] | None = None,
     norm: str = "none",
     residual: bool = False,
     input_second_moment: float = 1.0,
@@ -68,7 +69,8 @@ def predict(
         depth, width, inputs, outputs, batch: sizes; ``depth`` counts hidden blocks.
         variance: variance of a weight's entry by (n_in, n_out), or ``None`` for a scheme whose
             entries are not independent draws around 0 (identity, constant).
-        init_scale: factor on every weight. bias_std: standard deviation of Gaussian biases.
+        init_scale: factor on every weight. bias_std: standard deviation of Gaussian biases;
+            ``bias_variance``: in its place the variance of a layer's biases by n_in.
         norm: ``none`` or the option of a registered norm.
         input_second_moment: mean of x² over the data; ``input_norm_variance``: relative variance of
             a sample's mean x², 2/inputs (Gaussian data) unless given; ``input_correlation``: of two
@@ -101,12 +103,13 @@ def predict(
     reason = _refusal(drawn, normalization, width, batch)
     if reason is not None:
         return Prediction(available=False, reason=reason)
+    biases = bias_variance or (lambda n_in: bias_std**2)
     log_w = {f: log_of(f[0] * init_scale**2 * cast(float, v)) for f, v in drawn.items()}
     net = MeanFieldNetwork(
         table=moment_table(activation),
         fans=fans,
         log_sigma_w2=[log_w[fan] for fan in fans],
-        log_sigma_b2=log_of(bias_std**2),
+        log_sigma_b2=[log_of(biases(n_in)) for n_in, _ in fans],
         batch=batch,
         norm=None if normalization is None else normalization.theory,
         residual=residual,
@@ -138,7 +141,7 @@ def predict(
         available=True,
         gradient_reason=gradient_reason,
         notes=_notes(net, traces, gaussian_weights),
-        sigma_b2=bias_std**2,
+        sigma_b2=biases(width),
         layers=layers,
         forecast=_forecasts(layers, net, dtype),
         **limits,  # type: ignore[arg-type]

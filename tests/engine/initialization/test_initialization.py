@@ -6,8 +6,12 @@ import pytest
 import torch
 from scipy import stats
 
+from layerscope.engine.diagnosis.gathering import gather
+from layerscope.engine.execution.network import Network
+from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.initialization import INITS
 from layerscope.engine.initialization.structured import unit_variance
+from layerscope.engine.theory.experiments import predict_experiment
 
 N_IN, N_OUT = 300, 200
 
@@ -97,3 +101,37 @@ def test_every_scheme_says_what_it_assumes():
         assert scheme.source
         assert scheme.help
         assert scheme.assumes
+
+
+def test_pytorchs_default_draws_biases_too():
+    """As nn.Linear: U(−1/√n, 1/√n), so that deep networks keep the size that biases give."""
+    n_in, n_out = 64, 4000
+    bias = INITS["pytorch_default"].bias(n_in, n_out, generator=torch.Generator().manual_seed(1))
+    theirs = torch.nn.Linear(n_in, n_out).bias.detach()
+    assert bias.shape == theirs.shape
+    assert stats.kstest(bias.numpy(), "uniform", (-0.125, 0.25)).pvalue > 0.001
+    assert stats.kstest(theirs.numpy(), "uniform", (-0.125, 0.25)).pvalue > 0.001
+    assert INITS["pytorch_default"].bias_variance(n_in) == pytest.approx(0.25**2 / 12)
+
+
+@pytest.mark.parametrize("changes", [{}, {"init_scale": 2.0}, {"bias_std": 0.3}, {"inputs": 20}])
+def test_biases_have_the_variance_that_is_said(changes):
+    e = Experiment(init="pytorch_default", width=900, depth=2, batch=1, **changes)
+    network = Network(e)
+    for info in network.infos:
+        layer = network.build(info, network.x)
+        if info.role == "linear_map" and info.shape[1] > 1:
+            found = float(layer.parameters["bias"].square().mean())
+            assert found == pytest.approx(e.bias_variance(info.n_in), rel=0.15)
+
+
+def test_a_deep_network_of_pytorchs_default_lives_on_its_biases():
+    records = gather(Experiment(init="pytorch_default")).block_outputs
+    deep = torch.nn.Sequential(
+        *(m for _ in range(50) for m in (torch.nn.Linear(100, 100), torch.nn.ReLU()))
+    )
+    theirs = float(deep(torch.randn(200, 100)).detach().square().mean().sqrt())
+    predicted = predict_experiment(Experiment(init="pytorch_default")).layers[-2].activation
+    assert 0.03 < records[-1].activation.rms < 0.07
+    assert 0.03 < theirs < 0.07
+    assert 10**predicted.typical == pytest.approx(records[-1].activation.rms, rel=0.3)
