@@ -1,4 +1,4 @@
-"""The command line: ``layerscope serve``, ``run``, ``runs``, ``diagnose``, ``inspect``."""
+"""The command line: ``layerscope serve``, ``run``, ``runs``, ``diagnose``, ``map``, ``inspect``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import typer
 from pydantic import SecretStr
 
 from layerscope.app.caching import version
-from layerscope.app.commands import checkpoints, runs
+from layerscope.app.commands import checkpoints, maps, runs
+from layerscope.app.commands.options import flag, options, pairs
 from layerscope.app.commands.output import (
     INTERRUPTED,
     Output,
@@ -151,23 +152,14 @@ def _print(experiment: Experiment, settings: Settings, *, as_json: bool) -> list
 
 
 def _experiment(parameters: dict[str, str | bool | None], settings: Settings) -> Experiment:
-    pairs = [
-        (name, str(value).lower() if isinstance(value, bool) else value)
-        for name, value in parameters.items()
-        if value is not None
-    ]
     try:
-        experiment = Experiment.from_strings(pairs)
+        experiment = Experiment.from_strings(pairs(parameters))
         planned(experiment, settings)
     except InvalidParameters as error:
-        refuse(f"{_flag(e['field'])}: {e['message']}, got {e['value']!r}" for e in error.errors)
+        refuse(f"{flag(e['field'])}: {e['message']}, got {e['value']!r}" for e in error.errors)
     except OverLimit as error:
         refuse([str(error)])
     return experiment
-
-
-def _flag(field: str) -> str:
-    return "--" + field.replace("_", "-")
 
 
 def _register_run() -> None:
@@ -175,21 +167,7 @@ def _register_run() -> None:
     keyword = partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY, default=None)
     as_json = typer.Option("--json", help="Print the result as JSON.")
     fail_on = typer.Option(help="Exit with 1 if there is a finding of this severity or above.")
-    parameters = []
-    for name, field in Experiment.model_fields.items():
-        flag = _flag(name)
-        switch = field.annotation is bool
-        words = Experiment.expectation(name)
-        expected = "" if switch else f" {words[0].upper()}{words[1:]}."
-        default = "absent" if field.default is None else str(field.default).lower()
-        option = typer.Option(
-            f"{flag}/--no-{flag[2:]}" if switch else flag,
-            help=f"{field.description}{expected} [{default}]",
-            metavar=None if switch else "VALUE",
-            show_default=False,
-        )
-        kind = bool | None if switch else str | None
-        parameters.append(keyword(name, annotation=Annotated[kind, option]))
+    parameters = list(options(Experiment))
     severity = Annotated[Literal["warning", "error"] | None, fail_on]
     parameters.append(keyword("as_json", annotation=Annotated[bool, as_json], default=False))
     parameters.append(keyword("fail_on", annotation=severity))
@@ -202,6 +180,7 @@ def _register_run() -> None:
 _register_run()
 application.command("runs")(runs.runs)
 application.command("diagnose")(runs.diagnose)
+application.command("map")(maps.map_command())
 application.command("inspect")(checkpoints.inspect)
 
 

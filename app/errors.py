@@ -34,6 +34,7 @@ KINDS = {
     "batch": "The body is no batch of a run's entries; `docs/wire.md` says what one is.",
     "gap": "Entries of this run before these are missing; `received` is the last that is there.",
     "no-such-run": "There is no run of this id.",
+    "no-such-map": "There is no map of this id.",
     "no-such-module": "This run has no module of this qualified name.",
     "store": "The runs' database can't be used now; the detail says why.",
     "starting": "The server is compiling its kernels; it will be ready within seconds.",

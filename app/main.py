@@ -20,6 +20,7 @@ from layerscope.app import api, pages
 from layerscope.app.access import SameOrigin, Token
 from layerscope.app.api.health import Readiness
 from layerscope.app.caching import version
+from layerscope.app.charting import Charting
 from layerscope.app.compute import ClientGone, Compute
 from layerscope.app.errors import Problem, install
 from layerscope.app.logs import AccessLog, in_background
@@ -114,6 +115,7 @@ def create_app(settings: Settings | None = None, fork_server: ForkServer | None 
     app.state.sending = sending
     app.state.compute = compute
     app.state.store = Store(settings.store_url)
+    app.state.charting = Charting(settings)
     app.state.metrics = metrics
     app.state.readiness = Readiness()
     app.state.addresses = {}  # layerscope.app.pages.render
@@ -132,8 +134,11 @@ def create_app(settings: Settings | None = None, fork_server: ForkServer | None 
 async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     with in_background():
         warming = asyncio.create_task(_warm_up(app))
+        resuming = asyncio.create_task(asyncio.to_thread(app.state.charting.resume))
         yield {"stop": app.state.compute.close}  # for layerscope.app.connections
         app.state.compute.close()
+        await resuming
+        await asyncio.to_thread(app.state.charting.close)
         await app.state.compute.join()
         app.state.store.close()
         await warming

@@ -12,13 +12,14 @@ from fastapi import Depends, Path, Request
 
 from layerscope.app.errors import Problem, refused
 from layerscope.app.streams import Wire
+from layerscope.engine.maps.kept import NoSuchMap
 from layerscope.engine.probe.series import QUANTITIES
 from layerscope.engine.store import Following, NoSuchRun, Store, StoreError
 from layerscope.engine.store.sampling import FEWEST
 
 __all__ = [
-    "MOST_POINTS", "Follower", "Question", "RunId", "Stored", "asked", "from_store", "question",
-    "whole",
+    "MOST_POINTS", "Follower", "Polling", "Question", "RunId", "Stored", "asked", "from_store",
+    "question", "whole",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -52,12 +53,14 @@ RunId = Annotated[
 async def from_store(ask: Callable[[], T]) -> T:
     """What ``ask`` answers, in a thread: a database may take its time.
 
-    Errors: ``Problem`` 404 for a run that is not there, 503 where the store can't be used.
+    Errors: ``Problem`` 404 for a run or a map that is not there, 503 where the store can't be used.
     """
     try:
         return await asyncio.to_thread(ask)
     except NoSuchRun as error:
         raise Problem(404, f"{error.args[0]}.", kind="no-such-run", title="No such run") from None
+    except NoSuchMap as error:
+        raise Problem(404, f"{error.args[0]}.", kind="no-such-map", title="No such map") from None
     except StoreError as error:
         raise Problem(503, f"{error}.", kind="store", title="The store is not usable") from None
 
@@ -124,23 +127,20 @@ def whole(given: Mapping[str, list[str]], name: str, low: int, high: int) -> int
     return int(text)
 
 
-class Follower:
-    """What comes into a run after entry ``after``, in batches, until the run has ended.
+class Polling:
+    """What comes into a store, in batches, until no more will.
 
     Args:
-        told: what to send of each piece.
+        news: asked in a thread: what has come since it was asked last, and whether that was all.
         closed: whether the server is stopping.
     """
 
     ahead = 0
 
     def __init__(
-        self, store: Store, run: str, after: int, told: Callable[[Following], list[Wire]],
-        closed: Callable[[], bool],
+        self, news: Callable[[], tuple[list[Wire], bool]], closed: Callable[[], bool]
     ) -> None:  # fmt: skip
-        self._store, self._run, self._cursor = store, run, after
-        self._told, self._closed = told, closed
-        self._state = ""
+        self._news, self._closed = news, closed
         self._stopped = self._ended = False
         self._items: list[Wire] = []
 
@@ -171,12 +171,29 @@ class Follower:
     async def _look(self) -> None:
         if self._closed():
             raise Problem(503, "The server is stopping.", kind="busy")
-        self._items += await from_store(self._news)
+        news, self._ended = await from_store(self._news)
+        self._items += news
 
-    def _news(self) -> list[Wire]:
-        """In a thread, with what is to be said of it: a step of a large network takes a while."""
+
+class Follower(Polling):
+    """What comes into a run after entry ``after``, until the run has ended.
+
+    Args:
+        told: what to send of each piece, in a thread: a step of a large network takes a while.
+        closed: whether the server is stopping.
+    """
+
+    def __init__(
+        self, store: Store, run: str, after: int, told: Callable[[Following], list[Wire]],
+        closed: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        super().__init__(self._look_at, closed)
+        self._store, self._run, self._cursor = store, run, after
+        self._told, self._state = told, ""
+
+    def _look_at(self) -> tuple[list[Wire], bool]:
         found = self._store.follow(self._run, self._cursor, limit=AT_ONCE)
         news = found.cursor > self._cursor or found.run.state != self._state
         self._cursor, self._state = found.cursor, found.run.state
-        self._ended = found.run.state != "running" and not found.more
-        return self._told(found) if news else []
+        ended = found.run.state != "running" and not found.more
+        return (self._told(found) if news else []), ended

@@ -88,6 +88,20 @@ class Settings(BaseSettings):
     check_max_flops: float = Field(1e11, ge=0)
     """Experiments whose passes cost up to this many such operations are checked against autograd,
     where that keeps within the other limits."""
+    max_map_cells: int = Field(20_000, ge=1)
+    """Experiments that one map may have, its cells times their seeds; each is held to the limits
+    above too."""
+    max_map_flops: float = Field(2e15, gt=0)
+    """Most work that one map may cost, all its experiments together."""
+    max_maps: int = Field(2, ge=1, le=64)
+    """Maps computed at once, beside everything else and behind it; further ones get 503."""
+    map_jobs: int = Field(
+        default_factory=lambda: usable_cores(), ge=1, le=1024,
+        json_schema_extra={"default": "number of usable cores"},
+    )  # fmt: skip
+    """Processes that compute a map on this machine."""
+    dask: str = Field("", pattern=r"^(|(tcp|tls|ws|wss|ucx)://\S+)$")
+    """Address of a Dask scheduler that computes maps instead, for example `tcp://host:8786`."""
     torch_threads: int = Field(1, ge=1, le=1024)
     """Threads that torch uses for one computation. More than one pays off only for networks of
     thousands of units on a machine with nothing else to do."""

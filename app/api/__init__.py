@@ -11,6 +11,7 @@ from layerscope.app.api import (
     foundations,
     health,
     layer,
+    maps,
     registry,
     runs,
     why,
@@ -24,7 +25,7 @@ __all__ = ["ENTRIES", "make_router"]
 def make_router() -> APIRouter:
     """Every JSON route; those of analyses as they are registered now."""
     router = APIRouter(responses=OTHER_PROBLEMS)
-    for noun in (experiment, layer, registry, foundations, runs, entries):
+    for noun in (experiment, layer, registry, foundations, runs, entries, maps):
         router.include_router(noun.router, prefix="/api/v1")
     router.include_router(why.make_router(), prefix="/api/v1")
     router.include_router(health.router)

@@ -14,7 +14,17 @@ from layerscope.engine.basis.specification import Specification, bounds
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.training import Training
 
-__all__ = ["MOST_VALUES", "SCALES", "Axis", "Scale", "Value", "is_number", "owner", "parameters"]
+__all__ = [
+    "MOST_VALUES",
+    "RECORDING",
+    "SCALES",
+    "Axis",
+    "Scale",
+    "Value",
+    "is_number",
+    "owner",
+    "parameters",
+]
 
 Value = float | int | str | bool
 MOST_VALUES = 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,8 +22,6 @@ __all__ = ["DASK", "Came", "Map", "compute", "map"]
 
 DASK = "LAYERSCOPE_DASK"
 """The environment variable that names a Dask scheduler, as ``tcp://host:8786``."""
-KEEP_SECONDS = 0.15
-"""Readings that come within so short a time are kept together."""
 
 Came = list[tuple[Sample, Reading | None, float]]
 """Samples, their readings, the seconds that each took: 0 where it was known."""
@@ -33,7 +30,7 @@ Came = list[tuple[Sample, Reading | None, float]]
 def compute(
     samples: Sequence[Sample], crew: Crew, known: Callable[[Sequence[Sample]], dict[int, Reading]]
 ) -> Iterator[Came]:
-    """The readings of all samples in batches, those that are known first.
+    """The readings of all samples: those that are known at once, then each as it comes.
 
     Errors: as of `Crew.done`.
     """
@@ -41,15 +38,8 @@ def compute(
     if found:
         yield [(s, found[s.place], 0.0) for s in samples if s.place in found]
     by_place = {s.place: s for s in samples if s.place not in found}
-    batch: Came = []
-    began = time.monotonic()
     for place, reading, seconds in crew.done(list(by_place.values())):
-        batch.append((by_place[place], reading, seconds or 1e-9))
-        if time.monotonic() - began > KEEP_SECONDS:
-            yield batch
-            batch, began = [], time.monotonic()
-    if batch:
-        yield batch
+        yield [(by_place[place], reading, seconds or 1e-9)]
 
 
 class Map:

@@ -44,6 +44,8 @@ __all__ = ["FILE", "Following", "KeptCell", "KeptMap", "Maps", "NoSuchMap", "Sta
 FILE = "maps.db"
 MOST_READINGS = 400_000
 """Kept at once, about 150 bytes each; the ones that were not asked for longest go first."""
+LOOK_EVERY = 500
+"""Readings between two looks at how many there are: to count them takes milliseconds."""
 MOST_MAPS = 300
 AT_ONCE = 500
 """Keys in one question: SQLite takes no more than about a thousand."""
@@ -144,6 +146,7 @@ class Maps:
         path = str(self.folder / FILE)
         self._database = Database(URL.create("sqlite", database=path), _migrate)
         self._clock = clock
+        self._kept = 0
 
     def close(self) -> None:
         """Give the connections back; new ones are opened when it is used again."""
@@ -296,6 +299,9 @@ class Maps:
         if not rows:
             return
         connection.execute(insert(READINGS).prefix_with("OR REPLACE"), rows)
+        before, self._kept = self._kept // LOOK_EVERY, self._kept + len(rows)
+        if self._kept // LOOK_EVERY == before:
+            return
         over = (connection.scalar(select(func.count()).select_from(READINGS)) or 0) - MOST_READINGS
         if over > 0:
             oldest = select(READINGS.c.key).order_by(READINGS.c.asked).limit(over + over // 10)

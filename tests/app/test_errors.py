@@ -17,6 +17,8 @@ from layerscope.app.main import create_app
 from layerscope.app.settings import Settings
 from layerscope.engine.basis.refusals import field_error
 from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.maps.axes import Axis
+from layerscope.engine.maps.plane import Plane
 from layerscope.engine.store import Batch
 from layerscope.engine.store.entries import Start
 from tests import working
@@ -68,7 +70,11 @@ def test_head_works_where_get_does(server, path):
         "/lab/layer": "?block=1",
     }
     server.app.state.store.append("run-1", Batch(1, [Start("tiny", {}, 0.0)]))
+    plane = Plane(Axis.of("depth", [1]), Axis.of("width", [4]))
+    server.app.state.charting.kept.begin(plane)
+    server.app.state.charting.kept.end(plane.id, "finished")
     target = path.replace("{path:path}", "js/theme.js").replace("{run}", "run-1")
+    target = target.replace("{map}", plane.id)
     response = server.client.head(target + needs.get(path, ""))
     assert response.status_code == 200, target
     assert response.content == b""

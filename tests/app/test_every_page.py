@@ -7,6 +7,9 @@ from fastapi.routing import iter_route_contexts
 
 from layerscope.app.main import create_app
 from layerscope.app.settings import Settings
+from layerscope.engine.experiment import Experiment
+from layerscope.engine.maps.axes import Axis
+from layerscope.engine.maps.plane import Plane
 from layerscope.engine.store import Batch
 from layerscope.engine.store.entries import Finish, Modules, Start
 from tests.asking import AppClient
@@ -15,9 +18,10 @@ from tests.runs import facts
 APP = create_app(Settings(warm_up=False, max_flops=1e10))
 APP.state.readiness.state = "ready"
 RUN = "run-of-every-page"
+PLANE = Plane(Axis.of("depth", [1, 2]), Axis.of("width", [4]), Experiment(batch=4), "loss")
 TOLD = [Start("tiny", {}, 0.0), Modules([f.to_bytes() for f in facts(1)]), Finish("finished", 0.0)]
 PATHS = sorted(
-    context.path.replace("{run}", RUN)
+    context.path.replace("{run}", RUN).replace("{map}", PLANE.id)
     for context in iter_route_contexts(APP.routes)
     if "GET" in (context.methods or ()) and "{path" not in context.path
 )
@@ -29,6 +33,8 @@ BOOSTED = {**HTMX, "HX-Boosted": "true", "HX-History-Restore-Request": "true"}
 @pytest.fixture(scope="module")
 def client():
     APP.state.store.append(RUN, Batch(1, TOLD))
+    APP.state.charting.kept.begin(PLANE)
+    APP.state.charting.kept.end(PLANE.id, "finished")
     return AppClient(APP)
 
 

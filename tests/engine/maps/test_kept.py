@@ -89,6 +89,7 @@ def test_another_engines_map_begins_anew(maps, monkeypatch):
 
 def test_both_are_bounded_and_the_oldest_go_first(maps, monkeypatch):
     monkeypatch.setattr(kept, "MOST_READINGS", 2)
+    monkeypatch.setattr(kept, "LOOK_EVERY", 1)
     monkeypatch.setattr(kept, "MOST_MAPS", 2)
     for sample in SAMPLES[:2]:
         maps.keep([(sample, Reading(1.0), 0.1)])
