@@ -91,7 +91,7 @@ def _has(run: Run, words: Sequence[str]) -> bool:
 
 
 def _row(store: Store, run: Run) -> Row:
-    losses = store.steps(run.id, points=SPARK_POINTS, payload=False)
+    losses = store.outline(run.id, SPARK_POINTS)
     known = [(s.number, s.loss) for s in losses if s.loss is not None]
     spark = None
     if len(known) > 1:
