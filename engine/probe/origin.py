@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.execution.provenance import ailments
 from layerscope.engine.probe.again import made_by, made_by_loss, random_state
 from layerscope.engine.probe.facts import leaves, own_parameters
@@ -180,7 +181,7 @@ def _told(tensor: Any) -> dict[str, object]:
         return {}
     s = _statistics(tensor)
     return {
-        "shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch."),
+        "shape": list(tensor.shape), "dtype": dtype_name(tensor.dtype),
         "nan": s.nan, "inf": s.posinf + s.neginf, "mean": s.mean, "std": s.std,
         "min": s.min, "max": s.max,
     }  # fmt: skip

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.probe.facts import (
     ModuleFacts,
     ParameterFacts,
@@ -188,7 +189,7 @@ class Watched:
                 tied = f"{owner.name}.{tracked.name}".lstrip(".")
             told[name] = ParameterFacts(
                 tuple(parameter.shape),
-                str(parameter.dtype).removeprefix("torch."),
+                dtype_name(parameter.dtype),
                 parameter.requires_grad,
                 tracked.group if tracked else None,
                 tied,
