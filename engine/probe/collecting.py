@@ -88,6 +88,15 @@ class Collector:
         if len(batch.keys) >= BATCH:
             self.flush()
 
+    def add_all(self, keys: Sequence[Key], tensors: Sequence[Tensor]) -> None:
+        """The same of several."""
+        batch = self._batch
+        batch.keys += keys
+        batch.tensors += tensors
+        batch.versions += [tensor._version for tensor in tensors]
+        if len(batch.keys) >= BATCH:
+            self.flush()
+
     def read_now(self, keys: Sequence[Key], tensors: Sequence[Tensor]) -> None:
         """Read before anything else happens."""
         if keys:

@@ -13,7 +13,7 @@ from layerscope.engine.probe.facts import own_parameters
 from layerscope.engine.probe.outputs import main_tensor
 from layerscope.engine.probe.step import Look
 from layerscope.engine.probe.watched import Leaf
-from layerscope.engine.statistics import units
+from layerscope.engine.statistics import Units, units
 
 __all__ = ["Looker", "running_of"]
 
@@ -31,7 +31,8 @@ class Looker:
     def __init__(self) -> None:
         self._recorded = -1
         self._found: dict[Leaf, Look] = {}
-        self._silent: dict[Leaf, deque[Tensor]] = {}
+        self._silent: dict[Leaf, deque[Tensor | None]] = {}
+        """Which units were, look by look; None where none was."""
 
     def wanted(self) -> bool:
         """Asked once a recorded step: whether this one gets a look."""
@@ -47,7 +48,7 @@ class Looker:
         axis = facts.unit_axis
         if axis is not None and output.dim() >= 2 and -output.dim() < axis < output.dim():
             found.units = units(output, axis)
-            found.window, found.dead = self._dead(leaf, output, axis)
+            found.window, found.dead = self._dead(leaf, output, axis, found.units)
         if facts.flat is not None:
             found.saturation = self._saturation(leaf, inputs)
         if facts.role == "linear_map":
@@ -67,13 +68,18 @@ class Looker:
         self._found.clear()
         self._silent.clear()
 
-    def _dead(self, leaf: Leaf, output: Tensor, axis: int) -> tuple[int, int]:
-        silent = (output == 0).movedim(axis, -1).flatten(0, -2).all(0)  # (units,)
+    def _dead(self, leaf: Leaf, output: Tensor, axis: int, now: Units) -> tuple[int, int]:
+        """Over how many looks, and how many units were silent in all of them."""
         window = self._silent.setdefault(leaf, deque(maxlen=WINDOW))
-        if window and window[-1].shape != silent.shape:
+        silent = None
+        if now.dead:
+            silent = (output == 0).movedim(axis, -1).flatten(0, -2).all(0)  # (units,)
+        if any(before is not None and before.shape != (now.width,) for before in window):
             window.clear()
         window.append(silent)
-        return len(window), int(torch.stack(list(window)).all(0).sum())
+        if any(look is None for look in window):
+            return len(window), 0
+        return len(window), int(torch.stack([w for w in window if w is not None]).all(0).sum())
 
     def _saturation(self, leaf: Leaf, inputs: tuple[Any, ...]) -> float | None:
         x = main_tensor(inputs)

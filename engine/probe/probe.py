@@ -28,7 +28,7 @@ from layerscope.engine.probe.sinks import Sink
 from layerscope.engine.probe.step import ModuleStep, Origin, Quantity, Step
 from layerscope.engine.probe.stepping import OptimizerHooks
 from layerscope.engine.probe.telling import News, Teller
-from layerscope.engine.probe.verdicts import findings_of
+from layerscope.engine.probe.verdicts import Verdicts
 from layerscope.engine.probe.watched import Leaf, Tracked, Watched
 from layerscope.engine.probe.writing import Ending, Recorded, Writer
 
@@ -75,6 +75,7 @@ class Probe:
         self._looker = Looker()
         self._bad = FirstBad(watched, loss, lambda: self.number + 1)
         compiled = compiled_modules(watched.model)
+        self._verdicts = Verdicts(self.ring, has_optimizer=bool(watched.optimizers))
         self._judging = Live(self._found_so_far, self._keep_findings)
         self._writer = Writer(watched, self._deliver, self._failed, self._judging)
         self._collector = Collector(self._writer.put)
@@ -296,7 +297,7 @@ class Probe:
             self.ring.modules(facts)
             self._sink.modules(facts)
         step = recorded.step
-        self.ring.add(step.number, recorded.payload)
+        self.ring.add(step.number, recorded.payload, looked=step.looked)
         self._sink.step(
             step.number, step.loss, recorded.payload,
             nonfinite=bool(recorded.nonfinite) or not math.isfinite(step.loss or 0.0),
@@ -308,7 +309,7 @@ class Probe:
         self._judging.happened(urgent=step.origin is not None)
 
     def _found_so_far(self) -> list[Finding]:
-        return findings_of(self.ring, self.origin, bool(self.watched.optimizers))
+        return self._verdicts.findings(self.origin)
 
     def _keep_findings(self, findings: Sequence[Finding]) -> None:
         self._sink.findings([finding.to_dict() for finding in findings])

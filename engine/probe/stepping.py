@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,25 +21,17 @@ from layerscope.engine.probe.watched import Tracked, Watched
 from layerscope.engine.probe.writing import Writer
 from layerscope.engine.statistics.many import Reader
 
-__all__ = ["OptimizerHooks", "Storage"]
+__all__ = ["OptimizerHooks"]
 
 
-class Storage(NamedTuple):
-    """Where a tensor's numbers lie, how many of which kind, and how often they were written."""
+Storage = tuple[int, int, int, torch.dtype]
+"""Where a tensor's numbers lie, how often they were written, how many they are, and of which kind:
+only those of the same size and kind have a difference."""
 
-    address: int
-    size: int
-    dtype: torch.dtype
-    version: int
 
-    @classmethod
-    def of(cls, tensor: Tensor) -> Storage:
-        address = tensor.data_ptr() if tensor.layout is torch.strided else 0
-        return cls(address, tensor.numel(), tensor.dtype, tensor._version)
-
-    def holds_as(self, other: Storage) -> bool:
-        """Whether both are as many numbers of one kind, so that a change is a difference."""
-        return (self.size, self.dtype) == (other.size, other.dtype)
+def _storage(tensor: Tensor) -> Storage:
+    address = tensor.data_ptr() if tensor.layout is torch.strided else 0
+    return address, tensor._version, tensor.numel(), tensor.dtype
 
 
 PATIENCE = 60.0
@@ -195,40 +187,40 @@ class OptimizerHooks:
             batch.snapshots.append(None)
             return
         batch.snapshots.append(tracked.room())
-        self._aside[tracked] = Storage.of(tracked.parameter)
+        self._aside[tracked] = _storage(tracked.parameter)
 
     def _renew(self, mine: Sequence[Tracked]) -> None:
         """Puts aside anew what the user has changed since the step began."""
         batch = Batch()
         for tracked in mine:
-            if self._aside.get(tracked) != Storage.of(tracked.parameter):
+            if self._aside.get(tracked) != _storage(tracked.parameter):
                 self._put_aside(batch, tracked)
         if batch.keys:
             self._writer.put(batch.read(self._reader))
 
     def _gradients(self, mine: Sequence[Tracked]) -> None:
-        present = [(t, g) for t in mine if (g := t.parameter.grad) is not None]
-        changed = False
-        for tracked, gradient in present:
-            at_end = self._after_backward.get(tracked)
-            if at_end is not None:
-                changed |= at_end[0] is not gradient or at_end[1] != gradient._version
-            before = self._read.get(tracked)
-            self._reused |= before is not None and before[0]() is gradient
-        self.changes_gradients, self._known = changed, True
+        changed, reused, passes = False, self._reused, self._backward_passes
+        after, read, left = self._after_backward.get, self._read, self._left
+        keys, gradients = [], []
+        for tracked in mine:
+            gradient = tracked.parameter.grad
+            if gradient is None:
+                continue
+            version = gradient._version
+            if (at_end := after(tracked)) is not None and not changed:
+                changed = at_end[0] is not gradient or at_end[1] != version
+            if not reused and (before := read.get(tracked)) is not None:
+                reused = before[0]() is gradient
+            if left and (was := left.get(tracked)) is not None and was[0] is gradient:
+                self.stale += version == was[1] + passes
+            read[tracked] = weakref.ref(gradient), version
+            keys.append(tracked.gradient)
+            gradients.append(gradient)
+        self.changes_gradients, self._reused, self._known = changed, reused, True
         if self.reads_gradients_at_once:
-            self._collector.read_now([t.gradient for t, _ in present], [g for _, g in present])
+            self._collector.read_now(keys, gradients)
         else:
-            for tracked, gradient in present:
-                self._collector.add(tracked.gradient, gradient)
-        self._read.update({t: (weakref.ref(g), g._version) for t, g in present})
-        for tracked, gradient in present:
-            left = self._left.get(tracked)
-            self.stale += (
-                left is not None
-                and left[0] is gradient
-                and gradient._version == left[1] + self._backward_passes
-            )
+            self._collector.add_all(keys, gradients)
 
     def gradients_changed(self) -> None:
         """They were seen to change before they could be read."""
@@ -261,7 +253,7 @@ class OptimizerHooks:
         later, now = Batch(subtracts=True), Batch(subtracts=True)
         for tracked in stepped:
             before = self._aside.get(tracked)
-            if before is None or not before.holds_as(Storage.of(tracked.parameter)):
+            if before is None or before[2:] != _storage(tracked.parameter)[2:]:
                 continue
             batch = now if tracked.update.at_once else later
             batch.add(tracked.update, tracked.parameter.detach())

@@ -12,8 +12,8 @@ from typing import Literal
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.ring import Ring
-from layerscope.engine.probe.step import Origin
-from layerscope.engine.probe.verdicts import findings_of
+from layerscope.engine.probe.step import Origin, Outline
+from layerscope.engine.probe.verdicts import Verdicts
 from layerscope.engine.store import RunWriter, Store, go_on, open_store
 from layerscope.engine.training.folder import Change, TrainingFolder, Wish
 from layerscope.engine.training.origin import origin_of
@@ -94,6 +94,7 @@ class _Session:
         self._seen = -1
         self._wish = Wish()
         self._ring = Ring()
+        self._verdicts = Verdicts(self._ring)
         self._origin: Origin | None = None
         self._judged = 0
         self._told: list[object] = []
@@ -105,7 +106,8 @@ class _Session:
         self._ring.modules(store.facts(self._writer.id, ModuleFacts))
         for kept in store.steps(self._writer.id, max(1, last - REMEMBERED), last + 1):
             if kept.payload is not None:
-                self._ring.add(kept.number, kept.payload)
+                looked = Outline.from_bytes(kept.payload).looked
+                self._ring.add(kept.number, kept.payload, looked=looked)
         for kept in store.steps(self._writer.id, payload=False):
             if kept.loss is not None:
                 self._ring.loss(kept.number, kept.loss)
@@ -170,7 +172,7 @@ class _Session:
         step = step_of(done, self._trainer.training.record, origin)
         payload = step.to_bytes()
         self._ring.loss(done.number, done.loss)
-        self._ring.add(done.number, payload)
+        self._ring.add(done.number, payload, looked=step.looked)
         bad = not math.isfinite(done.loss) or any(step.nonfinite.values())
         self._writer.step(done.number, done.loss, payload, nonfinite=bad)
         if origin is not None or done.number - self._judged >= JUDGED_EVERY:
@@ -180,7 +182,7 @@ class _Session:
         if self._judged == self._trainer.step:
             return
         self._judged = self._trainer.step
-        found = [f.to_dict() for f in findings_of(self._ring, self._origin)]
+        found = [f.to_dict() for f in self._verdicts.findings(self._origin)]
         if found != self._told:
             self._told = list(found)
             self._writer.findings(found)
