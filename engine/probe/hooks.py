@@ -20,6 +20,7 @@ from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.lines import users_line
 from layerscope.engine.probe.outputs import main_tensor
 from layerscope.engine.probe.watched import Key, Leaf, Watched
+from layerscope.engine.statistics.device import is_here
 from layerscope.engine.statistics.finite import is_finite
 
 __all__ = ["BadGradient", "Call", "Mode", "ModuleHooks"]
@@ -162,7 +163,8 @@ class ModuleHooks:
             self.calls.append(leaf)
             if tensor is not None:
                 self.bytes += tensor.nbytes
-                if self.checks and not self._has_found and not is_finite(tensor):
+                here = self.checks and is_here(tensor)  # an accelerator would be waited for
+                if here and not self._has_found and not is_finite(tensor):
                     self._has_found = True
                     self._found(Call(leaf, inputs, named, tensor, users_line()))
         if self.mode is Mode.RECORD and tensor is not None:
@@ -210,7 +212,7 @@ class ModuleHooks:
                 engine.queue_callback(self._ended)
             gradient = gradients[place]
             if gradient is not None:
-                if self.checks and self.bad_gradient is None:
+                if self.checks and is_here(gradient) and self.bad_gradient is None:
                     if is_finite(gradient):
                         self._last_gradient = leaf, gradient
                     else:

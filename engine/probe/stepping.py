@@ -15,10 +15,12 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from layerscope.engine.probe.accelerator import Afar
 from layerscope.engine.probe.collecting import Batch, Collector
 from layerscope.engine.probe.hooks import Mode
 from layerscope.engine.probe.watched import Tracked, Watched
 from layerscope.engine.probe.writing import Writer
+from layerscope.engine.statistics.device import is_here, readable_there
 from layerscope.engine.statistics.many import Reader
 
 __all__ = ["OptimizerHooks"]
@@ -32,6 +34,12 @@ only those of the same size and kind have a difference."""
 def _storage(tensor: Tensor) -> Storage:
     address = tensor.data_ptr() if tensor.layout is torch.strided else 0
     return address, tensor._version, tensor.numel(), tensor.dtype
+
+
+def _any(gradient: Tensor) -> bool:
+    """Whether it is more than zeros. An accelerator is not asked, which would take as long as all
+    that it has still to do: there it counts if nobody has touched it since it was used."""
+    return not is_here(gradient) or bool(gradient.detach().any())
 
 
 PATIENCE = 60.0
@@ -49,6 +57,7 @@ class OptimizerHooks:
         watched: Watched,
         collector: Collector,
         writer: Writer,
+        afar: Afar,
         failed: Callable[[BaseException], None],
         before: Callable[[Sequence[Tracked]], None],
     ) -> None:
@@ -59,6 +68,7 @@ class OptimizerHooks:
         self._watched = watched
         self._collector = collector
         self._writer = writer
+        self._afar = afar
         self._failed = failed
         self._before = before
         self._reader = Reader()
@@ -112,15 +122,21 @@ class OptimizerHooks:
         self._at_begin = {
             t: (weakref.ref(g), g._version)
             for t in self._watched.tracked.values()
-            if (g := t.parameter.grad) is not None and g.layout is torch.strided
+            if (g := t.parameter.grad) is not None
+            and g.layout is torch.strided
+            and (is_here(g) or self._untouched(t, g))
         }
         batch = Batch()  # read after the last step's updates, which are on their way before it
         self._aside.clear()
-        for tracked in self._watched.tracked.values():
-            self._put_aside(batch, tracked)
+        self._put_aside(batch, list(self._watched.tracked.values()))
         if batch.keys:
             self._unread.append(batch.awaited())
             self._writer.put(batch)
+
+    def _untouched(self, tracked: Tracked, gradient: Tensor) -> bool:
+        """Whether it is as the last optimiser's step saw it: not zeroed in place since."""
+        was, version = self._read.get(tracked, (None, -1))
+        return was is not None and was() is gradient and gradient._version == version
 
     def backward_begins(self) -> None:
         """Gradients are about to be computed: notes which are there yet."""
@@ -129,7 +145,7 @@ class OptimizerHooks:
         for tracked, (was, version) in self._at_begin.items():
             gradient = tracked.parameter.grad
             same = gradient is not None and was() is gradient and gradient._version == version
-            if same and gradient is not None and bool(gradient.detach().any()):
+            if same and gradient is not None and _any(gradient):
                 self._left[tracked] = gradient, version
 
     def backward_ended(self) -> None:
@@ -179,22 +195,25 @@ class OptimizerHooks:
         except Exception as error:
             self._failed(error)
 
-    def _put_aside(self, batch: Batch, tracked: Tracked) -> None:
-        """The value to be read, as it is now: of the storage, which the user may replace before
-        it is read. Of a parameter of the optimisers the numbers are kept."""
-        batch.add(tracked.value, tracked.parameter.detach())
-        if tracked.group is None:
-            batch.snapshots.append(None)
-            return
-        batch.snapshots.append(tracked.room())
-        self._aside[tracked] = _storage(tracked.parameter)
+    def _put_aside(self, batch: Batch, several: Sequence[Tracked]) -> None:
+        """The values to be read, as they are now: of the storages, which the user may replace
+        before they are read. Of parameters of the optimisers the numbers are kept."""
+        elsewhere = []
+        for tracked in several:
+            parameter = tracked.parameter
+            if tracked.group is not None:
+                self._aside[tracked] = _storage(parameter)
+            if readable_there(parameter):
+                elsewhere.append(tracked)
+                continue
+            batch.add(tracked.value, parameter.detach())
+            batch.snapshots.append(None if tracked.group is None else tracked.room())
+        self._afar.put_aside(elsewhere)
 
     def _renew(self, mine: Sequence[Tracked]) -> None:
         """Puts aside anew what the user has changed since the step began."""
         batch = Batch()
-        for tracked in mine:
-            if self._aside.get(tracked) != _storage(tracked.parameter):
-                self._put_aside(batch, tracked)
+        self._put_aside(batch, [t for t in mine if self._aside.get(t) != _storage(t.parameter)])
         if batch.keys:
             self._writer.put(batch.read(self._reader))
 
@@ -250,14 +269,18 @@ class OptimizerHooks:
 
     def _updates(self, stepped: Sequence[Tracked]) -> None:
         """Against what was put aside; read at once where it was seen to change soon after."""
-        later, now = Batch(subtracts=True), Batch(subtracts=True)
+        later, now, elsewhere = Batch(subtracts=True), Batch(subtracts=True), []
         for tracked in stepped:
             before = self._aside.get(tracked)
             if before is None or before[2:] != _storage(tracked.parameter)[2:]:
                 continue
+            if readable_there(tracked.parameter):
+                elsewhere.append(tracked)
+                continue
             batch = now if tracked.update.at_once else later
             batch.add(tracked.update, tracked.parameter.detach())
             batch.snapshots.append(tracked.snapshot)
+        self._afar.updates(elsewhere)
         if now.keys:
             self._writer.put(now.read(self._reader))
         if later.keys:

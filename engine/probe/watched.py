@@ -22,8 +22,11 @@ from layerscope.engine.probe.facts import (
 )
 from layerscope.engine.probe.kinds import kind_of
 from layerscope.engine.probe.step import Quantity, Slot
+from layerscope.engine.statistics.device import readable_there
 
 __all__ = ["Key", "Leaf", "Tracked", "Watched", "unwrapped"]
+
+CPU = torch.device("cpu")
 
 
 class Key:
@@ -77,6 +80,11 @@ class Tracked:
         self.update = Key(leaf, Quantity.UPDATE, place)
         self.snapshot: Tensor | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where its numbers are read: there, or brought over."""
+        return self.parameter.device if readable_there(self.parameter) else CPU
+
     def room(self) -> Tensor:
         """Where the value before the optimiser's step is kept; another one where the parameter's
         size or dtype has changed."""
@@ -87,8 +95,9 @@ class Tracked:
             self.snapshot is None
             or self.snapshot.numel() != size
             or self.snapshot.dtype is not dtype
+            or self.snapshot.device != self.device
         ):
-            self.snapshot = torch.empty(size, dtype=dtype, device="cpu")
+            self.snapshot = torch.empty(size, dtype=dtype, device=self.device)
         return self.snapshot
 
 
