@@ -80,6 +80,9 @@ hooks: setup ## Check the files of every commit before it is made
 fuzz: setup ## Thousands of odd requests to a server of its own: schemathesis, and our own
 	$(BIN)/python -m tools.fuzz
 
+sweep: setup ## Five thousand random specifications, each held to have a result
+	LAYERSCOPE_SWEEP=5000 $(BIN)/python -m pytest -q tests/engine/diagnosis/test_any_specification.py
+
 bench: setup .make/chromium ## All benchmarks, each as ratios
 	for file in benchmarks/*.py; do \
 		name=$$(basename "$$file" .py); \

@@ -13,7 +13,8 @@ Two things are simulated, neither of which the diagnosis looks at:
 does not hold. In between (only one optimiser learns, or slowly) there is no truth to be held
 against; such specifications are left out, and counted. ``python -m tools.make_corpus`` draws
 specifications over all activations, inits, depths, norms, residual sums, number formats and losses
-until it has enough of both, and writes ``engine/diagnosis/corpus.json``.
+until it has enough of both, and writes ``engine/diagnosis/corpus.json``; with ``--add`` it appends
+cases of kinds that such draws meet seldom.
 """
 
 from __future__ import annotations
@@ -70,6 +71,57 @@ def draw(rng: random.Random) -> Experiment:
         dtype=rng.choice(["float32"] * 6 + ["float64", "bfloat16", "float16"]),
         seed=rng.randrange(1000),
     )
+
+
+KINDS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "residual growth": {
+        "residual": (True,),
+        "norm": ("none",),
+        "depth": (10, 15, 20, 30),
+        "init": ("kaiming_normal", "xavier_normal", "orthogonal"),
+        "activation": ("relu", "tanh", "gelu", "silu", "leaky_relu"),
+        "dtype": ("float32",),
+        "init_scale": (0.7, 1.0, 1.3),
+    },
+    "bfloat16 under batch norm": {
+        "norm": ("batch",),
+        "dtype": ("bfloat16",),
+        "depth": (2, 5, 10, 20, 35),
+        "init": ("kaiming_normal", "xavier_uniform", "normal"),
+        "init_scale": (0.3, 1.0, 3.0),
+    },
+    "saturation": {
+        "activation": ("softsign", "tanh", "hardtanh", "sigmoid", "softsign"),
+        "init": ("xavier_normal", "lecun_normal", "kaiming_normal", "normal"),
+        "init_scale": (10.0, 30.0, 60.0, 100.0),
+        "depth": (1, 2, 5, 10),
+        "dtype": ("float32",),
+        "norm": ("none",),
+        "bias_std": (0.0, 1.0),
+    },
+    "a scale that Adam divides out": {
+        "init_scale": (0.02, 0.05, 0.1, 0.3, 3.0, 10.0),
+        "depth": (2, 3, 5, 8),
+        "norm": ("none", "none", "rms"),
+        "dtype": ("float32",),
+        "init": ("normal", "kaiming_normal", "xavier_normal", "pytorch_default"),
+        "activation": ("relu", "leaky_relu", "gelu", "silu", "elu", "linear"),
+    },
+    "zero branches": {
+        "init": ("zeros", "identity", "kaiming_normal"),
+        "residual": (True,),
+        "init_scale": (0.0, 0.1, 1.0),
+        "depth": (3, 10, 30),
+        "dtype": ("float32",),
+    },
+}
+"""What `draw` meets too seldom: choices that make the rest of a specification likely to be one."""
+
+
+def draw_kind(rng: random.Random, kind: str) -> Experiment:
+    """A specification as `draw` would, with the choices of ``kind``."""
+    chosen = {name: rng.choice(options) for name, options in KINDS[kind].items()}
+    return Experiment.model_validate({**draw(rng).to_dict(), **chosen})
 
 
 class Trainable:
@@ -189,9 +241,13 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=160, help="healthy and faulty ones to find")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=PATH)
+    parser.add_argument("--add", type=int, default=0, help="cases of the rare kinds to add")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rng = random.Random(options.seed)  # noqa: S311  not a secret
+    if options.add:
+        _add(options.out, rng, options.add)
+        return
     found: dict[bool | None, list[dict[str, Any]]] = {True: [], False: [], None: []}
     while min(len(found[True]), len(found[False])) < options.each:
         case = judge(draw(rng))
@@ -199,6 +255,18 @@ def main() -> None:
         print(*(f"{len(found[t]):4} {t}" for t in found), json.dumps(case), flush=True)
         lines = ",\n".join(json.dumps(c) for cases in found.values() for c in cases)
         options.out.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+def _add(path: Path, rng: random.Random, count: int) -> None:
+    """Appends so many cases, the kinds in turn, to those already judged."""
+    cases = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    kinds = list(KINDS)
+    for number in range(count):
+        kind = kinds[number % len(kinds)]
+        cases.append({**judge(draw_kind(rng, kind)), "kind": kind})
+        print(json.dumps(cases[-1]), flush=True)
+        lines = ",\n".join(json.dumps(case) for case in cases)
+        path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

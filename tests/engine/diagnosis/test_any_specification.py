@@ -1,0 +1,78 @@
+"""Random specifications over all parameters: each has a result, and it is JSON.
+
+``LAYERSCOPE_SWEEP=5000`` draws as many (``make sweep``); the seed of one that fails stands in the
+test's name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+
+import pytest
+
+from layerscope.engine.data import DATASETS
+from layerscope.engine.diagnosis.run import Summary, run
+from layerscope.engine.experiment.specification import MAX_SEED, Experiment
+from layerscope.engine.losses import LOSSES
+
+COUNT = int(os.environ.get("LAYERSCOPE_SWEEP", "300"))
+AT_ONCE = 50
+LARGEST = 2_000_000  # weights and entries of a network: small ones are odd enough
+
+
+def edge(chosen, low, high):
+    """A whole number, one in three at an end, mostly small."""
+    return chosen.choice([low, low + 1, round(low * (high / low) ** chosen.random())])
+
+
+def scale(chosen, most):
+    """A number ≥ 0 over all magnitudes, ends and ordinary values among them."""
+    return chosen.choice(
+        [0.0, 1.0, most, 10 ** chosen.uniform(-30, 2), 10 ** chosen.uniform(-2, 2)]
+    )
+
+
+def specification(seed):
+    """The same for the same seed."""
+    chosen = random.Random(seed)
+    while True:
+        data = chosen.choice(list(DATASETS))
+        classes = DATASETS[data].classes is not None
+        most = DATASETS[data].samples or 300
+        depth, width = edge(chosen, 1, 300), edge(chosen, 1, 80)
+        batch = min(most, edge(chosen, 1, 300))
+        if depth * width * (width + batch) <= LARGEST:
+            break
+    options = {
+        n: chosen.choice(list(Experiment.options(n)))
+        for n in ("activation", "init", "norm", "dtype")
+    }
+    return Experiment(
+        depth=depth, width=width, batch=batch, data=data, seed=chosen.randrange(MAX_SEED),
+        inputs=chosen.choice([None, edge(chosen, 1, 100)]) if DATASETS[data].features is None else None,
+        loss=chosen.choice([n for n, loss in LOSSES.items() if classes or not loss.classifies]),
+        init_scale=min(100.0, scale(chosen, 100.0)), bias_std=min(100.0, scale(chosen, 100.0)),
+        residual=chosen.random() < 0.3, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, COUNT, AT_ONCE))
+def test_every_specification_has_a_result(first):
+    for seed in range(first, min(COUNT, first + AT_ONCE)):
+        experiment = specification(seed)
+        where = f"seed {seed}: {experiment.to_query()}"
+        try:
+            summary = None
+            for event in run(experiment, fixes=False):
+                json.dumps(event.to_dict(), allow_nan=False)
+                if isinstance(event, Summary):
+                    summary = event
+        except Exception as error:
+            raise AssertionError(where) from error
+        assert summary is not None, where
+        assert summary.verdict.title, where
+        text = summary.verdict.text
+        assert not text or text.endswith((".", "?")), where
