@@ -23,6 +23,8 @@ class Option:
     help: str = ""
     text: str = ""
     """What is shown in the name's place."""
+    features: str = ""
+    """How many input features come with it, where it decides."""
 
 
 @dataclass(frozen=True, slots=True)

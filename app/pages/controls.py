@@ -19,8 +19,17 @@ def experiment_controls(typed: Mapping[str, str], errors: Mapping[str, str]) -> 
 
 
 def _weight(found: Mapping[str, Control]) -> str:
-    """How the weights of a hidden layer are drawn: ``w = 1 · √(2/100) · randn(100, 100)``."""
+    """How the weights of a hidden layer are drawn: ``w = 1 · √(2/100) · randn(100, 100)``.
+
+    Of the only one where there is one, which takes what the data has; else of any behind it.
+    """
     width = found["width"].value
+    n_in = _features(found) or width if found["depth"].value == "1" else width
     formula = found["init"].chosen.formula or found["init"].value
-    formula = formula.replace("n_in", width).replace("n_out", width)
+    formula = formula.replace("n_in", n_in).replace("n_out", width)
     return f"w = {found['init_scale'].value} · {formula}"
+
+
+def _features(found: Mapping[str, Control]) -> str:
+    """How many input features were asked for or the data has; empty where as many as units."""
+    return found["inputs"].value or found["data"].chosen.features

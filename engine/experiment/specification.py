@@ -38,6 +38,12 @@ def _norms() -> Options:
     return {"none": none, **_described((norm.option(), norm) for norm in NORMS.values())}
 
 
+def _datasets() -> Options:
+    found = _described(DATASETS.items())
+    own = {name: {"features": str(d.features)} for name, d in DATASETS.items() if d.features}
+    return {name: {**text, **own.get(name, {})} for name, text in found.items()}
+
+
 def _dtypes() -> Options:
     return {
         name: {
@@ -89,7 +95,7 @@ class Experiment(Specification):
     )  # fmt: skip
     data: str = parameter(
         "gaussian", "Data", "What goes in, and what should come out.",
-        options=lambda: _described(DATASETS.items()),
+        options=_datasets,
     )  # fmt: skip
     loss: str = parameter(
         "mse", "Loss", "What the backward pass starts from.",

@@ -58,7 +58,7 @@ def uniform_bias(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor
 
 
 @init_scheme(
-    formula="U(−a, a), a = √(1/n_in), for weights and biases",
+    formula="U(−a, a), a = √(1/n_in), biases alike",
     source="torch.nn.Linear.reset_parameters (kaiming_uniform_ with a = √5)",
     help="What nn.Linear does by default: variance 1/(3·n_in), too little for any depth; behind "
     "some layers the signal is what the biases give.",

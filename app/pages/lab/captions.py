@@ -130,7 +130,8 @@ def _range(tensors: Tensors) -> str:
     values = [s.std if s else None for s in tensors]
     known = [v for v in values if v is not None]
     if not known:
-        return "not finite in any layer"
+        alone = any(s and s.finite for s in tensors)
+        return "none, of one number in a layer" if alone else "not finite in any layer"
     ends = f"{number(values[0])} at layer 1, {number(values[-1])} at layer {len(values)}"
     return f"from {number(min(known))} to {number(max(known))}, {ends}"
 
@@ -139,6 +140,8 @@ def _nothing(tensors: Tensors, noun: str) -> str:
     """Why there is nothing to draw, should there be nothing."""
     if all(s and s.zeros == s.count for s in tensors):
         return f"every {noun} is exactly zero, in all {len(tensors)} layers"
+    if any(s and s.rms for s in tensors):
+        return f"one {noun} in a layer has no standard deviation"
     return f"no finite, nonzero {noun} in any layer"
 
 

@@ -45,10 +45,12 @@ export class Controls {
     this.describe();
   }
 
-  /** The formula under the init scale: w = 1 · √(2/100) · randn(100, 100). */
+  /** The formula under the init scale: w = 1 · √(2/100) · randn(100, 100); of the only hidden layer, which takes the data's features, or of any behind it. */
   describe() {
     const width = this.box("width").value;
-    const formula = (this.box("init").selectedOptions[0]?.dataset.formula ?? "").replaceAll("n_in", width).replaceAll("n_out", width);
+    const features = this.box("inputs").value || this.box("data").selectedOptions[0]?.dataset.features || width;
+    const inputs = this.box("depth").value === "1" ? features : width;
+    const formula = (this.box("init").selectedOptions[0]?.dataset.formula ?? "").replaceAll("n_in", inputs).replaceAll("n_out", width);
     find("#weight-formula output").textContent = `w = ${this.box("init_scale").value} · ${formula}`;
   }
 

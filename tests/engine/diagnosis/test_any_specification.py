@@ -49,9 +49,10 @@ def specification(seed):
         n: chosen.choice(list(Experiment.options(n)))
         for n in ("activation", "init", "norm", "dtype")
     }
+    own = DATASETS[data].features
     return Experiment(
         depth=depth, width=width, batch=batch, data=data, seed=chosen.randrange(MAX_SEED),
-        inputs=chosen.choice([None, edge(chosen, 1, 100)]) if DATASETS[data].features is None else None,
+        inputs=None if own else chosen.choice([None, edge(chosen, 1, 100)]),
         loss=chosen.choice([n for n, loss in LOSSES.items() if classes or not loss.classifies]),
         init_scale=min(100.0, scale(chosen, 100.0)), bias_std=min(100.0, scale(chosen, 100.0)),
         residual=chosen.random() < 0.3, **options,
