@@ -76,6 +76,9 @@ async def preset_links(request: Request, current: Experiment | None) -> list[Pre
     ]
 
 
+AROUND = "Map", "The land around this experiment: init scale × depth, any two parameters"
+
+
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
     """Labels, titles and addresses of pages; ``rules`` is the one that explains the diagnosis'."""
@@ -88,4 +91,17 @@ def elsewhere(request: Request, experiment: Experiment | None) -> Elsewhere:
     """The pages that look at this very experiment."""
     query = urlencode(experiment.to_query()) if experiment else ""
     links = [(*view.link, address(request, view.route, query)) for view in VIEWS if view.link]
+    links.append((*AROUND, address(request, "maps", _around(experiment))))
     return Elsewhere(links, address(request, "why_diagnosis"))
+
+
+def _around(experiment: Experiment | None) -> str:
+    """The query of a map with the experiment in its middle."""
+    if experiment is None:
+        return ""
+    e, scale = experiment, experiment.init_scale or 1.0
+    ends = {
+        "x_from": f"{scale / 2:g}", "x_to": f"{min(100.0, 2 * scale):g}",
+        "y_from": str(max(1, e.depth // 5)), "y_to": str(min(1000, 2 * e.depth)),
+    }  # fmt: skip
+    return urlencode({**ends, **e.to_query()})

@@ -1,0 +1,168 @@
+"""Maps: throughput against a single experiment, 1 to 2 processes, Dask beside, the slider beside.
+
+    python -m benchmarks.maps [--cells 1000] [--only slider|throughput]
+
+Ratios inside one run; what 100 workers would give is computed from the measured overhead a cell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from layerscope.engine.basis.build import engine_build
+from layerscope.engine.basis.cores import available_cores, keep_to_cores
+from layerscope.engine.diagnosis.run import run
+from layerscope.engine.experiment import Experiment
+from layerscope.engine.maps.axes import Axis
+from layerscope.engine.maps.execution import Crew
+from layerscope.engine.maps.measuring import measured
+from layerscope.engine.maps.plane import Plane
+
+TRIES = 9
+WORKERS = 100
+
+
+def plane(cells: int) -> Plane:
+    """So many experiments of the default size, about: only their weights' scale and bias differ."""
+    side = max(2, round(cells**0.5))
+    x = Axis.between("init_scale", 0.5, 2, side, "log")
+    return Plane(
+        x, Axis.between("bias_std", 0, 0.5, max(2, cells // side)), Experiment(), "last_std"
+    )
+
+
+def quickest(work: Callable[[], object]) -> float:
+    """The quickest of a few, in seconds."""
+    found = []
+    for _ in range(TRIES):
+        began = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - began)
+    return min(found)
+
+
+def rate(crew: Crew, of: Plane) -> tuple[float, float]:
+    """Cells a second once the processes are there, and the seconds that a cell took in one."""
+    samples = list(of.samples())
+    list(crew.done(samples[:4]))
+    began = time.perf_counter()
+    took = [seconds for _, _, seconds in crew.done(samples)]
+    return len(took) / (time.perf_counter() - began), statistics.fmean(took)
+
+
+@contextmanager
+def cluster(count: int) -> Iterator[str]:
+    """A Dask scheduler and workers of one thread on loopback."""
+    with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "scheduler.json"
+
+        def start(*arguments: str) -> None:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *arguments], start_new_session=True,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            stack.callback(process.wait)
+            stack.callback(os.killpg, process.pid, signal.SIGKILL)
+
+        start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
+              "--no-dashboard", "--scheduler-file", str(file))  # fmt: skip
+        while not file.exists():
+            time.sleep(0.05)
+        for i in range(count):
+            start("distributed.cli.dask_worker", "--scheduler-file", str(file), "--nthreads", "1",
+                  "--no-nanny", "--no-dashboard", "--local-directory", f"{folder}/{i}")  # fmt: skip
+        from distributed import Client
+
+        with Client(scheduler_file=str(file), set_as_default=False) as client:
+            client.wait_for_workers(count)
+            yield client.scheduler.address
+
+
+def throughput(cells: int) -> None:
+    """Rates on this machine's cores, and on Dask's workers."""
+    keep_to_cores(1)
+    of, cores = plane(cells), available_cores()
+    whole = quickest(lambda: list(run(Experiment(), fixes=False)))
+    first = next(of.samples())
+    cell = quickest(
+        lambda: measured(0, first.experiment.to_dict(), None, "last_std", engine_build())
+    )
+    print(f"single experiment, as the Lab runs it:   {1e3 * whole:8.1f} ms")
+    print(f"single cell ({of.outcome}):              {1e3 * cell:8.1f} ms")
+    alone = 0.0
+    for jobs in range(1, cores + 1):
+        with Crew(jobs=jobs) as crew:
+            found, inside = rate(crew, of)
+        alone = alone or found
+        print(
+            f"loky, {jobs} process(es): {found:7.2f} cells/s, {found / alone:.2f} × one, "
+            f"{found * cell / jobs:.2f} × processes / time of a cell, "
+            f"{found * whole / jobs:.2f} × processes / time of an experiment"
+        )
+    overhead = max(0.0, cores / found - inside)
+    print(f"overhead a cell beside its work: {1e3 * overhead:.2f} ms in each process")
+    with cluster(cores) as address, Crew(dask=address) as crew:
+        found, inside = rate(crew, of)
+    handing = max(1e-9, cores / found - inside) / cores
+    print(
+        f"Dask, {cores} workers: {found:7.2f} cells/s, "
+        f"{found * cell / cores:.2f} × workers / time of a cell"
+    )
+    most = min(WORKERS / cell, 1 / handing)
+    print(f"{WORKERS} workers would give {most:.0f} cells/s: {most * cell / WORKERS:.2f} of ideal")
+
+
+def slider(requests: int) -> None:
+    """The Lab's answers while a slider moves, through HTTP, idle and beside a map."""
+    from tests.conftest import running_server, wait_until
+
+    with tempfile.TemporaryDirectory() as folder, running_server(data_dir=folder) as server:
+
+        def move(of: str) -> float:
+            took = []
+            for i in range(requests):
+                scale = 0.9 + 0.2 * i / requests
+                began = time.perf_counter()
+                query = {"init_scale": f"{scale:.4f}", "seed": str(i)}
+                server.client.get("/api/v1/experiment/stream", params=query).raise_for_status()
+                took.append(time.perf_counter() - began)
+            p95 = statistics.quantiles(took, n=20)[-1]
+            print(f"slider, {of}: median {1e3 * statistics.median(took):.0f} ms, "
+                  f"95th percentile {1e3 * p95:.0f} ms")  # fmt: skip
+            return p95
+
+        move("first")
+        idle = move("idle")
+        charting = server.app.state.charting
+        found = charting.start(plane(4000))
+        wait_until(lambda: charting.kept.map(found.id).done > 20)
+        beside = move("beside a map")
+        done = charting.kept.map(found.id).done
+        charting.cancel(found.id)
+        print(f"slider beside a map: {beside / idle:.2f} × idle (cells meanwhile: {done})")
+
+
+def main() -> None:
+    """Print it all."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--cells", type=int, default=1000)
+    arguments.add_argument("--only", choices=("throughput", "slider"))
+    given = arguments.parse_args()
+    if given.only != "slider":
+        throughput(given.cells)
+    if given.only != "throughput":
+        slider(60)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""A map in the browser: fills, is zoomed, clicked through to the Lab and back; keys, phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from layerscope.app import charting
+from layerscope.engine.diagnosis.run import result
+from layerscope.engine.experiment import Experiment
+from tests.browser.serving import until
+from tests.mapping import Here
+
+pytestmark = pytest.mark.browser
+
+SMALL = (
+    "x=init_scale&x_from=0.5&x_to=2&x_steps=5&x_scale=log&y=depth&y_values=1,2,3,4"
+    "&outcome=last_std&width=8&batch=8"
+)
+CELLS = "document.querySelector('#chart-map .plot')?.data?.[0].z"
+FILLED = (
+    "document.querySelector('.map-progress.state-finished') "
+    f"&& {CELLS}?.flat().every((v) => v !== null)"
+)
+
+
+@pytest.fixture(scope="module")
+def url(serve: Any, tmp_path_factory: Any) -> Iterator[str]:
+    """A server whose maps are computed in its own threads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charting, "Crew", Here)
+        folder = tmp_path_factory.mktemp("maps")
+        with serve(data_dir=folder, warm_up=False, max_maps=8) as running:
+            yield running.url
+
+
+def begin(page: Page, url: str, query: str = SMALL) -> None:
+    page.goto(f"{url}/maps?{query}")
+    page.get_by_role("button", name="Compute").click()
+    until(page, FILLED)
+    until(page, "document.querySelector('#map-key').dataset.theory")
+
+
+def test_a_map_fills_with_the_labs_numbers(blank: Page, url: str) -> None:
+    begin(blank, url)
+    drawn = blank.evaluate(CELLS)
+    assert (len(drawn), len(drawn[0])) == (4, 5)
+    blank.get_by_text("The numbers as a table").click()
+    rows = blank.locator("#map-table tbody tr")
+    assert rows.count() == 4
+    scale = float(blank.locator("#map-table thead th").nth(2).text_content())
+    e = Experiment(depth=3, width=8, batch=8, init_scale=scale)
+    last = [x for x in result(e, check=False)["layers"] if x["block"] == 3][-1]
+    told = float(rows.nth(2).locator("td").nth(1).text_content().replace("−", "-"))
+    assert told == pytest.approx(last["activation"]["std"], rel=0.01)
+    assert "x_steps=5" in blank.url
+
+
+def test_a_cell_leads_to_the_lab_and_back_to_the_same_map(blank: Page, url: str) -> None:
+    begin(blank, url)
+    before, address = blank.evaluate(CELLS), blank.url
+    blank.locator("#picture").focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowUp"):
+        blank.keyboard.press(key)
+    until(blank, "document.querySelector('#map-readout a')")
+    assert "Depth 2, Init scale 0.707107: Last std" in blank.locator("#map-readout").text_content()
+    blank.keyboard.press("Enter")
+    until(blank, "location.pathname === '/'")
+    assert "depth=2" in blank.url
+    assert "init_scale=0.707107" in blank.url
+    blank.go_back()
+    until(blank, FILLED)
+    until(blank, "document.querySelector('#map-key').dataset.theory")
+    assert blank.url == address
+    assert blank.evaluate(CELLS) == before
+
+
+def test_marked_cells_become_a_map_of_their_own(blank: Page, url: str) -> None:
+    begin(blank, url)
+    blank.locator("#picture").focus()
+    for key in ("ArrowRight", "Shift+ArrowRight", "Shift+ArrowRight", "Shift+ArrowUp"):
+        blank.keyboard.press(key)
+    blank.keyboard.press("Enter")
+    until(blank, "location.search.includes('x_to=1.0')")
+    until(blank, FILLED)
+    until(blank, "document.querySelector('#map-key').dataset.theory")
+    assert "y_values=1%2C2" in blank.url or "y_to=2" in blank.url
+    assert len(blank.evaluate(CELLS)) >= 2
+
+
+def test_a_drag_marks_cells_too(blank: Page, url: str) -> None:
+    begin(blank, url)
+    box = blank.locator("#chart-map .plot .nsewdrag").bounding_box()
+    blank.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + box["height"] * 0.1)
+    blank.mouse.down()
+    blank.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.6, steps=4)
+    blank.mouse.up()
+    until(blank, f"location.href !== {blank.url!r}")
+    until(blank, FILLED)
+    until(blank, "document.querySelector('#map-key').dataset.theory")
+
+
+def test_what_is_wrong_stands_beside_its_control(blank: Page, url: str) -> None:
+    blank.goto(f"{url}/maps?{SMALL}")
+    blank.allowed.append("422")  # type: ignore[attr-defined]
+    blank.locator("[name=x_from]").fill("-1")
+    blank.get_by_role("button", name="Compute").click()
+    until(blank, "document.querySelector('#x_from-error')?.textContent")
+    assert "above 0" in blank.locator("#x_from-error").text_content()
+
+
+def test_another_parameter_brings_its_range(blank: Page, url: str) -> None:
+    blank.goto(f"{url}/maps?{SMALL}")
+    blank.locator("[name=x]").select_option("width")
+    assert blank.locator("[name=x_to]").input_value() == "512"
+    blank.locator("[name=x]").select_option("activation")
+    assert not blank.locator("[name=x_from]").is_visible()
+
+
+def test_theory_is_drawn_over_it(blank: Page, url: str) -> None:
+    query = SMALL.replace("batch=8", "batch=8&activation=tanh&init=lecun_normal")
+    begin(blank, url, query)
+    until(blank, "document.querySelector('#chart-map .plot').data[2]?.x?.length")
+    assert "edge of chaos" in blank.locator("#map-key").text_content()
+
+
+def test_on_a_phone_nothing_is_wider_than_it(blank: Page, url: str) -> None:
+    blank.set_viewport_size({"width": 390, "height": 844})
+    begin(blank, url)
+    assert blank.evaluate("() => document.documentElement.scrollWidth") <= 390
+
+
+def test_without_scripts_the_form_and_the_table_are_there(browser: Browser, url: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto(f"{url}/maps?{SMALL}")
+        page.get_by_role("button", name="Compute").click()
+        while page.locator("#map-progress.state-finished").count() == 0:
+            page.reload()
+        page.get_by_text("The numbers as a table").click()
+        assert page.locator("#map-table td").first.text_content()
+    finally:
+        context.close()
