@@ -21,7 +21,7 @@ from layerscope.app.workers.process import OverMemory, Task
 from layerscope.app.workers.turns import Turns
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped
 
-__all__ = ["ClientGone", "Compute", "Lane", "Work", "asking", "while_connected"]
+__all__ = ["DYING_SECONDS", "ClientGone", "Compute", "Lane", "Work", "asking", "while_connected"]
 
 T = TypeVar("T")
 Work = Callable[[ShouldStop], T]

@@ -35,6 +35,7 @@ KINDS = {
     "gap": "Entries of this run before these are missing; `received` is the last that is there.",
     "no-such-run": "There is no run of this id.",
     "no-such-map": "There is no map of this id.",
+    "not-ours": "The run is not one that this server can lead, or has nothing left to do.",
     "no-such-module": "This run has no module of this qualified name.",
     "store": "The runs' database can't be used now; the detail says why.",
     "starting": "The server is compiling its kernels; it will be ready within seconds.",

@@ -32,6 +32,7 @@ from layerscope.app.security import BodyLimit, Security
 from layerscope.app.sending import Sending, SendingLimit
 from layerscope.app.settings import Settings
 from layerscope.app.templating import assets, load_templates
+from layerscope.app.trainings import Trainings
 from layerscope.app.workers.forking import ForkServer
 from layerscope.app.workers.pool import WorkerLost, Workers
 from layerscope.engine.store import Store
@@ -115,6 +116,7 @@ def create_app(settings: Settings | None = None, fork_server: ForkServer | None 
     app.state.sending = sending
     app.state.compute = compute
     app.state.store = Store(settings.store_url)
+    app.state.trainings = Trainings(settings, app.state.store, fork_server)
     app.state.charting = Charting(settings)
     app.state.metrics = metrics
     app.state.readiness = Readiness()
@@ -132,14 +134,21 @@ def create_app(settings: Settings | None = None, fork_server: ForkServer | None 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    computing = (app.state.compute, app.state.trainings)
+
+    def stop() -> None:
+        for each in computing:
+            each.close()
+
     with in_background():
         warming = asyncio.create_task(_warm_up(app))
         resuming = asyncio.create_task(asyncio.to_thread(app.state.charting.resume))
-        yield {"stop": app.state.compute.close}  # for layerscope.app.connections
-        app.state.compute.close()
+        yield {"stop": stop}  # for layerscope.app.connections
+        stop()
         await resuming
         await asyncio.to_thread(app.state.charting.close)
-        await app.state.compute.join()
+        for each in computing:
+            await each.join()
         app.state.store.close()
         await warming
 

@@ -73,12 +73,19 @@ class Settings(BaseSettings):
     )  # fmt: skip
     """Computations running at once; one more that is quick, or of a client that has none, may run
     beside them."""
+    max_trainings: int = Field(2, ge=0, le=64)
+    """Networks of ours that are trained at once, each in a process of its own; 0 for none."""
+    max_training_seconds: float = Field(3600.0, gt=0)
+    """Longest that one of these may take at a stretch, in seconds; then it is stopped, and can be
+    gone on with."""
     max_flops: float = Field(4e12, gt=0)
     """Most work that one request may cost, everything that it computes included: operations of a
     matrix product in float32 that take as long on one core, by what was measured at start."""
     # About a minute. Fixes alone may take 1.2e12, and twice that where entries are dear.
     max_bytes: int = Field(
-        default_factory=lambda given: _share(given["workers"], given["max_concurrent"]), gt=0,
+        default_factory=lambda given: _share(
+            given["workers"], given["max_concurrent"] + given["max_trainings"]
+        ), gt=0,
         json_schema_extra={"default": "an equal share of the usable memory, at most `4294967296`"},
     )  # fmt: skip
     """Most memory, in bytes, that one computation may be estimated to hold; refused where all of
@@ -151,14 +158,16 @@ class Settings(BaseSettings):
     @field_validator("max_bytes")
     @classmethod
     def _fits(cls, value: int, info: ValidationInfo) -> int:
-        if not {"workers", "max_concurrent"} <= info.data.keys():
+        if not {"workers", "max_concurrent", "max_trainings"} <= info.data.keys():
             return value  # refused by themselves
-        usable, places = usable_bytes(), info.data["workers"] * (info.data["max_concurrent"] + 1)
+        each = info.data["max_concurrent"] + 1 + info.data["max_trainings"]
+        usable, places = usable_bytes(), info.data["workers"] * each
         if usable is not None and places * value * SLACK > usable:
             raise ValueError(
                 f"{places} computations at once could take {places * value * SLACK:.3g} bytes; "
                 f"this process may use {usable:.3g}: expected a smaller value, or fewer places "
-                "(LAYERSCOPE_MAX_CONCURRENT) or processes (LAYERSCOPE_WORKERS)"
+                "(LAYERSCOPE_MAX_CONCURRENT, LAYERSCOPE_MAX_TRAININGS) or processes "
+                "(LAYERSCOPE_WORKERS)"
             )
         return value
 
@@ -207,7 +216,7 @@ def _places() -> int:
 
 
 def _share(workers: int, places: int) -> int:
-    """Of the usable memory, for each of the places and the spare one."""
+    """Of the usable memory, for each of the places, trainings' among them, and the spare one."""
     usable = usable_bytes()
     if usable is None:
         return MOST_BYTES

@@ -14,6 +14,7 @@ from layerscope.app.api import (
     maps,
     registry,
     runs,
+    trainings,
     why,
 )
 from layerscope.app.api.entries import ENTRIES
@@ -25,7 +26,7 @@ __all__ = ["ENTRIES", "make_router"]
 def make_router() -> APIRouter:
     """Every JSON route; those of analyses as they are registered now."""
     router = APIRouter(responses=OTHER_PROBLEMS)
-    for noun in (experiment, layer, registry, foundations, runs, entries, maps):
+    for noun in (experiment, layer, registry, foundations, runs, trainings, entries, maps):
         router.include_router(noun.router, prefix="/api/v1")
     router.include_router(why.make_router(), prefix="/api/v1")
     router.include_router(health.router)

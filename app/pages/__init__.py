@@ -10,4 +10,4 @@ __all__ = ["pages"]
 
 def pages() -> list[Page]:
     """Every page, in the header's order; those of analyses as they are registered now."""
-    return [lab.PAGE, *foundations.PAGES, *why.pages(), runs.PAGE, maps.PAGE]
+    return [lab.PAGE, *foundations.PAGES, *why.pages(), *runs.PAGES, maps.PAGE]

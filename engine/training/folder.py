@@ -39,11 +39,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is wanted of a training. ``until``: though it is paused, so many steps. ``rate``: the
-    learning rate last asked for, by the wish ``rate_wish``."""
+    """What is wanted of a training. ``granted``: though it is paused, so many steps since it was,
+    by the wish ``pause``. ``rate``: the learning rate last asked for, by the wish ``rate_wish``."""
 
     paused: bool = False
-    until: int = 0
+    pause: int = 0
+    granted: int = 0
     stopped: bool = False
     rate: float | None = None
     rate_wish: int = 0
@@ -116,6 +117,8 @@ class TrainingFolder:
         before = self.wish()
         if "rate" in changes:
             changes["rate_wish"] = before.rate_wish + 1
+        if "paused" in changes:
+            changes = {"granted": 0, "pause": before.pause + 1, **changes}
         wish = replace(before, **changes)
         _put(self._wish, _json(asdict(wish)))
         return wish

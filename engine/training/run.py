@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped
+from layerscope.engine.diagnosis import Finding
 from layerscope.engine.probe.facts import ModuleFacts
+from layerscope.engine.probe.live import Live
 from layerscope.engine.probe.ring import Ring
-from layerscope.engine.probe.step import Origin, Outline
-from layerscope.engine.probe.verdicts import Verdicts
+from layerscope.engine.probe.step import Origin
+from layerscope.engine.probe.verdicts import findings_of
 from layerscope.engine.store import RunWriter, Store, go_on, open_store
 from layerscope.engine.training.folder import Change, TrainingFolder, Wish
 from layerscope.engine.training.origin import origin_of
@@ -26,8 +28,6 @@ CHECKPOINTS = 24
 """Of a training, at most so many at equal distances."""
 CHECKPOINT_BYTES = 256 * 2**20
 """And together no more than about so many bytes."""
-JUDGED_EVERY = 25
-"""Steps after which findings are looked for again."""
 PAUSE_SECONDS = 0.02
 """How often a paused training looks for a wish."""
 LONGEST_PAUSE = 1800.0
@@ -93,11 +93,11 @@ class _Session:
         self._changes = folder.changes()
         self._seen = -1
         self._wish = Wish()
+        self._used = 0
+        """Steps of those that were granted while it is paused."""
         self._ring = Ring()
-        self._verdicts = Verdicts(self._ring)
         self._origin: Origin | None = None
-        self._judged = 0
-        self._told: list[object] = []
+        self._judging = Live(self._found, self._tell)
         self._between = _between(trainer)
         self._remember(store)
 
@@ -106,8 +106,7 @@ class _Session:
         self._ring.modules(store.facts(self._writer.id, ModuleFacts))
         for kept in store.steps(self._writer.id, max(1, last - REMEMBERED), last + 1):
             if kept.payload is not None:
-                looked = Outline.from_bytes(kept.payload).looked
-                self._ring.add(kept.number, kept.payload, looked=looked)
+                self._ring.add(kept.number, kept.payload)
         for kept in store.steps(self._writer.id, payload=False):
             if kept.loss is not None:
                 self._ring.loss(kept.number, kept.loss)
@@ -122,12 +121,14 @@ class _Session:
             if self._wish.stopped or should_stop() or idle > LONGEST_PAUSE:
                 self.state = "stopped"
                 return
-            if self._wish.paused and trainer.step >= self._wish.until:
-                self._judge()
+            if self._wish.paused and self._used >= self._wish.granted:
+                if self._judging.due() is not None:
+                    self._judging.judge()
                 idle += PAUSE_SECONDS
                 threading.Event().wait(PAUSE_SECONDS)
                 continue
             idle = 0.0
+            self._used += self._wish.paused
             self._lead()
             due = (trainer.step % trainer.training.every) == 0
             done = trainer.advance(record=due, should_stop=should_stop)
@@ -142,7 +143,7 @@ class _Session:
     def end(self, state: State) -> None:
         """Nothing more comes."""
         self._keep()
-        self._judge()
+        self._judging.judge()
         self._writer.summary({"checkpoints": self._folder.checkpoints(),
                               "changes": [[c.after, c.rate] for c in self._changes]})  # fmt: skip
         self._writer.finish(state)
@@ -150,7 +151,10 @@ class _Session:
     def _listen(self) -> None:
         at = self._folder.wished_at()
         if at != self._seen:
-            self._seen, self._wish = at, self._folder.wish()
+            before, self._wish = self._wish, self._folder.wish()
+            self._seen = at
+            if self._wish.pause != before.pause:
+                self._used = 0
 
     def _lead(self) -> None:
         """Set the learning rate that holds from here on."""
@@ -172,20 +176,16 @@ class _Session:
         step = step_of(done, self._trainer.training.record, origin)
         payload = step.to_bytes()
         self._ring.loss(done.number, done.loss)
-        self._ring.add(done.number, payload, looked=step.looked)
+        self._ring.add(done.number, payload)
         bad = not math.isfinite(done.loss) or any(step.nonfinite.values())
         self._writer.step(done.number, done.loss, payload, nonfinite=bad)
-        if origin is not None or done.number - self._judged >= JUDGED_EVERY:
-            self._judge()
+        self._judging.happened(urgent=origin is not None)
 
-    def _judge(self) -> None:
-        if self._judged == self._trainer.step:
-            return
-        self._judged = self._trainer.step
-        found = [f.to_dict() for f in self._verdicts.findings(self._origin)]
-        if found != self._told:
-            self._told = list(found)
-            self._writer.findings(found)
+    def _found(self) -> list[Finding]:
+        return findings_of(self._ring, self._origin)
+
+    def _tell(self, found: Sequence[Finding]) -> None:
+        self._writer.findings([f.to_dict() for f in found])
 
     def _keep(self) -> None:
         if self._trainer.step in self._folder.checkpoints():

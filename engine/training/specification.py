@@ -38,12 +38,8 @@ class Training(Specification):
         "sgd", "Optimiser", "What makes a step of a gradient.",
         options=lambda: _described(OPTIMIZERS),
     )  # fmt: skip
-    learning_rate: float = parameter(
-        0.1, "Learning rate", "How far a step goes.", slider=(0.0001, 10), log=True, ge=0, le=1e9
-    )
-    steps: int = parameter(
-        200, "Steps", "Optimiser steps.", unit="steps", slider=(10, 1000), ge=1, le=100_000
-    )
+    learning_rate: float = parameter(0.1, "Learning rate", "How far a step goes.", ge=0, le=1e9)
+    steps: int = parameter(200, "Steps", "Optimiser steps.", unit="steps", ge=1, le=100_000)
     schedule: str = parameter(
         "constant", "Schedule", "How the learning rate goes.",
         options=lambda: _described(SCHEDULES),

@@ -15,7 +15,8 @@ from torch import Tensor
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.basis.narrow import widened
 from layerscope.engine.data import DATASETS
-from layerscope.engine.execution.network import seeds
+from layerscope.engine.execution.cost import Cost, cost
+from layerscope.engine.execution.network import layout, seeds
 from layerscope.engine.execution.optimizers import OPTIMIZERS
 from layerscope.engine.execution.passes import BackwardStep, LossStep, passes
 from layerscope.engine.execution.recording import Backward, Forward, Loss, recorded
@@ -26,11 +27,22 @@ from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.statistics import Statistics, statistics
 from layerscope.engine.training.specification import Training
 
-__all__ = ["Done", "Trainer"]
+__all__ = ["Done", "Trainer", "step_cost"]
 
 GROWTH_STEPS = 200
 """Steps without an overflow after which a dynamic scale doubles."""
 LARGEST_SCALE = 2.0**40
+
+
+def step_cost(experiment: Experiment, training: Training) -> Cost:
+    """Of one recorded step: the passes, and beside the parameters what the optimiser keeps of each,
+    its gradient, itself in float32, and as it was."""
+    entry = max(experiment.torch_dtype.itemsize, torch.float32.itemsize)
+    weights = sum(
+        (info.n_in + 1) * info.shape[1] for info in layout(experiment) if info.role == "linear_map"
+    )
+    copies = 3 + OPTIMIZERS[training.optimizer].copies
+    return cost(experiment).beside(Cost(copies * weights, copies * entry * weights))
 
 
 @dataclass(frozen=True, slots=True)

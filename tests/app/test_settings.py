@@ -83,7 +83,8 @@ def test_by_default_all_computations_together_fit_into_memory(monkeypatch, cores
     monkeypatch.setattr(module, "usable_bytes", lambda: usable)
     found = Settings(workers=workers)
     assert 1 <= found.max_concurrent <= cores
-    together = workers * (found.max_concurrent + 1) * found.ceiling_bytes
+    places = found.max_concurrent + 1 + found.max_trainings
+    together = workers * places * found.ceiling_bytes
     assert together < usable
     assert found.max_bytes <= 4 * 2**30
     assert found.ceiling_bytes == pytest.approx(found.max_bytes * SLACK, abs=1)
@@ -99,7 +100,10 @@ def test_where_memory_is_unknown_there_is_one_computation_for_each_core(monkeypa
 
 def test_more_than_there_is_is_refused_with_what_would_fit(monkeypatch):
     monkeypatch.setattr(module, "usable_bytes", lambda: 8 * 2**30)
+    monkeypatch.setenv("LAYERSCOPE_MAX_TRAININGS", "0")
     assert Settings(max_concurrent=2, max_bytes=2 * 2**30).max_bytes == 2 * 2**30
+    with pytest.raises(ValidationError, match="LAYERSCOPE_MAX_TRAININGS"):
+        Settings(max_concurrent=2, max_bytes=2 * 2**30, max_trainings=1)
     with pytest.raises(ValidationError, match=r"(?s)max_bytes.*LAYERSCOPE_MAX_CONCURRENT"):
         Settings(max_concurrent=3, max_bytes=2 * 2**30)
     with pytest.raises(ValidationError, match="6 computations at once could take"):

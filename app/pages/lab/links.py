@@ -76,6 +76,7 @@ async def preset_links(request: Request, current: Experiment | None) -> list[Pre
     ]
 
 
+TRAIN = ("Train this", "Train this very network, and watch every layer while it learns")
 AROUND = "Map", "The land around this experiment: init scale × depth, any two parameters"
 
 
@@ -91,6 +92,7 @@ def elsewhere(request: Request, experiment: Experiment | None) -> Elsewhere:
     """The pages that look at this very experiment."""
     query = urlencode(experiment.to_query()) if experiment else ""
     links = [(*view.link, address(request, view.route, query)) for view in VIEWS if view.link]
+    links.append((*TRAIN, address(request, "train", query)))
     links.append((*AROUND, address(request, "maps", _around(experiment))))
     return Elsewhere(links, address(request, "why_diagnosis"))
 

@@ -1,8 +1,9 @@
-"""Runs: the list of them, and one as it goes."""
+"""Runs: the list of them, one as it goes, and training one of our own networks."""
 
-from layerscope.app.pages.runs import run
-from layerscope.app.pages.runs.listing import PAGE
+from layerscope.app.pages.runs import listing, run, train
 
-__all__ = ["PAGE"]
+__all__ = ["PAGES"]
 
-PAGE.router.include_router(run.router)
+PAGES = (listing.PAGE, train.PAGE)
+
+listing.PAGE.router.include_router(run.router)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,17 +16,18 @@ from starlette.responses import HTMLResponse, Response
 from layerscope.app.compute import Compute
 from layerscope.app.errors import Problem
 from layerscope.app.figures.runs import DISPLAYS, Display, run_figures
-from layerscope.app.figures.text import age, loss_text, whole
+from layerscope.app.figures.text import whole
 from layerscope.app.pages.lab.findings import Measured, evidence_rows
 from layerscope.app.pages.render import address, context, environment, render
-from layerscope.app.pages.runs.listing import cost_share
+from layerscope.app.pages.runs.listing import age, cost_share, loss_text
 from layerscope.app.pages.runs.module import ModuleView, known_facts, module_view
 from layerscope.app.pages.runs.picture import columns, drawing, marks
+from layerscope.app.pages.runs.train import Bar, bar_of
 from layerscope.app.recorded import Follower, Question, RunId, Stored, from_store, question
 from layerscope.app.recorded import whole as whole_number
 from layerscope.app.streams import EventStream, Wire
 from layerscope.app.templating import templates
-from layerscope.engine.basis.text import listed
+from layerscope.app.trainings import Trainings
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.store import Following, Run, Store
 
@@ -37,6 +38,8 @@ LOOK = ("module", "step", "after")
 MOST_NAMES = 4
 """Modules of a finding that are named."""
 MOST_CONFIG = 12
+OF_OURS = ("experiment", "training", "from")
+"""What the configuration of our own trainings holds; the bar says it."""
 LAST = 10**18
 
 
@@ -78,6 +81,8 @@ class RunPage:
     modules: Sequence[str]
     figures: Any
     query: str
+    bar: Bar | None
+    """Where it is a training of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,9 @@ async def run_page(request: Request, run: RunId, store: Stored) -> Response:
     if request.state.head:
         return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
     try:
-        page = await from_store(partial(_page, store, run, _look(request)))
+        trainings: Trainings = request.app.state.trainings
+        bar = partial(bar_of, request, trainings, run)
+        page = await from_store(partial(_page, store, run, _look(request), bar))
     except Problem as problem:
         detail = str(problem.document["detail"])
         return await render(request, "pages/runs/missing.html", detail, problem.status)
@@ -115,7 +122,7 @@ def _look(request: Request) -> _Look:
     return _Look(wanted, given.get("module", [None])[-1], step, after)
 
 
-def _page(store: Store, run: str, look: _Look) -> RunPage:
+def _page(store: Store, run: str, look: _Look, bar: Callable[[], Bar | None]) -> RunPage:
     found, facts, findings = store.run(run), known_facts(store, run), store.findings(run)
     chosen = next((f for f in facts if f.name == look.module), None)
     wanted = look.question
@@ -130,6 +137,7 @@ def _page(store: Store, run: str, look: _Look) -> RunPage:
         modules=[f.name for f in facts],
         figures=run_figures(),
         query=urlencode({"quantity": wanted.quantity}),
+        bar=bar(),
     )
 
 
@@ -142,16 +150,19 @@ def _head(run: Run, modules: int) -> Head:
     ]  # fmt: skip
     if share is not None:
         facts.append(("probe's cost", f"{100 * share:.1f} % of step time"))
-    facts += [(str(k), str(v)[:120]) for k, v in list(run.config.items())[:MOST_CONFIG]]
+    told = [(k, v) for k, v in run.config.items() if not (k in OF_OURS and isinstance(v, dict))]
+    facts += [(str(k), str(v)[:120]) for k, v in told[:MOST_CONFIG]]
     return Head(run.id, run.name, run.state, facts)
 
 
 def _finding(found: dict[str, Any]) -> FindingView:
+    names = list(found.get("modules") or ())
+    more = len(names) - MOST_NAMES
     return FindingView(
         severity=str(found.get("severity", "info")),
         title=str(found.get("title", "")),
         explanation=str(found.get("explanation", "")),
-        modules=listed(list(found.get("modules") or ()), MOST_NAMES),
+        modules=", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else ""),
         since=found.get("since"),
         rule=str(found.get("rule", "")),
         evidence=evidence_rows(found.get("evidence") or {}, found.get("threshold") or {}),
@@ -173,27 +184,32 @@ async def follow(request: Request, run: RunId, store: Stored) -> Response:
         return Response(headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
     compute: Compute = request.app.state.compute
     look = _look(request)
+    bar = partial(bar_of, request, request.app.state.trainings, run)
     teller, after = await from_store(
-        partial(_teller, store, run, look, address(request, "why_diagnosis"))
+        partial(_teller, store, run, look, address(request, "why_diagnosis"), bar)
     )
     return EventStream(Follower(store, run, after, teller.told, lambda: compute.closed))
 
 
-def _teller(store: Store, run: str, look: _Look, rules: str) -> tuple[_Teller, int]:
+def _teller(
+    store: Store, run: str, look: _Look, rules: str, bar: Callable[[], Bar | None]
+) -> tuple[_Teller, int]:
     found, facts = store.run(run), store.facts(run)
     if look.after is not None:
-        return _Teller(look.question, facts, None, rules), look.after
+        return _Teller(look.question, facts, None, rules, bar), look.after
     start = drawing(store, found, facts, store.findings(run), look.question)
-    return _Teller(look.question, facts, start, rules), found.sequence
+    return _Teller(look.question, facts, start, rules, bar), found.sequence
 
 
 class _Teller:
     """What the page is sent of each piece of a run; ``start``, where there is one, before all."""
 
     def __init__(
-        self, wanted: Question, facts: list[Facts], start: dict[str, Any] | None, rules: str
-    ) -> None:
+        self, wanted: Question, facts: list[Facts], start: dict[str, Any] | None, rules: str,
+        bar: Callable[[], Bar | None],
+    ) -> None:  # fmt: skip
         self._wanted, self._facts, self._start, self._rules = wanted, facts, start, rules
+        self._bar, self._buttons = bar, ""
 
     def told(self, came: Following) -> list[Wire]:
         out: list[Wire] = []
@@ -221,7 +237,16 @@ class _Teller:
             findings=None if came.findings is None else [_finding(f) for f in came.findings],
             rules=self._rules,
         )
-        return [*out, ("", html)]
+        return [*out, ("", html), *self._new_buttons()]
+
+    def _new_buttons(self) -> list[Wire]:
+        """Those of a training of ours, where they have changed."""
+        bar = self._bar()
+        if bar is None:
+            return []
+        html = templates.env.get_template("partials/runs/buttons.html").render(bar=bar, new=True)
+        before, self._buttons = self._buttons, html
+        return [] if html == before else [("", html)]
 
 
 @router.get("/runs/{run}/module", response_class=HTMLResponse, name="run_module")

@@ -7,7 +7,6 @@ from itertools import islice
 
 import torch
 
-from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.execution.provenance.origin import Operand, Origin
 
 __all__ = ["figure", "in_words"]
@@ -71,7 +70,7 @@ def _earlier(found: Origin, dtype: torch.dtype) -> str:
 
 def _not_finite(found: Origin, dtype: torch.dtype) -> str:
     said, exact, largest = _expression(found), found.exact, torch.finfo(dtype).max
-    limit = f"{dtype_name(dtype)}'s largest number, {largest:.2g}"
+    limit = f"{_name(dtype)}'s largest number, {largest:.2g}"
     if math.isnan(found.result):
         terms = _terms(found)
         if found.terms and all(math.isfinite(t) for t in terms):
@@ -98,7 +97,7 @@ def _finite(found: Origin, dtype: torch.dtype) -> str:
         return f"{said} = {figure(found.result)}{_nearest(found)}"
     smallest = torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps
     if abs(exact) < smallest:
-        limit = f"{dtype_name(dtype)}'s smallest number, {smallest:.2g}"
+        limit = f"{_name(dtype)}'s smallest number, {smallest:.2g}"
         return f"{said} = {figure(exact)} is below {limit}{_nearest(found)}"
     return f"{said} = {figure(exact)}, of which rounding leaves 0{_nearest(found)}"
 
@@ -148,3 +147,7 @@ def _expression(found: Origin) -> str:
 
 def _place(operand: Operand) -> str:
     return "" if operand.entry is None else f"[{', '.join(map(str, operand.entry))}]"
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

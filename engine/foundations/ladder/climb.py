@@ -12,7 +12,6 @@ from torch import Tensor
 
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
 from layerscope.engine.basis.cores import on_cores
-from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.foundations.errors import LimitError
 from layerscope.engine.foundations.ladder.auto_module import AUTO_MODULE, forgotten
 from layerscope.engine.foundations.ladder.autograd_function import AUTOGRAD_FUNCTION
@@ -225,7 +224,7 @@ def _agreement(
         agrees = agrees and difference <= TOLERANCE * rounding * size
     loss_difference = abs(found[0] - first[0])
     return Agreement(
-        dtype=dtype_name(dtype),
+        dtype=str(dtype).removeprefix("torch."),
         loss=found[0],
         loss_difference=loss_difference,
         differences=differences,

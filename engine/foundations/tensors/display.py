@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.foundations.errors import LimitError
 from layerscope.engine.foundations.record import Record, json_number, shape_text, value_text
 
@@ -100,7 +99,7 @@ def display_tensor(tensor: Tensor) -> TensorDisplay:
     return TensorDisplay(
         shape=shape,
         shape_text=shape_text(shape),
-        dtype=dtype_name(tensor.dtype),
+        dtype=str(tensor.dtype).removeprefix("torch."),
         elements=tensor.numel(),
         planes=tuple(planes),
     )

@@ -18,6 +18,8 @@ const drawing = json("drawing");
 let picture = new Picture(drawing, figures.displays);
 /** The entry up to which the page came; what came after it is asked for once. @type {string|null} */
 let after = String(drawing.after);
+/** Whether nothing is followed, since the run has ended. */
+let closed = false;
 /** Whether a thinned-out picture is under way. */
 let asked = false;
 const chosen = new URLSearchParams(location.search);
@@ -46,7 +48,10 @@ form.addEventListener("htmx:config:request", (event) => {
   after = null;
 });
 listen(form, {
-  began: () => (find("#unfollowed").hidden = true),
+  began: () => {
+    closed = false;
+    find("#unfollowed").hidden = true;
+  },
   on: {
     start(data) {
       asked = false;
@@ -72,9 +77,16 @@ listen(form, {
   },
   refused: ({ detail }) => (find("#run-readout").textContent = detail),
   failed: () => (find("#unfollowed").hidden = false),
-  ended: (finished) => (find("#unfollowed").hidden = finished),
+  ended: (finished) => {
+    closed = true;
+    find("#unfollowed").hidden = finished;
+  },
 });
 find("#again").addEventListener("click", look);
+// A training of ours that was ended goes on: it is followed again.
+find("#run").addEventListener("htmx:after:swap", (/** @type {Event} */ event) => {
+  if (/** @type {Element} */ (event.target).closest("#lead") && closed) look();
+});
 
 /* What is looked at, in the address */
 
@@ -89,6 +101,8 @@ function note() {
 /** @param {string|null} module @param {number|null} step */
 function choose(module, step) {
   Object.assign(at, { module, step });
+  const rewind = /** @type {HTMLInputElement|null} */ (document.querySelector("#rewind-step"));
+  if (rewind && step !== null) rewind.value = String(step);
   draw();
   note();
   if (module !== null) window.htmx.trigger(place, "choose");

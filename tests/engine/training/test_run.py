@@ -11,11 +11,15 @@ import torch
 
 from layerscope.engine.basis.cancellation import Stopped, never
 from layerscope.engine.experiment import Experiment
+from layerscope.engine.probe.ring import Ring
 from layerscope.engine.probe.step import Quantity, Step
+from layerscope.engine.probe.verdicts import findings_of
 from layerscope.engine.store import open_store
 from layerscope.engine.store.entries import Batch, Start
-from layerscope.engine.training import Training
+from layerscope.engine.training import Trainer, Training
 from layerscope.engine.training.folder import TrainingFolder
+from layerscope.engine.training.presets import TRAINING_PRESETS
+from layerscope.engine.training.recording import facts_of, step_of
 from layerscope.engine.training.run import recomputed, train
 
 TINY = Experiment(depth=2, width=8, batch=16, activation="tanh")
@@ -97,7 +101,7 @@ def test_what_is_interrupted_goes_on_to_the_same_bits(place, every):
 
 def test_wishes_pause_step_change_the_rate_and_stop(place):
     folder = place.begin("a", Training(steps=1000, learning_rate=0.01))
-    folder.wish_for(paused=True, until=3)
+    folder.wish_for(paused=True, granted=3)
     numbers = []
     reached = {n: threading.Event() for n in (3, 5, 9)}
 
@@ -110,9 +114,9 @@ def test_wishes_pause_step_change_the_rate_and_stop(place):
     thread = threading.Thread(target=work)
     thread.start()
     assert reached[3].wait(60)
-    folder.wish_for(until=5, rate=0.5)
+    folder.wish_for(granted=5, rate=0.5)
     assert reached[5].wait(60)
-    folder.wish_for(until=9, rate=0.25)
+    folder.wish_for(paused=True, granted=4, rate=0.25)
     assert reached[9].wait(60)
     folder.wish_for(stopped=True)
     thread.join(60)
@@ -159,6 +163,23 @@ def test_a_healthy_training_is_accused_of_nothing(place):
     place.begin("a", Training(steps=60, optimizer="adam", learning_rate=0.003), experiment)
     list(place.train("a"))
     assert [f for f in place.store.findings("a") if f["severity"] != "info"] == []
+
+
+def test_a_finding_keeps_the_step_since_which_it_has_held():
+    """Also once that step is long out of the window that rules look at."""
+    preset = next(p for p in TRAINING_PRESETS if p.name == "dying_relu")
+    trainer, ring = Trainer(preset.experiment, preset.training), Ring()
+    told = set()
+    for number in range(1, 120):
+        done = trainer.advance(record=True)
+        if number == 1:
+            ring.modules(facts_of(done.records))
+        ring.loss(number, done.loss)
+        ring.add(number, step_of(done, "everything", None).to_bytes())
+        if number > 40 and number % 6 == 0:
+            told |= {f.since for f in findings_of(ring, None) if f.rule == "dead_units"}
+    assert len(told) == 1
+    assert max(told) < 20
 
 
 def test_who_is_asked_to_stop_leaves_a_run_that_can_go_on(place):
