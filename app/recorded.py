@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, TypeVar
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from fastapi import Depends, Path, Request
 
@@ -14,12 +18,12 @@ from layerscope.app.errors import Problem, refused
 from layerscope.app.streams import Wire
 from layerscope.engine.maps.kept import NoSuchMap
 from layerscope.engine.probe.series import QUANTITIES
-from layerscope.engine.store import Following, NoSuchRun, Store, StoreError
+from layerscope.engine.store import Following, NoSuchRun, Position, Store, StoreError
 from layerscope.engine.store.sampling import FEWEST
 
 __all__ = [
-    "MOST_POINTS", "Follower", "Polling", "Question", "RunId", "Stored", "asked", "from_store",
-    "question", "whole",
+    "MOST_POINTS", "Follower", "Polling", "Pulse", "Question", "RunId", "Stored", "asked",
+    "from_store", "question", "whole",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -50,13 +54,18 @@ RunId = Annotated[
 ]
 
 
-async def from_store(ask: Callable[[], T]) -> T:
+FOLLOWING = ThreadPoolExecutor(2, "layerscope follow")
+"""Where followers ask, so that however many there are, a page's question waits for none of them."""
+
+
+async def from_store(ask: Callable[[], T], threads: Executor | None = None) -> T:
     """What ``ask`` answers, in a thread: a database may take its time.
 
     Errors: ``Problem`` 404 for a run or a map that is not there, 503 where the store can't be used.
     """
     try:
-        return await asyncio.to_thread(ask)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(threads, copy_context().run, ask)
     except NoSuchRun as error:
         raise Problem(404, f"{error.args[0]}.", kind="no-such-run", title="No such run") from None
     except NoSuchMap as error:
@@ -141,19 +150,20 @@ class Polling:
         self, news: Callable[[], tuple[list[Wire], bool]], closed: Callable[[], bool]
     ) -> None:  # fmt: skip
         self._news, self._closed = news, closed
-        self._stopped = self._ended = False
+        self._stopped = self._ended = self._asked = False
         self._items: list[Wire] = []
 
     async def ready(self, seconds: float) -> bool:
         """Whether there is something to be read, or will be within so many seconds."""
         end = asyncio.get_running_loop().time() + seconds
         while not (self._items or self._ended or self._stopped):
-            await self._look()
-            if self._items or self._ended:
-                break
-            if asyncio.get_running_loop().time() >= end:
-                return False
-            await asyncio.sleep(POLL_SECONDS)
+            if self._closed():
+                raise Problem(503, "The server is stopping.", kind="busy")
+            if await self._moved():
+                news, self._ended = await from_store(self._news, FOLLOWING)
+                self._items += news
+            if not self._items and asyncio.get_running_loop().time() >= end:
+                return self._ended
         return True
 
     def stop(self) -> None:
@@ -168,11 +178,51 @@ class Polling:
             raise StopAsyncIteration
         return items
 
-    async def _look(self) -> None:
-        if self._closed():
-            raise Problem(503, "The server is stopping.", kind="busy")
-        news, self._ended = await from_store(self._news)
-        self._items += news
+    async def _moved(self) -> bool:
+        """Whether to ask: at once for the first time, then every ``POLL_SECONDS``."""
+        if self._asked:
+            await asyncio.sleep(POLL_SECONDS)
+        self._asked = True
+        return True
+
+
+class Pulse:
+    """Where a run stands, asked of the store once for all who follow it."""
+
+    def __init__(self, store: Store, run: str) -> None:
+        self._store, self._run = store, run
+        self._asking: asyncio.Task[Position] | None = None
+
+    @classmethod
+    def of(cls, store: Store, run: str) -> Pulse:
+        """The one of this run."""
+        known = _pulses.setdefault(store, WeakValueDictionary())
+        found = known.get(run)
+        if found is None:
+            found = known[run] = cls(store, run)
+        return found
+
+    async def beat(self) -> Position:
+        """Where the run stands ``POLL_SECONDS`` from now, or as soon as it was asked for others.
+
+        Errors: as of `from_store`.
+        """
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().create_task(self._ask())
+            self._asking.add_done_callback(_retrieved)
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> Position:
+        await asyncio.sleep(POLL_SECONDS)
+        return await from_store(partial(self._store.position, self._run), FOLLOWING)
+
+
+_pulses: WeakKeyDictionary[Store, WeakValueDictionary[str, Pulse]] = WeakKeyDictionary()
+
+
+def _retrieved(asking: asyncio.Task[Position]) -> None:
+    if not asking.cancelled():
+        asking.exception()  # where all who waited have left, it is no news for the log
 
 
 class Follower(Polling):
@@ -190,10 +240,17 @@ class Follower(Polling):
         super().__init__(self._look_at, closed)
         self._store, self._run, self._cursor = store, run, after
         self._told, self._state = told, ""
+        self._pulse = Pulse.of(store, run)
+        self._read: Position | None = None
+        """Where the run stood when all there was had been read."""
+
+    async def _moved(self) -> bool:
+        return self._read is None or await self._pulse.beat() != self._read
 
     def _look_at(self) -> tuple[list[Wire], bool]:
         found = self._store.follow(self._run, self._cursor, limit=AT_ONCE)
         news = found.cursor > self._cursor or found.run.state != self._state
         self._cursor, self._state = found.cursor, found.run.state
+        self._read = None if found.more else (found.run.sequence, found.run.state)
         ended = found.run.state != "running" and not found.more
         return (self._told(found) if news else []), ended

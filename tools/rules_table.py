@@ -1,30 +1,45 @@
-"""Writes the table of rules into docs/diagnosis.md, from the registry."""
+"""Writes the tables of rules into the documents that have one, each from its registry."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from layerscope.engine.diagnosis import RULES
+from layerscope.engine.probe.preflight.checks import CHECKS
+from layerscope.engine.probe.rules import TRAINING_RULES
 
-PATH = Path(__file__).parent.parent / "docs" / "diagnosis.md"
+__all__ = ["TABLES", "filled"]
+
+DOCS = Path(__file__).parent.parent / "docs"
+TABLES: Mapping[Path, tuple[Mapping[str, Any], str, str]] = {
+    DOCS / "diagnosis.md": (RULES, "rule", "why this threshold"),
+    DOCS / "preflight.md": (CHECKS, "check", "what it finds"),
+    DOCS / "probe.md": (TRAINING_RULES, "rule", "why this threshold"),
+}
+"""The registry that a document has a table of, between two comments; what its entries and their
+``help`` are called there."""
 BLOCK = re.compile(r"(<!-- rules: .*? -->\n).*?(<!-- /rules -->)", re.DOTALL)
 
 
-def table() -> str:
-    """The rules as a Markdown table."""
+def _table(rules: Iterable[Any], entry: str, told: str) -> str:
     rows = [
         f"| `{r.name}` | {r.formula} | {r.help} | {r.source} |".replace("\n", " ")
-        for r in sorted(RULES.values(), key=lambda r: r.name)
+        for r in sorted(rules, key=lambda r: r.name)
     ]
-    head = ["| rule | condition | why this threshold | source |", "|---|---|---|---|"]
+    head = [f"| {entry} | condition | {told} | source |", "|---|---|---|---|"]
     return "\n".join([*head, *(re.sub(r"(?<=\w)\|(?=\w)", "\\\\|", row) for row in rows)])
 
 
-def filled(text: str) -> str:
-    """``text`` with its block of rules written anew."""
-    return BLOCK.sub(lambda m: f"{m[1]}\n{table()}\n\n{m[2]}", text)
+def filled(path: Path, text: str) -> str:
+    """``text``, of the document at ``path``, with its block of rules written anew."""
+    rules, *headings = TABLES[path]
+    table = _table(rules.values(), *headings)
+    return BLOCK.sub(lambda m: f"{m[1]}\n{table}\n\n{m[2]}", text)
 
 
 if __name__ == "__main__":
-    PATH.write_text(filled(PATH.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in TABLES:
+        path.write_text(filled(path, path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -20,9 +20,9 @@ from layerscope.app.commands.output import (
     shown,
     wide,
 )  # fmt: skip
-from layerscope.app.figures.text import number
+from layerscope.app.figures.text import age, loss_text
 from layerscope.app.terminal import COLOURS
-from layerscope.engine.basis.text import time_text
+from layerscope.engine.basis.text import listed
 from layerscope.engine.store import Run, Store, StoreError, open_store
 
 __all__ = ["diagnose", "runs"]
@@ -32,7 +32,6 @@ Where = Annotated[
     typer.Option("--store", help="A file or an SQLAlchemy URL; by default the server's store."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
-HOURS = ((172_800, 86_400, "days"), (7200, 3600, "hours"), (120, 60, "minutes"))
 
 
 def runs(
@@ -115,8 +114,8 @@ def _table(found: list[Run]) -> Table:
     now = time.time()
     for run in found:
         table.add_row(
-            run.id, shown(run.name), run.state, f"{run.steps:,}", _loss(run.last_loss),
-            _age(now - run.created), _verdict(run.verdict),
+            run.id, shown(run.name), run.state, f"{run.steps:,}", loss_text(run.last_loss),
+            age(now - run.created), _verdict(run.verdict),
         )  # fmt: skip
     return table
 
@@ -128,21 +127,10 @@ def _verdict(verdict: Mapping[str, str] | None) -> str:
     return f"[{COLOURS.get(severity, 'bold')}]{shown(severity)}[/]  {shown(verdict['title'])}"
 
 
-def _loss(loss: float | None) -> str:
-    return "–" if loss is None else "NaN" if loss != loss else number(loss)
-
-
-def _age(seconds: float) -> str:
-    for least, unit, name in HOURS:
-        if seconds >= least:
-            return f"{seconds / unit:.0f} {name}"
-    return time_text(float(max(0, round(seconds))))
-
-
 def _show(run: Run, findings: list[dict[str, Any]], console: Output) -> None:
     console.print(
         f"{run.id}  {shown(run.name)}: {run.state}, {run.steps:,} steps, "
-        f"loss {_loss(run.last_loss)}",
+        f"loss {loss_text(run.last_loss)}",
         highlight=False,
     )
     if not findings:
@@ -162,8 +150,7 @@ def _show(run: Run, findings: list[dict[str, Any]], console: Output) -> None:
 def _details(finding: Mapping[str, Any], title: str) -> list[str]:
     lines = []
     if modules := finding.get("modules"):
-        more = f" and {len(modules) - 5} more" if len(modules) > 5 else ""
-        lines.append(f"in {', '.join(shown(str(name)) for name in modules[:5])}{more}")
+        lines.append(f"in {listed([shown(str(name)) for name in modules], 5)}")
     if (since := finding.get("since")) is not None:
         lines.append(f"since step {shown(str(since))}")
     if (explanation := finding.get("explanation")) and explanation != title:

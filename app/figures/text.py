@@ -6,7 +6,7 @@ import math
 
 from layerscope.engine.foundations.record import value_text
 
-__all__ = ["number", "raised", "shown", "whole"]
+__all__ = ["age", "loss_text", "number", "raised", "shown", "whole"]
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -54,3 +54,24 @@ def shown(value: float | None) -> str:
     ('0.0333', '-inf')
     """
     return number(value) if value is None or math.isfinite(value) else value_text(value)
+
+
+def loss_text(loss: float | None) -> str:
+    """A loss as lists tell it.
+
+    >>> loss_text(0.5), loss_text(float("inf")), loss_text(None)
+    ('0.500', 'not finite', '–')
+    """
+    return number(loss) if loss is None or math.isfinite(loss) else "not finite"
+
+
+def age(seconds: float) -> str:
+    """How long ago, in the largest unit that fits.
+
+    >>> age(3), age(150), age(7300), age(200000)
+    ('just now', '2 min ago', '2 h ago', '2 d ago')
+    """
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return "just now"

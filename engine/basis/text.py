@@ -1,10 +1,12 @@
-"""How times, rates and amounts of memory read, with three significant digits and their unit."""
+"""How times, rates and amounts of memory read, with three significant digits and their unit; how
+number formats are called, and many names shortened."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-__all__ = ["bytes_text", "number_text", "time_text"]
+__all__ = ["bytes_text", "dtype_name", "listed", "number_text", "time_text"]
 
 TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
@@ -46,3 +48,23 @@ def bytes_text(count: int) -> str:
             break
         amount, unit = amount / 1024, larger
     return f"{number_text(amount)} {unit}"
+
+
+def dtype_name(dtype: object) -> str:
+    """What we call one of torch's dtypes.
+
+    >>> import torch
+    >>> dtype_name(torch.bfloat16)
+    'bfloat16'
+    """
+    return str(dtype).removeprefix("torch.")
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """The first names, and how many more there are.
+
+    >>> listed(["a", "b"], 3), listed(["a", "b", "c"], 2), listed([], 2)
+    ('a, b', 'a, b and 1 more', '')
+    """
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

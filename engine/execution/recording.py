@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.execution.causes import Causes
 from layerscope.engine.execution.network import LayerInfo, Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
@@ -130,7 +131,7 @@ def facts(step: ForwardStep) -> Facts:
         kind=info.kind,
         role=layer.role,
         shape=tuple(step.output.shape),
-        dtype=str(step.output.dtype).removeprefix("torch."),
+        dtype=dtype_name(step.output.dtype),
         weight_unit_axis=1,
         adds=info.source,
         centres=isinstance(layer, Normalization) and bool(layer.theory and layer.theory.centred),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from layerscope.engine.basis.serial import Serial
 
-__all__ = ["FlatRegion", "derivative_by_autograd", "flat_region"]
+__all__ = ["SAMPLES", "FlatRegion", "derivative_by_autograd", "flat_region"]
 
 GROWING = 2.0  # a slope beyond this at z = 10 has no peak: squared_relu's
 FLAT = 0.01  # φ' below this share of its peak passes no gradient to speak of

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.foundations.errors import ShapeError
 from layerscope.engine.foundations.neuron import Term, products
 from layerscope.engine.foundations.record import Record, join_terms, shape_text, value_text
@@ -141,7 +142,7 @@ def linear_layer(
         batch_size=x.shape[0],
         n_inputs=x.shape[1],
         n_neurons=w.shape[0],
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=dtype_name(dtype),
         expression=f"{named['y']} = {named['x']} @ {named['w.t()']} + {named['b']}",
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from layerscope.engine.probe.watched import Key
+from layerscope.engine.statistics.device import is_here, readable_there
 from layerscope.engine.statistics.many import Answers, Reader
 
 __all__ = ["BATCH", "Batch", "Collector", "Reading"]
@@ -46,6 +47,23 @@ class Batch:
         self.tensors.append(tensor)
         self.versions.append(tensor._version)
 
+    def parted(self, elsewhere: Callable[[Sequence[Key], Sequence[Tensor]], None]) -> Batch:
+        """What of it lies here; the rest is given away, without what has changed since it was
+        added: that is read at once from now on."""
+        here, keys, tensors = Batch(), [], []
+        for key, tensor, version in zip(self.keys, self.tensors, self.versions, strict=True):
+            if not readable_there(tensor):
+                here.keys.append(key)
+                here.tensors.append(tensor)
+                here.versions.append(version)
+            elif tensor._version == version:
+                keys.append(key)
+                tensors.append(tensor)
+            else:
+                key.at_once = True
+        elsewhere(keys, tensors)
+        return here
+
     def awaited(self) -> threading.Event:
         """An event that is set once all has been read."""
         self._done = threading.Event()
@@ -74,8 +92,13 @@ class Batch:
 class Collector:
     """The tensors of the step that is being recorded, on their way to whoever reads them."""
 
-    def __init__(self, hand_over: Callable[[Batch | Reading], None]) -> None:
+    def __init__(
+        self,
+        hand_over: Callable[[Batch | Reading], None],
+        elsewhere: Callable[[Sequence[Key], Sequence[Tensor]], None],
+    ) -> None:
         self._hand_over = hand_over
+        self._elsewhere = elsewhere
         self._reader = Reader()
         self._batch = Batch()
 
@@ -88,16 +111,35 @@ class Collector:
         if len(batch.keys) >= BATCH:
             self.flush()
 
+    def add_all(self, keys: Sequence[Key], tensors: Sequence[Tensor]) -> None:
+        """The same of several."""
+        batch = self._batch
+        batch.keys += keys
+        batch.tensors += tensors
+        batch.versions += [tensor._version for tensor in tensors]
+        if len(batch.keys) >= BATCH:
+            self.flush()
+
     def read_now(self, keys: Sequence[Key], tensors: Sequence[Tensor]) -> None:
         """Read before anything else happens."""
-        if keys:
+        if keys and all(map(is_here, tensors)):
             self._hand_over(Reading(list(keys), self._reader.read(tensors)))
+        elif keys:
+            batch = Batch()
+            for key, tensor in zip(keys, tensors, strict=True):
+                batch.add(key, tensor)
+            here = batch.parted(self._elsewhere)
+            if here.keys:
+                self._hand_over(here.read(self._reader))
 
     def flush(self) -> None:
         """Hand over what has been collected."""
         if self._batch.keys:
             batch, self._batch = self._batch, Batch()
-            self._hand_over(batch)
+            if not all(map(is_here, batch.tensors)):
+                batch = batch.parted(self._elsewhere)
+            if batch.keys:
+                self._hand_over(batch)
 
     def drop(self) -> None:
         """Let go of what has been collected."""

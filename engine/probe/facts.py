@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from layerscope.engine.basis.serial import Serial
+from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.execution.saturation import (
     FlatRegion,
@@ -107,20 +108,16 @@ def facts_of(
         kind=activation.name if activation and kind.role else type(module).__name__,
         role=kind.role,
         shape=shape,
-        dtype=_name(dtype or torch.get_default_dtype()),
+        dtype=dtype_name(dtype or torch.get_default_dtype()),
         unit_axis=_unit_axis(shape, before) if kind.as_input else _fitting(kind.unit_axis, shape),
         weight_unit_axis=kind.weight_unit_axis,
         centres=kind.centres,
         flat=flat_of(module),
         parameters={
-            n: ParameterFacts(tuple(p.shape), _name(p.dtype), p.requires_grad)
+            n: ParameterFacts(tuple(p.shape), dtype_name(p.dtype), p.requires_grad)
             for n, p in own.items()
         },
     )
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _unit_axis(shape: tuple[int, ...], before: Facts | None) -> int | None:

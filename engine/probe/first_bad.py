@@ -11,11 +11,13 @@ from layerscope.engine.probe.hooks import Call, ModuleHooks
 from layerscope.engine.probe.origin import (
     backward_origin,
     forward_origin,
+    late_origin,
     loss_origin,
     run_again,
 )
 from layerscope.engine.probe.step import Origin
-from layerscope.engine.probe.watched import Tracked, Watched
+from layerscope.engine.probe.watched import Key, Tracked, Watched
+from layerscope.engine.statistics.device import is_here
 from layerscope.engine.statistics.finite import nonfinite_places
 
 __all__ = ["FirstBad"]
@@ -50,8 +52,12 @@ class FirstBad:
         """Before an optimiser's step: bad gradients are seen while the parameters are good yet."""
         if self.origin is not None:
             return
-        with_gradient = [t for t in mine if t.parameter.grad is not None]
-        bad = nonfinite_places([g for t in mine if (g := t.parameter.grad) is not None])
+        with_gradient, gradients = [], []
+        for tracked in mine:  # an accelerator would be waited for: there it is seen later
+            if (gradient := tracked.parameter.grad) is not None and is_here(gradient):
+                with_gradient.append(tracked)
+                gradients.append(gradient)
+        bad = nonfinite_places(gradients)
         if not bad and modules.bad_gradient is None:
             return
         again = None if modules.checks else self._again(modules)
@@ -72,6 +78,15 @@ class FirstBad:
             origin = (None if modules.checks else self._again(modules)) or self._of_the_loss(loss)
             if origin is not None:
                 self._began(origin)
+
+    def in_figures(self, step: int, bad: Sequence[Key], loss: float | None) -> Origin | None:
+        """What nobody saw as it was made, told by the figures of a recorded step; then the tensors
+        are gone, and no operands can be named. Of the writing thread."""
+        lost = loss is not None and not math.isfinite(loss)
+        if self.origin is None and (bad or lost):
+            self._began(late_origin(step, bad, loss))
+            return self.origin
+        return None
 
     def _of_the_loss(self, loss: float) -> Origin | None:
         """None where it is finite."""

@@ -15,12 +15,13 @@ from layerscope.engine.probe.facts import ModuleFacts, ParameterFacts
 from layerscope.engine.probe.ring import Ring
 from layerscope.engine.probe.step import Outline, Quantity
 
-__all__ = ["FEW_STEPS", "NEWEST", "OLDEST", "History", "Weight"]
+__all__ = ["FEW_STEPS", "History", "Weight"]
 
 FEW_STEPS = 8
 """Below these nothing is said of how a training goes."""
-OLDEST, NEWEST = 4, 60
-"""Recorded steps that are looked at: where it began, and the window that counts."""
+OLDEST, BETWEEN, NEWEST = 4, 12, 16
+"""Recorded steps that are looked at: where it began, those looked at closely between, and the last
+ones."""
 RECENT = 8
 """Recorded steps over which a median is taken."""
 SIGMAS = 3.0
@@ -62,7 +63,7 @@ class History:
         """What a ring holds, as much of it as rules look at."""
         return cls(
             ring.facts,
-            ring.outlines(OLDEST, NEWEST),
+            ring.outlines(OLDEST, BETWEEN, NEWEST),
             list(ring.losses),
             list(ring.first_losses),
             has_optimizer,

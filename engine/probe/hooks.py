@@ -20,9 +20,15 @@ from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.lines import users_line
 from layerscope.engine.probe.outputs import main_tensor
 from layerscope.engine.probe.watched import Key, Leaf, Watched
+from layerscope.engine.statistics.device import is_here
 from layerscope.engine.statistics.finite import is_finite
 
 __all__ = ["BadGradient", "Call", "Mode", "ModuleHooks"]
+
+# Asked at every call of a module: looked up once.
+is_compiling, is_grad_enabled = torch.compiler.is_compiling, torch.is_grad_enabled
+transform_level = torch._C._functorch.maybe_current_level
+graph_task = torch._C._current_graph_task_id
 
 
 class Mode(IntEnum):
@@ -119,11 +125,15 @@ class ModuleHooks:
         self._announced = False
 
     def _forward(self, module: nn.Module, inputs: Any, named: Any, output: Any) -> None:
-        if not self.mode or torch.compiler.is_compiling() or not self._trains():
+        if not self.mode or is_compiling():
             return
-        if module is self._watched.model:
+        watched = self._watched
+        leaf = watched.leaves.get(id(module))
+        whole = module is watched.model
+        if (leaf is None and not whole) or not self._trains():
+            return
+        if whole:
             self.given = inputs, named
-        leaf = self._watched.leaves.get(id(module))
         if leaf is None:
             return
         try:
@@ -134,9 +144,9 @@ class ModuleHooks:
     def _trains(self) -> bool:
         """Whether this is no validation, and no transform of functorch, whose tensors are not
         there to be read."""
-        if torch._C._functorch.maybe_current_level() is not None:
+        if transform_level() is not None:
             return False
-        if torch.is_grad_enabled():
+        if is_grad_enabled():
             return True
         return self._watched.model.training and not torch.is_inference_mode_enabled()
 
@@ -148,12 +158,13 @@ class ModuleHooks:
             tensor = main_tensor(output)
         if tensor is not None and tensor.is_inference():
             tensor = None  # it has no version by which a change could be seen
-        again = torch._C._current_graph_task_id() != -1  # a checkpoint computes it a second time
+        again = graph_task() != -1  # a checkpoint computes it a second time
         if not again:
             self.calls.append(leaf)
             if tensor is not None:
                 self.bytes += tensor.nbytes
-                if self.checks and not self._has_found and not is_finite(tensor):
+                here = self.checks and is_here(tensor)  # an accelerator would be waited for
+                if here and not self._has_found and not is_finite(tensor):
                     self._has_found = True
                     self._found(Call(leaf, inputs, named, tensor, users_line()))
         if self.mode is Mode.RECORD and tensor is not None:
@@ -183,13 +194,12 @@ class ModuleHooks:
             self._add(leaf.input, given)
 
     def _add(self, key: Key, tensor: Tensor) -> None:
+        if key.leaf.settled and not key.at_once:
+            self._collector.add(key, tensor)
+            return
         if not key.leaf.settled:
             self._seen.append((key, tensor, tensor._version))
-            self._collector.read_now([key], [tensor])
-        elif key.at_once:
-            self._collector.read_now([key], [tensor])
-        else:
-            self._collector.add(key, tensor)
+        self._collector.read_now([key], [tensor])
 
     def _backward(self, leaf: Leaf, place: int, gradients: tuple[Tensor | None, ...]) -> None:
         if self.mode is not Mode.RECORD:
@@ -202,7 +212,7 @@ class ModuleHooks:
                 engine.queue_callback(self._ended)
             gradient = gradients[place]
             if gradient is not None:
-                if self.checks and self.bad_gradient is None:
+                if self.checks and is_here(gradient) and self.bad_gradient is None:
                     if is_finite(gradient):
                         self._last_gradient = leaf, gradient
                     else:

@@ -12,7 +12,7 @@ __all__ = ["Live"]
 
 PAUSE = 0.5
 """Seconds between two times that findings are asked for, at least."""
-SHARE = 0.05
+SHARE = 0.02
 """Of the time, that asking may take up: it holds the interpreter, which the training needs too."""
 
 

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from layerscope.engine.execution.records import all_alike
+from layerscope.engine.probe.accelerator import Afar, share_there
 from layerscope.engine.probe.facts import own_parameters
 from layerscope.engine.probe.outputs import main_tensor
 from layerscope.engine.probe.step import Look
 from layerscope.engine.probe.watched import Leaf
-from layerscope.engine.statistics import units
+from layerscope.engine.statistics import Units, units
+from layerscope.engine.statistics.device import is_here, units_there
 
 __all__ = ["Looker", "running_of"]
 
@@ -28,10 +30,12 @@ WINDOW = 4
 class Looker:
     """Looks, and remembers for every unit whether it was active in one of the last looks."""
 
-    def __init__(self) -> None:
+    def __init__(self, afar: Afar) -> None:
+        self._afar = afar
         self._recorded = -1
         self._found: dict[Leaf, Look] = {}
-        self._silent: dict[Leaf, deque[Tensor]] = {}
+        self._silent: dict[Leaf, deque[Tensor | None]] = {}
+        """Which units were, look by look; None where none was."""
 
     def wanted(self) -> bool:
         """Asked once a recorded step: whether this one gets a look."""
@@ -43,16 +47,38 @@ class Looker:
         facts, output = leaf.facts, output.detach()
         if facts is None or not output.is_floating_point() or not output.numel():
             return
-        found = Look(window=1)
+        found = self._found[leaf] = Look(window=1)
         axis = facts.unit_axis
+        if self._afar.holds(output):
+            self._look_there(leaf, found, inputs, output)
+            return
         if axis is not None and output.dim() >= 2 and -output.dim() < axis < output.dim():
             found.units = units(output, axis)
-            found.window, found.dead = self._dead(leaf, output, axis)
+            found.window, found.dead = self._dead(leaf, output, axis, found.units)
         if facts.flat is not None:
             found.saturation = self._saturation(leaf, inputs)
         if facts.role == "linear_map":
             found.units_alike = self._alike(leaf)
-        self._found[leaf] = found
+
+    def _look_there(self, leaf: Leaf, found: Look, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """On an accelerator: its answers come with the step's figures. Whether units are copies is
+        not asked there."""
+        facts = leaf.facts
+        axis = facts.unit_axis if facts is not None else None
+        if facts is None or axis is None or not -output.dim() < axis < output.dim() > 1:
+            return
+        units, silent = units_there(output, axis)
+        window = self._silent.setdefault(leaf, deque(maxlen=WINDOW))
+        if any(before is not None and before.shape != silent.shape for before in window):
+            window.clear()
+        window.append(silent)
+        dead = torch.stack([w for w in window if w is not None]).all(0).sum()
+        x = main_tensor(inputs)
+        flat = facts.flat
+        asked = flat is not None and x is not None and not getattr(leaf.module, "inplace", False)
+        share = share_there(flat, x) if asked and flat is not None and x is not None else None
+        found.window = len(window)
+        self._afar.look(found, output.shape[0], output.shape[axis], units, dead, share)
 
     def take(self, leaf: Leaf) -> Look | None:
         """What was found in this step, if it was looked at; with its gradients, which are there
@@ -67,13 +93,18 @@ class Looker:
         self._found.clear()
         self._silent.clear()
 
-    def _dead(self, leaf: Leaf, output: Tensor, axis: int) -> tuple[int, int]:
-        silent = (output == 0).movedim(axis, -1).flatten(0, -2).all(0)  # (units,)
+    def _dead(self, leaf: Leaf, output: Tensor, axis: int, now: Units) -> tuple[int, int]:
+        """Over how many looks, and how many units were silent in all of them."""
         window = self._silent.setdefault(leaf, deque(maxlen=WINDOW))
-        if window and window[-1].shape != silent.shape:
+        silent = None
+        if now.dead:
+            silent = (output == 0).movedim(axis, -1).flatten(0, -2).all(0)  # (units,)
+        if any(before is not None and before.shape != (now.width,) for before in window):
             window.clear()
         window.append(silent)
-        return len(window), int(torch.stack(list(window)).all(0).sum())
+        if any(look is None for look in window):
+            return len(window), 0
+        return len(window), int(torch.stack([w for w in window if w is not None]).all(0).sum())
 
     def _saturation(self, leaf: Leaf, inputs: tuple[Any, ...]) -> float | None:
         x = main_tensor(inputs)
@@ -93,12 +124,12 @@ class Looker:
 
 def running_of(norm: nn.Module) -> tuple[float, float] | None:
     """A norm's running statistics: the rms of its means and the mean of its variances; None where
-    it keeps none.
+    it keeps none, or keeps them on an accelerator, which would be waited for.
 
     >>> running_of(nn.BatchNorm1d(3))
     (0.0, 1.0)
     """
     mean, variance = getattr(norm, "running_mean", None), getattr(norm, "running_var", None)
-    if mean is None or variance is None:
+    if mean is None or variance is None or not is_here(mean):
         return None
     return float(mean.detach().square().mean().sqrt()), float(variance.detach().mean())

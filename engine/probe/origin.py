@@ -9,18 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.execution.provenance import ailments
 from layerscope.engine.probe.again import made_by, made_by_loss, random_state
 from layerscope.engine.probe.facts import leaves, own_parameters
 from layerscope.engine.probe.hooks import BadGradient, Call
 from layerscope.engine.probe.outputs import fresh, main_tensor, tensors
-from layerscope.engine.probe.step import Origin
-from layerscope.engine.probe.watched import Leaf, Tracked, Watched
+from layerscope.engine.probe.step import Origin, Quantity
+from layerscope.engine.probe.watched import Key, Leaf, Tracked, Watched
 from layerscope.engine.statistics import Statistics, statistics
 from layerscope.engine.statistics.finite import is_finite, nonfinite_places
 from layerscope.engine.statistics.many import plain
 
-__all__ = ["backward_origin", "forward_origin", "loss_origin", "run_again"]
+__all__ = ["backward_origin", "forward_origin", "late_origin", "loss_origin", "run_again"]
 
 
 def forward_origin(step: int, call: Call, first: bool) -> Origin:
@@ -160,6 +161,44 @@ def backward_origin(
     return Origin(step, "backward", tracked.leaf.name, what, tracked.leaf.line, None, evidence)
 
 
+def late_origin(step: int, bad: Sequence[Key], loss: float | None) -> Origin:
+    """Of a step whose figures say that these tensors are not finite: the parameters come first,
+    then the outputs going forward, then the gradients going back."""
+    ranked = sorted(bad, key=_when)
+    first = ranked[0] if ranked else None
+    if first is None:
+        what = f"the loss is {loss:g}, and no module's output was seen that is not finite"
+        return Origin(step, "loss", None, what)
+    leaf = first.leaf
+    direction, what = _LATE[first.quantity]
+    at = step - 1 if first.quantity is Quantity.VALUE and step > 1 else step
+    names = list(dict.fromkeys(key.leaf.name for key in ranked))
+    return Origin(
+        at, direction, leaf.name, f"{what} {_name(leaf)}", leaf.line, None, {"modules": names[:10]}
+    )
+
+
+_LATE = {
+    Quantity.VALUE: ("optimizer", "the optimiser's step left NaN or infinities in a parameter of"),
+    Quantity.INPUT: ("forward", "NaN or infinities in the data that went into"),
+    Quantity.ACTIVATION: ("forward", "NaN or infinities first in the output of"),
+    Quantity.GRADIENT: ("backward", "NaN or infinities first, going back, in the gradient of"),
+    Quantity.UNCLIPPED: ("backward", "NaN or infinities in a gradient of the parameters of"),
+    Quantity.PARAMETER_GRADIENT: (
+        "backward", "NaN or infinities in a gradient of the parameters of",
+    ),
+    Quantity.UPDATE: ("optimizer", "the optimiser's step left NaN or infinities in a parameter of"),
+}  # fmt: skip
+"""Direction and words, by what is not finite; the first of them came first."""
+_ORDER = list(_LATE)
+
+
+def _when(key: Key) -> tuple[int, int]:
+    place = key.leaf.index
+    back = key.quantity in (Quantity.GRADIENT, Quantity.UNCLIPPED, Quantity.PARAMETER_GRADIENT)
+    return _ORDER.index(key.quantity), -place if back else place
+
+
 def _name(leaf: Leaf) -> str:
     return leaf.name or type(leaf.module).__name__
 
@@ -180,7 +219,7 @@ def _told(tensor: Any) -> dict[str, object]:
         return {}
     s = _statistics(tensor)
     return {
-        "shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch."),
+        "shape": list(tensor.shape), "dtype": dtype_name(tensor.dtype),
         "nan": s.nan, "inf": s.posinf + s.neginf, "mean": s.mean, "std": s.std,
         "min": s.min, "max": s.max,
     }  # fmt: skip

@@ -15,11 +15,12 @@ from layerscope.engine.basis.median import median
 __all__ = ["Pace", "call_seconds"]
 
 FIRST = 2
-"""Steps left out between the first few recorded ones, until both kinds have been timed."""
+"""Steps left out between two recorded ones, as long as a budget has nothing to go by: both kinds
+have to be timed first."""
 ENOUGH = 3
 """Steps of a kind whose median says how long it takes."""
 CHECK_SECONDS, CHECK_BYTES = 2e-6, 8e9
-"""What a look at an output for NaN costs: a call, and bytes read a second (measured, one core)."""
+"""What a look at a tensor for NaN costs: a call, and bytes read a second (measured, one core)."""
 CHECK_SHARE = 0.4
 """Of the budget, that such looks may take up."""
 LONGEST = 10_000
@@ -50,7 +51,7 @@ class Pace:
         self.budget = budget
         self.interval = every or FIRST + 1
         self.looks_out = True
-        """Whether steps between are looked at: every module's output kept until its end."""
+        """Whether modules are followed in the steps between, so that a NaN has its module."""
         self.checks = True
         """Whether every module's output is held against NaN and infinities as it is made."""
         self.seconds = 0.0
@@ -77,7 +78,7 @@ class Pace:
         self.seconds += seconds
         if number > 1:  # the first one compiles, allocates and learns
             (self._recorded if recorded else self._plain).append(seconds)
-        checking = calls * CHECK_SECONDS + size / CHECK_BYTES
+        checking = 2 * (calls * CHECK_SECONDS + size / CHECK_BYTES)  # forward and going back
         self.checks = checking < seconds * self.budget * CHECK_SHARE
         if self.every is None:
             if len(self._plain) >= ENOUGH and self._recorded:

@@ -9,12 +9,14 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
 from layerscope.engine.diagnosis import Finding
+from layerscope.engine.probe.accelerator import Afar
 from layerscope.engine.probe.asking import AskedLoss
 from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.compiled import compiled_modules, quiet_about_global_hooks
@@ -28,13 +30,18 @@ from layerscope.engine.probe.sinks import Sink
 from layerscope.engine.probe.step import ModuleStep, Origin, Quantity, Step
 from layerscope.engine.probe.stepping import OptimizerHooks
 from layerscope.engine.probe.telling import News, Teller
-from layerscope.engine.probe.verdicts import findings_of
+from layerscope.engine.probe.verdicts import Verdicts
 from layerscope.engine.probe.watched import Leaf, Tracked, Watched
 from layerscope.engine.probe.writing import Ending, Recorded, Writer
 
 __all__ = ["Probe", "watched_already"]
 
 State = Literal["running", "finished", "stopped", "failed"]
+
+ALL = frozenset(Quantity)
+PASSING = frozenset({Quantity.INPUT, Quantity.ACTIVATION})
+KEPT = PASSING | {Quantity.VALUE}
+"""What must be finite under a gradient scaler too; gradients may overflow there."""
 
 _live: weakref.WeakSet[Probe] = weakref.WeakSet()
 
@@ -72,14 +79,16 @@ class Probe:
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._sent: list[Any] = []
-        self._looker = Looker()
         self._bad = FirstBad(watched, loss, lambda: self.number + 1)
         compiled = compiled_modules(watched.model)
+        self._verdicts = Verdicts(self.ring, has_optimizer=bool(watched.optimizers))
         self._judging = Live(self._found_so_far, self._keep_findings)
         self._writer = Writer(watched, self._deliver, self._failed, self._judging)
-        self._collector = Collector(self._writer.put)
+        self._afar = Afar()
+        self._looker = Looker(self._afar)
+        self._collector = Collector(self._writer.put, self._afar.take)
         self._optimizers = OptimizerHooks(
-            watched, self._collector, self._writer, self._failed, self._before_update
+            watched, self._collector, self._writer, self._afar, self._failed, self._before_update
         )
         self._modules = ModuleHooks(
             watched, self._collector, self._failed, self._looker.look,
@@ -214,7 +223,8 @@ class Probe:
 
     def _step(self, loss: Any) -> None:
         began = time.perf_counter()
-        value = self._value(loss)
+        there = self._there(loss)
+        value = None if there is not None else self._value(loss)
         calls = self._modules.calls
         self._bad.examine(value, self._modules)
         if not self._optimizers.taken:
@@ -225,7 +235,11 @@ class Probe:
         recorded = self._modules.mode is Mode.RECORD
         called = len(calls)
         if recorded or self._bad.new is not None:
+            if there is not None:
+                self._afar.loss(there)
             self._end_record(value)
+        elif there is not None:
+            self._writer.put(partial(self._late_loss, self.number, there.clone()))
         size = self._modules.bytes
         self._modules.end_step()
         self._optimizers.end()
@@ -238,6 +252,9 @@ class Probe:
 
     def _end_record(self, loss: float | None) -> None:
         self._collector.flush()
+        fetched = self._afar.ended()
+        if fetched is not None:
+            self._writer.put(fetched)
         self.watched.place_the_rest()
         step = Step(
             number=self.number, time=time.time(), loss=loss,
@@ -256,6 +273,14 @@ class Probe:
         training = module.training if leaf.kind.mode else None
         running = running_of(module) if look is not None and leaf.kind.running else None
         return ModuleStep(leaf.index, tuple(leaf.shape), leaf.calls, training, running, look)
+
+    @staticmethod
+    def _there(loss: Any) -> Tensor | None:
+        """The loss where it lies on an accelerator: read when the device has come to it, by the
+        writing thread."""
+        if isinstance(loss, Tensor) and loss.numel() == 1 and Afar.holds(loss):
+            return loss.detach()
+        return None
 
     def _value(self, loss: Any) -> float | None:
         if loss is None:
@@ -296,7 +321,14 @@ class Probe:
             self.ring.modules(facts)
             self._sink.modules(facts)
         step = recorded.step
-        self.ring.add(step.number, recorded.payload)
+        if recorded.late_loss and step.loss is not None:
+            self.ring.loss(step.number, step.loss)
+        late = self._bad.in_figures(
+            step.number,
+            [key for key in recorded.nonfinite if key.quantity in self._told_late(recorded)],
+            step.loss if recorded.late_loss else None,
+        )
+        self.ring.add(step.number, recorded.payload, looked=step.looked)
         self._sink.step(
             step.number, step.loss, recorded.payload,
             nonfinite=bool(recorded.nonfinite) or not math.isfinite(step.loss or 0.0),
@@ -305,10 +337,22 @@ class Probe:
             key.at_once = True
             if key.quantity is Quantity.PARAMETER_GRADIENT:
                 self._optimizers.gradients_changed()
-        self._judging.happened(urgent=step.origin is not None)
+        self._judging.happened(urgent=step.origin is not None or late is not None)
+
+    def _told_late(self, recorded: Recorded) -> frozenset[Quantity]:
+        """What figures are asked about: here only that of which nothing may be left behind."""
+        if not recorded.from_afar:
+            return PASSING
+        return KEPT if self._scaler is not None else ALL
+
+    def _late_loss(self, number: int, loss: Tensor) -> None:
+        value = float(loss)
+        self.ring.loss(number, value)
+        if self._bad.in_figures(number, [], value) is not None:
+            self._judging.happened(urgent=True)
 
     def _found_so_far(self) -> list[Finding]:
-        return findings_of(self.ring, self.origin, bool(self.watched.optimizers))
+        return self._verdicts.findings(self.origin)
 
     def _keep_findings(self, findings: Sequence[Finding]) -> None:
         self._sink.findings([finding.to_dict() for finding in findings])
@@ -329,6 +373,7 @@ class Probe:
         self._modules.remove()
         self._optimizers.remove()
         self._collector.drop()
+        self._afar.drop()
         self._looker.forget()
         self._loss.clear()
         self._loud()

@@ -138,6 +138,11 @@ class Outline(Serial, dict=True):
                 f"expected statistics for {len(self.slots)} slots, got {len(self.statistics)}"
             )
 
+    @property
+    def looked(self) -> bool:
+        """Whether any of its modules was looked at closely."""
+        return any(module.look for module in self.modules)
+
     @cached_property
     def said(self) -> dict[int, ModuleStep]:
         """What the step says of a module beside statistics, by its index."""

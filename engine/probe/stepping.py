@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,31 +15,31 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from layerscope.engine.probe.accelerator import Afar
 from layerscope.engine.probe.collecting import Batch, Collector
 from layerscope.engine.probe.hooks import Mode
 from layerscope.engine.probe.watched import Tracked, Watched
 from layerscope.engine.probe.writing import Writer
+from layerscope.engine.statistics.device import is_here, readable_there
 from layerscope.engine.statistics.many import Reader
 
-__all__ = ["OptimizerHooks", "Storage"]
+__all__ = ["OptimizerHooks"]
 
 
-class Storage(NamedTuple):
-    """Where a tensor's numbers lie, how many of which kind, and how often they were written."""
+Storage = tuple[int, int, int, torch.dtype]
+"""Where a tensor's numbers lie, how often they were written, how many they are, and of which kind:
+only those of the same size and kind have a difference."""
 
-    address: int
-    size: int
-    dtype: torch.dtype
-    version: int
 
-    @classmethod
-    def of(cls, tensor: Tensor) -> Storage:
-        address = tensor.data_ptr() if tensor.layout is torch.strided else 0
-        return cls(address, tensor.numel(), tensor.dtype, tensor._version)
+def _storage(tensor: Tensor) -> Storage:
+    address = tensor.data_ptr() if tensor.layout is torch.strided else 0
+    return address, tensor._version, tensor.numel(), tensor.dtype
 
-    def holds_as(self, other: Storage) -> bool:
-        """Whether both are as many numbers of one kind, so that a change is a difference."""
-        return (self.size, self.dtype) == (other.size, other.dtype)
+
+def _any(gradient: Tensor) -> bool:
+    """Whether it is more than zeros. An accelerator is not asked, which would take as long as all
+    that it has still to do: there it counts if nobody has touched it since it was used."""
+    return not is_here(gradient) or bool(gradient.detach().any())
 
 
 PATIENCE = 60.0
@@ -57,6 +57,7 @@ class OptimizerHooks:
         watched: Watched,
         collector: Collector,
         writer: Writer,
+        afar: Afar,
         failed: Callable[[BaseException], None],
         before: Callable[[Sequence[Tracked]], None],
     ) -> None:
@@ -67,6 +68,7 @@ class OptimizerHooks:
         self._watched = watched
         self._collector = collector
         self._writer = writer
+        self._afar = afar
         self._failed = failed
         self._before = before
         self._reader = Reader()
@@ -120,15 +122,21 @@ class OptimizerHooks:
         self._at_begin = {
             t: (weakref.ref(g), g._version)
             for t in self._watched.tracked.values()
-            if (g := t.parameter.grad) is not None and g.layout is torch.strided
+            if (g := t.parameter.grad) is not None
+            and g.layout is torch.strided
+            and (is_here(g) or self._untouched(t, g))
         }
         batch = Batch()  # read after the last step's updates, which are on their way before it
         self._aside.clear()
-        for tracked in self._watched.tracked.values():
-            self._put_aside(batch, tracked)
+        self._put_aside(batch, list(self._watched.tracked.values()))
         if batch.keys:
             self._unread.append(batch.awaited())
             self._writer.put(batch)
+
+    def _untouched(self, tracked: Tracked, gradient: Tensor) -> bool:
+        """Whether it is as the last optimiser's step saw it: not zeroed in place since."""
+        was, version = self._read.get(tracked, (None, -1))
+        return was is not None and was() is gradient and gradient._version == version
 
     def backward_begins(self) -> None:
         """Gradients are about to be computed: notes which are there yet."""
@@ -137,7 +145,7 @@ class OptimizerHooks:
         for tracked, (was, version) in self._at_begin.items():
             gradient = tracked.parameter.grad
             same = gradient is not None and was() is gradient and gradient._version == version
-            if same and gradient is not None and bool(gradient.detach().any()):
+            if same and gradient is not None and _any(gradient):
                 self._left[tracked] = gradient, version
 
     def backward_ended(self) -> None:
@@ -187,48 +195,51 @@ class OptimizerHooks:
         except Exception as error:
             self._failed(error)
 
-    def _put_aside(self, batch: Batch, tracked: Tracked) -> None:
-        """The value to be read, as it is now: of the storage, which the user may replace before
-        it is read. Of a parameter of the optimisers the numbers are kept."""
-        batch.add(tracked.value, tracked.parameter.detach())
-        if tracked.group is None:
-            batch.snapshots.append(None)
-            return
-        batch.snapshots.append(tracked.room())
-        self._aside[tracked] = Storage.of(tracked.parameter)
+    def _put_aside(self, batch: Batch, several: Sequence[Tracked]) -> None:
+        """The values to be read, as they are now: of the storages, which the user may replace
+        before they are read. Of parameters of the optimisers the numbers are kept."""
+        elsewhere = []
+        for tracked in several:
+            parameter = tracked.parameter
+            if tracked.group is not None:
+                self._aside[tracked] = _storage(parameter)
+            if readable_there(parameter):
+                elsewhere.append(tracked)
+                continue
+            batch.add(tracked.value, parameter.detach())
+            batch.snapshots.append(None if tracked.group is None else tracked.room())
+        self._afar.put_aside(elsewhere)
 
     def _renew(self, mine: Sequence[Tracked]) -> None:
         """Puts aside anew what the user has changed since the step began."""
         batch = Batch()
-        for tracked in mine:
-            if self._aside.get(tracked) != Storage.of(tracked.parameter):
-                self._put_aside(batch, tracked)
+        self._put_aside(batch, [t for t in mine if self._aside.get(t) != _storage(t.parameter)])
         if batch.keys:
             self._writer.put(batch.read(self._reader))
 
     def _gradients(self, mine: Sequence[Tracked]) -> None:
-        present = [(t, g) for t in mine if (g := t.parameter.grad) is not None]
-        changed = False
-        for tracked, gradient in present:
-            at_end = self._after_backward.get(tracked)
-            if at_end is not None:
-                changed |= at_end[0] is not gradient or at_end[1] != gradient._version
-            before = self._read.get(tracked)
-            self._reused |= before is not None and before[0]() is gradient
-        self.changes_gradients, self._known = changed, True
+        changed, reused, passes = False, self._reused, self._backward_passes
+        after, read, left = self._after_backward.get, self._read, self._left
+        keys, gradients = [], []
+        for tracked in mine:
+            gradient = tracked.parameter.grad
+            if gradient is None:
+                continue
+            version = gradient._version
+            if (at_end := after(tracked)) is not None and not changed:
+                changed = at_end[0] is not gradient or at_end[1] != version
+            if not reused and (before := read.get(tracked)) is not None:
+                reused = before[0]() is gradient
+            if left and (was := left.get(tracked)) is not None and was[0] is gradient:
+                self.stale += version == was[1] + passes
+            read[tracked] = weakref.ref(gradient), version
+            keys.append(tracked.gradient)
+            gradients.append(gradient)
+        self.changes_gradients, self._reused, self._known = changed, reused, True
         if self.reads_gradients_at_once:
-            self._collector.read_now([t.gradient for t, _ in present], [g for _, g in present])
+            self._collector.read_now(keys, gradients)
         else:
-            for tracked, gradient in present:
-                self._collector.add(tracked.gradient, gradient)
-        self._read.update({t: (weakref.ref(g), g._version) for t, g in present})
-        for tracked, gradient in present:
-            left = self._left.get(tracked)
-            self.stale += (
-                left is not None
-                and left[0] is gradient
-                and gradient._version == left[1] + self._backward_passes
-            )
+            self._collector.add_all(keys, gradients)
 
     def gradients_changed(self) -> None:
         """They were seen to change before they could be read."""
@@ -258,14 +269,18 @@ class OptimizerHooks:
 
     def _updates(self, stepped: Sequence[Tracked]) -> None:
         """Against what was put aside; read at once where it was seen to change soon after."""
-        later, now = Batch(subtracts=True), Batch(subtracts=True)
+        later, now, elsewhere = Batch(subtracts=True), Batch(subtracts=True), []
         for tracked in stepped:
             before = self._aside.get(tracked)
-            if before is None or not before.holds_as(Storage.of(tracked.parameter)):
+            if before is None or before[2:] != _storage(tracked.parameter)[2:]:
+                continue
+            if readable_there(tracked.parameter):
+                elsewhere.append(tracked)
                 continue
             batch = now if tracked.update.at_once else later
             batch.add(tracked.update, tracked.parameter.detach())
             batch.snapshots.append(tracked.snapshot)
+        self._afar.updates(elsewhere)
         if now.keys:
             self._writer.put(now.read(self._reader))
         if later.keys:

@@ -10,58 +10,95 @@ from layerscope.engine.diagnosis import RULES, Evidence, Finding
 from layerscope.engine.diagnosis.diagnose import follows, found_by
 from layerscope.engine.diagnosis.roots import rooted
 from layerscope.engine.probe.facts import ModuleFacts
-from layerscope.engine.probe.history import NEWEST, OLDEST, History
+from layerscope.engine.probe.history import History
 from layerscope.engine.probe.ring import Ring
 from layerscope.engine.probe.rules import TRAINING_RULES
 from layerscope.engine.probe.step import Origin, Outline, Quantity
 
-__all__ = ["findings_of", "nonfinite"]
+__all__ = ["Verdicts", "nonfinite"]
 
 
+DRIFT = 64
+"""Steps over which the drift towards the first NaN is followed back."""
 GREW = 10.0
 """A module's output that has grown by this factor before it broke had been on its way there."""
 
 
-def findings_of(ring: Ring, origin: Origin | None, has_optimizer: bool = True) -> list[Finding]:
-    """Everything found, most severe first, with the step since which it has held: where the first
-    NaN came from, the rules over the training, and those of one pass on the newest step that was
-    looked at closely. What one finding explains stands under it; a symptom of a network that learns
-    all the same is a note."""
-    history = History.of(ring, has_optimizer)
-    looked = [step for step in history.steps if any(m.look for m in step.modules)]
-    found: list[Finding] = []
-    if looked:
-        found += [f for rule in TRAINING_RULES.values() if (f := rule.find(history)) is not None]
-    if origin is not None:
-        found.append(nonfinite(ring.facts, history.steps, origin))
-    symptoms = _of_one_pass(ring, looked) if looked else []
-    if not history.learns:
-        return rooted(_once([*found, *symptoms]), _explains)
-    notes = {f.rule: replace(f, severity="info") for f in symptoms}
-    known = {id(notes[f.rule]): f for f in symptoms}  # what is a note now can have caused the rest
-    return rooted(
-        _once([*found, *notes.values()]),
-        lambda cause, effect: _explains(known.get(id(cause), cause), effect),
-    )
+class Verdicts:
+    """What is found in the steps of a ``ring``; each step is judged by itself only once."""
 
+    def __init__(self, ring: Ring, *, has_optimizer: bool = True) -> None:
+        self._ring = ring
+        self._has_optimizer = has_optimizer
+        self._of_step: dict[int, list[Finding]] = {}
+        """What the rules of one pass say, by the step's number."""
+        self._first_bad: dict[int, Finding] = {}
+        """About the first NaN, by its step's number."""
+        self._since: dict[str, int] = {}
+        """By rule: since which step what held when last asked had held."""
 
-def _of_one_pass(ring: Ring, looked: Sequence[Outline]) -> list[Finding]:
-    found = _found(ring, looked[-1])
-    since = {f.rule: looked[-1].number for f in found}
-    ahead = set(since)
-    for step in reversed(looked[:-1]):
-        if not ahead:
-            break
-        ahead &= {f.rule for f in _found(ring, step)}
-        since.update(dict.fromkeys(ahead, step.number))
-    # What holds since the first of the newest steps may have held before, and been told.
-    first = ring.newest_from(OLDEST, NEWEST)
-    window = next((s.number for s in looked if s.number >= first), first)
-    ring.since = {
-        rule: min(number, ring.since.get(rule, number)) if number <= window else number
-        for rule, number in since.items()
-    }
-    return [replace(f, since=ring.since[f.rule]) for f in found]
+    def findings(self, origin: Origin | None) -> list[Finding]:
+        """Everything found, most severe first, with the step since which it has held: where the
+        first NaN came from, the rules over the training, and those of one pass on the newest step
+        that was looked at closely. What one finding explains stands under it; a symptom of a
+        network that learns all the same is a note."""
+        history = History.of(self._ring, self._has_optimizer)
+        looked = [step.number for step in history.steps if step.looked]
+        found: list[Finding] = []
+        if looked:
+            found += [f for rule in TRAINING_RULES.values() if (f := rule.find(history))]
+        if origin is not None:
+            found.append(self._nonfinite(origin))
+        symptoms = self._of_one_pass(looked) if looked else []
+        if not history.learns:
+            return rooted(_once([*found, *symptoms]), _explains)
+        notes = {f.rule: replace(f, severity="info") for f in symptoms}
+        known = {id(notes[f.rule]): f for f in symptoms}  # a note now can have caused the rest
+        return rooted(
+            _once([*found, *notes.values()]),
+            lambda cause, effect: _explains(known.get(id(cause), cause), effect),
+        )
+
+    def _nonfinite(self, origin: Origin) -> Finding:
+        known = self._first_bad.get(origin.step)
+        if known is None:
+            steps = self._ring.outlines(0, 0, DRIFT)
+            known = nonfinite(self._ring.facts, steps, origin)
+            if any(step.number >= origin.step for step in steps):  # all before it are there
+                self._first_bad[origin.step] = known
+        return known
+
+    def _of_one_pass(self, looked: Sequence[int]) -> list[Finding]:
+        for number in set(self._of_step) - set(looked):
+            self._of_step.pop(number, None)
+        found = self._by_itself(looked[-1])
+        since = {f.rule: looked[-1] for f in found}
+        broken: dict[str, int] = {}
+        ahead = set(since)
+        for number in reversed(looked[:-1]):
+            if not ahead:
+                break
+            here = {f.rule for f in self._by_itself(number)}
+            broken.update(dict.fromkeys(ahead - here, number))
+            ahead &= here
+            since.update(dict.fromkeys(ahead, number))
+        # What has held since before the steps that are still looked at was told when it began.
+        for rule, before in self._since.items():
+            if rule in since and broken.get(rule, 0) < before:
+                since[rule] = min(since[rule], before)
+        self._since = since
+        return [replace(f, since=since[f.rule]) for f in found]
+
+    def _by_itself(self, number: int) -> list[Finding]:
+        known = self._of_step.get(number)
+        if known is None:
+            step = self._ring.step(number)
+            records = step.records(self._ring.facts) if step is not None else []
+            if step is None or not records:
+                return []
+            known = found_by(Evidence(records, step.loss, step.baseline))
+            self._of_step[number] = known
+        return known
 
 
 def _explains(cause: Finding, effect: Finding) -> bool:
@@ -132,16 +169,3 @@ def _drift(steps: Sequence[Outline], module: int, until: int) -> tuple[int, floa
         begin -= 1
     (since, was), (_, now) = series[begin], series[-1]
     return (since, was, now) if now >= GREW * was else None
-
-
-def _found(ring: Ring, outline: Outline) -> list[Finding]:
-    """What the rules of one pass say of a step; they are asked once of each."""
-    known = ring.judged.get(outline.number)
-    if known is None:
-        step = ring.step(outline.number)
-        if step is None:
-            return []
-        records = step.records(ring.facts)
-        known = found_by(Evidence(records, step.loss, step.baseline)) if records else []
-        ring.judged[outline.number] = known
-    return known

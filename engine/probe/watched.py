@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain
+from operator import attrgetter, is_
+from typing import Any
 
 import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.probe.facts import (
     ModuleFacts,
     ParameterFacts,
@@ -18,8 +22,11 @@ from layerscope.engine.probe.facts import (
 )
 from layerscope.engine.probe.kinds import kind_of
 from layerscope.engine.probe.step import Quantity, Slot
+from layerscope.engine.statistics.device import readable_there
 
 __all__ = ["Key", "Leaf", "Tracked", "Watched", "unwrapped"]
+
+CPU = torch.device("cpu")
 
 
 class Key:
@@ -73,6 +80,11 @@ class Tracked:
         self.update = Key(leaf, Quantity.UPDATE, place)
         self.snapshot: Tensor | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where its numbers are read: there, or brought over."""
+        return self.parameter.device if readable_there(self.parameter) else CPU
+
     def room(self) -> Tensor:
         """Where the value before the optimiser's step is kept; another one where the parameter's
         size or dtype has changed."""
@@ -83,8 +95,9 @@ class Tracked:
             self.snapshot is None
             or self.snapshot.numel() != size
             or self.snapshot.dtype is not dtype
+            or self.snapshot.device != self.device
         ):
-            self.snapshot = torch.empty(size, dtype=dtype, device="cpu")
+            self.snapshot = torch.empty(size, dtype=dtype, device=self.device)
         return self.snapshot
 
 
@@ -100,17 +113,23 @@ class Watched:
         """By the parameter's id."""
         self.order: list[Leaf] = []
         """Those that were called, in the order of their first call; others behind them."""
-        self._walked: list[object] = []
+        self._modules: list[nn.Module] = []
+        self._kinds: list[type[nn.Module]] = []
+        """Another one of a lazy module, once it has seen its first input."""
+        self._tables: list[dict[str, Any]] = []
+        """Where the modules hold their parameters and children."""
+        self._parts: list[object] = []
+        """What was there when it was last looked."""
         self._set: list[object] = []
         self.refresh()
 
     def refresh(self) -> bool:
         """Looks for modules and parameters that came, went or were replaced; whether any did."""
-        walked, settings = list(_walk(self.model)), self._settings()
-        same = len(walked) == len(self._walked) and all(map(_same, walked, self._walked))
-        if same and settings == self._set:
+        parts, settings = list(chain.from_iterable(map(_values, self._tables))), self._settings()
+        kinds = list(map(type, self._modules))
+        same = len(parts) == len(self._parts) and all(map(is_, parts, self._parts))
+        if same and kinds == self._kinds and settings == self._set:
             return False
-        self._walked, self._set = walked, settings
         known, self.leaves = self.leaves, {}
         for name, module in leaves(self.model):
             leaf = known.get(id(module))
@@ -119,6 +138,11 @@ class Watched:
         for leaf in self.order:
             if leaf.facts is not None:
                 leaf.facts = self._with_parameters(leaf, leaf.facts)
+        self._modules = list(self.model.modules())
+        self._kinds = list(map(type, self._modules))
+        self._tables = [t for m in self._modules for t in (m._parameters, m._modules)]
+        self._parts = list(chain.from_iterable(map(_values, self._tables)))
+        self._set = self._settings()
         return True
 
     def _settings(self) -> list[object]:
@@ -127,7 +151,7 @@ class Watched:
         parameters = [t.parameter for t in self.tracked.values()]
         return [
             *(len(g["params"]) for o in self.optimizers for g in o.param_groups),
-            *((p.requires_grad, p.shape, p.dtype) for p in parameters),
+            *map(_setting, parameters),
         ]
 
     def _track(self) -> None:
@@ -188,7 +212,7 @@ class Watched:
                 tied = f"{owner.name}.{tracked.name}".lstrip(".")
             told[name] = ParameterFacts(
                 tuple(parameter.shape),
-                str(parameter.dtype).removeprefix("torch."),
+                dtype_name(parameter.dtype),
                 parameter.requires_grad,
                 tracked.group if tracked else None,
                 tied,
@@ -210,20 +234,5 @@ def unwrapped(optimizer: object) -> Optimizer | None:
     return optimizer if isinstance(optimizer, Optimizer) else None
 
 
-def _same(one: object, other: object) -> bool:
-    return one is other
-
-
-def _walk(module: nn.Module) -> Iterator[object]:
-    """Modules and parameters, cheaply: no names, shared ones once a place."""
-    ahead: list[nn.Module] = [module]
-    seen: set[int] = set()
-    while ahead:
-        each = ahead.pop()
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        yield type(each)  # another, once a lazy module has seen its first input
-        yield from each._parameters.values()
-        ahead.extend(m for m in each._modules.values() if m is not None)
+_setting = attrgetter("requires_grad", "shape", "dtype")
+_values = dict.values

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from layerscope.engine.probe.accelerator import Fetched
 from layerscope.engine.probe.collecting import Batch, Reading
 from layerscope.engine.probe.live import Live
 from layerscope.engine.probe.step import Quantity, Step
@@ -46,6 +47,10 @@ class Recorded(msgspec.Struct):
     """A row a key, in the order of ``FIGURES``."""
     dropped: list[Key]
     """What could not be read in time."""
+    from_afar: bool
+    """Whether figures have come from an accelerator."""
+    late_loss: bool
+    """Whether the loss has come with them."""
 
     @property
     def nonfinite(self) -> list[Key]:
@@ -105,11 +110,14 @@ class Writer:
         self._reader = Reader()
         self._readings: list[Reading] = []
         self._dropped: list[Key] = []
+        self._from_afar = False
+        self._loss: float | None = None
+        """Of the step that is coming, where it lay on an accelerator."""
         self._layout: Layout | None = None
         self._thread = threading.Thread(target=self._work, name="layerscope probe", daemon=True)
         self._thread.start()
 
-    def put(self, item: Batch | Reading | Ending | Callable[[], None]) -> None:
+    def put(self, item: Batch | Reading | Fetched | Ending | Callable[[], None]) -> None:
         """Takes one more; returns at once. A function is called when its turn comes."""
         self._queue.put(item)
 
@@ -154,14 +162,23 @@ class Writer:
             self._dropped += [k for k, r in zip(keys, reading.keys, strict=True) if r is None]
         elif isinstance(item, Reading):
             self._readings.append(item)
+        elif isinstance(item, Fetched):
+            reading, self._loss = item.read()
+            self._from_afar = True
+            self._readings.append(reading)
         elif isinstance(item, Ending):
             readings, self._readings = self._readings, []
             dropped, self._dropped = self._dropped, []
-            self._deliver(self._finished(item, readings, dropped))
+            recorded = self._finished(item, readings, dropped)
+            self._from_afar, self._loss = False, None
+            self._deliver(recorded)
         else:
             item()
 
     def _finished(self, ending: Ending, readings: list[Reading], dropped: list[Key]) -> Recorded:
+        late = ending.step.loss is None and self._loss is not None
+        if late:
+            ending.step.loss = self._loss
         seen = [key for reading in readings for key in reading.keys]
         if self._layout is None or self._layout.differs(seen, ending.clipped):
             self._layout = Layout(seen, ending.clipped)
@@ -171,7 +188,8 @@ class Writer:
             layout.unscaled * ending.shift,
         )  # fmt: skip
         payload = _payload(ending.step, layout, data)
-        return Recorded(ending.step, payload, layout.keys, figures, dropped)
+        return Recorded(ending.step, payload, layout.keys, figures, dropped,
+                        from_afar=self._from_afar, late_loss=late)  # fmt: skip
 
 
 def _payload(step: Step, layout: Layout, statistics: bytes) -> bytes:

@@ -16,7 +16,7 @@ from layerscope.engine.statistics import kernel
 from layerscope.engine.statistics.measure import dense
 from layerscope.engine.statistics.packing import pack
 
-__all__ = ["Answers", "Reader", "plain"]
+__all__ = ["Answers", "Reader", "normal_of", "plain"]
 
 MOST_DENSE = 1 << 24
 """Entries of a sparse tensor up to which its zeros are written out."""
@@ -37,6 +37,11 @@ _NARROW = {
     dtype: _format(dtype)[2]
     for dtype in (torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 }
+
+
+def normal_of(dtype: torch.dtype) -> int:
+    """The index of its smallest normal number's exponent, counted from where it is read from."""
+    return _NARROW[dtype] if dtype in _NARROW else _READ[dtype][2]
 
 
 def plain(tensor: Tensor) -> Tensor:
@@ -62,8 +67,9 @@ def plain(tensor: Tensor) -> Tensor:
 class Answers:
     """What the kernel said of some tensors, in the order in which they were given."""
 
-    def __init__(self, table: Words, arena: Words, lowest: Words) -> None:
-        self.parts = table[:, 6]
+    def __init__(self, parts: Words, arena: Words, lowest: Words) -> None:
+        self.parts = parts
+        """Where each begins in the arena."""
         self.arena = arena
         self.lowest = lowest
 
@@ -143,7 +149,7 @@ class Reader:
             self._arena = np.empty(room, np.int64)
         used = kernel.many(table, self._arena, *self._counters)
         lowest = np.where(table[:, 2] != 0, kernel.LOWEST64, kernel.LOWEST32)
-        return Answers(table, self._arena[:used].copy(), lowest)
+        return Answers(table[:, 6], self._arena[:used].copy(), lowest)
 
 
 def _fits(snapshot: Tensor, tensor: Tensor) -> bool:

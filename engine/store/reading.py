@@ -18,12 +18,14 @@ from layerscope.engine.store.sampling import kept
 from layerscope.engine.store.schema import FINDINGS, LOSS_IS_NAN, RUNS, STEPS
 
 __all__ = [
-    "STALE_SECONDS", "Following", "Run", "Step", "facts", "findings", "follow", "key_of",
-    "matching", "one", "page", "steps",
+    "STALE_SECONDS", "Following", "Position", "Run", "Step", "facts", "findings", "follow",
+    "key_of", "matching", "one", "outline", "page", "position", "steps",
 ]  # fmt: skip
 
 STALE_SECONDS = 10.0
 """After so long without a sign of life a run that is not finished reads as stopped."""
+SHORT = 2000
+"""Entries of a run that is read as a whole for its outline, some milliseconds."""
 AT_ONCE = 500
 """Rows asked for by their numbers in one statement."""
 
@@ -68,6 +70,10 @@ class Step(msgspec.Struct, frozen=True):
     payload: bytes | None = None
 
 
+Position = tuple[int, str]
+"""Number of a run's last entry, and its state: as long as they stay, there is nothing new."""
+
+
 class Following(msgspec.Struct, frozen=True):
     """What came after a cursor. ``modules`` and ``findings`` are whole, and None where they are as
     before; ``cursor`` is the one to ask with next; ``more``: there is more already."""
@@ -98,6 +104,13 @@ def one(connection: Connection, now: float, run: str) -> Run | None:
     return next(iter(_runs(connection, select(*LISTED).where(RUNS.c.id == run), now)), None)
 
 
+def position(connection: Connection, now: float, run: str) -> Position | None:
+    """Where the run of this id stands; None where there is none."""
+    columns = RUNS.c.sequence, RUNS.c.state, RUNS.c.heartbeat
+    row = connection.execute(select(*columns).where(RUNS.c.id == run)).first()
+    return None if row is None else (row.sequence, _state(row, now))
+
+
 def matching(connection: Connection, now: float, words: str) -> list[Run]:
     """Runs whose id is or begins with ``words``; or else those of this name, newest first."""
     live = select(*LISTED).where(RUNS.c.deleted.is_(None))
@@ -119,13 +132,17 @@ def _runs(connection: Connection, query: Select[Any], now: float) -> list[Run]:
 
 
 def _run(row: Row[Any], now: float, verdict: dict[str, str] | None) -> Run:
-    silent = row.state == "running" and now - row.heartbeat > STALE_SECONDS
     return Run(
-        row.id, row.name, "stopped" if silent else row.state, row.created, row.heartbeat,
+        row.id, row.name, _state(row, now), row.created, row.heartbeat,
         row.steps, row.last_number, _loss(row.last_loss, row.last_nonfinite), row.sequence,
         unpacked(row.config) or {}, unpacked(row.summary) or {}, unpacked(row.tags) or [], verdict,
         row.deleted,
     )  # fmt: skip
+
+
+def _state(row: Any, now: float) -> str:
+    silent = row.state == "running" and now - row.heartbeat > STALE_SECONDS
+    return "stopped" if silent else str(row.state)
 
 
 def _loss(loss: float | None, marks: int) -> float | None:
@@ -192,6 +209,18 @@ def steps(
     values = np.where(marks & LOSS_IS_NAN, np.nan, values)
     chosen = sequences[kept(numbers, values, marks != 0, points)]
     return _numbered(connection, key, chosen.tolist(), payload=payload)
+
+
+def outline(connection: Connection, run: str, points: int) -> list[Step]:
+    """About ``points`` steps from beginning to end without their payloads: as by `steps` where the
+    run is short, else at entries evenly apart, so that no run takes longer than another."""
+    row = connection.execute(select(RUNS.c.key, RUNS.c.sequence).where(RUNS.c.id == run)).first()
+    if row is None:
+        return []
+    if row.sequence <= SHORT:
+        return steps(connection, row.key, None, None, points, payload=False)
+    chosen = np.linspace(1, row.sequence, points).astype(np.int64)
+    return _numbered(connection, row.key, chosen.tolist(), payload=False)
 
 
 def _columns_of(connection: Connection, within: Sequence[Any]) -> list[Any]:

@@ -55,6 +55,7 @@ class RemoteSink:
 
     def write(self, batch: Batch) -> None:
         data = batch.to_bytes()
+        self._deliver()  # what came before; where all of it gets through, this follows at once
         if not self._spool:
             try:
                 self._send(self._run, data)
@@ -65,7 +66,6 @@ class RemoteSink:
             reason = f"{self._server.address} is away"
         if batch.entries:
             self._keep(data, reason)
-        self._deliver()
 
     def close(self) -> None:
         self._next_try = 0.0

@@ -12,7 +12,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -96,10 +96,11 @@ class Spool:
 
     def _opened(self) -> int:
         if self._file is None:
+            lock = _locks()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
-                _lock(file)
+                lock(file)
                 _write(file, self._head, 0)
             except OSError:
                 os.close(file)
@@ -110,11 +111,12 @@ class Spool:
     def _taken_over(self) -> bool:
         """Whether this file is for our server, and nobody else's any more."""
         try:
+            lock = _locks()
             file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             return False
         try:
-            _lock(file)
+            lock(file)
         except OSError:
             os.close(file)
             return False
@@ -129,12 +131,13 @@ class Spool:
         return True
 
 
-def _lock(file: int) -> None:
+def _locks() -> Callable[[int], None]:
+    """What locks a file, or ``OSError``: asked for before anything that some systems have not."""
     try:
         import fcntl
     except ImportError:
         raise OSError("this system has no locks that a spool could be held by") from None
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return lambda file: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _write(file: int, data: bytes, position: int) -> None:

@@ -14,7 +14,7 @@ from layerscope.engine.store.database import Database
 from layerscope.engine.store.entries import AnyFacts, Batch, packed
 from layerscope.engine.store.errors import NoSuchRun
 from layerscope.engine.store.plain import text
-from layerscope.engine.store.reading import Following, Run, Step
+from layerscope.engine.store.reading import Following, Position, Run, Step
 from layerscope.engine.store.schema import RUNS
 
 __all__ = ["Store"]
@@ -67,6 +67,17 @@ class Store:
         """The run of this id. Errors: ``KeyError``, as of all that ask for one run."""
         with self._database.reading() as connection:
             return _known(reading.one(connection, self._clock(), run), run)
+
+    def position(self, run: str) -> Position:
+        """Where a run stands, for who polls: cheaper than `run`."""
+        with self._database.reading() as connection:
+            return _known(reading.position(connection, self._clock(), run), run)
+
+    def outline(self, run: str, points: int) -> list[Step]:
+        """About ``points`` steps from beginning to end, however long the run is; extremes are kept
+        of a short one alone."""
+        with self._database.reading() as connection:
+            return reading.outline(connection, run, points)
 
     def find(self, words: str) -> list[Run]:
         """Runs whose id is or begins with ``words``; else those of this name, newest first."""

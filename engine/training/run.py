@@ -14,8 +14,8 @@ from layerscope.engine.diagnosis import Finding
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.live import Live
 from layerscope.engine.probe.ring import Ring
-from layerscope.engine.probe.step import Origin
-from layerscope.engine.probe.verdicts import findings_of
+from layerscope.engine.probe.step import Origin, Outline
+from layerscope.engine.probe.verdicts import Verdicts
 from layerscope.engine.store import RunWriter, Store, go_on, open_store
 from layerscope.engine.training.folder import Change, TrainingFolder, Wish
 from layerscope.engine.training.origin import origin_of
@@ -96,6 +96,7 @@ class _Session:
         self._used = 0
         """Steps of those that were granted while it is paused."""
         self._ring = Ring()
+        self._verdicts = Verdicts(self._ring)
         self._origin: Origin | None = None
         self._judging = Live(self._found, self._tell)
         self._between = _between(trainer)
@@ -106,7 +107,8 @@ class _Session:
         self._ring.modules(store.facts(self._writer.id, ModuleFacts))
         for kept in store.steps(self._writer.id, max(1, last - REMEMBERED), last + 1):
             if kept.payload is not None:
-                self._ring.add(kept.number, kept.payload)
+                looked = Outline.from_bytes(kept.payload).looked
+                self._ring.add(kept.number, kept.payload, looked=looked)
         for kept in store.steps(self._writer.id, payload=False):
             if kept.loss is not None:
                 self._ring.loss(kept.number, kept.loss)
@@ -176,13 +178,13 @@ class _Session:
         step = step_of(done, self._trainer.training.record, origin)
         payload = step.to_bytes()
         self._ring.loss(done.number, done.loss)
-        self._ring.add(done.number, payload)
+        self._ring.add(done.number, payload, looked=step.looked)
         bad = not math.isfinite(done.loss) or any(step.nonfinite.values())
         self._writer.step(done.number, done.loss, payload, nonfinite=bad)
         self._judging.happened(urgent=origin is not None)
 
     def _found(self) -> list[Finding]:
-        return findings_of(self._ring, self._origin)
+        return self._verdicts.findings(self._origin)
 
     def _tell(self, found: Sequence[Finding]) -> None:
         self._writer.findings([f.to_dict() for f in found])

@@ -54,7 +54,9 @@ def test_runs_are_listed_newest_first(layerscope, tmp_path):
     assert [line.split()[0] for line in lines] == ["id", second, first]
     assert "[bold]" in lines[1]
     assert "\x1b" not in done.stdout
-    assert re.search(r"digits +finished +1 +NaN +\d+ s +error  NaN from step 7 on", lines[2])
+    assert re.search(
+        r"digits +finished +1 +not finite +just now +error  NaN from step 7 on", lines[2]
+    )
     told = json.loads(layerscope("runs", "--json", "--limit", 1).stdout)
     assert [run["id"] for run in told["runs"]] == [second]
     rest = json.loads(layerscope("runs", "--json", "--before", told["next"]).stdout)

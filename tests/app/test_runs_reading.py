@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -15,11 +16,12 @@ import torch
 from torch import nn
 
 import layerscope
-from layerscope.app.recorded import Question
+from layerscope.app.errors import Problem
+from layerscope.app.recorded import Follower, Pulse, Question
 from layerscope.engine.probe.series import QUANTITIES, SERIES
 from layerscope.engine.probe.step import Slot, Step
 from layerscope.engine.statistics import Histogram, Statistics
-from layerscope.engine.store import Batch
+from layerscope.engine.store import Batch, open_run, open_store
 from layerscope.engine.store.entries import (
     Findings,
     Finish,
@@ -154,6 +156,29 @@ def test_following_brings_everything_and_resumes_after_an_id(client, runs):
     rest = events(client.get(url, headers={"Last-Event-ID": steps[8]["id"]}).text)
     numbers = [json.loads(e["data"])["number"] for e in rest if e.get("event") == "step"]
     assert numbers == [10, 11, 12]
+
+
+def test_who_follows_a_run_shares_one_question_with_all_others(tmp_path, monkeypatch):
+    writer = open_run(f"{tmp_path}/runs.db")
+    writer.step(1, 1.0, b"")
+    writer.finish()
+    store, asked, position = writer.store, [], writer.store.position
+    monkeypatch.setattr("layerscope.app.recorded.POLL_SECONDS", 0.0)
+    monkeypatch.setattr(store, "position", lambda run: asked.append(run) or position(run))
+
+    async def follow():
+        followers = [Pulse.of(store, writer.id) for _ in range(50)]
+        return await asyncio.gather(*(each.beat() for each in followers))
+
+    assert asyncio.run(follow()) == [(3, "finished")] * 50
+    assert asked == [writer.id]
+
+
+def test_who_follows_hears_that_the_store_is_gone(tmp_path):
+    store = open_store(f"{tmp_path}/runs.db")
+    follower = Follower(store, "none", 0, lambda _: [], lambda: False)
+    with pytest.raises(Problem, match="there is no run"):
+        asyncio.run(follower.ready(1))
 
 
 def test_a_run_that_goes_on_is_followed_to_its_end(ask, tmp_path, until):

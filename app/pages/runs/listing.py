@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +13,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from layerscope.app.errors import Problem, refused
 from layerscope.app.figures.plot import Plot, Series, plot
-from layerscope.app.figures.text import number, whole
+from layerscope.app.figures.text import age, loss_text, whole
 from layerscope.app.pages.render import Page, address, environment, render
 from layerscope.app.recorded import Stored, asked, from_store
 from layerscope.engine.store import Run, Store
 from layerscope.engine.training.presets import TRAINING_PRESETS
 
-__all__ = ["PAGE", "Row", "RunsPage", "age", "cost_share", "loss_text"]
+__all__ = ["PAGE", "Row", "RunsPage", "cost_share"]
 
 AT_ONCE = 50
 LONGEST_NAME = 200
@@ -97,7 +96,7 @@ def _has(run: Run, words: Sequence[str]) -> bool:
 
 
 def _row(store: Store, run: Run) -> Row:
-    losses = store.steps(run.id, points=SPARK_POINTS, payload=False)
+    losses = store.outline(run.id, SPARK_POINTS)
     known = [(s.number, s.loss) for s in losses if s.loss is not None]
     spark = None
     if len(known) > 1:
@@ -120,27 +119,6 @@ def cost_share(run: Run) -> float | None:
     told = run.summary.get("cost")
     share = told.get("share") if isinstance(told, dict) else None
     return share if isinstance(share, float) and share >= 0 else None
-
-
-def loss_text(loss: float | None) -> str:
-    """A loss as lists tell it.
-
-    >>> loss_text(0.5), loss_text(float("inf")), loss_text(None)
-    ('0.500', 'not finite', '–')
-    """
-    return number(loss) if loss is None or math.isfinite(loss) else "not finite"
-
-
-def age(seconds: float) -> str:
-    """How long ago, in the largest unit that fits.
-
-    >>> age(3), age(150), age(7300), age(200000)
-    ('just now', '2 min ago', '2 h ago', '2 d ago')
-    """
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit} ago"
-    return "just now"
 
 
 @router.post("/runs/{run}/name", name="rename_run")

@@ -16,10 +16,10 @@ from starlette.responses import HTMLResponse, Response
 from layerscope.app.compute import Compute
 from layerscope.app.errors import Problem
 from layerscope.app.figures.runs import DISPLAYS, Display, run_figures
-from layerscope.app.figures.text import whole
+from layerscope.app.figures.text import age, loss_text, whole
 from layerscope.app.pages.lab.findings import Measured, evidence_rows
 from layerscope.app.pages.render import address, context, environment, render
-from layerscope.app.pages.runs.listing import age, cost_share, loss_text
+from layerscope.app.pages.runs.listing import cost_share
 from layerscope.app.pages.runs.module import ModuleView, known_facts, module_view
 from layerscope.app.pages.runs.picture import columns, drawing, marks
 from layerscope.app.pages.runs.train import Bar, bar_of
@@ -28,6 +28,7 @@ from layerscope.app.recorded import whole as whole_number
 from layerscope.app.streams import EventStream, Wire
 from layerscope.app.templating import templates
 from layerscope.app.trainings import Trainings
+from layerscope.engine.basis.text import listed
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.store import Following, Run, Store
 
@@ -156,13 +157,11 @@ def _head(run: Run, modules: int) -> Head:
 
 
 def _finding(found: dict[str, Any]) -> FindingView:
-    names = list(found.get("modules") or ())
-    more = len(names) - MOST_NAMES
     return FindingView(
         severity=str(found.get("severity", "info")),
         title=str(found.get("title", "")),
         explanation=str(found.get("explanation", "")),
-        modules=", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else ""),
+        modules=listed(list(found.get("modules") or ()), MOST_NAMES),
         since=found.get("since"),
         rule=str(found.get("rule", "")),
         evidence=evidence_rows(found.get("evidence") or {}, found.get("threshold") or {}),

@@ -7,6 +7,7 @@ from itertools import islice
 
 import torch
 
+from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.execution.provenance.origin import Operand, Origin
 
 __all__ = ["figure", "in_words"]
@@ -70,7 +71,7 @@ def _earlier(found: Origin, dtype: torch.dtype) -> str:
 
 def _not_finite(found: Origin, dtype: torch.dtype) -> str:
     said, exact, largest = _expression(found), found.exact, torch.finfo(dtype).max
-    limit = f"{_name(dtype)}'s largest number, {largest:.2g}"
+    limit = f"{dtype_name(dtype)}'s largest number, {largest:.2g}"
     if math.isnan(found.result):
         terms = _terms(found)
         if found.terms and all(math.isfinite(t) for t in terms):
@@ -97,7 +98,7 @@ def _finite(found: Origin, dtype: torch.dtype) -> str:
         return f"{said} = {figure(found.result)}{_nearest(found)}"
     smallest = torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps
     if abs(exact) < smallest:
-        limit = f"{_name(dtype)}'s smallest number, {smallest:.2g}"
+        limit = f"{dtype_name(dtype)}'s smallest number, {smallest:.2g}"
         return f"{said} = {figure(exact)} is below {limit}{_nearest(found)}"
     return f"{said} = {figure(exact)}, of which rounding leaves 0{_nearest(found)}"
 
@@ -147,7 +148,3 @@ def _expression(found: Origin) -> str:
 
 def _place(operand: Operand) -> str:
     return "" if operand.entry is None else f"[{', '.join(map(str, operand.entry))}]"
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

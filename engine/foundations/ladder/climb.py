@@ -12,6 +12,7 @@ from torch import Tensor
 
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
 from layerscope.engine.basis.cores import on_cores
+from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.foundations.errors import LimitError
 from layerscope.engine.foundations.ladder.auto_module import AUTO_MODULE, forgotten
 from layerscope.engine.foundations.ladder.autograd_function import AUTOGRAD_FUNCTION
@@ -224,7 +225,7 @@ def _agreement(
         agrees = agrees and difference <= TOLERANCE * rounding * size
     loss_difference = abs(found[0] - first[0])
     return Agreement(
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=dtype_name(dtype),
         loss=found[0],
         loss_difference=loss_difference,
         differences=differences,

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.foundations.errors import LimitError
 from layerscope.engine.foundations.record import Record, json_number, shape_text, value_text
 
@@ -99,7 +100,7 @@ def display_tensor(tensor: Tensor) -> TensorDisplay:
     return TensorDisplay(
         shape=shape,
         shape_text=shape_text(shape),
-        dtype=str(tensor.dtype).removeprefix("torch."),
+        dtype=dtype_name(tensor.dtype),
         elements=tensor.numel(),
         planes=tuple(planes),
     )

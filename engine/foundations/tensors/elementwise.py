@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.registry import Registry
+from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.foundations.record import Record, value_text
 from layerscope.engine.foundations.tensors.broadcasting import Broadcast, broadcast
 from layerscope.engine.foundations.tensors.display import (
@@ -138,7 +139,7 @@ def elementwise(name: str, a: Tensor, b: Tensor, *, max_cells: int = MAX_CELLS) 
 
 
 def _dtypes(a: Tensor, b: Tensor) -> str:
-    return " and ".join(str(tensor.dtype).removeprefix("torch.") for tensor in (a, b))
+    return " and ".join(dtype_name(tensor.dtype) for tensor in (a, b))
 
 
 def _cells(name: str, a: Tensor, b: Tensor, result: Tensor) -> tuple[ElementwiseCell, ...]:

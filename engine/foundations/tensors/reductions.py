@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.registry import Registry
+from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.foundations.record import Record, join_terms, shape_text, value_text
 from layerscope.engine.foundations.tensors.display import (
     MAX_CELLS,
@@ -183,7 +184,7 @@ def _normalised(axes: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[i
 
 def _check_defined(name: str, x: Tensor, folded: int) -> None:
     if name in {"mean", "std"} and not x.is_floating_point():
-        dtype = str(x.dtype).removeprefix("torch.")
+        dtype = dtype_name(x.dtype)
         raise ReductionError(f"{name} of {dtype} cells is not defined; it needs floats")
     if name in {"min", "max"} and not folded:
         raise ReductionError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterator
 
+from layerscope.engine.basis.text import listed
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.probe.preflight.outcome import Outcome
 
@@ -51,9 +52,8 @@ def _finding(finding: Finding, mark: Mark) -> Iterator[str]:
     style = COLOURS[finding.severity]
     yield mark(f"{finding.severity:<8}", style) + mark(f"{finding.title} ({finding.rule})", "bold")
     if finding.modules:
-        shown = [name or "the model itself" for name in finding.modules[:6]]
-        more = len(finding.modules) - len(shown)
-        yield mark(f"  at {', '.join(shown)}{f' and {more} more' if more else ''}", "")
+        names = [name or "the model itself" for name in finding.modules]
+        yield mark(f"  at {listed(names, 6)}", "")
     for line in textwrap.wrap(finding.explanation, WIDTH - 2):
         yield mark(f"  {line}", "")
     for each in finding.consequences:

@@ -8,10 +8,10 @@ from layerscope.engine.diagnosis import Finding
 from layerscope.engine.probe.history import History
 from layerscope.engine.probe.rules.base import training_rule
 from layerscope.engine.probe.step import Quantity, Task
+from layerscope.engine.probe.task import LARGE_INPUT, SMALL_INPUT
 
 __all__ = ["constant_output", "eval_mode", "input_scale", "wrong_loss"]
 
-LARGE, SMALL = 20.0, 0.02  # rms of an input; standardised data have 1, pixels of 0…255 about 140
 OFFSET = 10.0  # |mean|/std: what varies is a hundredth of the input's power
 LEAST_BATCH = 8  # samples that cannot all have the same answer by chance
 
@@ -115,8 +115,8 @@ def eval_mode(history: History) -> Finding | None:
 
 
 @training_rule(
-    formula=f"rms of the input above {LARGE:g} or below {SMALL:g}, or a mean of more than "
-    f"{OFFSET:g} std, with no norm first, and the network does not learn (else a note)",
+    formula=f"rms of the input above {LARGE_INPUT:g} or below {SMALL_INPUT:g}, or a mean of more "
+    f"than {OFFSET:g} std, with no norm first, and the network does not learn (else a note)",
     source="LeCun et al. 1998 (Efficient BackProp), section 4.3",
     help="Initialisations assume inputs of mean 0 and variance 1.",
     explains=("learning_rate_high", "learning_rate_low", "nonfinite", "saturation", "dead_units",
@@ -134,7 +134,7 @@ def input_scale(history: History) -> Finding | None:
     x = seen[-1][1]
     rms, std, mean = x.rms or 0.0, x.std or 0.0, x.mean or 0.0
     shifted = abs(mean) > OFFSET * std > 0
-    if not (rms > LARGE or 0 < rms < SMALL or shifted):
+    if not (rms > LARGE_INPUT or 0 < rms < SMALL_INPUT or shifted):
         return None
     return history.finding(
         "input_scale", "info" if history.learns else "warning", [first],
@@ -142,7 +142,7 @@ def input_scale(history: History) -> Finding | None:
         explanation="Initialisations and learning rates assume about 0 and 1; the loss "
         + ("falls all the same." if history.learns else "does not fall."),
         evidence={"mean": mean, "std": std, "rms": rms},
-        threshold={"largest_rms": LARGE, "smallest_rms": SMALL, "offset": OFFSET},
+        threshold={"largest_rms": LARGE_INPUT, "smallest_rms": SMALL_INPUT, "offset": OFFSET},
         since=seen[0][0], direction="forward", fix=f"x = (x - {mean:.4g}) / {std or 1:.4g}",
     )  # fmt: skip
 

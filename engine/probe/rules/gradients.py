@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from layerscope.engine.basis.text import listed
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.probe.history import FEW_STEPS, History, Weight
@@ -81,11 +82,10 @@ def frozen(history: History) -> Finding | None:
     else:
         return None
     names = [w.full_name for w in found]
-    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
     return history.finding(
         "frozen", severity, [w.module for w in found],
         title=f"{len(names)} parameters {why.partition(':')[0]}",
-        explanation=f"{shown} {why}, over {len(history.steps)} recorded steps.",
+        explanation=f"{listed(names, 4)} {why}, over {len(history.steps)} recorded steps.",
         evidence={"parameters": names[:20], "count": len(names)},
         threshold={"recorded_steps": LEAST_RECORDS},
         since=history.steps[0].number, direction="backward", fix=fix,

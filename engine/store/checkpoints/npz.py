@@ -14,6 +14,7 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
+from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.store.checkpoints.base import (
     MOST_TENSORS,
     CheckpointError,
@@ -72,7 +73,7 @@ def _stored(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> St
         )
     native = dtype.newbyteorder("=")
     try:
-        torch_dtype = str(torch.from_numpy(np.empty(0, native)).dtype).removeprefix("torch.")
+        torch_dtype = dtype_name(torch.from_numpy(np.empty(0, native)).dtype)
     except TypeError:
         why = "objects would have to be unpickled" if dtype.hasobject else "torch has no such dtype"
         return StoredTensor(name, str(dtype), shape, member.file_size, lambda: iter(()), why)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.store.checkpoints.base import (
     MOST_TENSORS,
     CheckpointError,
@@ -68,7 +69,7 @@ def _tensors(name: str, value: Any, depth: int) -> Iterator[tuple[str, Tensor]]:
 
 def _stored(name: str, tensor: Tensor) -> StoredTensor:
     tensor = tensor.detach()
-    shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+    shape, dtype = tuple(tensor.shape), dtype_name(tensor.dtype)
     nbytes = tensor.numel() * tensor.dtype.itemsize
     why = _unread(tensor)
     pieces = (lambda: iter(())) if why else partial(_pieces, tensor)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
 import pytest
 from sqlalchemy import event, make_url
 
-from layerscope.engine.store import Batch, Store, open_run
+from layerscope.engine.store import Batch, NoSuchRun, Store, open_run
 from layerscope.engine.store.entries import (
     Findings,
     Finish,
@@ -168,3 +169,27 @@ def test_renamed_tagged_deleted_and_brought_back(store, clock):
         store.run("run")
     with pytest.raises(KeyError, match="no run 'run'"):
         store.rename("run", "x")
+
+
+def test_an_outline_reads_as_much_of_a_long_run_as_of_a_short_one(tmp_path, monkeypatch):
+    with open_run(f"{tmp_path}/runs.db") as writer:
+        for number in range(1, 501):
+            writer.step(number, 1 / number if number != 333 else math.inf, b"")
+    found = writer.store.outline(writer.id, 20)
+    assert [found[0].number, found[-1].number, len(found) <= 20] == [1, 500, True]
+    assert math.inf in [step.loss for step in found]
+    monkeypatch.setattr("layerscope.engine.store.reading.SHORT", 100)
+    numbers = [step.number for step in writer.store.outline(writer.id, 20)]
+    assert 18 <= len(numbers) <= 20  # two of the entries are its start and its end
+    assert set(np.diff(numbers)) <= {26, 27}
+    assert writer.store.outline("none", 20) == []
+
+
+def test_a_position_moves_with_every_entry_and_with_the_end(tmp_path):
+    writer = open_run(f"{tmp_path}/runs.db")
+    writer.step(1, 1.0, b"")
+    writer.finish()
+    run = writer.store.run(writer.id)
+    assert writer.store.position(writer.id) == (run.sequence, run.state) == (3, "finished")
+    with pytest.raises(NoSuchRun):
+        writer.store.position("none")

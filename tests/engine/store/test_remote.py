@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -204,11 +206,11 @@ def test_what_was_delivered_is_not_delivered_again(tmp_path):
 
 def test_what_there_is_no_time_for_is_left_to_the_next(far, tmp_path):
     sink = RemoteSink(Server(far.url), "run", tmp_path, lambda *_: None)
-    far.moods = ["cut", "cut"]
+    far.moods = ["cut"]
     sink.write(Batch(1, [Start(None, {}, 0.0)]))
     sink.hurry(0.0)
     sink.close()
-    assert far.requests == 2
+    assert far.requests == 1
     assert [path.name for path in tmp_path.glob("*.spool")] == ["run.spool"]
 
 
@@ -219,7 +221,7 @@ def test_a_spool_that_fails_ends_no_recording(far, tmp_path, monkeypatch, broken
 
     told = []
     sink = RemoteSink(Server(far.url), "run", tmp_path, lambda *words: told.append(words))
-    far.moods = ["cut", "cut"]
+    far.moods = ["cut"]
     sink.write(Batch(1, [Start(None, {}, 0.0)]))
     with monkeypatch.context() as patched:
         patched.setattr(Spool, broken, fails)
@@ -230,6 +232,35 @@ def test_a_spool_that_fails_ends_no_recording(far, tmp_path, monkeypatch, broken
     sink.close()
     assert numbers(far, "run") == [1]
     assert any("input/output error" in sentence for _, sentence in told)
+
+
+def test_a_server_that_is_back_is_asked_before_a_disk_that_is_full(far, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    told = []
+    sink = RemoteSink(Server(far.url), "run", tmp_path, lambda *words: told.append(words[0]))
+    far.moods = ["cut"]
+    sink.write(Batch(1, [Start(None, {}, 0.0)]))
+    monkeypatch.setattr(Spool, "add", full)
+    sink.write(Batch(2, [StepEntry(1, 0.0, None, b"")]))
+    sink.close()
+    assert numbers(far, "run") == [1]
+    assert told == ["away"]
+    assert list(tmp_path.glob("*.spool")) == []
+
+
+def test_where_files_have_no_locks_it_waits_in_memory(far, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.delattr(os, "O_CLOEXEC")  # nor this, nor ``pread``
+    sink = RemoteSink(Server(far.url), "run", tmp_path, lambda *_: None)
+    far.moods = ["cut"]
+    batch = Batch(1, [Start(None, {}, 0.0), StepEntry(1, 0.0, None, b"")])
+    with pytest.raises(StoreError, match="has no locks that a spool could be held by"):
+        sink.write(batch)
+    sink.write(batch)
+    sink.close()
+    assert numbers(far, "run") == [1]
 
 
 def test_told_once_while_it_is_away(far):

@@ -13,7 +13,7 @@ from layerscope.engine.basis.cancellation import Stopped, never
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.probe.ring import Ring
 from layerscope.engine.probe.step import Quantity, Step
-from layerscope.engine.probe.verdicts import findings_of
+from layerscope.engine.probe.verdicts import Verdicts
 from layerscope.engine.store import open_store
 from layerscope.engine.store.entries import Batch, Start
 from layerscope.engine.training import Trainer, Training
@@ -169,15 +169,17 @@ def test_a_finding_keeps_the_step_since_which_it_has_held():
     """Also once that step is long out of the window that rules look at."""
     preset = next(p for p in TRAINING_PRESETS if p.name == "dying_relu")
     trainer, ring = Trainer(preset.experiment, preset.training), Ring()
+    verdicts = Verdicts(ring)
     told = set()
     for number in range(1, 120):
         done = trainer.advance(record=True)
         if number == 1:
             ring.modules(facts_of(done.records))
         ring.loss(number, done.loss)
-        ring.add(number, step_of(done, "everything", None).to_bytes())
+        step = step_of(done, "everything", None)
+        ring.add(number, step.to_bytes(), looked=step.looked)
         if number > 40 and number % 6 == 0:
-            told |= {f.since for f in findings_of(ring, None) if f.rule == "dead_units"}
+            told |= {f.since for f in verdicts.findings(None) if f.rule == "dead_units"}
     assert len(told) == 1
     assert max(told) < 20
 

@@ -10,13 +10,12 @@ from layerscope.engine.probe.kinds import kind_of
 from layerscope.engine.probe.outputs import tensors
 from layerscope.engine.probe.preflight.checks.base import check
 from layerscope.engine.probe.preflight.subject import Subject
+from layerscope.engine.probe.task import LARGE_INPUT, SMALL_INPUT
 from layerscope.engine.statistics import statistics
 from layerscope.engine.statistics.many import plain
 
 __all__ = ["bad_data", "input_scale"]
 
-LARGE, SMALL = 10.0, 0.01
-"""rms of the input: pixels in 0..255 have about 150, in 0..1 about 0.5, standardised ones 1."""
 UNEVEN = 1000.0
 """Between the largest and the smallest std of a feature: one step size cannot serve both."""
 
@@ -63,8 +62,8 @@ def _bad(tensor: Tensor) -> str:
 
 
 @check(
-    formula=f"rms of what the first layer gets above {LARGE:g} or below {SMALL:g}, or features "
-    f"whose std differ {UNEVEN:g}-fold; not where that layer is a norm",
+    formula=f"rms of what the first layer gets above {LARGE_INPUT:g} or below {SMALL_INPUT:g}, or "
+    f"features whose std differ {UNEVEN:g}-fold; not where that layer is a norm",
     source="LeCun et al. 1998 (Efficient BackProp), section 4.3",
     explains=("saturation", "output_scale", "dead_units", "mean_shift"),
 )
@@ -82,20 +81,21 @@ def input_scale(subject: Subject) -> Finding | None:
     name = call.record.facts.name
     evidence = {"rms": s.rms, "mean": s.mean, "std": s.std, "min": s.min, "max": s.max,
                 "feature_std_ratio": ratio}  # fmt: skip
-    if not (s.rms > LARGE or s.rms < SMALL or ratio > UNEVEN):
+    if not (s.rms > LARGE_INPUT or s.rms < SMALL_INPUT or ratio > UNEVEN):
         return None
     if ratio > UNEVEN:
         title = f"Features of the input differ {ratio:.2g}-fold in scale"
         told = "The largest decides the output, the others are hardly seen."
     else:
-        word = "large" if s.rms > LARGE else "small"
+        word = "large" if s.rms > LARGE_INPUT else "small"
         title = f"The input is {word}: its rms is {s.rms:.3g}"
         told = "Initial weights are made for inputs of mean 0 and std 1."
     return subject.finding(
         "input_scale", "warning", (name,), title,
         f"What goes into {name} lies in {s.min:.3g} to {s.max:.3g}, mean {s.mean:.3g}, std "
         f"{s.std or 0:.3g}. {told}",
-        evidence, {"rms": [SMALL, LARGE], "feature_std_ratio": UNEVEN}, direction="forward",
+        evidence, {"rms": [SMALL_INPUT, LARGE_INPUT], "feature_std_ratio": UNEVEN},
+        direction="forward",
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.probe.preflight.checks.base import check
 from layerscope.engine.probe.preflight.functions import LossCall
 from layerscope.engine.probe.preflight.subject import Subject
+from layerscope.engine.probe.task import are_probabilities
 
 __all__ = ["nonfinite_loss", "output_scale", "wrong_loss"]
 
@@ -26,8 +27,6 @@ ERROR_RATIO = 3000.0
 """As the rule of the same name on experiments: none that started above trained."""
 HUGE = 1e4
 """Outputs of this rms make the loss overflow by themselves."""
-SAMPLES = 4
-"""Fewer cannot tell probabilities from numbers that happen to add up to one."""
 
 
 @check(
@@ -67,17 +66,8 @@ def _shapes(subject: Subject) -> Finding | None:
     )  # fmt: skip
 
 
-def _probabilities(output: Tensor) -> bool:
-    rows = output.movedim(1, -1).flatten(0, -2) if output.dim() > 1 else output[None]
-    if rows.shape[-1] < 2 or rows.shape[0] < SAMPLES:
-        return False
-    sums = rows.double().sum(-1)
-    close = torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
-    return bool((rows >= 0).all()) and close
-
-
 def _softmax_twice(call: LossCall, _: nn.Module) -> str | None:
-    if not _probabilities(call.output):
+    if not are_probabilities(call.output):
         return None
     return (
         "cross_entropy applies log_softmax itself, and the outputs are probabilities already: a "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from layerscope.engine.basis.text import listed
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.probe.preflight.checks.base import check
@@ -30,7 +31,7 @@ def frozen(subject: Subject) -> Finding | None:
     )  # fmt: skip
     return subject.finding(
         "frozen", severity, modules, title,
-        f"requires_grad is False for {_some(ice)}. {_trains(subject, list(asked))}",
+        f"requires_grad is False for {listed(ice, 3)}. {_trains(subject, list(asked))}",
         {"frozen": len(ice), "parameters": len(values)}, {"trainable_parameters": 1},
         code=None if asked else "model.requires_grad_(True)",
     )  # fmt: skip
@@ -38,11 +39,6 @@ def frozen(subject: Subject) -> Finding | None:
 
 def _trains(subject: Subject, names: Sequence[str]) -> str:
     return f"What trains is {', '.join(subject.modules_of(names)[:4])}." if names else ""
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
 @check(
@@ -76,7 +72,7 @@ def forgotten(subject: Subject) -> Finding | None:
     return subject.finding(
         "frozen", severity, modules,
         f"{len(out)} of {len(named)} parameters are not in the optimiser",
-        f"{_some(out)} would get a gradient and never move.{said}",
+        f"{listed(out, 3)} would get a gradient and never move.{said}",
         {"not_in_optimizer": len(out), "parameters": len(named)}, {"not_in_optimizer": 0},
         code=None if backbone else "\n".join(
             f'optimizer.add_param_group({{"params": model.get_submodule("{m}").parameters()}})'
@@ -117,14 +113,14 @@ def no_gradient(subject: Subject) -> Finding | None:
             {"without_gradient": 0}, direction="backward",
         )  # fmt: skip
     if cut:
-        title = f"No gradient reaches {_some(cut)}"
+        title = f"No gradient reaches {listed(cut, 3)}"
         own = [n for n in missing if subject.owners.get(n) in cut]
-        told = f"{_some(own)}: part of the forward pass, but {_where(subject, cut)}"
+        told = f"{listed(own, 3)}: part of the forward pass, but {_where(subject, cut)}"
         rest = [m for m in modules if m not in cut]
-        told += f" {_some(rest)} is not called at all." if rest else ""
+        told += f" {listed(rest, 3)} is not called at all." if rest else ""
     else:
-        title = f"{_some(modules)} takes no part in the forward pass"
-        told = f"{_some(missing)} ask for a gradient, and the output does not depend on them."
+        title = f"{listed(modules, 3)} takes no part in the forward pass"
+        told = f"{listed(missing, 3)} ask for a gradient, and the output does not depend on them."
     return subject.finding(
         "no_gradient", "error" if cut else "warning", modules, title, told,
         {"without_gradient": len(missing), "parameters": len(look.gradients),
