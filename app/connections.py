@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import sys
 from functools import partial
 from typing import Any
 
 import structlog
 from starlette.types import ASGIApp
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -170,6 +172,8 @@ class Connection(HttpToolsProtocol):
         """Say nothing: a request for another protocol is answered as if it had not asked."""
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        if cycle.scope["http_version"] == "1.0":
+            cycle.__class__ = _Unchunked  # uvicorn makes them itself
         if not self._refused:
             super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
 
@@ -250,6 +254,25 @@ class Connection(HttpToolsProtocol):
     def _log(self, status: int, detail: str) -> None:
         client = self.client[0] if self.client else None
         log.info("connection refused", status=status, detail=detail, client=client)
+
+
+class _Unchunked(RequestResponseCycle):
+    """An answer to HTTP/1.0, which knows no chunks: where its length is not known beforehand, it
+    ends with the connection. Uvicorn would send chunks; old proxies and nginx by default ask so."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start":
+            names = {name.lower() for name, _ in message.get("headers", ())}
+            if b"content-length" not in names:
+                self.chunked_encoding, self.keep_alive = False, False
+                self.expected_content_length = sys.maxsize
+        elif (
+            message["type"] == "http.response.body"
+            and not message.get("more_body")
+            and self.expected_content_length > sys.maxsize // 2
+        ):
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
 
 
 def _wire(problem: Problem) -> bytes:

@@ -182,6 +182,28 @@ def test_what_is_no_http_gets_a_problem(raw):
         assert problem(connection)[0] == 400
 
 
+@pytest.mark.parametrize("wish", [b"", b"Connection: keep-alive\r\n"])
+def test_to_http_1_0_a_stream_comes_without_chunks(raw, wish):
+    connection = raw()
+    target = b"/api/v1/experiment/stream?depth=2&width=8&batch=8"
+    connection.sendall(b"GET " + target + b" HTTP/1.0\r\nHost: localhost\r\n" + wish + b"\r\n")
+    head, _, body = everything(connection).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"transfer-encoding" not in head.lower()
+    assert b"connection: close" in head.lower()
+    assert b"event: start\ndata: " in body
+    assert b"\r\n" not in body  # as a chunk's frame has
+    assert body.split(b"\n\n")[-2].startswith(b"event: end\n")
+
+
+def test_to_http_1_0_an_answer_of_known_length_says_it(raw):
+    connection = raw()
+    connection.sendall(b"GET /livez HTTP/1.0\r\nHost: localhost\r\n\r\n")
+    head, _, body = everything(connection).partition(b"\r\n\r\n")
+    assert b"content-length: 2" in head.lower()
+    assert body == b"ok"
+
+
 def test_another_protocol_is_not_spoken(raw):
     connection = raw()
     connection.sendall(GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
