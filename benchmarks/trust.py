@@ -28,7 +28,7 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.trust_clients import crowd
+from benchmarks.trust_clients import crowd, heavy_loops
 
 URL = "/api/v1/experiment"
 UNASKED = "dtype=float16&depth=1&width=4096&inputs=4096&batch=3900"
@@ -36,6 +36,7 @@ UNASKED = "dtype=float16&depth=1&width=4096&inputs=4096&batch=3900"
 UNDERESTIMATED = "depth=1&width=4096&inputs=1&batch=52000"
 """Thirteen gigabytes with a check against autograd by one graph of the whole network."""
 LIGHT = 30
+HEAVY = 24
 STREAMS = 500
 MIB = 2**20
 PROBE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -170,6 +171,33 @@ def beside(process: subprocess.Popen[str], url: str, client: httpx.Client) -> No
         f"{told}; {status} after {time.perf_counter() - began:.2f} s")  # fmt: skip
 
 
+def fair(port: int, client: httpx.Client) -> None:
+    """A light client beside another that asks for as much as it can, again and again."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        alone = _light(client, 0)
+        loops = pool.submit(heavy_loops, port, HEAVY, 30.0)
+        time.sleep(3)
+        beside = _light(client, LIGHT)
+        answers = loops.result()
+    row(f"{LIGHT} default experiments of one client alone", distribution(alone))
+    row(f"the same beside {HEAVY} loops of heavy requests of another, who got {dict(answers)}",
+        distribution(beside))  # fmt: skip
+
+
+def _light(client: httpx.Client, seed: int) -> list[float]:
+    """Milliseconds of each to its summary: what comes after it are fixes."""
+    waits = []
+    for each in range(seed, seed + LIGHT):
+        began = time.perf_counter()
+        with client.stream("GET", f"{URL}/stream", params={"seed": each}) as answer:
+            if answer.status_code == 200:
+                next(line for line in answer.iter_lines() if line == "event: summary")
+            else:
+                raise RuntimeError(f"a light client was refused: {answer.status_code}")
+        waits.append(1e3 * (time.perf_counter() - began))
+    return waits
+
+
 def dropped(client: httpx.Client) -> None:
     """Streams that are left after their first event."""
     for seed in range(STREAMS):
@@ -259,6 +287,7 @@ def one_after_the_other() -> None:
         idle(process, client)
         refused(client)
         dropped(client)
+        fair(int(url.rpartition(":")[2]), client)
     with (
         server(LAYERSCOPE_MAX_FLOPS="1e15") as (process, url),
         httpx.Client(base_url=url, timeout=120) as client,

@@ -10,10 +10,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
-__all__ = ["crowd"]
+__all__ = ["crowd", "heavy_loops"]
 
 PATIENCE_SECONDS = 60.0
 SLOW_READERS = 4
+HOG = 200
+"""The number of the client that asks for as much as it can."""
+HEAVY = "/api/v1/experiment/stream?depth=300&width=512&batch=256&seed="
 NPY = "/api/v1/experiment/tensor?depth=1&width=2048&inputs=8&batch=4000&layer=1&tensor=activation"
 
 
@@ -131,3 +134,31 @@ def crowd(port: int, clients: int, seconds: float, seed: int = 0) -> Counter[str
     with contextlib.suppress(KeyboardInterrupt):
         return asyncio.run(_all(port, clients, seconds, seed))
     return Counter()
+
+
+async def _loop(port: int, chance: random.Random, end: float, seen: Counter[str]) -> None:
+    while (left := end - time.monotonic()) > 0:
+        reader, writer = await _ask(port, f"{HEAVY}{chance.randrange(10**9)}", HOG)
+        try:
+            async with asyncio.timeout(left):
+                seen[str(await _status(reader))] += 1
+                await reader.read()
+        except TimeoutError:
+            seen["unfinished"] += 1
+        except (OSError, EOFError):
+            seen["cut"] += 1
+        finally:
+            writer.transport.abort()
+
+
+async def _loops(port: int, count: int, seconds: float) -> Counter[str]:
+    end, seen = time.monotonic() + seconds, Counter[str]()
+    await asyncio.gather(
+        *(_loop(port, random.Random(n), end, seen) for n in range(count))  # noqa: S311
+    )
+    return seen
+
+
+def heavy_loops(port: int, count: int, seconds: float) -> Counter[str]:
+    """What one client with so many connections got, each asking for seconds of work in a loop."""
+    return asyncio.run(_loops(port, count, seconds))
