@@ -183,7 +183,7 @@ class Charting:
         self, plane: Plane, samples: Sequence[Sample], running: _Running, owned: _Owned
     ) -> None:
         """In the map's thread."""
-        crew = running.crew
+        crew, usable = running.crew, True
         try:
             known = {cell.place for cell in self._all(plane.id)}
             rest = [s for s in samples if s.place not in known]
@@ -197,6 +197,7 @@ class Charting:
             self.kept.end(plane.id, "failed", str(error))
         except (StoreError, KeyError) as error:
             log.warning("a map can't be kept", map=plane.id, why=str(error))
+            usable = False  # at once it would go wrong again
             crew.stop()
         finally:
             owned.free()
@@ -206,7 +207,7 @@ class Charting:
                     crew.stop()
                 else:
                     self._rest(crew)
-        if not self._closing.is_set():
+        if usable and not self._closing.is_set():
             self.resume()
 
     def _all(self, id: str) -> Iterator[KeptCell]:  # noqa: A002

@@ -14,6 +14,8 @@ from layerscope.engine.diagnosis import RULES
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.matmul import MATMULS
 from layerscope.engine.layers import layer_classes
+from layerscope.engine.maps.outcomes import OUTCOMES
+from layerscope.engine.maps.theory import LINES
 
 __all__ = ["router"]
 
@@ -26,8 +28,8 @@ router = APIRouter(tags=["registry"], default_response_class=Response)
     responses={
         200: described_json(
             "By parameter (`activation`, `init`, `norm`, `loss`, `data`, `dtype`), and `matmul`, "
-            "`rule`, `layer`: lists of name, formula, source and help. `parameters` is the JSON "
-            "schema of an experiment.",
+            "`rule`, `layer`, and a map's `outcome` and `line`: lists of name, formula, source and "
+            "help. `parameters` is the JSON schema of an experiment.",
             {"activation": [{"name": "relu", "formula": "y = max(0, x)", "source": "…",
                              "help": "…"}]},
         ),
@@ -51,6 +53,8 @@ def _everything() -> dict[str, Any]:
     }
     found["matmul"] = MATMULS.describe()
     found["rule"] = RULES.describe()
+    found["outcome"] = OUTCOMES.describe()
+    found["line"] = LINES.describe()
     told = ("name", "formula", "gradient_formula", "source", "help")
     found["layer"] = [
         {key: getattr(layer, key) for key in told} for layer in layer_classes().values()

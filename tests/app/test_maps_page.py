@@ -59,7 +59,10 @@ def test_a_form_begins_the_map_and_leads_to_its_address(client, until):
     assert "6 of 6 experiments" in page
     assert page.count("<td") == 6
     assert '"state":"finished"' in page
-    part = client.get(address, headers=HTMX).text
+    answer = client.get(address, headers=HTMX)
+    assert answer.headers["cache-control"] == "no-store"  # Back shows the whole page
+    assert "HX-Request" in answer.headers["vary"]
+    part = answer.text
     assert part.lstrip().startswith("<div")
     assert 'id="maps"' in part
 

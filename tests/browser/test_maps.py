@@ -68,7 +68,7 @@ def test_a_cell_leads_to_the_lab_and_back_to_the_same_map(blank: Page, url: str)
     until(blank, "document.querySelector('#map-readout a')")
     assert "Depth 2, Init scale 0.707107: Last std" in blank.locator("#map-readout").text_content()
     blank.keyboard.press("Enter")
-    until(blank, "location.pathname === '/'")
+    blank.wait_for_url(lambda address: "/maps" not in address)
     assert "depth=2" in blank.url
     assert "init_scale=0.707107" in blank.url
     blank.go_back()
@@ -106,7 +106,7 @@ def test_a_drag_marks_cells_too(blank: Page, url: str) -> None:
 def test_what_is_wrong_stands_beside_its_control(blank: Page, url: str) -> None:
     blank.goto(f"{url}/maps?{SMALL}")
     blank.allowed.append("422")  # type: ignore[attr-defined]
-    blank.locator("[name=x_from]").fill("-1")
+    blank.locator("#c-x_from").fill("-1")
     blank.get_by_role("button", name="Compute").click()
     until(blank, "document.querySelector('#x_from-error')?.textContent")
     assert "above 0" in blank.locator("#x_from-error").text_content()
@@ -114,10 +114,10 @@ def test_what_is_wrong_stands_beside_its_control(blank: Page, url: str) -> None:
 
 def test_another_parameter_brings_its_range(blank: Page, url: str) -> None:
     blank.goto(f"{url}/maps?{SMALL}")
-    blank.locator("[name=x]").select_option("width")
-    assert blank.locator("[name=x_to]").input_value() == "512"
-    blank.locator("[name=x]").select_option("activation")
-    assert not blank.locator("[name=x_from]").is_visible()
+    blank.locator("#c-x").select_option("width")
+    assert blank.locator("#c-x_to").input_value() == "512"
+    blank.locator("#c-x").select_option("activation")
+    assert not blank.locator("#c-x_from").is_visible()
 
 
 def test_theory_is_drawn_over_it(blank: Page, url: str) -> None:

@@ -124,7 +124,7 @@ async def maps(request: Request, charting: ChartingMaps) -> Response:
     if request.state.head:
         status = 200 if query.plane else 422
         return HTMLResponse(headers={"Cache-Control": "private, no-cache"}, status_code=status)
-    if request.query_params or request.headers.get("sec-fetch-dest") == "document":
+    if request.headers.get("sec-fetch-dest") == "document":  # somebody looks, and may begin one
         asyncio.get_running_loop().run_in_executor(None, charting.get_ready)
     return await _answer(request, charting, query, 200 if query.plane else 422)
 
@@ -202,7 +202,11 @@ async def _answer(
     page = _page(request, charting, query, found, grid, after)
     alone = request.headers.get("hx-request") == "true"
     template = "partials/maps/maps.html" if alone else "pages/maps/map.html"
-    return await render(request, template, page, status)
+    answer = await render(request, template, page, status)
+    if alone:  # going back must not find it in the whole page's place
+        answer.headers["Cache-Control"] = "no-store"
+    answer.headers["Vary"] = "HX-Request"
+    return answer
 
 
 def _page(
