@@ -18,6 +18,8 @@ from layerscope.engine.statistics import Statistics, statistics
 __all__ = ["Causes"]
 
 MOST_ENTRIES = 1 << 20  # of a layer's input that are run again to see where all its zeros came from
+MOST_TRACED = 1 << 22
+"""Entries of a layer's tensors up to which it is run again, since a tape keeps all of the run."""
 
 
 class Causes:
@@ -51,13 +53,13 @@ class Causes:
         if new:
             record.causes += _of_output(step, new)
 
-    def loss(self, output: Tensor, target: Tensor) -> Cause | None:
-        """Why the loss is not finite where the network's output is."""
+    def loss(self, value: Tensor, output: Tensor, target: Tensor) -> Cause | None:
+        """Why the loss, ``value``, is not finite where the network's output is."""
         loss, names = self._loss, {"output": output, "target": target}
         known = _of(output) - {"0"}
-        new = _of(loss.function(output, target)) - {"0"} - known
+        new = _of(value) - {"0"} - known
         self._handed(loss.backward(), known, loss.backward, names)
-        if not new:
+        if not new or output.numel() > MOST_TRACED:
             return None
         found = causes(
             lambda: loss.function(output, target), names, tensor="loss", asked=new
@@ -77,6 +79,10 @@ class Causes:
                 record.causes += causes(
                     lambda: before + shortcut, both, tensor="gradient", asked=here - known
                 )  # fmt: skip
+        kept_here = layer.saved if layer.keeps else ()
+        if _entries(gradient, step.by_input, *layer.parameters.values(), *kept_here) > MOST_TRACED:
+            self._gradient, self._waiting = None, []  # too large to be run again: nothing is told
+            return
         name_of = step.info.name
         names = {f"{name_of}'s gradient": gradient}
         names |= {f"{name_of}.{name}": value for name, value in layer.parameters.items()}
@@ -106,6 +112,10 @@ class Causes:
         self._waiting = causes(again, names, tensor="gradient", asked=new) if new else []
 
 
+def _entries(*tensors: object) -> int:
+    return sum(t.numel() for t in tensors if isinstance(t, Tensor))
+
+
 def _parameter_gradient(layer: Layer, gradient: Tensor, name: str) -> Tensor:
     twin = layer.twin()
     twin.backward(gradient)
@@ -122,6 +132,8 @@ def _of_output(step: ForwardStep, new: Collection[Ailment]) -> list[Cause]:
     rows = _sample(step, new) if not step.layer.couples_samples else None
     for start, end in ([rows] if rows else []) + [(0, len(step.x))]:
         x = step.x[start:end]
+        if _entries(x, step.output[start:end]) > MOST_TRACED:
+            continue
         skip = step.skip[start:end] if step.skip is not None else None
         name = step.info.name
         names = {f"{name}'s input": x, **({} if skip is None else {f"{name}'s shortcut": skip})}

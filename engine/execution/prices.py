@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from layerscope.engine.execution.network import Network
+from layerscope.engine.execution.network import Network, layout
 from layerscope.engine.execution.recording import record_all
 from layerscope.engine.experiment.specification import DTYPES, Experiment
 from layerscope.engine.layers import Linear
@@ -69,12 +69,13 @@ def measure() -> Prices:
     """The prices on this machine and the calling thread's cores; takes some 0.2 s."""
     seconds = {name: _product(dtype, SIDES[name]) for name, dtype in DTYPES.items()}
     one = seconds["float32"]
-    layer = _quickest(lambda: _run(LAYERS)) / 81
-    entries = 2 * ENTRIES.batch * ENTRIES.width
+    layer = _quickest(lambda: _run(LAYERS)) / len(layout(LAYERS))
+    entries = 2 * ENTRIES.batch * ENTRIES.width  # of the first linear map and of its activation
+    others = len(layout(ENTRIES)) * layer
     return Prices(
         product={name: max(1.0, took / one) for name, took in seconds.items()},
         entry={
-            name: max(1.0, (_quickest(partial(_run, ENTRIES, name)) - 3 * layer) / entries / one)
+            name: max(1.0, (_quickest(partial(_run, ENTRIES, name)) - others) / entries / one)
             for name in DTYPES
         },
         layer=layer / one,

@@ -107,7 +107,7 @@ def recorded(
             causes.backward(step, record)
             yield Backward(step.info, record)
         else:
-            yield Loss(float(step.loss), causes.loss(step.output, network.target))
+            yield Loss(float(step.loss), causes.loss(step.loss, step.output, network.target))
 
 
 def record_all(network: Network, should_stop: ShouldStop = never) -> tuple[list[Record], Loss]:

@@ -2,8 +2,9 @@
 
 By Mehler's formula E[φ(u)φ(v)] = Σ_k h_k² c^k. The first `ORDER` terms are kept; the rest, which
 matters only near c = 1, is one term R·c^p whose size and power make the value *and* the slope at
-c = 1 exact: E[φ²] and q·E[φ'²]. So c* = 1 and χ1 come out exact; between, the error is below 1e-4
-of E[φ²] (for q up to 10; a saturated activation, q in the hundreds, 1e-2 near c = 0.99).
+c = 1 exact: E[φ²] and q·E[φ'²]. So c* = 1 and χ1 come out exact; between, the error is below
+`ACCURACY` of E[φ²] up to c = 0.9 and below `NEAR_ONE` from there on, where a kink's shares fall off
+slowest (for q up to 10; a saturated activation, q in the hundreds, 1e-2 near c = 0.99).
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import numpy as np
 
 from layerscope.engine.theory.moments import ORDER, Moments, Spectrum
 
-__all__ = ["Kernel", "fixed_correlation"]
+__all__ = ["ACCURACY", "NEAR_ONE", "Kernel", "fixed_correlation"]
+
+ACCURACY, NEAR_ONE = 1e-4, 2e-3
 
 _K = np.arange(ORDER)
 

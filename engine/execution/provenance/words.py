@@ -55,10 +55,10 @@ def in_words(found: Origin, dtype: torch.dtype) -> str:
     if found.every is not None and found.operation in KEPT_BELOW:
         largest = figure(found.operands[0].value)
         bound = figure(found.operands[1].value if len(found.operands) > 1 else 0.0)
-        return (
-            f"all {found.every:,} inputs are at most {bound}, the largest is {largest}: "
-            f"{_expression(found)} = {figure(found.result)}"
-        )
+        made = f"{_expression(found)} = {figure(found.result)}"
+        if found.every == 1:
+            return f"its only input, {largest}, is at most {bound}: {made}"
+        return f"all {found.every:,} inputs are at most {bound}, the largest is {largest}: {made}"
     if found.because is not None:
         return f"{found.because} makes it {figure(found.result)}{_nearest(found)}"
     told = _finite if math.isfinite(found.result) else _not_finite

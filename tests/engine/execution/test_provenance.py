@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from layerscope.engine.execution import causes as causes_module
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.provenance import (
     Cause,
@@ -297,3 +298,21 @@ def test_every_record_that_ails_anew_has_a_cause_and_no_other():
             told = {c.ailment for c in record.causes if c.tensor == "activation"}
             assert told == here - known, record.facts.name
             known = here
+
+
+def test_of_one_input_it_is_said_that_it_is_the_only_one():
+    x = torch.tensor([[-2.0]])
+    [found] = causes(lambda: x.relu(), {"x": x}, tensor="activation", asked=["0"])
+    assert found.said == "its only input, −2, is at most 0: max(0, −2) = 0"
+
+
+def test_layers_too_large_to_be_run_again_on_tape_tell_no_cause(monkeypatch):
+    experiment = Experiment(depth=45, width=20, batch=10, activation="linear", init="normal",
+                            init_scale=30)  # fmt: skip
+    told, _ = record_all(Network(experiment))
+    assert any(r.causes for r in told)
+    monkeypatch.setattr(causes_module, "MOST_TRACED", 10)
+    records, loss = record_all(Network(experiment))
+    assert not any(r.causes for r in records)
+    assert loss.cause is None
+    assert [r.gradient for r in records] == [r.gradient for r in told]
