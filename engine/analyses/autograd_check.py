@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +19,7 @@ from layerscope.engine.execution.network import LayerInfo, Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import Layer
+from layerscope.engine.losses import Loss
 
 __all__ = ["AutogradComparison", "compare_with_autograd"]
 
@@ -34,7 +34,8 @@ class AutogradComparison:
     ``autograd_max_relative_error`` is None if nothing was comparable, with a ``reason``; ``worst``
     names the tensor it belongs to. ``compared`` and ``skipped`` count tensors, ``kinks_crossed``
     the entries that rounding put on the other side of a kink than float64 does; autograd is asked
-    about our side there.
+    about our side there. ``torch_max_relative_error`` is how far autograd's own gradients in the
+    experiment's dtype are from those in float64, by the same measure; None in float64.
     """
 
     autograd_max_relative_error: float | None
@@ -43,6 +44,7 @@ class AutogradComparison:
     skipped: int
     kinks_crossed: int
     reason: str | None
+    torch_max_relative_error: float | None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,7 +68,7 @@ class _Compared(NamedTuple):
 
 
 class _Reference:
-    """The same network in float64, and autograd's gradients of it, block by block.
+    """The same network in the dtype of ``x``, and autograd's gradients of it, block by block.
 
     Kept of the way forward is the input of each block alone; a block's graph is built anew when the
     way back reaches it: the same numbers as by one graph of the whole, in a fraction of its memory.
@@ -92,12 +94,18 @@ class _Reference:
         shift = self._to_our_side(x, our_x, layer.kinks)
         block.layers.append((info, layer, shift))
         with torch.no_grad():
-            self._output = layer.torch_forward(_shifted(x, shift), _double(layer), block.x)
+            self._output = layer.torch_forward(_shifted(x, shift), _copied(layer, x.dtype), block.x)
 
-    def loss(self, loss: Callable[[Tensor], Tensor]) -> None:
-        """Where the way back begins."""
-        output = self._output.detach().requires_grad_()
-        (self._gradient,) = torch.autograd.grad(loss(output), output)
+    def loss(self, loss: Loss, target: Tensor, ours: Tensor) -> None:
+        """Where the way back begins, on the side of the loss' kinks on which our output is."""
+        output = self._output.detach()
+        if not loss.classifies:
+            target = target.to(output.dtype)
+            if loss.kinks:
+                ours = ours.to(output.dtype) - target
+                output = _shifted(output, self._to_our_side(output - target, ours, loss.kinks))
+        output.requires_grad_()
+        (self._gradient,) = torch.autograd.grad(loss.reference(output, target), output)
 
     def of(self, index: int) -> _Compared:
         """What autograd says of the layer at ``index``; asked for from the last to the first."""
@@ -109,7 +117,8 @@ class _Reference:
         x = enters = block.x.detach().requires_grad_()
         way: list[tuple[int, Tensor, Tensor, dict[str, Tensor]]] = []
         for info, layer, shift in block.layers:
-            mine = {name: p.requires_grad_() for name, p in _double(layer).items()}
+            copies = _copied(layer, x.dtype)
+            mine = {name: p.requires_grad_() for name, p in copies.items()}
             y = layer.torch_forward(_shifted(x, shift), mine, enters)
             if not y.requires_grad:
                 y.requires_grad_()
@@ -127,7 +136,7 @@ class _Reference:
         """What brings ``x`` to our value where a kink lies between the two: φ' there is a matter of
         side. None where none does."""
         shift = None
-        ours = our_x.double() if kinks else our_x
+        ours = our_x.to(x.dtype) if kinks else our_x
         for kink in kinks:
             other = ((x > kink) != (ours > kink)) | ((x < kink) != (ours < kink))
             crossed = int(torch.count_nonzero(other))
@@ -139,8 +148,8 @@ class _Reference:
         return shift
 
 
-def _double(layer: Layer) -> dict[str, Tensor]:
-    return {name: p.to(torch.float64, copy=True) for name, p in layer.parameters.items()}
+def _copied(layer: Layer, dtype: torch.dtype) -> dict[str, Tensor]:
+    return {name: p.to(dtype, copy=True) for name, p in layer.parameters.items()}
 
 
 def _shifted(x: Tensor, shift: Tensor | None) -> Tensor:
@@ -148,29 +157,32 @@ def _shifted(x: Tensor, shift: Tensor | None) -> Tensor:
 
 
 def _cost(experiment: Experiment) -> Cost:
-    """Our own passes, and float64's forward twice and backward once beside them."""
+    """Our own passes, and beside them forward twice and backward once, in float64 and in ours."""
     wide = cost(experiment.model_copy(update={"dtype": "float64"})).flops
-    flops = cost(experiment).flops + wide * 4 // 3
+    own = cost(experiment).flops
+    flops = own + (wide + own) * 4 // 3
     return Cost(flops, allocated(max(_moments(experiment)), experiment, torch.float64))
 
 
 def _moments(experiment: Experiment) -> Iterator[int]:
     """Bytes held with the reference beside ours, layer by layer forward, block by block back."""
-    inputs = 0  # of the blocks so far, in float64
+    inputs = 0  # of the blocks so far, in float64 and in our dtype
     in_block: list[Held] = []
-    more = repeated(experiment) * experiment.batch * experiment.width * WIDE
+    both = WIDE + experiment.torch_dtype.itemsize
+    more = repeated(experiment) * experiment.batch * experiment.width * both
     for moment in moments(experiment):
         yield moment.backward + inputs
         info = moment.info
-        x = experiment.batch * info.n_in * WIDE
+        x = experiment.batch * info.n_in * both
         if not in_block:
             inputs += x
             if info.block > WALKED:
                 inputs, more = inputs + more, 0
-        yield moment.forward + inputs + _forward(info)
+        yield moment.forward + inputs + _forward(info) * both // WIDE
         in_block.append(moment)
         if info.ends_block:
-            yield moment.made + inputs + x + sum(_backward(m.info) for m in in_block)
+            held = sum(_backward(m.info) for m in in_block)
+            yield moment.made + inputs + x + held * both // WIDE
             in_block = []
 
 
@@ -216,17 +228,26 @@ def compare_with_autograd(
     """
     network = Network(experiment)
     reference = _Reference(network.x.double())
+    native = None if network.x.dtype == torch.float64 else _Reference(network.x)
     comparable = _Comparable(experiment.torch_dtype)
     worst: tuple[float, str | None] = (-1.0, None)
+    by_torch: float | None = None
     compared = skipped = 0
     for step in passes(network, should_stop):
         if isinstance(step, ForwardStep):
-            reference.forward(step.info, step.layer, step.x)
+            for each in filter(None, (reference, native)):
+                each.forward(step.info, step.layer, step.x)
         elif isinstance(step, LossStep):
-            target = network.target if network.loss.classifies else network.target.double()
-            reference.loss(partial(network.loss.reference, target=target))
+            for each in filter(None, (reference, native)):
+                each.loss(network.loss, network.target, step.output)
         else:
+            own = native.of(step.info.index) if native else None
             for name, ours, theirs, noise in _pairs(step, reference, comparable):
+                if own is not None:
+                    key = name.removeprefix(step.info.name).removeprefix(".")
+                    torchs = own.parameters[key] if key else own.gradient
+                    known = comparable.relative_error(torchs, theirs, noise)
+                    by_torch = by_torch if known is None else max(known, by_torch or 0.0)
                 error = comparable.relative_error(ours, theirs, noise)
                 if error is None:
                     skipped += 1
@@ -235,7 +256,7 @@ def compare_with_autograd(
                 worst = max(worst, (error, name))
     reason = f"no gradient is finite and within {experiment.dtype}'s normal range"
     found, told = (worst[0], None) if compared else (None, reason)
-    return AutogradComparison(found, worst[1], compared, skipped, reference.crossed, told)
+    return AutogradComparison(found, worst[1], compared, skipped, reference.crossed, told, by_torch)
 
 
 def _pairs(

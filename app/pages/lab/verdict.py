@@ -15,6 +15,7 @@ __all__ = ["Line", "VerdictWords", "check_line", "theory_line"]
 
 MATCH = 1e-3
 """Beyond rounding of float32 through some dozen layers, "match" would say too much."""
+AS_FAR = 2.0  # times PyTorch's own error in the same format: no more than its rounding
 FAULTY = ("warning", "error")
 
 
@@ -86,13 +87,19 @@ def check_line(check: Mapping[str, Any]) -> Line:
 
     >>> check_line({"autograd_max_relative_error": 2.9e-7}).text
     'gradients match autograd, max relative error 2.90×10⁻⁷'
+    >>> narrow = {"autograd_max_relative_error": 0.8, "torch_max_relative_error": 0.7}
+    >>> check_line(narrow).text.partition(" from ")[2]
+    "float64's; PyTorch's own in this format 0.7"
     """
     error = check.get("autograd_max_relative_error")
     if error is None:
         text = check.get("reason") or "no gradient to compare with autograd"
     else:
-        verb = "match" if error < MATCH else "against"
+        own = check.get("torch_max_relative_error")
+        verb = "match" if error < max(MATCH, AS_FAR * (own or 0.0)) else "against"
         text = f"gradients {verb} autograd, max relative error {number(error)}"
+        if own is not None and error >= MATCH:
+            text += f" from float64's; PyTorch's own in this format {number(own)}"
     if not check.get("worst"):
         return Line(text)
     counts = f"{check['compared']} tensors compared, {check['skipped']} skipped"

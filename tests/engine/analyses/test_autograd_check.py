@@ -50,3 +50,32 @@ def test_it_can_be_stopped():
 def test_it_leaves_no_gradient_on_our_tensors():
     compare_with_autograd(Experiment(depth=2))
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dtype": "bfloat16", "norm": "batch", "depth": 8},
+        {"dtype": "bfloat16", "depth": 10, "activation": "tanh"},
+        {"dtype": "float16", "depth": 5, "activation": "gelu"},
+        {"norm": "layer", "width": 2, "depth": 3},  # conditioning: no fault of anybody's formulas
+        {"loss": "mae", "depth": 3, "dtype": "bfloat16"},
+        {"loss": "huber", "depth": 3, "batch": 1000},
+    ],
+    ids=str,
+)
+def test_what_is_off_is_off_as_far_in_torchs_own_autograd(changes):
+    check = compare_with_autograd(Experiment(**{"width": 32, "batch": 64, **changes}))
+    assert check.autograd_max_relative_error <= max(2 * check.torch_max_relative_error, 1e-3)
+
+
+def test_a_wrong_gradient_is_farther_off_than_torchs_own(monkeypatch):
+    monkeypatch.setattr(ACTIVATIONS["tanh"], "chain", staticmethod(lambda g, y: g * (1 - y)))
+    wrong = compare_with_autograd(Experiment(depth=3, activation="tanh"))
+    assert wrong.autograd_max_relative_error > 100 * wrong.torch_max_relative_error
+
+
+def test_in_float64_there_is_nothing_beside_it():
+    assert (
+        compare_with_autograd(Experiment(depth=2, dtype="float64")).torch_max_relative_error is None
+    )
