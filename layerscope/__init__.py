@@ -16,14 +16,29 @@ if TYPE_CHECKING:
     from layerscope.engine.diagnosis.run import run
     from layerscope.engine.experiment import Experiment
     from layerscope.engine.maps.computing import map  # noqa: A004
+    from layerscope.engine.probe.callbacks.fastai import FastaiCallback
+    from layerscope.engine.probe.callbacks.forwarding import ToTensorBoard, ToWandb
+    from layerscope.engine.probe.callbacks.lightning import LightningCallback
+    from layerscope.engine.probe.callbacks.transformers import TransformersCallback
     from layerscope.engine.probe.preflight.flight import preflight
     from layerscope.engine.probe.watch import watch
     from layerscope.engine.statistics import statistics
 
-__all__ = ["Experiment", "map", "preflight", "run", "statistics", "watch"]
+__all__ = [
+    "Experiment", "FastaiCallback", "LightningCallback", "ToTensorBoard", "ToWandb",
+    "TransformersCallback", "map", "preflight", "run", "statistics", "watch",
+]  # fmt: skip
 
 _HOMES = {
     "Experiment": ("layerscope.engine.experiment", "Experiment"),
+    "FastaiCallback": ("layerscope.engine.probe.callbacks.fastai", "FastaiCallback"),
+    "LightningCallback": ("layerscope.engine.probe.callbacks.lightning", "LightningCallback"),
+    "ToTensorBoard": ("layerscope.engine.probe.callbacks.forwarding", "ToTensorBoard"),
+    "ToWandb": ("layerscope.engine.probe.callbacks.forwarding", "ToWandb"),
+    "TransformersCallback": (
+        "layerscope.engine.probe.callbacks.transformers",
+        "TransformersCallback",
+    ),
     "map": ("layerscope.engine.maps.computing", "map"),
     "preflight": ("layerscope.engine.probe.preflight.flight", "preflight"),
     "run": ("layerscope.engine.diagnosis.run", "run"),

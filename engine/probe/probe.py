@@ -59,8 +59,9 @@ class Probe:
     """
 
     def __init__(
-        self, watched: Watched, pace: Pace, sink: Sink, loss: AskedLoss, news: News, scaler: Any
-    ) -> None:
+        self, watched: Watched, pace: Pace, sink: Sink, loss: AskedLoss, news: News, scaler: Any,
+        tell: Teller,
+    ) -> None:  # fmt: skip
         self.watched = watched
         self.pace = pace
         self.ring = Ring()
@@ -69,7 +70,7 @@ class Probe:
         self.state: State = "running"
         self.error: BaseException | None = None
         """Why it switched itself off."""
-        self._tell = Teller()
+        self._tell = tell
         self._sink = sink
         self._loss = loss
         self._news = news

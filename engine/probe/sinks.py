@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from layerscope.engine.execution.records import Facts
 
-__all__ = ["Nowhere", "Sink", "sink_for"]
+__all__ = ["Nowhere", "Several", "Sink", "sink_for"]
 
 
 class Sink(Protocol):
@@ -45,6 +45,42 @@ class Nowhere:
     def summary(self, summary: Mapping[str, Any]) -> None: ...
 
     def finish(self, state: Any) -> None: ...
+
+
+class Several:
+    """The run goes to the first; to others as long as they can take it."""
+
+    def __init__(self, first: Sink, others: Sequence[Sink], tell: Callable[[str, str], None]):
+        self._first = first
+        self._others = list(others)
+        self._tell = tell
+
+    def _each(self, call: Callable[[Sink], None]) -> None:
+        for other in list(self._others):
+            try:
+                call(other)
+            except Exception as error:
+                self._others.remove(other)
+                name = type(other).__name__
+                self._tell(name, f"{name} is left out from now on: {type(error).__name__}: {error}")
+        call(self._first)
+
+    def modules(self, facts: Sequence[Facts]) -> None:
+        self._each(lambda sink: sink.modules(facts))
+
+    def step(
+        self, number: int, loss: float | None, payload: bytes, *, nonfinite: bool = False
+    ) -> None:
+        self._each(lambda sink: sink.step(number, loss, payload, nonfinite=nonfinite))
+
+    def findings(self, findings: Sequence[Mapping[str, Any]]) -> None:
+        self._each(lambda sink: sink.findings(findings))
+
+    def summary(self, summary: Mapping[str, Any]) -> None:
+        self._each(lambda sink: sink.summary(summary))
+
+    def finish(self, state: Any) -> None:
+        self._each(lambda sink: sink.finish(state))
 
 
 def sink_for(to: Any, name: str | None, config: Mapping[str, Any] | None) -> Sink:

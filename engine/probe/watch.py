@@ -13,8 +13,8 @@ from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.probe.asking import AskedLoss
 from layerscope.engine.probe.pace import Pace
 from layerscope.engine.probe.probe import Probe, watched_already
-from layerscope.engine.probe.sinks import sink_for
-from layerscope.engine.probe.telling import News
+from layerscope.engine.probe.sinks import Several, Sink, sink_for
+from layerscope.engine.probe.telling import News, Teller
 from layerscope.engine.probe.watched import Watched, unwrapped
 
 __all__ = ["watch"]
@@ -33,6 +33,7 @@ def watch(
     scaler: Any = None,
     on_finding: Callable[[Finding], Any] | None = None,
     stop_on: Severity | None = None,
+    also: Sequence[Sink] = (),
 ) -> Probe:
     """Watches ``model`` while it trains; the training's bits stay what they would be without.
 
@@ -50,6 +51,7 @@ def watch(
         scaler: the gradient scaler, so that gradients are reported unscaled.
         on_finding: called by ``probe.step`` with each finding that is new.
         stop_on: the severity from which on a finding ends the ``with`` block.
+        also: who else gets what is recorded: ``ToTensorBoard``, ``ToWandb``, any ``Sink``.
 
     Errors: ``TypeError`` or ``ValueError`` for what cannot be watched, at once; nothing later.
 
@@ -67,9 +69,11 @@ def watch(
     _checked(model, every, budget)
     _checked_calls(loss, on_finding, scaler, stop_on)
     watched = Watched(model, _optimizers(model, optimizer))
+    tell = Teller()
+    sink = sink_for(to, name, config)
     return Probe(
-        watched, Pace(every, budget), sink_for(to, name, config), AskedLoss(loss),
-        News(on_finding, stop_on), scaler,
+        watched, Pace(every, budget), Several(sink, also, tell) if also else sink,
+        AskedLoss(loss), News(on_finding, stop_on), scaler, tell,
     )  # fmt: skip
 
 

@@ -1,0 +1,75 @@
+"""What every callback does: begins a probe, ends its steps, and closes it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Literal
+
+from torch import nn
+
+from layerscope.engine.probe.probe import Probe
+from layerscope.engine.probe.telling import ProbeWarning, TrainingStopped
+from layerscope.engine.probe.watch import watch
+
+__all__ = ["Watching", "base"]
+
+
+def base(*places: tuple[str, str]) -> type[Any]:
+    """The class of that name in the first of the modules that is there; ``object`` where none is:
+    then making a callback says what to install."""
+    for module, name in places:
+        try:
+            found: type[Any] = getattr(import_module(module), name)
+        except ImportError:
+            continue
+        return found
+    return object
+
+
+class Watching:
+    """A probe that lasts as long as one training; ``options`` are ``watch``'s own.
+
+    The probe never ends a training by an error of its own: one that cannot begin is told once.
+    """
+
+    library = ""
+    """What has to be installed."""
+    there: type[Any] = object
+    """The callback's base in that library."""
+
+    def __init__(self, **options: Any) -> None:
+        if self.there is object:
+            raise ImportError(
+                f"{type(self).__name__} needs {self.library}: pip install {self.library}"
+            )
+        super().__init__()
+        self.options = options
+        self.probe: Probe | None = None
+        """The run of the last training; may be asked for its findings at any time."""
+
+    def begin(self, model: nn.Module, optimizers: Any, **options: Any) -> None:
+        """A training begins."""
+        self.end("stopped")
+        try:
+            self.probe = watch(model, optimizers, **{**options, **self.options})
+        except (TypeError, ValueError) as error:
+            warnings.warn(f"layerscope: not recorded: {error}", ProbeWarning, stacklevel=2)
+
+    def step(self, loss: Any, stop: Callable[[], object]) -> None:
+        """An optimiser's step has ended; ``stop`` asks the trainer to end at ``stop_on``."""
+        if self.probe is not None:
+            try:
+                self.probe.step(loss)
+            except TrainingStopped:
+                self.end("stopped")
+                stop()
+
+    def end(self, state: Literal["finished", "stopped", "failed"] = "finished") -> None:
+        """The training is over; asked twice, the first time counts."""
+        if self.probe is not None:
+            self.probe.close(state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "probe": None}  # whoever copies a trainer copies no run

@@ -1,0 +1,232 @@
+"""Each callback against its own library, where that is installed."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+import layerscope
+from layerscope.engine.probe.callbacks import watching
+from layerscope.engine.probe.callbacks.watching import Watching, base
+from layerscope.engine.probe.step import Quantity
+from layerscope.engine.probe.telling import ProbeWarning
+
+pytestmark = [
+    pytest.mark.slow,
+    # Of the libraries themselves, on their own code.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+G = torch.Generator().manual_seed(0)
+X = torch.randn(48, 6, generator=G)
+Y = X[:, :1] * 2
+STEPS, BATCH = 6, 8
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 1))
+
+
+def checked(probe, *, updates=True, steps=STEPS):
+    assert probe.error is None, probe.error
+    assert probe.state == "finished"
+    found = probe.steps()
+    assert [step.number for step in found] == list(range(1, steps + 1))
+    weights = [f.index for f in probe.facts() if f.kind == "Linear"]
+    for step in found:
+        assert step.loss is not None
+        for index in weights:
+            assert step.of(index, Quantity.ACTIVATION).count
+            assert step.of(index, Quantity.PARAMETER_GRADIENT).rms > 0 or not updates
+            if updates:
+                assert step.update_ratio(index) > 0
+    return found
+
+
+class TestLightning:
+    def fit(self, callback, *, model=None, **options):
+        lightning = pytest.importorskip("lightning.pytorch", reason="lightning is not installed")
+
+        class Module(lightning.LightningModule):
+            def __init__(self):
+                super().__init__()
+                self.net = model or network()
+
+            def training_step(self, batch, _):
+                x, y = batch
+                return nn.functional.mse_loss(self.net(x), y)
+
+            def configure_optimizers(self):
+                return torch.optim.Adam(self.parameters(), 0.01)
+
+        data = torch.utils.data.TensorDataset(X, Y)
+        loader = torch.utils.data.DataLoader(data, batch_size=BATCH)
+        module = Module()
+        trainer = lightning.Trainer(
+            max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False,
+            callbacks=[callback] if callback else [], **options,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on workers and intervals, which are few here
+            trainer.fit(module, loader)
+        return module
+
+    @pytest.fixture
+    def callback(self):
+        pytest.importorskip("lightning", reason="lightning is not installed")
+        return layerscope.LightningCallback(every=1, to=":memory:")
+
+    def test_every_step_is_recorded_and_the_bits_stay(self, callback):
+        module = self.fit(callback)
+        checked(callback.probe)
+        assert [f.name for f in callback.probe.facts()] == ["net.0", "net.1", "net.2"]
+        alone = self.fit(None)
+        for one, other in zip(module.parameters(), alone.parameters(), strict=True):
+            assert torch.equal(one, other)
+
+    def test_accumulation_is_one_step(self, callback):
+        self.fit(callback, accumulate_grad_batches=2)
+        checked(callback.probe, steps=STEPS // 2)
+
+    def test_a_finding_stops_the_trainer(self, callback):
+        model = network()
+        nn.init.constant_(model[0].weight, math.nan)
+        callback.options["stop_on"] = "error"
+        self.fit(callback, model=model)
+        assert callback.probe.state == "stopped"
+        assert callback.probe.number == 1
+
+
+class TestTransformers:
+    def train(self, callback, tmp_path, **options):
+        transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+        pytest.importorskip("accelerate", reason="accelerate is not installed")
+
+        class Model(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.net = network()
+
+            def forward(self, x, labels):
+                output = self.net(x)
+                return {"loss": nn.functional.mse_loss(output, labels), "logits": output}
+
+        data = [{"x": x, "labels": y} for x, y in zip(X, Y, strict=True)]
+        given = transformers.TrainingArguments(
+            str(tmp_path), per_device_train_batch_size=BATCH, num_train_epochs=1, use_cpu=True,
+            report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True, **options,
+        )  # fmt: skip
+        model = Model()
+        trainer = transformers.Trainer(
+            model=model, args=given, train_dataset=data, callbacks=[callback]
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer.train()
+        return model
+
+    @pytest.fixture
+    def callback(self):
+        pytest.importorskip("transformers", reason="transformers is not installed")
+        return layerscope.TransformersCallback(every=1, to=":memory:")
+
+    def test_every_step_is_recorded(self, callback, tmp_path):
+        model = self.train(callback, tmp_path)
+        checked(callback.probe)
+        assert not model._forward_hooks
+
+    def test_accumulation_is_one_step(self, callback, tmp_path):
+        self.train(callback, tmp_path, gradient_accumulation_steps=2)
+        checked(callback.probe, steps=STEPS // 2)
+
+
+class TestFastai:
+    @pytest.mark.parametrize("own", [True, False])
+    def test_every_step_is_recorded(self, own):
+        pytest.importorskip("fastai", reason="fastai is not installed")
+        from functools import partial
+
+        from fastai.basics import SGD, DataLoader, DataLoaders, Learner, OptimWrapper
+
+        loader = DataLoader(list(zip(X, Y, strict=True)), bs=BATCH, num_workers=0)
+        callback = layerscope.FastaiCallback(every=1, to=":memory:")
+        learner = Learner(
+            DataLoaders(loader, loader), network(), loss_func=nn.MSELoss(), cbs=[callback],
+            opt_func=SGD if own else partial(OptimWrapper, opt=torch.optim.SGD),
+        )  # fmt: skip
+        with learner.no_logging():
+            learner.fit(1, 0.01)
+        checked(callback.probe, updates=not own)
+
+
+class TestAccelerate:
+    def test_a_prepared_loop(self):
+        accelerate = pytest.importorskip("accelerate", reason="accelerate is not installed")
+        accelerator = accelerate.Accelerator(cpu=True)
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), 0.01)
+        model, optimizer = accelerator.prepare(model, optimizer)
+        with layerscope.watch(model, optimizer, every=1, to=":memory:") as probe:
+            for x, y in zip(X.split(BATCH), Y.split(BATCH), strict=True):
+                loss = nn.functional.mse_loss(model(x), y)
+                accelerator.backward(loss)
+                optimizer.step()
+                optimizer.zero_grad()
+                probe.step(loss)
+        checked(probe)
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    assert base(("no_such_library_at_all", "Callback")) is object
+
+    class Ours(Watching):
+        library = "no_such_library_at_all"
+
+    with pytest.raises(ImportError, match="Ours needs no_such_library_at_all: pip install"):
+        Ours()
+
+
+class Plain(Watching):
+    there = nn.Module  # any class that is no ``object``
+
+
+def test_what_cannot_be_watched_ends_no_training():
+    callback = Plain(to=":memory:")
+    with pytest.warns(ProbeWarning, match="not recorded: model: ReLU has no parameters"):
+        callback.begin(nn.ReLU(), None)
+    callback.step(1.0, lambda: None)
+    callback.end()
+
+
+def test_a_copied_callback_has_no_run():
+    callback = Plain(to=":memory:", every=3)
+    model = network()
+    callback.begin(model, torch.optim.SGD(model.parameters(), 0.1))
+    for twin in (copy.deepcopy(callback), pickle.loads(pickle.dumps(callback))):  # noqa: S301
+        assert (twin.probe, twin.options) == (None, callback.options)
+    callback.end()
+    callback.end("failed")
+    assert callback.probe.state == "finished"
+
+
+def test_a_finding_asks_the_trainer_to_stop():
+    callback, stops = Plain(to=":memory:", every=1, stop_on="error"), []
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    callback.begin(model, optimizer)
+    loss = model(X / 0).mean()
+    loss.backward()
+    optimizer.step()
+    callback.step(loss, lambda: stops.append(1))
+    assert stops == [1]
+    assert callback.probe.state == "stopped"
+    assert watching.Watching is Watching
