@@ -107,7 +107,8 @@ def throughput(cells: int) -> None:
         print(
             f"loky, {jobs} process(es): {found:7.2f} cells/s, {found / alone:.2f} × one, "
             f"{found * cell / jobs:.2f} × processes / time of a cell, "
-            f"{found * whole / jobs:.2f} × processes / time of an experiment"
+            f"{found * whole / jobs:.2f} × processes / time of an experiment; "
+            f"{found * inside / jobs:.2f} of their time inside cells, however busy the machine is"
         )
     overhead = max(0.0, cores / found - inside)
     print(f"overhead a cell beside its work: {1e3 * overhead:.2f} ms in each process")
