@@ -26,7 +26,8 @@ _HEADER = '''\
 """A Layerscope experiment, stand-alone: {summary}.
 
 Needs torch{extra}. Forward and backward are written out by hand, as in Layerscope's engine; the
-digest printed at the end is of every activation's and every gradient's bits.
+digest printed at the end is of every activation's and every gradient's bits. They depend on the
+processor, on torch's build and on its threads: one here, as there.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ from torch import Tensor
 '''
 
 _NETWORK = """
+torch.set_num_threads(1)  # sums and factorisations are split among threads, and round otherwise
+
 # The same two generators as Layerscope derives from seed {seed}: one for data, one for weights.
 data = torch.Generator().manual_seed({data_seed})
 weights = torch.Generator().manual_seed({weight_seed})

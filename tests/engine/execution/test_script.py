@@ -73,3 +73,11 @@ def test_every_choice_gives_a_script_that_compiles():
         assert "engine" not in source.split('"""')[2]
     for norm in Experiment.options("norm"):
         compile(as_pytorch(Experiment(norm=norm, residual=True)), norm, "exec")
+
+
+def test_it_keeps_to_one_thread_before_anything_is_drawn():
+    """A QR factorisation is split among threads and rounds otherwise: orthogonal, lsuv."""
+    for init in ("orthogonal", "lsuv"):
+        script = as_pytorch(Experiment(init=init, depth=2))
+        assert script.index("\ntorch.set_num_threads(1)") < script.index("sample = draw_data(")
+        assert "its threads: one here" in script
