@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from layerscope.app.results import is_quick, planned
 from layerscope.app.settings import Settings
 from layerscope.engine.diagnosis.run import ResultCost
 from layerscope.engine.execution.memory import peak_bytes
+from layerscope.engine.execution.prices import TYPICAL
 from layerscope.engine.experiment.specification import Experiment
 
 
-def test_a_whole_result_is_quick_only_with_its_fixes():
+def test_a_whole_result_is_quick_only_with_its_fixes(monkeypatch):
+    monkeypatch.setattr("layerscope.engine.execution.prices._used", replace(TYPICAL, layer=5e6))
     plan = planned(Experiment(), Settings())
     parts = ResultCost.of(Experiment())
     assert not is_quick(parts.sum(check=True).flops)

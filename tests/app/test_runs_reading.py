@@ -292,7 +292,7 @@ def test_the_pages_stream_brings_findings_as_html(client, runs):
     store = client.app.state.store
     findings = store.findings(runs[1])
     assert findings
-    teller = _Teller(Question(), store.facts(runs[1]), {}, "/why/diagnosis")
+    teller = _Teller(Question(), store.facts(runs[1]), {}, "/why/diagnosis", lambda: None)
     told = dict(wire[:2] for wire in teller.told(store.follow(runs[1])))
     assert unescape(findings[0]["title"]) in unescape(told[""])
     assert json.loads(told["marks"])

@@ -89,7 +89,7 @@ def check_line(check: Mapping[str, Any]) -> Line:
     'gradients match autograd, max relative error 2.90×10⁻⁷'
     >>> narrow = {"autograd_max_relative_error": 0.8, "torch_max_relative_error": 0.7}
     >>> check_line(narrow).text.partition(" from ")[2]
-    "float64's; PyTorch's own in this format 0.7"
+    "float64's; PyTorch's own in this format 0.700"
     """
     error = check.get("autograd_max_relative_error")
     if error is None:

@@ -54,6 +54,7 @@ def preflight(
 
     Errors: ``TypeError`` or ``ValueError`` for what is no model, batch, loss or optimiser.
 
+    >>> _ = torch.manual_seed(1)
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
     >>> report = preflight(model, (torch.randn(32, 4), torch.randn(32)), nn.MSELoss())
     >>> report.findings[0].title
