@@ -93,6 +93,7 @@ def test_marked_cells_become_a_map_of_their_own(blank: Page, url: str) -> None:
 
 def test_a_drag_marks_cells_too(blank: Page, url: str) -> None:
     begin(blank, url)
+    until(blank, "document.querySelector('#chart-map .nsewdrag').getBoundingClientRect().width > 0")
     box = blank.locator("#chart-map .plot .nsewdrag").bounding_box()
     blank.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + box["height"] * 0.1)
     blank.mouse.down()

@@ -132,7 +132,7 @@ def test_the_drawn_edge_is_that_of_the_api(blank: Page, url: str) -> None:
 
 def test_drawings_have_colour(blank: Page, url: str) -> None:
     for path, hue in (
-        ("phase", "rect.q0"),
+        ("phase", "path.q0"),
         ("spectrum", ".line.gaussian"),
         ("precision", ".violin.forward"),
     ):
