@@ -22,8 +22,7 @@ def train(*, zeroes_gradients: bool) -> float:
         nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)
     )
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    loss_fn = nn.CrossEntropyLoss()
-    with layerscope.watch(model, optimizer, loss=loss_fn, every=1, to=":memory:") as probe:
+    with layerscope.watch(model, optimizer, loss=nn.CrossEntropyLoss(), to=":memory:") as probe:
         for step in range(60):
             few = slice(step % 7 * 256, step % 7 * 256 + 256)
             if zeroes_gradients:

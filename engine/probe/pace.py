@@ -18,7 +18,7 @@ FIRST = 2
 """Steps left out between two recorded ones, as long as a budget has nothing to go by: both kinds
 have to be timed first."""
 ENOUGH = 3
-"""Steps of a kind whose median says how long it takes."""
+"""Steps of a kind whose median says how long it takes: one alone may have been held up."""
 CHECK_SECONDS, CHECK_BYTES = 2e-6, 8e9
 """What a look at a tensor for NaN costs: a call, and bytes read a second (measured, one core)."""
 CHECK_SHARE = 0.4
@@ -81,7 +81,7 @@ class Pace:
         checking = 2 * (calls * CHECK_SECONDS + size / CHECK_BYTES)  # forward and going back
         self.checks = checking < seconds * self.budget * CHECK_SHARE
         if self.every is None:
-            if len(self._plain) >= ENOUGH and self._recorded:
+            if min(len(self._plain), len(self._recorded)) >= ENOUGH:
                 self._adapt(calls)
             if recorded:
                 self._next = number + self.interval
