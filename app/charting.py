@@ -10,8 +10,9 @@ import contextlib
 import fcntl
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -20,13 +21,12 @@ import structlog
 from layerscope.app.errors import Problem
 from layerscope.app.settings import Settings
 from layerscope.engine.basis.cancellation import Stopped
-from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.maps.computing import compute
-from layerscope.engine.maps.execution import Crew, MapFailed
-from layerscope.engine.maps.kept import KeptCell, KeptMap, Maps
+from layerscope.engine.maps.execution import Crew
+from layerscope.engine.maps.kept import FILE, KeptCell, KeptMap, Maps, NoSuchMap
 from layerscope.engine.maps.limits import MapLimits
 from layerscope.engine.maps.plane import Plane, Sample
-from layerscope.engine.store.errors import StoreError
+from layerscope.engine.store.errors import StoreError, Unavailable
 
 __all__ = ["Charting"]
 
@@ -36,14 +36,19 @@ IDLE_SECONDS = 120.0
 """How long processes without a map wait for another one."""
 LOOK_SECONDS = 0.3
 """How often a running map is asked whether somebody, of another process, cancelled it."""
+TRIES = 5
+"""How often a write is tried that the store has no time for."""
+RETRY_SECONDS = 2.0
 
 log = structlog.stdlib.get_logger("layerscope.maps")
 
 
 @dataclass(slots=True)
 class _Running:
+    """Kept from when its thread is started until that is about to end."""
+
     crew: Crew
-    thread: threading.Thread | None = None
+    thread: threading.Thread
 
 
 class Charting:
@@ -51,7 +56,7 @@ class Charting:
 
     def __init__(self, settings: Settings) -> None:
         self.kept = Maps(settings.data_dir)
-        self.jobs = settings.map_jobs
+        self._jobs = settings.map_jobs
         self._dask = settings.dask or None
         self._most = settings.max_maps
         self._limits = MapLimits(settings.max_map_cells, settings.max_map_flops, settings.limits)
@@ -61,6 +66,11 @@ class Charting:
         self._idle: threading.Timer | None = None
         self._watch: threading.Thread | None = None
         self._closing = threading.Event()
+
+    @property
+    def jobs(self) -> int | None:
+        """Experiments computed at once; None where a cluster decides that."""
+        return None if self._dask else self._jobs
 
     @property
     def active(self) -> int:
@@ -82,52 +92,68 @@ class Charting:
 
         Errors: of `check`; ``Problem`` 503 where as many are computed as may be; ``StoreError``.
         """
-        samples = self.check(plane)
+        self._limits.count(plane)
+        if (found := self._had(plane)) is not None:
+            return found
         with self._lock:
-            if plane.id not in self._running:
-                self._begin(plane, samples)
+            self._room()
+        samples = self.check(plane)  # seconds of a large one: nobody waits for the lock meanwhile
+        while (ending := self._begun(plane, samples)) is not None:
+            ending.join()  # somebody has just cancelled it: it begins once that is done
         return self.kept.map(plane.id)
+
+    def _begun(self, plane: Plane, samples: Sequence[Sample]) -> threading.Thread | None:
+        """Have the map computed, or return the thread that is to end before it can be."""
+        with self._lock:
+            running = self._running.get(plane.id)
+            if running is not None:
+                return running.thread if running.crew.stopped else None
+            self._room()
+            if not self._go_on(plane, samples):
+                self.kept.begin(plane)  # whoever computes it may just have been told to stop
+        return None
 
     def cancel(self, id: str) -> None:  # noqa: A002
         """End a map's computation, within a second; what is known of it stays.
 
         Errors: ``NoSuchMap``; ``StoreError``.
         """
-        self.kept.end(id, "cancelled")
-        running = self._running.get(id)
+        with self._lock:
+            self.kept.end(id, "cancelled")
+            running = self._running.get(id)
         if running is not None:
             running.crew.stop()
-            if running.thread is not None:
-                running.thread.join()  # so that the map may be begun again
+            running.thread.join()  # so that the map may be begun again
 
     def get_ready(self) -> None:
         """Have processes wait: somebody looks at the page of maps."""
         with self._lock:
             if self._running or self._spare or self._closing.is_set():
                 return
-            crew = self._crew()
+            try:
+                crew = self._crew()
+            except StoreError:
+                return  # whoever begins a map is told
             self._rest(crew)
         crew.get_ready()
 
     def resume(self) -> None:
         """Go on with maps that nobody computes: their server has ended."""
-        if not (self.kept.folder / "maps.db").exists():
+        if not (self.kept.folder / FILE).exists():
             return
         try:
             waiting = self.kept.running()
         except StoreError as error:
             log.warning("maps can't be resumed", why=str(error))
             return
-        for found in waiting:
-            with self._lock:
-                if self._closing.is_set() or len(self._running) >= self._most:
+        for id in waiting:  # noqa: A001
+            try:
+                if not self._resume(id):
                     return
-                if found.id in self._running:
-                    continue
-                try:
-                    self._go_on(found.plane, list(found.plane.samples()))
-                except InvalidParameters as error:  # a registered name that is gone
-                    self.kept.end(found.id, "failed", str(error))
+            except Exception as error:  # of this map: the others go on
+                log.warning("a map can't be resumed", map=id, why=str(error), exc_info=True)
+                with contextlib.suppress(StoreError, NoSuchMap):
+                    self.kept.end(id, "failed", _why(error))
 
     def close(self) -> None:
         """End every process. The maps stay as they are, to be resumed."""
@@ -140,18 +166,27 @@ class Charting:
         for crew in [each.crew for each in everyone] + ([spare] if spare else []):
             crew.stop()
         for each in everyone:
-            if each.thread is not None:
-                each.thread.join()
+            each.thread.join()
         if self._watch is not None:
             self._watch.join()
         self.kept.close()
 
-    def _begin(self, plane: Plane, samples: Sequence[Sample]) -> None:
+    def _had(self, plane: Plane) -> KeptMap | None:
+        """The map, if it is finished or computed here."""
+        if not (self.kept.folder / FILE).exists():
+            return None
+        with contextlib.suppress(NoSuchMap):
+            found = self.kept.map(plane.id)
+            running = self._running.get(plane.id)
+            here = running is not None and not running.crew.stopped
+            if found.state == "finished" or (found.state == "running" and here):
+                return found
+        return None
+
+    def _room(self) -> None:
+        """With the lock held. Errors: ``Problem`` 503 where there is none for one more map."""
         if self._closing.is_set():
             raise Problem(503, "The server is stopping.", kind="busy")
-        with contextlib.suppress(KeyError):
-            if self.kept.map(plane.id).state == "finished" and not self.kept.begin(plane):
-                return
         if len(self._running) >= self._most:
             raise Problem(
                 503,
@@ -159,46 +194,69 @@ class Charting:
                 f"once (LAYERSCOPE_MAX_MAPS, {self._most}).",
                 kind="busy", title="Too many maps at once", headers={"Retry-After": "10"},
             )  # fmt: skip
-        self.kept.begin(plane)
-        self._go_on(plane, samples)
 
-    def _go_on(self, plane: Plane, samples: Sequence[Sample]) -> None:
-        """With the lock held: a thread for the map, unless another process has one."""
+    def _resume(self, id: str) -> bool:  # noqa: A002
+        """Go on with one map; whether there may be room for another."""
+        plane = self.kept.plane(id)
+        with self._lock:
+            if self._closing.is_set() or len(self._running) >= self._most:
+                return False
+            if plane.id != id:  # a parameter has come since: the same map has another name now
+                self.kept.end(id, "failed", f"it goes on as {plane.id}")
+            if plane.id not in self._running:
+                self._go_on(plane)
+        return True
+
+    def _go_on(self, plane: Plane, samples: Sequence[Sample] | None = None) -> bool:
+        """With the lock held: a thread for the map; whether none, of another process, has it."""
         owned = _Owned.taken(self.kept.folder, plane.id)
         if owned is None:
-            return
-        crew, self._spare = self._spare or self._crew(), None
-        if self._idle is not None:
-            self._idle.cancel()
-        running = self._running[plane.id] = _Running(crew)
-        running.thread = threading.Thread(
-            target=self._work, args=[plane, samples, running, owned], name=f"map {plane.id}"
-        )
-        running.thread.start()
+            return False
+        try:
+            crew, self._spare = self._spare or self._crew(), None
+            if self._idle is not None:
+                self._idle.cancel()
+            try:
+                self.kept.begin(plane)
+                thread = threading.Thread(
+                    target=self._work, args=[plane, samples, crew, owned], name=f"map {plane.id}"
+                )
+                self._running[plane.id] = _Running(crew, thread)
+                _begin(thread)
+            except StoreError as error:
+                self._running.pop(plane.id, None)
+                crew.stop()
+                with contextlib.suppress(StoreError, NoSuchMap):
+                    self.kept.end(plane.id, "failed", _why(error))
+                raise
+        except BaseException:
+            owned.free()
+            raise
         if self._watch is None:
             self._watch = threading.Thread(target=self._attend, daemon=True)
             self._watch.start()
+        return True
 
     def _work(
-        self, plane: Plane, samples: Sequence[Sample], running: _Running, owned: _Owned
+        self, plane: Plane, samples: Sequence[Sample] | None, crew: Crew, owned: _Owned
     ) -> None:
         """In the map's thread."""
-        crew, usable = running.crew, True
+        told = True
         try:
             known = {cell.place for cell in self._all(plane.id)}
-            rest = [s for s in samples if s.place not in known]
+            rest = [s for s in samples or plane.samples() if s.place not in known]
             for came in compute(rest, crew, self.kept.known):
-                self.kept.add(plane.id, came)
-            self.kept.end(plane.id, "finished")
+                self._patiently(partial(self.kept.add, plane.id, came))
+            self._patiently(partial(self.kept.end, plane.id, "finished"))
         except Stopped:
             pass  # cancelled, and it says so; or closed, to be resumed
-        except MapFailed as error:
-            log.warning("a map failed", map=plane.id, why=str(error))
-            self.kept.end(plane.id, "failed", str(error))
-        except (StoreError, KeyError) as error:
-            log.warning("a map can't be kept", map=plane.id, why=str(error))
-            usable = False  # at once it would go wrong again
+        except NoSuchMap:
+            log.warning("a map is gone, or another engine's", map=plane.id)
             crew.stop()
+        except Exception as error:  # whatever it is, nobody waits for it for ever
+            log.warning("a map failed", map=plane.id, why=str(error), exc_info=True)
+            crew.stop()
+            told = self._failed(plane.id, error)
         finally:
             owned.free()
             with self._lock:
@@ -207,8 +265,34 @@ class Charting:
                     crew.stop()
                 else:
                     self._rest(crew)
-        if usable and not self._closing.is_set():
+        if told and not self._closing.is_set():  # else it would be resumed, and fail again
             self.resume()
+
+    def _patiently(self, write: Callable[[], object]) -> None:
+        """Write, and again where the store is busy for a moment.
+
+        Errors: ``Unavailable`` after some tries, another ``StoreError`` at once; ``Stopped`` where
+        the server closes meanwhile.
+        """
+        for _ in range(TRIES - 1):
+            try:
+                write()
+            except Unavailable:
+                if self._closing.wait(RETRY_SECONDS):
+                    raise Stopped from None
+            else:
+                return
+        write()
+
+    def _failed(self, id: str, error: Exception) -> bool:  # noqa: A002
+        """Let a map have failed; whether that could be kept."""
+        try:
+            self._patiently(partial(self.kept.end, id, "failed", _why(error)))
+        except NoSuchMap:
+            return True
+        except (StoreError, Stopped):
+            return False
+        return True
 
     def _all(self, id: str) -> Iterator[KeptCell]:  # noqa: A002
         after, more = 0, True
@@ -222,12 +306,16 @@ class Charting:
         """End what another web process has cancelled."""
         while not self._closing.wait(LOOK_SECONDS):
             for id, running in list(self._running.items()):  # noqa: A001
-                with contextlib.suppress(StoreError, KeyError):
-                    if self.kept.map(id).state == "cancelled":
+                with contextlib.suppress(StoreError, NoSuchMap):
+                    if self.kept.state(id) == "cancelled":
                         running.crew.stop()
 
     def _crew(self) -> Crew:
-        return Crew(jobs=self.jobs, dask=self._dask, nice=NICE)
+        """Errors: ``StoreError`` where this machine has no room for one."""
+        try:
+            return Crew(jobs=self._jobs, dask=self._dask, nice=NICE)
+        except OSError as error:
+            raise StoreError(f"Maps can't be computed now: {error}") from error
 
     def _rest(self, crew: Crew) -> None:
         """With the lock held: let processes wait a while for another map."""
@@ -244,6 +332,18 @@ class Charting:
         crew.stop()
 
 
+def _begin(thread: threading.Thread) -> None:
+    """Errors: ``StoreError`` where the system has no thread left."""
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise StoreError(f"Maps can't be computed now: {error}") from error
+
+
+def _why(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
 @dataclass(frozen=True, slots=True)
 class _Owned:
     """The right to compute a map: a locked file, free again when its process ends, however."""
@@ -253,19 +353,28 @@ class _Owned:
 
     @classmethod
     def taken(cls, folder: Path, id: str) -> _Owned | None:  # noqa: A002
-        """The right, unless somebody has it."""
+        """The right, unless somebody has it.
+
+        Errors: ``StoreError`` where the folder has no locks, or no room.
+        """
         path = folder / f"map-{id}.lock"
-        while True:
-            file = path.open("ab")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.close()
-                return None
-            with contextlib.suppress(FileNotFoundError):
-                if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
-                    return cls(path, file)
-            file.close()  # its owner has just removed it
+        try:
+            while True:
+                file = path.open("ab")
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    with contextlib.suppress(FileNotFoundError):
+                        if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+                            return cls(path, file)
+                except BlockingIOError:
+                    file.close()
+                    return None
+                except BaseException:
+                    file.close()
+                    raise
+                file.close()  # its owner has just removed it
+        except OSError as error:
+            raise StoreError(f"{path} could not be locked: {error}") from error
 
     def free(self) -> None:
         """Give the right back."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import structlog
@@ -141,16 +141,20 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
             each.close()
 
     with in_background():
-        warming = asyncio.create_task(_warm_up(app))
-        resuming = asyncio.create_task(asyncio.to_thread(app.state.charting.resume))
-        yield {"stop": stop}  # for layerscope.app.connections
-        stop()
-        await resuming
-        await asyncio.to_thread(app.state.charting.close)
-        for each in computing:
-            await each.join()
-        app.state.store.close()
-        await warming
+        async with AsyncExitStack() as closing:  # from below, whatever goes wrong in one of them
+            closing.push_async_callback(_joined, asyncio.create_task(_warm_up(app)))
+            closing.callback(app.state.store.close)
+            for each in reversed(computing):
+                closing.push_async_callback(each.join)
+            closing.push_async_callback(asyncio.to_thread, app.state.charting.close)
+            resuming = asyncio.create_task(asyncio.to_thread(app.state.charting.resume))
+            closing.push_async_callback(_joined, resuming)
+            closing.callback(stop)
+            yield {"stop": stop}  # for layerscope.app.connections
+
+
+async def _joined(task: asyncio.Task[None]) -> None:
+    await task
 
 
 async def _warm_up(app: FastAPI) -> None:

@@ -11,7 +11,7 @@ from layerscope.app.charting import Charting
 from layerscope.app.recorded import Polling
 from layerscope.app.streams import Wire
 from layerscope.engine.maps.grid import Cell, Grid
-from layerscope.engine.maps.kept import KeptMap, Maps
+from layerscope.engine.maps.kept import KeptMap, Maps, Standing
 
 __all__ = [
     "ChartingMaps", "MapFollower", "MapId", "cell_json", "read_grid", "seconds_left", "told_of",
@@ -34,14 +34,15 @@ MapId = Annotated[
 ]
 
 
-def seconds_left(found: KeptMap, jobs: int) -> float | None:
-    """How long the rest of a running map will take, by what its experiments took so far."""
-    if found.state != "running" or not found.computed:
+def seconds_left(found: Standing, jobs: int | None) -> float | None:
+    """How long the rest of a running map will take, ``jobs`` experiments at a time, by what they
+    took so far; None before that is known, or where a cluster decides how many."""
+    if found.state != "running" or not found.computed or jobs is None:
         return None
     return found.seconds / found.computed * (found.total - found.done) / jobs
 
 
-def told_of(found: KeptMap, jobs: int) -> dict[str, Any]:
+def told_of(found: Standing, jobs: int | None) -> dict[str, Any]:
     """What is told of a map as a whole."""
     return {
         "id": found.id, "state": found.state, "detail": found.detail, "created": found.created,
@@ -100,7 +101,8 @@ class MapFollower(Polling):
             if place is not None and cell is not None and each.sequence > self._after:
                 cells.append(cell_json(*place, cell))
             self._cursor = each.sequence
-        news = cells or found.map.state != self._state
+        came = bool(found.cells) and self._cursor > self._after
+        news = came or found.map.state != self._state
         self._state = found.map.state
         ended = found.map.state != "running" and not found.more
         told = self._told(found.map, cells, self._cursor) if news else []

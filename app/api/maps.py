@@ -83,12 +83,19 @@ def _body_schema() -> dict[str, Any]:
 )  # fmt: skip
 async def list_maps(request: Request, charting: ChartingMaps) -> Response:
     """`state` is `running`, `finished`, `cancelled` or `failed`, and `detail` says why it failed;
-    `done` and `total` count experiments: cells times seeds."""
+    `done` and `total` count experiments: cells times seeds. `specification` is null of a map that
+    can't be read any more."""
     limit = whole(asked(request, ("limit",)), "limit", 1, 200) or 50
     if request.state.head:
         return bodiless("application/json", NO_STORE)
     found = await from_store(partial(charting.kept.newest, limit))
-    told = [{**told_of(m, charting.jobs), "specification": m.plane.to_json()} for m in found]
+    told = [
+        {
+            **told_of(m, charting.jobs),
+            "specification": None if m.plane is None else m.plane.to_json(),
+        }
+        for m in found
+    ]
     return _json({"maps": told})
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, Self
 
@@ -121,12 +122,15 @@ class Crew:
                 raise Stopped
             if self._process is None or self._process.poll() is not None:
                 self._end()
-                self._process = subprocess.Popen(  # noqa: S603 - ourselves
-                    [sys.executable, "-P", "-m", "layerscope.engine.maps.runner",
-                     json.dumps(self._settings)],
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
-                    start_new_session=True,
-                )  # fmt: skip
+                try:
+                    self._process = subprocess.Popen(  # noqa: S603 - ourselves
+                        [sys.executable, "-P", "-m", "layerscope.engine.maps.runner",
+                         json.dumps(self._settings)],
+                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+                        text=True, start_new_session=True,
+                    )  # fmt: skip
+                except OSError as error:
+                    raise MapFailed(f"no process can be started: {error}") from error
             return self._process
 
     def _send(self, process: subprocess.Popen[str], works: list[list[Any]]) -> None:
@@ -147,14 +151,25 @@ class Crew:
         if process is None:
             return
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018
+        end = time.monotonic() + STOP_SECONDS
+        # To close waits for who is writing, and he for a reader that may have no time for him.
+        killing = threading.Timer(STOP_SECONDS, _kill, [process.pid])
+        killing.daemon = True
+        killing.start()
         with contextlib.suppress(OSError):  # nobody reads what is still to be written
             process.stdin.close()
+        killing.cancel()
+        killing.join()  # before its number may be another's
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(max(0.0, end - time.monotonic()))
+        _kill(process.pid)
         process.wait()
         process.stdout.close()
+
+
+def _kill(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def _lines(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:

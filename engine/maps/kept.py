@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     PrimaryKeyConstraint,
+    Row,
     String,
     Table,
     Text,
@@ -34,12 +36,23 @@ from sqlalchemy import (
 )  # fmt: skip
 
 from layerscope.engine.basis.build import engine_build
+from layerscope.engine.basis.refusals import InvalidParameters, field_error
 from layerscope.engine.maps.outcomes import Reading
 from layerscope.engine.maps.plane import Plane, Sample
 from layerscope.engine.store.database import Database
 from layerscope.engine.store.location import data_dir
 
-__all__ = ["FILE", "Following", "KeptCell", "KeptMap", "Maps", "NoSuchMap", "State"]
+__all__ = [
+    "FILE",
+    "Following",
+    "KeptCell",
+    "KeptMap",
+    "ListedMap",
+    "Maps",
+    "NoSuchMap",
+    "Standing",
+    "State",
+]
 
 FILE = "maps.db"
 MOST_READINGS = 400_000
@@ -49,6 +62,7 @@ LOOK_EVERY = 500
 MOST_MAPS = 300
 AT_ONCE = 500
 """Keys in one question: SQLite takes no more than about a thousand."""
+UNREADABLE = "it can't be read any more"
 LOST = "its process was ended, again and again: too much memory?"
 
 State = str
@@ -91,16 +105,15 @@ CELLS = Table(
 
 
 class NoSuchMap(KeyError):
-    """There is no map of this id."""
+    """There is no map of this id that this engine computed."""
 
 
 @dataclass(frozen=True, slots=True)
-class KeptMap:
-    """A map: what it is of, how far it has come. ``done`` counts experiments, as ``total`` does;
-    ``computed`` those of them that were not known, which took so many ``seconds``."""
+class Standing:
+    """How far a map has come. ``done`` counts experiments, as ``total`` does; ``computed`` those of
+    them that were not known, which took so many ``seconds``."""
 
     id: str
-    plane: Plane
     state: State
     detail: str
     created: float
@@ -108,6 +121,21 @@ class KeptMap:
     done: int
     computed: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMap(Standing):
+    """A map: what it is of, how far it has come."""
+
+    plane: Plane
+
+
+@dataclass(frozen=True, slots=True)
+class ListedMap(Standing):
+    """A map as a list has it; its ``plane`` is None where that can't be read any more, and it has
+    failed."""
+
+    plane: Plane | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +156,33 @@ class Following:
     more: bool
 
 
+def _missing(id: str) -> NoSuchMap:  # noqa: A002
+    return NoSuchMap(f"There is no map {id}")
+
+
+@lru_cache(maxsize=256)
+def _plane(text: str) -> Plane:
+    """Of a specification as it is kept: of a large plane it takes longer to read than the cells.
+
+    Errors: ``InvalidParameters``.
+    """
+    try:
+        body = json.loads(text)
+    except ValueError as error:
+        raise InvalidParameters([field_error("specification", f"is damaged: {error}")]) from None
+    return Plane.from_json(body)
+
+
+def _standing(connection: Connection, row: Row[Any]) -> dict[str, Any]:
+    done = connection.scalar(
+        select(func.count()).select_from(CELLS).where(CELLS.c.map == row.id)
+    ) or 0  # fmt: skip
+    return {
+        "id": row.id, "state": row.state, "detail": row.detail, "created": row.created,
+        "total": row.total, "done": done, "computed": row.computed, "seconds": row.seconds,
+    }  # fmt: skip
+
+
 def _migrate(connection: Connection, _: str) -> None:
     metadata.create_all(connection)
 
@@ -146,7 +201,7 @@ class Maps:
         path = str(self.folder / FILE)
         self._database = Database(URL.create("sqlite", database=path), _migrate)
         self._clock = clock
-        self._kept = 0
+        self._kept = LOOK_EVERY - 1  # a program that keeps few looks too
 
     def close(self) -> None:
         """Give the connections back; new ones are opened when it is used again."""
@@ -206,9 +261,7 @@ class Maps:
         Without a reading: of a sample whose process was ended each time; not kept for other maps.
         """
         with self._database.writing() as connection:
-            state = connection.scalar(select(MAPS.c.state).where(MAPS.c.id == id))
-            if state is None:
-                raise NoSuchMap(f"There is no map {id}")
+            state = self._state(connection, id)
             last = connection.scalar(
                 select(func.max(CELLS.c.sequence)).where(CELLS.c.map == id)
             ) or 0  # fmt: skip
@@ -225,14 +278,30 @@ class Maps:
             counted = {"computed": MAPS.c.computed + len(took),
                        "seconds": MAPS.c.seconds + sum(took)}  # fmt: skip
             connection.execute(update(MAPS).where(MAPS.c.id == id).values(counted))
-            return str(state)
+            return state
 
     def end(self, id: str, state: State, detail: str = "") -> None:  # noqa: A002
         """Let a running map be finished, cancelled or failed; any other stays as it is."""
         with self._database.writing() as connection:
             if connection.scalar(select(MAPS.c.state).where(MAPS.c.id == id)) is None:
-                raise NoSuchMap(f"There is no map {id}")
+                raise _missing(id)
             self._set(connection, id, state, detail, of=("running",))
+
+    def state(self, id: str) -> State:  # noqa: A002
+        """The state alone of a map: a look that costs next to nothing."""
+        with self._database.reading() as connection:
+            return self._state(connection, id)
+
+    def plane(self, id: str) -> Plane:  # noqa: A002
+        """What a map is of, whichever engine computed it.
+
+        Errors: ``InvalidParameters`` where it can't be read any more: a registered name is gone.
+        """
+        with self._database.reading() as connection:
+            text = connection.scalar(select(MAPS.c.specification).where(MAPS.c.id == id))
+        if text is None:
+            raise _missing(id)
+        return _plane(text)
 
     def map(self, id: str) -> KeptMap:  # noqa: A002
         """A map as it is now."""
@@ -250,34 +319,49 @@ class Maps:
         cells = [KeptCell(r.sequence, r.place, Reading(r.number, r.text)) for r in rows[:limit]]
         return Following(found, cells, len(rows) > limit)
 
-    def running(self) -> list[KeptMap]:
-        """Those that somebody computes, or should: whoever did may be gone."""
+    def running(self) -> list[str]:
+        """The ids of those that somebody computes, or should: whoever did, with this engine or
+        another, may be gone."""
         with self._database.reading() as connection:
-            ids = connection.scalars(
-                select(MAPS.c.id).where(MAPS.c.state == "running").order_by(MAPS.c.created)
-            ).all()
-            return [self._map(connection, each) for each in ids]
+            chosen = select(MAPS.c.id).where(MAPS.c.state == "running").order_by(MAPS.c.created)
+            return list(connection.scalars(chosen))
 
-    def newest(self, limit: int = 50) -> list[KeptMap]:
-        """The maps that were begun last."""
+    def newest(self, limit: int = 50) -> list[ListedMap]:
+        """This engine's maps that were begun last; one that can't be read has failed."""
         with self._database.reading() as connection:
-            ids = connection.scalars(
-                select(MAPS.c.id).order_by(MAPS.c.created.desc(), MAPS.c.id).limit(limit)
-            ).all()
-            return [self._map(connection, each) for each in ids]
+            rows = connection.execute(
+                select(MAPS).where(MAPS.c.build == engine_build())
+                .order_by(MAPS.c.created.desc(), MAPS.c.id).limit(limit)
+            ).all()  # fmt: skip
+            return [self._listed(connection, row) for row in rows]
+
+    def _listed(self, connection: Connection, row: Row[Any]) -> ListedMap:
+        standing = _standing(connection, row)
+        try:
+            return ListedMap(**standing, plane=_plane(row.specification))
+        except InvalidParameters as error:
+            failed = {**standing, "state": "failed", "detail": f"{UNREADABLE}: {error}"}
+            return ListedMap(**failed, plane=None)
 
     def _map(self, connection: Connection, id: str) -> KeptMap:  # noqa: A002
-        row = connection.execute(select(MAPS).where(MAPS.c.id == id)).first()
+        row = connection.execute(
+            select(MAPS).where(MAPS.c.id == id, MAPS.c.build == engine_build())
+        ).first()
         if row is None:
-            raise NoSuchMap(f"There is no map {id}")
-        done = connection.scalar(
-            select(func.count()).select_from(CELLS).where(CELLS.c.map == id)
-        ) or 0  # fmt: skip
-        plane = Plane.from_json(json.loads(row.specification))
-        return KeptMap(
-            id, plane, row.state, row.detail, row.created, row.total, done, row.computed,
-            row.seconds,
-        )  # fmt: skip
+            raise _missing(id)
+        try:
+            plane = _plane(row.specification)
+        except InvalidParameters as error:
+            raise NoSuchMap(f"Map {id}: {UNREADABLE}: {error}") from None
+        return KeptMap(**_standing(connection, row), plane=plane)
+
+    def _state(self, connection: Connection, id: str) -> State:  # noqa: A002
+        state = connection.scalar(
+            select(MAPS.c.state).where(MAPS.c.id == id, MAPS.c.build == engine_build())
+        )
+        if state is None:
+            raise _missing(id)
+        return str(state)
 
     def _set(
         self, connection: Connection, id: str, state: State, detail: str,  # noqa: A002

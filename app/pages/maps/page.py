@@ -259,11 +259,13 @@ def _preset(each: Any, plane: Plane | None) -> PresetForm:
     return PresetForm(each.title, each.note, fields, full, current)
 
 
-def _progress(found: KeptMap, jobs: int) -> Progress:
+def _progress(found: KeptMap, jobs: int | None) -> Progress:
     words = f"{whole(found.done)} of {whole(found.total)} experiments"
     left = seconds_left(found, jobs)
-    if found.state == "running":
-        words += ", starting" if left is None else f", about {_time(left)} left"
+    if left is not None:
+        words += f", about {_time(left)} left"
+    elif found.state == "running" and not found.done:
+        words += ", starting"
     return Progress(found.id, found.state, found.detail, found.done, found.total, words)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
+from sqlalchemy import update
 
+from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.maps import kept
 from layerscope.engine.maps.axes import Axis
@@ -68,7 +71,7 @@ def test_a_cancelled_map_goes_on_where_it_was(maps):
     assert maps.map(PLANE.id).state == "cancelled"
     assert maps.running() == []
     assert maps.begin(PLANE)
-    assert [m.id for m in maps.running()] == [PLANE.id]
+    assert maps.running() == [PLANE.id]
     assert maps.follow(PLANE.id).cells[0].reading == Reading(1.0)
 
 
@@ -85,6 +88,55 @@ def test_another_engines_map_begins_anew(maps, monkeypatch):
     monkeypatch.setattr(kept, "engine_build", lambda: "f" * 64)
     assert maps.begin(PLANE)
     assert maps.map(PLANE.id).done == 0
+
+
+def test_another_engines_map_is_not_this_ones(maps, monkeypatch):
+    other = Plane(PLANE.x, PLANE.y, Experiment(batch=7), "loss")
+    maps.begin(PLANE)
+    maps.end(PLANE.id, "finished")
+    maps.begin(other)
+    monkeypatch.setattr(kept, "engine_build", lambda: "f" * 64)
+    for ask in (maps.map, maps.follow, maps.state, lambda id: maps.add(id, [])):  # noqa: A006
+        with pytest.raises(NoSuchMap):
+            ask(PLANE.id)
+    assert maps.newest() == []
+    # Nobody computes it any more: it is begun anew.
+    assert maps.running() == [other.id]
+    assert maps.plane(other.id) == other
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(('"relu"', '"gone"'), "base.activation"), ((", ", ""), "specification")],
+)
+def test_a_map_that_cannot_be_read_is_passed_over(maps, change, said):
+    odd = Plane(PLANE.x, PLANE.y, Experiment(batch=7), "loss")
+    maps.begin(PLANE)
+    maps.begin(odd)
+    with maps._database.writing() as connection:
+        text = json.dumps(odd.to_json()).replace(*change)
+        row = update(kept.MAPS).where(kept.MAPS.c.id == odd.id)
+        connection.execute(row.values(specification=text))
+    assert [m.id for m in maps.newest()] == [odd.id, PLANE.id]
+    listed = maps.newest()[0]
+    assert (listed.state, listed.plane) == ("failed", None)
+    assert said in listed.detail
+    assert maps.running() == [PLANE.id, odd.id]
+    with pytest.raises(NoSuchMap, match="can't be read any more"):
+        maps.map(odd.id)
+    with pytest.raises(InvalidParameters, match=said):
+        maps.plane(odd.id)
+    maps.end(odd.id, "failed", "a name is gone")
+    assert maps.running() == [PLANE.id]
+
+
+def test_a_program_that_keeps_few_looks_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "MOST_READINGS", 1)
+    for at, sample in enumerate(SAMPLES[:3]):
+        maps = Maps(tmp_path, clock=lambda at=at: float(at))
+        maps.keep([(sample, Reading(1.0), 0.1)])
+        maps.close()
+    assert list(Maps(tmp_path).known(SAMPLES)) == [SAMPLES[2].place]
 
 
 def test_both_are_bounded_and_the_oldest_go_first(maps, monkeypatch):
@@ -105,7 +157,7 @@ def test_both_are_bounded_and_the_oldest_go_first(maps, monkeypatch):
     assert [m.id for m in maps.newest()] == [planes[i].id for i in (3, 0)]
 
 
-@pytest.mark.parametrize("ask", ["map", "follow", "end", "add"])
+@pytest.mark.parametrize("ask", ["map", "follow", "end", "add", "state", "plane"])
 def test_a_map_that_is_not_there_is_said(maps, ask):
     more = {"end": ["finished"], "add": [[]]}.get(ask, [])
     with pytest.raises(NoSuchMap, match="There is no map nothing"):
