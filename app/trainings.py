@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import structlog
+from fastapi import Depends, Request
 
 from layerscope.app.compute import Compute, asking
 from layerscope.app.errors import Problem
@@ -22,15 +24,26 @@ from layerscope.app.settings import Settings
 from layerscope.app.workers.forking import ForkServer
 from layerscope.app.workers.pool import Workers
 from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.execution.cost import Limits
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.probe.facts import ModuleFacts
-from layerscope.engine.store import Batch, Finish, Modules, Run, Start, StepEntry, Store, new_id
+from layerscope.engine.store import (
+    Batch,
+    Finish,
+    Modules,
+    NoSuchRun,
+    Run,
+    Start,
+    StepEntry,
+    Store,
+    new_id,
+)
 from layerscope.engine.training import Training, step_cost
 from layerscope.engine.training.folder import TrainingFolder, Wish
 from layerscope.engine.training.run import train
 
-__all__ = ["FOLDER", "Ours", "Trainings", "name_of"]
+__all__ = ["FOLDER", "Leading", "Ours", "Trainings", "name_of"]
 
 FOLDER = "trainings"
 """Within the data folder."""
@@ -38,6 +51,11 @@ ALIVE_SECONDS = 3.0
 """How often a run is told to be alive."""
 COPIED_AT_ONCE = 200
 """Steps of a run that go into its branch in one batch."""
+
+UNREADABLE = (ValueError, TypeError, KeyError, InvalidParameters)
+"""What a file raises that is not as it was written."""
+
+T = TypeVar("T")
 
 log = structlog.stdlib.get_logger("layerscope.trainings")
 
@@ -68,17 +86,20 @@ class Trainings:
             torch_threads=1,
         )  # fmt: skip
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._beginning: set[str] = set()
 
     def folder(self, run: str) -> TrainingFolder:
         """Where a training's own files are."""
         return TrainingFolder(self._parent, run)
 
     def ours(self, run: str) -> Ours | None:
-        """What is known of a training; None for a run that is none of ours. Reads files."""
+        """What is known of a training; None for a run that is none of ours, or no longer: what it
+        names may not be registered any more. Reads files."""
         folder = self.folder(run)
-        if not folder.exists:
+        try:
+            return Ours(*folder.specification(), folder.wish())
+        except (OSError, *UNREADABLE):
             return None
-        return Ours(*folder.specification(), folder.wish())
 
     def run(self, run: str) -> Run:
         """The run itself, as the store has it."""
@@ -91,20 +112,20 @@ class Trainings:
         as may.
         """
         self._limits.check(step_cost(experiment, training))
-        self._admit()
         run = new_id()
 
         def prepare() -> None:
             self.folder(run).create(experiment, training)
             self._start(run, name or name_of(experiment, training), experiment, training)
 
-        await from_store(prepare)
-        self._launch(run)
+        with self._place(run):
+            await _kept(prepare)
+            self._launch(run)
         return run
 
     async def wish(self, run: str, **changes: Any) -> None:
         """Say what is wanted of a training. Errors: ``Problem`` 409 for a run that is not ours."""
-        await from_store(lambda: self._own(run).wish_for(**changes))
+        await _kept(lambda: self._own(run).wish_for(**changes))
 
     async def step(self, run: str) -> None:
         """Let a paused training do one more step, and pause one that is not."""
@@ -117,7 +138,7 @@ class Trainings:
             else:
                 folder.wish_for(paused=True, granted=1)
 
-        await from_store(ask)
+        await _kept(ask)
         await self._go_on_if_ended(run)
 
     async def resume(self, run: str) -> None:
@@ -125,7 +146,7 @@ class Trainings:
 
         Errors: ``Problem`` 409 for one that has done all its steps.
         """
-        await from_store(lambda: self._own(run).wish_for(paused=False, stopped=False))
+        await _kept(lambda: self._own(run).wish_for(paused=False, stopped=False))
         await self._go_on_if_ended(run)
 
     async def rewind(self, run: str, step: int) -> str:
@@ -133,7 +154,6 @@ class Trainings:
 
         Errors: ``Problem`` 409, 422 for a step that was not recorded, 503.
         """
-        self._admit()
         other = new_id()
 
         def branch() -> None:
@@ -149,8 +169,9 @@ class Trainings:
                         {"run": run, "step": step})  # fmt: skip
             self._copy(run, other, step)
 
-        await from_store(branch)
-        self._launch(other)
+        with self._place(other):
+            await _kept(branch)
+            self._launch(other)
         return other
 
     def close(self) -> None:
@@ -162,14 +183,22 @@ class Trainings:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
         await self._compute.join()
 
-    def _admit(self) -> None:
+    @contextlib.contextmanager
+    def _place(self, run: str) -> Iterator[None]:
+        """One of the places, from before anything is written until the training is launched."""
         if self.most == 0:
             raise Problem(503, "This server trains no networks (LAYERSCOPE_MAX_TRAININGS is 0).",
                           kind="busy", title="No trainings here")  # fmt: skip
-        if len(self._running) >= self.most:
-            raise Problem(503, f"{len(self._running)} trainings run already, as many as this "
-                          "server takes; stop one, or come back.", kind="busy",
+        taken = len(self._running.keys() | self._beginning)
+        if taken >= self.most:
+            raise Problem(503, f"{taken} trainings run already, as many as this server takes; "
+                          "stop one, or come back.", kind="busy",
                           title="Too many trainings at once")  # fmt: skip
+        self._beginning.add(run)
+        try:
+            yield
+        finally:
+            self._beginning.discard(run)
 
     def _own(self, run: str) -> TrainingFolder:
         self._store.run(run)  # or there is no such run
@@ -192,12 +221,17 @@ class Trainings:
         """The modules, and the steps up to ``step``, as they were recorded."""
         facts = [f.to_bytes() for f in self._store.facts(run, ModuleFacts)]
         self._store.append(other, Batch(2, [Modules(facts)]))
-        kept = self._store.steps(run, None, step + 1)
-        for begin in range(0, len(kept), COPIED_AT_ONCE):
-            part = kept[begin : begin + COPIED_AT_ONCE]
-            self._store.append(other, Batch(begin + 3, [
-                StepEntry(s.number, s.time, s.loss, s.payload or b"", s.nonfinite) for s in part
-            ]))  # fmt: skip
+        cursor, place = 0, 3
+        while True:
+            came = self._store.follow(run, cursor, limit=COPIED_AT_ONCE)
+            part = [s for s in came.steps if s.number <= step]
+            if part:
+                self._store.append(other, Batch(place, [
+                    StepEntry(s.number, s.time, s.loss, s.payload or b"", s.nonfinite) for s in part
+                ]))  # fmt: skip
+            cursor, place = came.cursor, place + len(part)
+            if not came.more or len(part) < len(came.steps):
+                return
 
     async def _go_on_if_ended(self, run: str) -> None:
         if run in self._running:
@@ -205,13 +239,16 @@ class Trainings:
         found = await from_store(partial(self._store.run, run))
         if found.state == "running":
             return  # by another web process
-        ours = await from_store(partial(self.ours, run))
-        if ours is not None and (found.last_step or 0) + ours.training.every > ours.training.steps:
+        ours = await _kept(partial(self.ours, run))
+        if ours is None:
+            raise Problem(409, "The files of this training can't be read any more.",
+                          kind="not-ours", title="No training of this server")  # fmt: skip
+        if (found.last_step or 0) + ours.training.every > ours.training.steps:
             raise Problem(409, f"This training has done its {ours.training.steps} steps.",
                           kind="not-ours", title="The training is at its end")  # fmt: skip
-        self._admit()
-        await from_store(lambda: self._own(run).wish_for(stopped=False))
-        self._launch(run)
+        with self._place(run):
+            await _kept(lambda: self._own(run).wish_for(stopped=False))
+            self._launch(run)
 
     def _launch(self, run: str) -> None:
         task = asyncio.create_task(self._followed(run))
@@ -247,6 +284,36 @@ class Trainings:
         if found.state == "running":
             end = Finish("stopped", time.time())
             self._store.append(run, Batch(found.sequence + 1, [end]))
+
+
+async def _trainings(request: Request) -> Trainings:
+    trainings: Trainings = request.app.state.trainings
+    return trainings
+
+
+Leading = Annotated[Trainings, Depends(_trainings)]
+"""Where this application trains."""
+
+
+async def _kept(ask: Callable[[], T]) -> T:
+    """`from_store`, of a training's own files too.
+
+    Errors: ``Problem``, 503 where they can't be read or written, 409 for what is none of ours.
+    """
+
+    def asked() -> T:
+        try:
+            return ask()
+        except NoSuchRun:
+            raise
+        except OSError as error:
+            why = f"The files of trainings can't be used: {error.strerror or error}."
+            raise Problem(503, why, kind="store", title="The store is not usable") from None
+        except UNREADABLE as error:
+            why = f"The files of this training can't be read: {error}."
+            raise Problem(409, why, kind="not-ours", title="No training of this server") from None
+
+    return await from_store(asked)
 
 
 def _train(parent: Path, run: str, url: str, should_stop: ShouldStop) -> int:

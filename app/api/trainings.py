@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from layerscope.app.api.parameters import check_json_type, parse_json
 from layerscope.app.api.responses import described_json, json_bytes, problems
 from layerscope.app.errors import refused
 from layerscope.app.recorded import RunId
-from layerscope.app.trainings import Trainings
+from layerscope.app.trainings import Leading
 from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.training import Training
 
-__all__ = ["Training_", "router"]
+__all__ = ["router"]
 
 router = APIRouter(tags=["trainings"], default_response_class=Response)
 LONGEST_NAME = 200
 LAST = 10**9
 BEGUN = described_json("It has begun.", {"id": "0197f2c31b0e8a4c"}, "id")
 LED = described_json("It will be so.", {"id": "0197f2c31b0e8a4c"}, "id")
-
-
-async def _trainings(request: Request) -> Trainings:
-    trainings: Trainings = request.app.state.trainings
-    return trainings
-
-
-Training_ = Annotated[Trainings, Depends(_trainings)]
-"""Where this application trains."""
 
 
 def _body(properties: dict[str, Any], example: Mapping[str, Any], *required: str) -> dict[str, Any]:
@@ -56,7 +47,7 @@ def _body(properties: dict[str, Any], example: Mapping[str, Any], *required: str
     ),
     responses={202: BEGUN, **problems(413, 415, 422, 503)},
 )  # fmt: skip
-async def begin_training(request: Request, trainings: Training_) -> Response:
+async def begin_training(request: Request, trainings: Leading) -> Response:
     """In a process of its own; `GET /api/v1/runs/{id}/stream` follows it like any other run."""
     body = await _object(request, "experiment", "training", "name")
     errors: list[Mapping[str, Any]] = []
@@ -80,7 +71,7 @@ async def begin_training(request: Request, trainings: Training_) -> Response:
     summary="Stop a training of ours",
     responses={200: LED, **problems(404, 409, 422, 503)},
 )
-async def stop_training(run: RunId, trainings: Training_) -> Response:
+async def stop_training(run: RunId, trainings: Leading) -> Response:
     """After the step that it is at; `resume` goes on with it."""
     await trainings.wish(run, stopped=True)
     return _answer(run)
@@ -91,7 +82,7 @@ async def stop_training(run: RunId, trainings: Training_) -> Response:
     summary="Pause a training of ours",
     responses={200: LED, **problems(404, 409, 422, 503)},
 )
-async def pause_training(run: RunId, trainings: Training_) -> Response:
+async def pause_training(run: RunId, trainings: Leading) -> Response:
     """After the step that it is at."""
     await trainings.wish(run, paused=True)
     return _answer(run)
@@ -102,7 +93,7 @@ async def pause_training(run: RunId, trainings: Training_) -> Response:
     summary="Go on with a training of ours",
     responses={200: LED, **problems(404, 409, 422, 503)},
 )
-async def resume_training(run: RunId, trainings: Training_) -> Response:
+async def resume_training(run: RunId, trainings: Leading) -> Response:
     """One that is paused, or from its last recorded step one that was stopped or killed."""
     await trainings.resume(run)
     return _answer(run)
@@ -113,7 +104,7 @@ async def resume_training(run: RunId, trainings: Training_) -> Response:
     summary="One more step of a training of ours",
     responses={200: LED, **problems(404, 409, 422, 503)},
 )
-async def step_training(run: RunId, trainings: Training_) -> Response:
+async def step_training(run: RunId, trainings: Leading) -> Response:
     """And pause it."""
     await trainings.step(run)
     return _answer(run)
@@ -126,7 +117,7 @@ async def step_training(run: RunId, trainings: Training_) -> Response:
                         {"learning_rate": 0.01}, "learning_rate"),
     responses={200: LED, **problems(404, 409, 413, 415, 422, 503)},
 )  # fmt: skip
-async def set_rate(request: Request, run: RunId, trainings: Training_) -> Response:
+async def set_rate(request: Request, run: RunId, trainings: Leading) -> Response:
     """From its next step on; its schedule still applies."""
     body = await _object(request, "learning_rate")
     rate = Training.from_json({"learning_rate": body.get("learning_rate")}).learning_rate
@@ -142,7 +133,7 @@ async def set_rate(request: Request, run: RunId, trainings: Training_) -> Respon
                         {"step": 40}, "step"),
     responses={202: BEGUN, **problems(404, 409, 413, 415, 422, 503)},
 )  # fmt: skip
-async def rewind_training(request: Request, run: RunId, trainings: Training_) -> Response:
+async def rewind_training(request: Request, run: RunId, trainings: Leading) -> Response:
     """A run of its own, which has the steps up to this one, and waits, paused: nothing is lost."""
     step = (await _object(request, "step")).get("step")
     if isinstance(step, float) and step.is_integer():  # 5.0 is JSON's 5

@@ -88,6 +88,7 @@ class Trainer:
             self.rate, weight_decay=training.weight_decay, momentum=training.momentum
         )
         self._since_overflow = 0
+        self._baseline = self.network.loss.baseline(self.network.target)
         self._masters: dict[str, Tensor] = {}
         for step in passes(self.network):
             if isinstance(step, LossStep):
@@ -111,6 +112,7 @@ class Trainer:
         training, network = self.training, self.network
         if training.fresh:
             network.feed(self._sample(number))
+            self._baseline = network.loss.baseline(network.target)
         network.loss.scale = self.scale
         records: list[Record] = []
         gradients: dict[str, Tensor] = {}
@@ -138,7 +140,7 @@ class Trainer:
         self._rescale(overflowed=skipped)
         self.step = number
         return Done(
-            number, loss, network.loss.baseline(network.target), rate, scale, skipped, records,
+            number, loss, self._baseline, rate, scale, skipped, records,
             cause, told, updates, statistics(network.x) if record else None,
         )  # fmt: skip
 

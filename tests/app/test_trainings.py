@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from layerscope.app.compute import DYING_SECONDS
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.training import Trainer, Training
+from layerscope.engine.training.folder import TrainingFolder
 from layerscope.engine.training.presets import TRAINING_PRESETS
 from tests.conftest import wait_until
 
@@ -204,6 +206,47 @@ def test_the_page_begins_one_and_leads_it_without_scripts(client):
                         headers={"HX-Request": "true"})  # fmt: skip
     assert again.headers["hx-redirect"].startswith("/runs/")
     assert [f for f in known(client, run)["findings"] if f["severity"] != "info"] == []
+
+
+def test_what_is_posted_by_no_form_is_refused(client):
+    many = "&".join(f"a{i}=1" for i in range(200))
+    for path in ("/train", "/runs/nobody/lead", "/runs/nobody/name", "/maps"):
+        for body in (b"\xff\xfe", many.encode()):
+            answer = client.post(path, content=body)
+            assert answer.status_code == 422, path
+
+
+@pytest.mark.parametrize(
+    ("text", "status"), [("{}", 409), ("no json", 409), ('{"experiment": {"depth": 0}}', 409)]
+)
+def test_files_that_can_no_longer_be_read_make_no_page_fail(site, client, text, status):
+    run = begin(client, {"steps": 2})
+    wait_until(lambda: known(client, run)["state"] == "finished")
+    folder = site.app.state.trainings.folder(run)
+    (folder.path / "training.json").write_text(text)
+    assert client.get(f"/runs/{run}").status_code == 200
+    assert client.post(f"{API}/{run}/rewind", json={"step": 1}).status_code == status
+    assert client.post(f"{API}/{run}/resume").status_code == status
+
+
+def test_a_folder_that_takes_nothing_is_said(site, client, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(TrainingFolder, "create", full)
+    answer = client.post(API, json={"training": {"steps": 2}})
+    assert answer.status_code == 503
+    assert "No space left" in answer.json()["detail"]
+    monkeypatch.undo()
+    begin(client, {"steps": 2})  # and its place was given back
+
+
+def test_two_that_are_begun_at_once_do_not_share_the_last_place(site, client):
+    begin(client, LONG)
+    with ThreadPoolExecutor(4) as threads:
+        body = {"experiment": TINY, "training": LONG}
+        codes = list(threads.map(lambda _: client.post(API, json=body).status_code, range(4)))
+    assert sorted(codes) == [202, 503, 503, 503]
 
 
 def test_the_lab_leads_here(client):

@@ -17,7 +17,7 @@ from layerscope.app.compute import Compute
 from layerscope.app.errors import Problem, refused
 from layerscope.app.figures.maps import display, map_figure
 from layerscope.app.figures.text import number, whole
-from layerscope.app.forms import Control, controls
+from layerscope.app.forms import Control, controls, posted
 from layerscope.app.mapped import (
     ChartingMaps,
     MapFollower,
@@ -51,8 +51,6 @@ MOST_TABLE = 2500
 """Cells up to which the page has a table of them; a larger map has its CSV."""
 MOST_END = 100.0
 """Where an axis ends to begin with, of a parameter without a slider."""
-MOST_FORM = 100
-"""Fields of a form."""
 
 router = APIRouter(include_in_schema=False)
 PAGE = Page("/maps", "Maps", "Maps", router)
@@ -132,12 +130,7 @@ async def maps(request: Request, charting: ChartingMaps) -> Response:
 @router.post(PAGE.path, name="begin_map_page")
 async def begin(request: Request, charting: ChartingMaps) -> Response:
     """Begin the map that the form describes, and lead to it."""
-    try:
-        body = (await request.body()).decode()
-        pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=MOST_FORM)
-    except ValueError:
-        raise refused("body", "expected a form") from None
-    query = MapQuery.read(pairs)
+    query = MapQuery.read(await posted(request))
     if query.plane is None:
         return await _answer(request, charting, query, 422)
     try:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from layerscope.app.errors import Problem, refused
 from layerscope.app.figures.plot import Plot, Series, plot
 from layerscope.app.figures.text import age, loss_text, whole
+from layerscope.app.forms import posted
 from layerscope.app.pages.render import Page, address, environment, render
 from layerscope.app.recorded import Stored, asked, from_store
 from layerscope.engine.store import Run, Store
@@ -154,11 +155,7 @@ async def undelete(request: Request, run: str, store: Stored) -> Response:
 
 
 async def _field(request: Request, name: str) -> str:
-    try:
-        body = (await request.body()).decode()
-        return parse_qs(body, keep_blank_values=True, max_num_fields=20).get(name, [""])[-1]
-    except ValueError:
-        raise refused("body", "expected a form") from None
+    return dict(await posted(request)).get(name, "")
 
 
 async def _answer(request: Request, store: Store, run: str, *, gone: bool = False) -> Response:

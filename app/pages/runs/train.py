@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from layerscope.app.errors import Problem
-from layerscope.app.forms import Control, Form, controls
+from layerscope.app.forms import Control, Form, controls, posted
 from layerscope.app.pages.render import Page, address, context, environment, render
 from layerscope.app.recorded import RunId, from_store
-from layerscope.app.trainings import Trainings, name_of
+from layerscope.app.trainings import Leading, Trainings, name_of
 from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.basis.specification import text_of
 from layerscope.engine.execution.cost import OverLimit
@@ -27,14 +26,6 @@ __all__ = ["PAGE", "Bar", "PresetLink", "TrainPage", "bar_of"]
 router = APIRouter(include_in_schema=False)
 FEWEST_FIELDS = {"steps", "optimizer", "learning_rate", "schedule"}
 """What is always in sight; the rest is behind a switch."""
-
-
-async def _trainings(request: Request) -> Trainings:
-    trainings: Trainings = request.app.state.trainings
-    return trainings
-
-
-Training_ = Annotated[Trainings, Depends(_trainings)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +72,7 @@ class Bar:
 
 
 @router.get("/train", response_class=HTMLResponse, name="train")
-async def train(request: Request, trainings: Training_) -> Response:
+async def train(request: Request, trainings: Leading) -> Response:
     """The experiment and the training of the query, to be begun."""
     if request.state.head:
         return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
@@ -90,10 +81,9 @@ async def train(request: Request, trainings: Training_) -> Response:
 
 
 @router.post("/train", name="begin")
-async def begin(request: Request, trainings: Training_) -> Response:
+async def begin(request: Request, trainings: Leading) -> Response:
     """From the form: to the page of the run that has begun."""
-    body = (await request.body()).decode("utf-8", "replace")
-    pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=60)
+    pairs = await posted(request)
     experiment, training = _forms(pairs)
     try:
         run = await trainings.begin(experiment.valid(), training.valid())
@@ -185,11 +175,10 @@ def bar_of(request: Request, trainings: Trainings, run: str, problem: str = "") 
 
 
 @router.post("/runs/{run}/lead", name="lead")
-async def lead(request: Request, run: RunId, trainings: Training_) -> Response:
+async def lead(request: Request, run: RunId, trainings: Leading) -> Response:
     """A button of the bar: the bar anew for htmx, the page for a browser without scripts; after
     `rewind` the new run's page."""
-    body = (await request.body()).decode("utf-8", "replace")
-    given = dict(parse_qsl(body, keep_blank_values=True, max_num_fields=20))
+    given = dict(await posted(request))
     problem, to = "", run
     try:
         to = await _lead(trainings, run, given)
