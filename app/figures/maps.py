@@ -28,8 +28,8 @@ SCALES: dict[str, list[list[Any]]] = {
 }  # fmt: skip
 """Colours along a scale."""
 LINES = {
-    "edge": ("--ink", "solid"),
-    "trainable": ("--theory", "dash"),
+    "edge": ("--over", "solid"),
+    "trainable": ("--over", "dash"),
     "overflow": ("--fault", "dot"),
 }
 """Colour and dash of each line of theory; of others those of the second."""
@@ -46,8 +46,8 @@ def display(outcome: Outcome) -> Form:
 
 
 def map_figure(plane: Plane) -> Form:
-    """``data``: the cells, those without a finite number over them, the lines of theory;
-    ``layout``: axes in steps from the first value, so that every cell is as wide as another."""
+    """``data``: the cells, those without a finite number over them, each line of theory after
+    its halo; ``layout``: axes in steps from the first value, so that cells are equally wide."""
     below = 3.2 if plane.x.is_number else 6.5
     return {
         "data": [
@@ -56,9 +56,8 @@ def map_figure(plane: Plane) -> Form:
             {"type": "heatmap", "showscale": False, "zauto": False, "zmin": 0, "zmax": 1,
              "colorscale": [[0, "var(--fault)"], [1, "var(--fault)"]], "hoverongaps": False,
              "hovertemplate": "%{customdata}<extra></extra>"},
-            *({"type": "scatter", "mode": "lines", "hoverinfo": "skip", "connectgaps": False,
-               "line": {"color": f"var({color})", "dash": dash, "width": 2}}
-              for color, dash in LINES.values()),
+            *(_line(color, dash, width) for line in LINES.values()
+              for color, dash, width in (("--around", "solid", 5), (*line, 2))),
         ],
         "layout": layout(
             margin={"l": {"rem": 5.5}, "r": {"rem": 0.8}, "t": {"rem": 0.5}, "b": {"rem": below}},
@@ -66,6 +65,13 @@ def map_figure(plane: Plane) -> Form:
             xaxis=_axis(plane.x, 0 if plane.x.is_number else SLANT),
             yaxis=_axis(plane.y, 0),
         ),
+    }  # fmt: skip
+
+
+def _line(color: str, dash: str, width: int) -> Form:
+    return {
+        "type": "scatter", "mode": "lines", "hoverinfo": "skip", "connectgaps": False,
+        "line": {"color": f"var({color})", "dash": dash, "width": width},
     }  # fmt: skip
 
 

@@ -285,6 +285,14 @@ def test_the_pages_own_stream_brings_the_picture_first(client, runs):
     assert got[-1]["event"] == "end"
 
 
+def test_evidence_that_the_explanation_holds_is_not_told_twice():
+    from layerscope.app.pages.runs.run import _finding
+
+    evidence = {"operands": "2 · 9e38 = 1.8e39", "made_by": "forward", "share": 0.5}
+    shown = _finding({"explanation": "There 2 · 9e38 = 1.8e39 came up.", "evidence": evidence})
+    assert [each.name for each in shown.evidence] == ["made by", "share"]
+
+
 def test_the_pages_stream_brings_findings_as_html(client, runs):
     """Followed from its first entry on, a run tells everything of itself once more."""
     from layerscope.app.pages.runs.run import _Teller

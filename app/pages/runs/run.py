@@ -164,9 +164,16 @@ def _finding(found: dict[str, Any]) -> FindingView:
         modules=listed(list(found.get("modules") or ()), MOST_NAMES),
         since=found.get("since"),
         rule=str(found.get("rule", "")),
-        evidence=evidence_rows(found.get("evidence") or {}, found.get("threshold") or {}),
+        evidence=evidence_rows(_not_said(found), found.get("threshold") or {}),
         fix=_fix(found.get("fix")),
     )
+
+
+def _not_said(found: dict[str, Any]) -> dict[str, Any]:
+    """The evidence, without sentences that the explanation holds already."""
+    said = str(found.get("explanation", ""))
+    evidence = (found.get("evidence") or {}).items()
+    return {name: v for name, v in evidence if not (isinstance(v, str) and v and v in said)}
 
 
 def _fix(fix: Any) -> str:

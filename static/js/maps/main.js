@@ -30,7 +30,7 @@ function mount() {
     addEventListener(name, /** @type {any} */ (act), { signal });
   wireForm();
   const drawing = json("drawing");
-  if (!drawing) return;
+  if (!drawing || drawing.state === null) return;
   const plane = new Plane(drawing);
   const figure = json("figure");
   const plot = new Plot(find("#chart-map"), figure);
@@ -45,10 +45,11 @@ function mount() {
   const draw = oncePerFrame(() => {
     const { low, high, shades, faults, words } = plane.layers();
     const colorscale = plane.display.scale.map(([place, name]) => [place, token(name)]);
-    const lines = Object.keys(plane.display.lines).map((name) => {
+    const lines = Object.keys(plane.display.lines).flatMap((name) => {
       const paths = theory.filter((line) => line.name === name).flatMap((line) => line.paths);
       const points = paths.flatMap((path) => [...path, [null, null]]);
-      return { x: points.map(([x]) => x), y: points.map(([, y]) => y), visible: points.length > 0 };
+      const line = { x: points.map(([x]) => x), y: points.map(([, y]) => y), visible: points.length > 0 };
+      return [line, line]; // a halo under each
     });
     const shapes = [];
     if (at && mark) shapes.push({ ...square(at, mark), line: { color: token("--select"), width: 1.5, dash: "dot" } });
@@ -165,6 +166,7 @@ function mount() {
       .catch(() => {});
   }
   plotly.then(draw);
+  addEventListener("resize", draw, { signal });
 }
 
 /** As many of an axis's labels as there is room for. @param {any} axis @param {number} width */
