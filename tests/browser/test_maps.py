@@ -131,9 +131,11 @@ def test_theory_is_drawn_over_it(blank: Page, url: str) -> None:
     assert "edge of chaos" in blank.locator("#map-key").text_content()
 
 
-def test_on_a_phone_nothing_is_wider_than_it(blank: Page, url: str) -> None:
+def test_on_a_phone_the_picture_comes_into_view_and_nothing_is_wider(blank: Page, url: str) -> None:
     blank.set_viewport_size({"width": 390, "height": 844})
     begin(blank, url)
+    top = "document.querySelector('#map-title').getBoundingClientRect().top"
+    assert 0 <= blank.evaluate(top) < 844
     assert blank.evaluate("() => document.documentElement.scrollWidth") <= 390
 
 

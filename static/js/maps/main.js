@@ -196,6 +196,12 @@ function key(plane, low, high, theory) {
   );
 }
 
+/** On a phone the picture is far above what was pressed. @param {HTMLElement} picture */
+function show(picture) {
+  const { top } = picture.getBoundingClientRect();
+  if (top < 0 || top >= innerHeight) picture.scrollIntoView();
+}
+
 /** An axis over numbers has ends, one over a choice has values. */
 function wireForm() {
   for (const set of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-axis]"))) {
@@ -220,6 +226,7 @@ document.addEventListener("htmx:after:swap", () => {
   if (address !== location.pathname + location.search) history.pushState(null, "", address);
   document.title = `${find("#map-title").textContent} · Layerscope`;
   mount();
+  show(find("#picture"));
 });
 addEventListener("popstate", () => location.reload());
 find("#maps").dataset.mounted = "true";
