@@ -25,12 +25,11 @@ from layerscope.app.commands.output import (
     refuse,
 )
 from layerscope.app.logs import configure
-from layerscope.app.results import complete, planned
+from layerscope.app.results import complete, planned, unchecked_events
 from layerscope.app.settings import Settings
 from layerscope.app.terminal import show
 from layerscope.engine.basis.cancellation import never
 from layerscope.engine.basis.refusals import InvalidParameters
-from layerscope.engine.diagnosis.run import run
 from layerscope.engine.execution.cost import OverLimit
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.statistics import machine_code
@@ -141,13 +140,16 @@ def _run(
 
 def _print(experiment: Experiment, settings: Settings, *, as_json: bool) -> list[dict[str, Any]]:
     """Run it, print what came of it, and return the findings."""
+    left_out = planned(experiment, settings).left_out
     if as_json:
-        text = complete(experiment, planned(experiment, settings).unchecked, never)
+        text = complete(experiment, left_out, never)
         sys.stdout.buffer.write(text + b"\n")
         sys.stdout.buffer.flush()
         found: list[dict[str, Any]] = orjson.loads(text)["findings"]
         return found
-    findings: list[dict[str, Any]] = show(run(experiment), Output())["findings"]
+    findings: list[dict[str, Any]] = show(unchecked_events(experiment, left_out, never), Output())[
+        "findings"
+    ]
     return findings
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 import layerscope.app.main  # noqa: F401 - whatever a computation may need is imported with it
-from layerscope.app.results import complete
+from layerscope.app.results import EVERYTHING, complete
 from layerscope.app.templating import load_templates, templates
 from layerscope.app.workers.forking import serve_forks
 from layerscope.engine.analyses.phase_diagram import phase_diagram
@@ -34,8 +34,8 @@ def run_everything_once() -> None:
     warm_up()
     for dtype in ("float32", "float64", "float16", "bfloat16"):
         tiny = Experiment(depth=2, width=8, batch=8, norm="layer", residual=True, dtype=dtype)
-        complete(tiny, "", never)
-    complete(VANISHING, "", never)  # has a finding, so that fixes are tried
+        complete(tiny, EVERYTHING, never)
+    complete(VANISHING, EVERYTHING, never)  # has a finding, so that fixes are tried
 
 
 def prepare() -> None:

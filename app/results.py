@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import orjson
@@ -13,12 +13,15 @@ from layerscope.app.streams import Wire, encoded
 from layerscope.engine.analyses.autograd_check import compare_with_autograd
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.diagnosis.run import Event, ResultCost, Summary, result, run
+from layerscope.engine.execution.cost import Cost
 from layerscope.engine.execution.prices import prices
 from layerscope.engine.experiment.specification import Experiment
 
 __all__ = [
+    "EVERYTHING",
     "GROUPED",
     "Checked",
+    "LeftOut",
     "Plan",
     "complete",
     "events",
@@ -27,6 +30,7 @@ __all__ = [
     "patient",
     "planned",
     "result_events",
+    "unchecked_events",
 ]
 
 GROUPED = {"forward": "layers", "backward": "layers"}
@@ -37,39 +41,64 @@ QUICK_SECONDS = 0.7
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What of an experiment's result is computed.
+class LeftOut:
+    """Why a part of a result is not computed; empty where it is.
 
-    ``unchecked``: why the gradients are not held against autograd's; empty where they are.
-    ``quick``: whether all of it takes a fraction of a second, so that it need not wait its turn;
-    ``summed_up_quickly``: whether all but its fixes does, which a stream tells last.
+    ``unchecked``: the gradients are not held against autograd's. ``unfixed``: for what is found no
+    fix is tried.
     """
 
-    unchecked: str
+    unchecked: str = ""
+    unfixed: str = ""
+
+
+EVERYTHING = LeftOut()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What of an experiment's result is computed: all but what is ``left_out``.
+
+    ``quick``: whether it takes a fraction of a second, so that it need not wait its turn. Fixes do
+    not count: they are priced as if three things were wrong and nothing helped, and tried only
+    where something is.
+    """
+
+    left_out: LeftOut
     quick: bool
-    summed_up_quickly: bool
 
 
 def planned(experiment: Experiment, settings: Settings) -> Plan:
-    """How much of the whole result this server computes.
+    """How much of the whole result this server computes: where that is over a limit the fixes are
+    left out first, then the check.
 
     Errors: ``OverLimit`` where the rest takes too much.
     """
-    parts = ResultCost.of(experiment)
-    flops, whole = parts.passes.flops, parts.sum(check=True)
-    unchecked = ""
+    parts, limits = ResultCost.of(experiment), settings.limits
+    flops, why = parts.passes.flops, ""
     if flops > settings.check_max_flops:
-        unchecked = (
+        why = (
             f"not checked: {flops:.3g} operations are over this server's limit of "
             f"{settings.check_max_flops:.3g} for a check"
         )
-    elif not settings.limits.allow(whole):
-        unchecked = (
-            f"not checked: with a check it would take {whole.flops:.3g} operations and "
-            f"{whole.bytes:.3g} bytes, more than this server allows"
-        )
-    needed = settings.limits.check(parts.sum(check=False) if unchecked else whole)
-    return Plan(unchecked, is_quick(needed.flops), is_quick(needed.flops - parts.fixes.flops))
+    ways = [(check, fixes) for check in (True, False)[bool(why) :] for fixes in (True, False)]
+    check, fixes = next(
+        (way for way in ways if limits.allow(parts.sum(check=way[0], fixes=way[1]))), ways[-1]
+    )
+    limits.check(parts.sum(check=check, fixes=fixes))
+    if not check and not why:
+        why = _too_much("not checked: with a check", parts.sum(check=True, fixes=fixes))
+    unfixed = ""
+    if not fixes:
+        unfixed = _too_much("no fix was tried: with fixes", parts.sum(check=check, fixes=True))
+    return Plan(LeftOut(why, unfixed), is_quick(parts.sum(check=check, fixes=False).flops))
+
+
+def _too_much(what: str, needed: Cost) -> str:
+    return (
+        f"{what} it would take {needed.flops:.3g} operations and {needed.bytes:.3g} bytes, more "
+        "than this server allows"
+    )
 
 
 def is_quick(flops: float) -> bool:
@@ -89,10 +118,12 @@ def live_check(experiment: Experiment, unchecked: str, should_stop: ShouldStop) 
     return compare_with_autograd(experiment, should_stop=should_stop).to_dict()
 
 
-def complete(experiment: Experiment, unchecked: str, should_stop: ShouldStop) -> bytes:
+def complete(experiment: Experiment, left_out: LeftOut, should_stop: ShouldStop) -> bytes:
     """The whole result: the same numbers as the events carry."""
-    whole = result(experiment, check=False, should_stop=should_stop)
-    whole["check"] = live_check(experiment, unchecked, should_stop)
+    fixes = not left_out.unfixed
+    whole = result(experiment, check=False, fixes=fixes, should_stop=should_stop)
+    whole["unfixed"] = left_out.unfixed or None
+    whole["check"] = live_check(experiment, left_out.unchecked, should_stop)
     return orjson.dumps(whole)
 
 
@@ -109,17 +140,25 @@ class Checked:
 
 
 def events(
-    experiment: Experiment, unchecked: str, should_stop: ShouldStop
+    experiment: Experiment, left_out: LeftOut, should_stop: ShouldStop
 ) -> Iterator[Event | Checked]:
     """What happens, as it happens; the check comes before fixes are tried, which takes longer."""
-    for event in run(experiment, should_stop=should_stop):
+    for event in unchecked_events(experiment, left_out, should_stop):
         yield event
         if isinstance(event, Summary):
-            yield Checked(live_check(experiment, unchecked, should_stop))
+            yield Checked(live_check(experiment, left_out.unchecked, should_stop))
+
+
+def unchecked_events(
+    experiment: Experiment, left_out: LeftOut, should_stop: ShouldStop
+) -> Iterator[Event]:
+    """The same without the check."""
+    for event in run(experiment, fixes=not left_out.unfixed, should_stop=should_stop):
+        yield replace(event, unfixed=left_out.unfixed) if isinstance(event, Summary) else event
 
 
 def result_events(
-    experiment: Experiment, unchecked: str, should_stop: ShouldStop
+    experiment: Experiment, left_out: LeftOut, should_stop: ShouldStop
 ) -> Iterator[Wire]:
     """The same as it is sent."""
-    return map(encoded, events(experiment, unchecked, should_stop))
+    return map(encoded, events(experiment, left_out, should_stop))

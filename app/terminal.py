@@ -103,6 +103,8 @@ def show(events: Iterable[Event], console: Console) -> dict[str, Any]:
         if finding["fix_verified"]:
             options = " ".join(_option(*change) for change in finding["fix"].items())
             _line(console, "fix", f"{options} (tried: {finding['rule']} is gone)")
+    if table.summary["findings"] and table.summary["unfixed"]:
+        console.print(escape(table.summary["unfixed"]))
     return table.summary
 
 

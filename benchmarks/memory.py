@@ -22,7 +22,7 @@ from typing import Any
 
 from layerscope.app.api.layer import layer_json
 from layerscope.app.preload import run_everything_once
-from layerscope.app.results import complete
+from layerscope.app.results import EVERYTHING, complete
 from layerscope.engine.analyses import ANALYSES, AnalysisUndefined
 from layerscope.engine.basis.cancellation import never
 from layerscope.engine.basis.cores import keep_to_cores
@@ -68,7 +68,7 @@ SWEEP: list[dict[str, Any]] = [
 Work = Callable[[Experiment], object]
 COMPUTED: dict[str, tuple[Callable[[Experiment], Cost], Work]] = {
     "passes": (cost, lambda e: record_all(Network(e))),
-    "whole result": (result_cost, lambda e: complete(e, "", never)),
+    "whole result": (result_cost, lambda e: complete(e, EVERYTHING, never)),
     "one layer": (tensors_cost, lambda e: layer_json(e, layout(e)[0], "", never)),
     **{name: (a.cost, a.run) for name, a in ANALYSES.items()},
 }

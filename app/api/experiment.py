@@ -39,13 +39,15 @@ EXAMPLE = {
     "loss": 1.23,
     "layers": [{"index": 0, "name": "linear1", "kind": "linear", "block": 1, "shape": [200, 100]}],
     "findings": [],
+    "unfixed": None,
     "check": {"autograd_max_relative_error": 2.9e-07},
 }
 RESULT = described_json(
     "The experiment's every parameter, its layers in forward order with statistics of each "
-    "activation, gradient and parameter, findings, theory, and the check against autograd.",
+    "activation, gradient and parameter, findings with fixes that were tried (or `unfixed`, why "
+    "none was), theory, and the check against autograd.",
     EXAMPLE,
-    *("experiment", "loss", "layers", "findings", "theory", "check", "timing"),
+    *("experiment", "loss", "layers", "findings", "unfixed", "theory", "check", "timing"),
 )
 EVENTS = described_events(
     "`start` (the specification and the list of layers), then `forward` and `backward` events, "
@@ -69,8 +71,8 @@ EVENTS = described_events(
 async def get_experiment(request: Request, experiment: FromQuery, settings: Configured) -> Response:
     """Deterministic: the same query has the same numbers, so it may be cached by its `ETag`."""
     plan = planned(experiment, settings)
-    tag = etag("result", experiment.to_query(), plan.unchecked)
-    work = partial(complete, experiment, plan.unchecked)
+    tag = etag("result", experiment.to_query(), plan.left_out)
+    work = partial(complete, experiment, plan.left_out)
     return await answered(request, tag, work, quick=plan.quick)
 
 
@@ -85,7 +87,7 @@ async def post_experiment(
 ) -> Response:
     """The same numbers as the `GET` with the same parameters."""
     plan = planned(experiment, settings)
-    work = partial(complete, experiment, plan.unchecked)
+    work = partial(complete, experiment, plan.left_out)
     body = await while_connected(request, compute.run(work, quick=plan.quick))
     path = root_path.get() + request.app.url_path_for("get_experiment")
     link = f"{path}?{urlencode(experiment.to_query())}"
@@ -108,14 +110,14 @@ async def stream_experiment(
 ) -> Response:
     """Events come as they are known; closing the connection stops the computation."""
     plan = planned(experiment, settings)
-    tag = etag("stream", experiment.to_query(), plan.unchecked)
+    tag = etag("stream", experiment.to_query(), plan.left_out)
     last_id = tag.removeprefix('W/"').removesuffix('"')
     if request.headers.get("last-event-id") == last_id:
         return Response(status_code=204)
     if request.state.head:
         return bodiless("text/event-stream", {"Cache-Control": "no-store"})
-    work = partial(result_events, experiment, plan.unchecked)
-    running = Batches(compute, work, quick=plan.summed_up_quickly, patient=patient)
+    work = partial(result_events, experiment, plan.left_out)
+    running = Batches(compute, work, quick=plan.quick, patient=patient)
     await while_connected(request, running.started())
     return EventStream(running, grouped=GROUPED, last_id=last_id)
 

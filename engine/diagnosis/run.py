@@ -47,7 +47,8 @@ class FindingEvent:
 @dataclass(frozen=True, slots=True)
 class Summary:
     """``baseline`` is the loss of the best constant output, ``undecided`` the rules that could not
-    be asked, and why; ``timing`` is in milliseconds."""
+    be asked, and why; ``timing`` is in milliseconds. ``unfixed``: why no fix is tried, where that
+    costs too much."""
 
     event: ClassVar[str] = "summary"
     loss: float
@@ -57,6 +58,7 @@ class Summary:
     verdict: Verdict
     theory: Prediction
     timing: dict[str, float]
+    unfixed: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As on the wire; a loss that is not finite is null, its name in ``loss_text``."""
@@ -69,6 +71,7 @@ class Summary:
             "undecided": self.undecided,
             "verdict": asdict(self.verdict),
             "theory": self.theory.to_dict(),
+            "unfixed": self.unfixed or None,
             "check": None,
             "timing": self.timing,
         }
@@ -174,15 +177,15 @@ class ResultCost:
             told=Cost(0, (experiment.depth + 1) * WORDS_BYTES),
         )
 
-    def sum(self, *, check: bool) -> Cost:
-        """Of all parts, with the check or without it."""
-        whole = self.run.then(self.fixes)
+    def sum(self, *, check: bool, fixes: bool = True) -> Cost:
+        """Of all parts, with the check and the fixes or without them."""
+        whole = self.run.then(self.fixes) if fixes else self.run
         return (whole.then(self.check) if check else whole).beside(self.told)
 
 
-def result_cost(experiment: Experiment, *, check: bool = True) -> Cost:
+def result_cost(experiment: Experiment, *, check: bool = True, fixes: bool = True) -> Cost:
     """What the whole result takes, with fixes for all that may be found."""
-    return ResultCost.of(experiment).sum(check=check)
+    return ResultCost.of(experiment).sum(check=check, fixes=fixes)
 
 
 def _analysis_cost(name: str, experiment: Experiment) -> Cost:
@@ -192,14 +195,19 @@ def _analysis_cost(name: str, experiment: Experiment) -> Cost:
 
 
 def result(
-    experiment: Experiment, *, check: bool = True, should_stop: ShouldStop = never
+    experiment: Experiment,
+    *,
+    check: bool = True,
+    fixes: bool = True,
+    should_stop: ShouldStop = never,
 ) -> dict[str, Any]:
-    """The whole result of ``experiment``; ``check``: with every gradient against autograd's."""
+    """The whole result of ``experiment``; ``check``: with every gradient against autograd's;
+    ``fixes``: with those that were tried for what was found."""
     from layerscope.engine.analyses.autograd_check import compare_with_autograd
 
     layers: list[Forward] = []
     summary: dict[str, Any] = {}
-    for event in run(experiment, should_stop=should_stop):
+    for event in run(experiment, fixes=fixes, should_stop=should_stop):
         if isinstance(event, Forward):
             layers.append(event)
         elif isinstance(event, Summary):

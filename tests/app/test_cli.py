@@ -194,7 +194,7 @@ def test_an_interrupted_run_ends_quietly(layerscope, monkeypatch, arguments):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr("layerscope.app.cli.run", interrupted)
+    monkeypatch.setattr("layerscope.app.cli.unchecked_events", interrupted)
     monkeypatch.setattr("layerscope.app.cli.complete", lambda *_: next(interrupted()))
     done = layerscope("run", *SMALL, *arguments)
     assert done.exit_code == 130

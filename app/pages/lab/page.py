@@ -72,9 +72,9 @@ async def lab(request: Request) -> Response:
         if request.state.head:
             return HTMLResponse(headers={"Cache-Control": "private, no-cache"})
         presets = await links.preset_links(request, experiment)  # before a place is taken
-        work = partial(events, experiment, plan.unchecked)
+        work = partial(events, experiment, plan.left_out)
         compute: Compute = request.app.state.compute
-        running: Batches[Any] = Batches(compute, work, quick=plan.summed_up_quickly)
+        running: Batches[Any] = Batches(compute, work, quick=plan.quick)
         await while_connected(request, running.started())
     except (InvalidParameters, OverLimit, Problem) as refusal:
         return await _refused(request, pairs, refusal)

@@ -45,8 +45,8 @@ async def lab_stream(request: Request) -> Response:
     if request.state.head:
         return Response(media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     progress = Progress(experiment, address(request, "lab"))
-    work = partial(messages, progress, elsewhere(request, experiment), plan.unchecked)
-    running = Batches(compute, work, quick=plan.summed_up_quickly, patient=patient)
+    work = partial(messages, progress, elsewhere(request, experiment), plan.left_out)
+    running = Batches(compute, work, quick=plan.quick, patient=patient)
     await while_connected(request, running.started())
     return EventStream(running, grouped=GROUPED)
 

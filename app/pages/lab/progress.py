@@ -81,7 +81,8 @@ class Progress:
             [finding_words(f.to_dict()) for f in self.summary.findings],
             [(u["rule"], u["reason"]) for u in self.summary.undecided],
             self._fixes,
-            self.ended,
+            self.ended or bool(self.summary.unfixed),
+            self.summary.unfixed,
             self._check,
             theory_line(self.summary.theory),
         )

@@ -12,7 +12,7 @@ import orjson
 from layerscope.app.pages.lab import drawing
 from layerscope.app.pages.lab.links import Elsewhere
 from layerscope.app.pages.lab.progress import Progress
-from layerscope.app.results import Checked, events
+from layerscope.app.results import Checked, LeftOut, events
 from layerscope.app.streams import Wire
 from layerscope.app.templating import templates
 from layerscope.engine.basis.cancellation import ShouldStop
@@ -34,7 +34,7 @@ def patient(message: Wire) -> bool:
 
 
 def messages(
-    progress: Progress, elsewhere: Elsewhere, unchecked: str, should_stop: ShouldStop
+    progress: Progress, elsewhere: Elsewhere, left_out: LeftOut, should_stop: ShouldStop
 ) -> Iterator[Wire]:
     """What the page is sent while ``progress``'s experiment runs."""
     began = time.monotonic()
@@ -46,7 +46,7 @@ def messages(
         before, decided = decided, bool(progress.verdict and progress.verdict.decided)
         return "", _fragment(name, progress, elsewhere, fixes=decided and not before)
 
-    for event in events(progress.experiment, unchecked, should_stop):
+    for event in events(progress.experiment, left_out, should_stop):
         progress.take(event)
         yield from _drawn(event, progress)
         if name := SAID.get(type(event)):

@@ -34,7 +34,8 @@ class VerdictWords:
     """What stands on the page about an experiment, or why it was not run.
 
     ``undecided`` are the rules that could not be asked, each with the reason; ``fixes`` are those
-    that helped, by the place of their finding, all of them once ``searched``.
+    that helped, by the place of their finding, all of them once ``searched``; ``unfixed`` is why
+    none was tried.
     """
 
     severity: str
@@ -44,6 +45,7 @@ class VerdictWords:
     undecided: Sequence[tuple[str, str]] = ()
     fixes: Mapping[int, FixLink] = field(default_factory=dict)
     searched: bool = True
+    unfixed: str = ""
     check: Line = NOTHING
     theory: Line = NOTHING
 

@@ -57,6 +57,7 @@ def test_the_whole_result_costs_the_sum_of_its_parts_and_the_memory_of_the_large
 
 def test_fixes_are_priced_as_this_machine_is(monkeypatch):
     e = Experiment(depth=5, width=30)
+    monkeypatch.setattr("layerscope.engine.execution.prices._used", TYPICAL)
     at_typical = fixes_cost(e)
     dearer = replace(
         TYPICAL,
