@@ -14,16 +14,16 @@ from torch import Tensor
 from layerscope.engine.analyses import analysis
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.basis.symbolic import sympy
-from layerscope.engine.data import Sample, dataset
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import Finding
 from layerscope.engine.diagnosis.rule import rule
 from layerscope.engine.execution.cost import cost
+from layerscope.engine.experiment.data import Sample, dataset
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.matmul import matmul_variant
-from layerscope.engine.initialization.base import init_scheme
 from layerscope.engine.layers import ACTIVATIONS, NORMS, Activation, Normalization
-from layerscope.engine.losses import LOSSES, Loss
+from layerscope.engine.layers.initialization.base import init_scheme
+from layerscope.engine.layers.losses import LOSSES, Loss
 
 
 @ACTIVATIONS.register

@@ -9,13 +9,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from layerscope.engine.analyses import ANALYSES
-from layerscope.engine.data import DATASETS
 from layerscope.engine.diagnosis import RULES
+from layerscope.engine.experiment.data import DATASETS
 from layerscope.engine.foundations.calculus import derivative_of
 from layerscope.engine.foundations.matmul import MATMULS
-from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS, NORMS
-from layerscope.engine.losses import LOSSES
+from layerscope.engine.layers.initialization import INITS
+from layerscope.engine.layers.losses import LOSSES
 from layerscope.engine.theory.experiments import predict_experiment
 
 REGISTRIES = {

@@ -13,11 +13,11 @@ from torch import nn
 from layerscope.engine.analyses import ANALYSES
 from layerscope.engine.analyses.autograd_check import compare_with_autograd
 from layerscope.engine.analyses.spectrum import block_matrices
-from layerscope.engine.data import DATASETS
 from layerscope.engine.execution.cost import cost
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
 from layerscope.engine.execution.script import as_pytorch
+from layerscope.engine.experiment.data import DATASETS
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import ACTIVATIONS, NORMS
 from layerscope.engine.theory.experiments import predict_experiment

@@ -32,8 +32,8 @@ from torch import Tensor
 from layerscope.engine.execution.network import LayerInfo, Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
 from layerscope.engine.experiment.specification import DTYPES, Experiment
-from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS, NORMS
+from layerscope.engine.layers.initialization import INITS
 
 PATH = Path(__file__).parent.parent / "engine" / "diagnosis" / "corpus.json"
 STEPS = 300  # full-batch steps: enough for a 50 layer network to leave the constant predictor

@@ -17,13 +17,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from layerscope.engine.data import DATASETS
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
+from layerscope.engine.experiment.data import DATASETS
 from layerscope.engine.experiment.specification import DTYPES, Experiment
-from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS
-from layerscope.engine.losses import LOSSES
+from layerscope.engine.layers.initialization import INITS
+from layerscope.engine.layers.losses import LOSSES
 
 SPECIFICATIONS = 200
 

@@ -18,7 +18,7 @@ from layerscope.engine.basis.source import source_text
 from layerscope.engine.basis.specification import Specification, parameter
 from layerscope.engine.foundations.calculus import Derivative, derivative_of, differentiable
 from layerscope.engine.layers import ACTIVATIONS
-from layerscope.engine.losses import LOSSES
+from layerscope.engine.layers.losses import LOSSES
 
 __all__ = ["STEP", "Card", "Derivatives", "DerivativesForm", "DerivativesPicture", "Detail", "Full"]
 

@@ -19,7 +19,7 @@ from layerscope.engine.execution.network import LayerInfo, Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import Layer
-from layerscope.engine.losses import Loss
+from layerscope.engine.layers.losses import Loss
 
 __all__ = ["AutogradComparison", "compare_with_autograd"]
 

@@ -17,8 +17,8 @@ from layerscope.engine.execution.memory import forward_bytes
 from layerscope.engine.execution.network import Network, seeds
 from layerscope.engine.execution.passes import ForwardStep, LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import chosen_norm
+from layerscope.engine.layers.initialization import INITS
 from layerscope.engine.theory.meanfield import correlation_path
 
 __all__ = [

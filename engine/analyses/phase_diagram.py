@@ -12,8 +12,8 @@ from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.execution.cost import Cost
 from layerscope.engine.execution.prices import prices
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import chosen_norm
+from layerscope.engine.layers.initialization import INITS
 from layerscope.engine.theory import phase
 from layerscope.engine.theory.experiments import predict_experiment
 from layerscope.engine.theory.meanfield import TRAINABLE, FixedPoint, fixed_point

@@ -16,8 +16,8 @@ from layerscope.engine.diagnosis.learning import Learning, learning_flops
 from layerscope.engine.execution.cost import Cost, cost, here, passes_flops
 from layerscope.engine.execution.prices import TYPICAL
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS, chosen_norm
+from layerscope.engine.layers.initialization import INITS
 from layerscope.engine.theory import NoCriticalPoint, critical_point
 
 __all__ = ["FINDINGS", "Fix", "candidates", "fixes_cost", "verified_fix"]

@@ -12,7 +12,7 @@ from layerscope.engine.execution.passes import BackwardStep, ForwardStep
 from layerscope.engine.execution.provenance import Ailment, Cause, ailments, causes
 from layerscope.engine.execution.records import Record
 from layerscope.engine.layers import Layer
-from layerscope.engine.losses import Loss
+from layerscope.engine.layers.losses import Loss
 from layerscope.engine.statistics import Statistics, statistics
 
 __all__ = ["Causes"]

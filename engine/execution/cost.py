@@ -8,7 +8,7 @@ from layerscope.engine.execution.memory import peak_bytes, repeated, skeleton
 from layerscope.engine.execution.network import LayerInfo, layout
 from layerscope.engine.execution.prices import TYPICAL, Prices, prices
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.initialization import INITS
+from layerscope.engine.layers.initialization import INITS
 
 __all__ = ["Cost", "Limits", "OverLimit", "cost", "here", "passes_flops"]
 

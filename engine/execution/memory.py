@@ -13,7 +13,7 @@ import torch
 from layerscope.engine.execution.footprint import TINY, Shape, Size, Watch, footprint, largest
 from layerscope.engine.execution.network import LayerInfo, layout
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.initialization import INITS
+from layerscope.engine.layers.initialization import INITS
 
 __all__ = [
     "BASE", "RECORD_BYTES", "SCATTERED", "WALKED", "Held", "allocated", "forward_bytes",

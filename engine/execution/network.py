@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.role import Role
-from layerscope.engine.data import DATASETS, Sample
+from layerscope.engine.experiment.data import DATASETS, Sample
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS, Add, Layer, Linear, chosen_norm
-from layerscope.engine.losses import LOSSES, Loss
+from layerscope.engine.layers.initialization import INITS
+from layerscope.engine.layers.losses import LOSSES, Loss
 
 __all__ = ["LayerInfo", "Network", "layout", "seeds"]
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from layerscope.engine.basis.narrow import NARROW
 from layerscope.engine.basis.source import source_text
-from layerscope.engine.data import DATASETS
 from layerscope.engine.execution.network import seeds
+from layerscope.engine.experiment.data import DATASETS
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS, Activation, Normalization, chosen_norm
-from layerscope.engine.losses import LOSSES
+from layerscope.engine.layers.initialization import INITS
+from layerscope.engine.layers.losses import LOSSES
 
 __all__ = ["as_pytorch"]
 

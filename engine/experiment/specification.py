@@ -13,10 +13,10 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from layerscope.engine.basis.refusals import FieldError
 from layerscope.engine.basis.registry import Described
 from layerscope.engine.basis.specification import Options, Specification, parameter
-from layerscope.engine.data import DATASETS
-from layerscope.engine.initialization import INITS
+from layerscope.engine.experiment.data import DATASETS
 from layerscope.engine.layers import ACTIVATIONS, NORMS
-from layerscope.engine.losses import LOSSES
+from layerscope.engine.layers.initialization import INITS
+from layerscope.engine.layers.losses import LOSSES
 
 __all__ = ["DTYPES", "MAX_SEED", "Experiment"]
 

@@ -20,7 +20,7 @@ from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import ForwardStep, passes
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.record import Record
-from layerscope.engine.initialization import INITS, Distribution, InitScheme
+from layerscope.engine.layers.initialization import INITS, Distribution, InitScheme
 from layerscope.engine.statistics import Statistics, distinct_columns, statistics, units
 
 __all__ = [
@@ -154,7 +154,7 @@ def schemes(
     """Every scheme on ``experiment``, whose own ``init`` does not matter.
 
     Args:
-        names: of `layerscope.engine.initialization.INITS`; all when None.
+        names: of `layerscope.engine.layers.initialization.INITS`; all when None.
 
     Yields:
         `SchemesStart`, a `SchemeResult` for each scheme, `SchemesEnd`.

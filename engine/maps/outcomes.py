@@ -24,7 +24,7 @@ from layerscope.engine.execution.recording import record_all
 from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.layers import chosen_norm
-from layerscope.engine.losses import LOSSES
+from layerscope.engine.layers.losses import LOSSES
 from layerscope.engine.maps.training import Trained, train
 from layerscope.engine.theory.spectrum import spectrum_through_depth
 from layerscope.engine.training import Training

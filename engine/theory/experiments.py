@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from layerscope.engine.data import DATASETS
+from layerscope.engine.experiment.data import DATASETS
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.initialization import INITS
+from layerscope.engine.layers.initialization import INITS
 from layerscope.engine.theory import Prediction, predict
 
 __all__ = ["predict_experiment"]

@@ -8,7 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from layerscope.engine.losses.theory import LossTheory, OfDifference, OfLogits, PowerOfDifference
+from layerscope.engine.layers.losses.theory import (
+    LossTheory,
+    OfDifference,
+    OfLogits,
+    PowerOfDifference,
+)
 from layerscope.engine.theory.forward import log_of
 from layerscope.engine.theory.kernel import Kernel
 from layerscope.engine.theory.moments import MomentTable
@@ -42,7 +47,7 @@ def loss_gradient(
         target: second moment of the targets, independent of the network and of one another.
 
     Example:
-        >>> from layerscope.engine.losses import LOSSES
+        >>> from layerscope.engine.layers.losses import LOSSES
         >>> mse = LOSSES["mse"].theory
         >>> g = loss_gradient(mse, 0.0, 0.0, target=1.0, batch=10, outputs=1)
         >>> round(math.exp(g.log_second), 12), round(g.response, 9)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple, cast
 
 from layerscope.engine.layers import ACTIVATIONS, Activation, Add, Linear, chosen_norm
+from layerscope.engine.layers.losses import LOSSES
+from layerscope.engine.layers.losses.theory import LossTheory
 from layerscope.engine.layers.normalization import Normalization
-from layerscope.engine.losses import LOSSES
-from layerscope.engine.losses.theory import LossTheory
 from layerscope.engine.theory.asymptotics import asymptotics
 from layerscope.engine.theory.backward import Gradient, GradientTrace, backward
 from layerscope.engine.theory.forecast import Forecast, Level, forecast, formats_up_to

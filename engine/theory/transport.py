@@ -16,7 +16,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.sparse import csr_array, vstack
 
-from layerscope.engine.losses.theory import LossTheory, PowerOfDifference
+from layerscope.engine.layers.losses.theory import LossTheory, PowerOfDifference
 from layerscope.engine.theory.forward import MeanFieldNetwork, Trace, log_of
 from layerscope.engine.theory.losses import loss_gradient
 from layerscope.engine.theory.quadrature import Array

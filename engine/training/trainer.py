@@ -14,7 +14,6 @@ from torch import Tensor
 
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.basis.narrow import widened
-from layerscope.engine.data import DATASETS
 from layerscope.engine.execution.cost import Cost, cost
 from layerscope.engine.execution.network import layout, seeds
 from layerscope.engine.execution.optimizers import OPTIMIZERS
@@ -23,6 +22,7 @@ from layerscope.engine.execution.recording import Backward, Forward, Loss, recor
 from layerscope.engine.execution.records import Record
 from layerscope.engine.execution.schedules import factor
 from layerscope.engine.execution.steps import KeptNetwork
+from layerscope.engine.experiment.data import DATASETS
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.statistics import Statistics, statistics
 from layerscope.engine.training.specification import Training

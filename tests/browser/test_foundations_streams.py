@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from layerscope.engine.foundations.matmul import MATMULS, fit_power_law
-from layerscope.engine.initialization import INITS
+from layerscope.engine.layers.initialization import INITS
 from tests.browser.serving import inaccessible, until
 
 pytestmark = pytest.mark.browser

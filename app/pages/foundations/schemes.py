@@ -24,7 +24,7 @@ from layerscope.app.templating import templates
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.schemes import SchemeResult, schemes
-from layerscope.engine.initialization import INITS
+from layerscope.engine.layers.initialization import INITS
 
 __all__ = ["View", "router"]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.layers.activations import ACTIVATIONS, Activation
-from layerscope.engine.losses import LOSSES, Loss
+from layerscope.engine.layers.losses import LOSSES, Loss
 
 __all__ = ["TARGET", "Subject", "differentiable", "subject_of"]
 

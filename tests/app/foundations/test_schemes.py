@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from layerscope.app.figures.schemes import HEIGHT, LEFT, WIDTH, panel
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.schemes import SchemeResult, schemes
-from layerscope.engine.initialization import INITS
+from layerscope.engine.layers.initialization import INITS
 from tests import working
 
 API = "/api/v1/foundations/schemes"

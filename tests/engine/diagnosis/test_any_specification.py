@@ -12,10 +12,10 @@ import random
 
 import pytest
 
-from layerscope.engine.data import DATASETS
 from layerscope.engine.diagnosis.run import Summary, run
+from layerscope.engine.experiment.data import DATASETS
 from layerscope.engine.experiment.specification import MAX_SEED, Experiment
-from layerscope.engine.losses import LOSSES
+from layerscope.engine.layers.losses import LOSSES
 
 COUNT = int(os.environ.get("LAYERSCOPE_SWEEP", "300"))
 AT_ONCE = 50

@@ -24,7 +24,7 @@ from layerscope.engine.execution.provenance import (
 from layerscope.engine.execution.recording import record_all
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import ACTIVATIONS, NORMS
-from layerscope.engine.losses import LOSSES
+from layerscope.engine.layers.losses import LOSSES
 
 INF, NAN = math.inf, math.nan
 

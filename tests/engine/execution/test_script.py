@@ -11,8 +11,8 @@ from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
 from layerscope.engine.execution.script import as_pytorch
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS
+from layerscope.engine.layers.initialization import INITS
 
 SPECIFICATIONS = [
     Experiment(depth=3),

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerscope.engine.basis.refusals import InvalidParameters
-from layerscope.engine.data import DATASETS, Sample, dataset
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.recording import record_all
 from layerscope.engine.execution.script import as_pytorch
+from layerscope.engine.experiment.data import DATASETS, Sample, dataset
 from layerscope.engine.experiment.specification import Experiment
 
 

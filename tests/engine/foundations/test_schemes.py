@@ -14,7 +14,7 @@ from layerscope.engine.execution.cost import cost
 from layerscope.engine.execution.network import Network
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.foundations.schemes import AXIS, BINS, SchemeResult, schemes, schemes_cost
-from layerscope.engine.initialization import INITS
+from layerscope.engine.layers.initialization import INITS
 
 
 def results(experiment, names=None):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from layerscope.engine.analyses.autograd_check import compare_with_autograd
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.initialization import INITS
 from layerscope.engine.layers import ACTIVATIONS, NORMS
-from layerscope.engine.losses import LOSSES
+from layerscope.engine.layers.initialization import INITS
+from layerscope.engine.layers.losses import LOSSES
 
 NORM_CHOICES = list(Experiment.options("norm"))
 # Copies of one feature, normalised: nearly all of the signal cancels, and digits go with it.

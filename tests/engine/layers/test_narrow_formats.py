@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layerscope.engine.layers import ACTIVATIONS, NORMS
-from layerscope.engine.losses import LOSSES
+from layerscope.engine.layers.losses import LOSSES
 
 FORMATS = (torch.float16, torch.bfloat16)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from layerscope.engine.layers.activations import ACTIVATIONS
-from layerscope.engine.losses import LOSSES
+from layerscope.engine.layers.losses import LOSSES
 from layerscope.engine.theory import Prediction, predict
 from layerscope.engine.theory.losses import loss_gradient
 

@@ -9,7 +9,7 @@ import torch
 
 from layerscope.engine.foundations.calculus import GRID, TARGET, derivative_of, differentiable
 from layerscope.engine.layers.activations import ACTIVATIONS
-from layerscope.engine.losses import LOSSES
+from layerscope.engine.layers.losses import LOSSES
 
 EVERY = pytest.mark.parametrize("name", differentiable())
 

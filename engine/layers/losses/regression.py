@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layerscope.engine.basis.symbolic import sympy
-from layerscope.engine.losses.base import LOSSES, Loss
-from layerscope.engine.losses.theory import OfDifference, PowerOfDifference, of_signs
+from layerscope.engine.layers.losses.base import LOSSES, Loss
+from layerscope.engine.layers.losses.theory import OfDifference, PowerOfDifference, of_signs
 
 __all__ = ["Huber", "MeanAbsoluteError", "MeanSquaredError", "difference"]
 

@@ -9,8 +9,8 @@ from scipy import stats
 from layerscope.engine.diagnosis.gathering import gather
 from layerscope.engine.execution.network import Network
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.initialization import INITS
-from layerscope.engine.initialization.structured import unit_variance
+from layerscope.engine.layers.initialization import INITS
+from layerscope.engine.layers.initialization.structured import unit_variance
 from layerscope.engine.theory.experiments import predict_experiment
 
 N_IN, N_OUT = 300, 200

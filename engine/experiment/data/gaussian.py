@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from layerscope.engine.data.base import InputMoments, Sample, dataset
+from layerscope.engine.experiment.data.base import InputMoments, Sample, dataset
 
 __all__ = ["gaussian"]
 

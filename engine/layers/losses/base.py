@@ -11,7 +11,7 @@ from torch import Tensor
 from layerscope.engine.basis.narrow import widened
 from layerscope.engine.basis.registry import Registry
 from layerscope.engine.basis.symbolic import sympy
-from layerscope.engine.losses.theory import LossTheory
+from layerscope.engine.layers.losses.theory import LossTheory
 
 __all__ = ["LOSSES", "Loss"]
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from layerscope.engine.basis.symbolic import sympy
-from layerscope.engine.losses.base import LOSSES, Loss
-from layerscope.engine.losses.theory import OfLogits, softmax_second_moment
+from layerscope.engine.layers.losses.base import LOSSES, Loss
+from layerscope.engine.layers.losses.theory import OfLogits, softmax_second_moment
 
 __all__ = ["CrossEntropy"]
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from layerscope.engine.initialization import INITS
+from layerscope.engine.layers.initialization import INITS
 
 pytestmark = pytest.mark.slow
 

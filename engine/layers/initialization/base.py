@@ -11,7 +11,11 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.registry import Registry
-from layerscope.engine.initialization.distribution import Describe, Distribution, normal_entries
+from layerscope.engine.layers.initialization.distribution import (
+    Describe,
+    Distribution,
+    normal_entries,
+)
 
 __all__ = ["INITS", "Draw", "DrawBias", "InitScheme", "init_scheme"]
 

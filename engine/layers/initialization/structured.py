@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from layerscope.engine.initialization.base import init_scheme
-from layerscope.engine.initialization.distribution import Atom, Distribution, normal_density
+from layerscope.engine.layers.initialization.base import init_scheme
+from layerscope.engine.layers.initialization.distribution import Atom, Distribution, normal_density
 
 __all__ = ["constant", "identity", "lsuv", "orthogonal", "sparse", "unit_variance", "zeros"]
 

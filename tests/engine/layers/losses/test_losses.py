@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from layerscope.engine.losses import LOSSES
-from layerscope.engine.losses.regression import MeanSquaredError, difference
+from layerscope.engine.layers.losses import LOSSES
+from layerscope.engine.layers.losses.regression import MeanSquaredError, difference
 
 
 @pytest.mark.parametrize("batch", [1, 2, 17])

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from layerscope.engine.data.base import InputMoments, Sample, dataset, measured_moments
+from layerscope.engine.experiment.data.base import InputMoments, Sample, dataset, measured_moments
 
 __all__ = ["all_digits", "digits"]
 

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from layerscope.engine.initialization.base import init_scheme
-from layerscope.engine.initialization.distribution import uniform_entries
+from layerscope.engine.layers.initialization.base import init_scheme
+from layerscope.engine.layers.initialization.distribution import uniform_entries
 
 __all__ = ["kaiming_uniform", "pytorch_default", "uniform", "uniform_bias", "xavier_uniform"]
 

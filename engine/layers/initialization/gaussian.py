@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from layerscope.engine.initialization.base import init_scheme
-from layerscope.engine.initialization.distribution import (
+from layerscope.engine.layers.initialization.base import init_scheme
+from layerscope.engine.layers.initialization.distribution import (
     Distribution,
     normal_density,
     normal_entries,
