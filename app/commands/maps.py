@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 from collections.abc import Callable
@@ -20,13 +21,13 @@ from layerscope.engine.basis.refusals import InvalidParameters, field_error
 from layerscope.engine.basis.specification import Specification, text_of
 from layerscope.engine.execution.cost import Limits, OverLimit
 from layerscope.engine.experiment import Experiment
-from layerscope.engine.maps.axes import RECORDING, Axis, owner
-from layerscope.engine.maps.computing import compute
+from layerscope.engine.maps.axes import RECORDING, Axis, number_of, value_of
+from layerscope.engine.maps.computing import fill
 from layerscope.engine.maps.execution import Crew, MapFailed
 from layerscope.engine.maps.grid import Grid
 from layerscope.engine.maps.kept import Maps
 from layerscope.engine.maps.limits import MapLimits
-from layerscope.engine.maps.outcomes import OUTCOMES, Reading
+from layerscope.engine.maps.outcomes import OUTCOMES
 from layerscope.engine.maps.plane import Plane
 from layerscope.engine.maps.presets import PRESETS, preset
 from layerscope.engine.maps.table import lines
@@ -128,37 +129,18 @@ def typed_axis(text: str, name: str) -> Axis:
     parts = rest.split(":")
     try:
         if given and len(parts) > 1:
-            body |= {"from": _number(parts[0]), "to": _number(parts[1])}
+            body |= {"from": number_of(parts[0]), "to": number_of(parts[1])}
             if len(parts) > 2:
-                body["steps"] = _number(parts[2])
+                body["steps"] = number_of(parts[2])
             if len(parts) > 3:
                 body["scale"] = parts[3]
         elif given:
-            body["values"] = [_value(parameter, part) for part in rest.split(",")]
+            body["values"] = [value_of(parameter, part) for part in rest.split(",")]
         return Axis.from_json(body)
     except InvalidParameters as error:
         raise InvalidParameters(
             [{**e, "field": f"{name} {e['field']}".strip()} for e in error.errors]
         ) from None
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _value(parameter: str, text: str) -> Any:
-    """As the parameter itself reads it; what it can't read is refused with what was expected."""
-    try:
-        model = owner(parameter)
-    except KeyError:
-        return text
-    try:
-        return model.from_strings([(parameter, text)]).to_dict()[parameter]
-    except InvalidParameters:
-        return text
 
 
 def _computed(
@@ -175,16 +157,13 @@ def _computed(
     title = f"{plane.outcome}: {plane.y.parameter} × {plane.x.parameter}"
     crew = Crew(jobs=jobs or settings.map_jobs, dask=dask or settings.dask or None)
     with (
+        contextlib.closing(kept),
         crew,
         Progress(*columns, console=console, disable=not console.is_terminal) as bar,
     ):
         task = bar.add_task(title, total=plane.total)
-        for came in compute(samples, crew, kept.known):
-            kept.keep((s, r, took) for s, r, took in came if r is not None and took)
-            for sample, reading, _ in came:
-                grid.add(sample.place, reading or Reading(None, "its process was ended"))
-            bar.advance(task, len(came))
-    kept.close()
+        for done in fill(grid, samples, crew, kept):
+            bar.update(task, completed=done)
     return grid
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["FieldError", "InvalidParameters", "field_error"]
+__all__ = ["FieldError", "InvalidParameters", "field_error", "refusal"]
 
 LONGEST_VALUE = 200
 """Characters of a refused value that an error repeats."""
@@ -47,6 +47,15 @@ def field_error(field: str, message: str, value: object = None) -> dict[str, Any
             value = f"{value[:LONGEST_VALUE]}… ({len(value)} characters)"
     return {"field": field[:100].encode("utf-8", "replace").decode(), "message": message,
             "value": value}  # fmt: skip
+
+
+def refusal(field: str, message: str, value: object = None) -> InvalidParameters:
+    """The refusal of one parameter.
+
+    >>> str(refusal("depth", "expected at most 1000", 5000))
+    'depth: expected at most 1000'
+    """
+    return InvalidParameters([field_error(field, message, value)])
 
 
 def _told(value: object) -> str:

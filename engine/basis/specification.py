@@ -9,11 +9,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
-from layerscope.engine.basis.refusals import InvalidParameters, field_error
+from layerscope.engine.basis.refusals import FieldError, InvalidParameters, field_error, refusal
 
 __all__ = [
     "Options", "Presentation", "Specification", "Text", "bounds", "parameter", "presentation",
@@ -147,6 +155,34 @@ class Specification(BaseModel):
         if errors:
             raise InvalidParameters(errors)
         return made
+
+    def changed(self, update: Mapping[str, Any]) -> Self:
+        """The same with other values, each of which its parameter takes: that is not looked at
+        again, only whether they go together.
+
+        Errors: `InvalidParameters` naming the one that does not.
+
+        >>> from layerscope.engine.experiment import Experiment
+        >>> Experiment().changed({"depth": 3}).depth
+        3
+        """
+        made = self.model_copy(update=dict(update))
+        try:
+            made._go_together()
+        except FieldError as error:
+            raise refusal(error.field, error.message, getattr(made, error.field)) from None
+        return made
+
+    def _go_together(self) -> None:
+        """Whether the values, each of which its parameter takes, go together; for subclasses.
+
+        Errors: ``FieldError``.
+        """
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self._go_together()
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """Every parameter by its name."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import ValidationInfo, field_validator
 
 from layerscope.engine.basis.refusals import FieldError
 from layerscope.engine.basis.registry import Described
@@ -118,8 +118,7 @@ class Experiment(Specification):
             raise ValueError(cls.expectation(str(info.field_name)))
         return value
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Experiment:
+    def _go_together(self) -> None:
         dataset = DATASETS[self.data]
         n = dataset.features
         if n is not None and self.inputs not in (None, n):
@@ -130,7 +129,6 @@ class Experiment(Specification):
         if dataset.classes is None and LOSSES[self.loss].classifies:
             others = ", ".join(name for name, loss in LOSSES.items() if not loss.classifies)
             raise FieldError("loss", f"expected one of: {others}; {self.data} has no classes")
-        return self
 
     @property
     def n_inputs(self) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from layerscope.engine.basis.refusals import InvalidParameters, field_error
+from layerscope.engine.basis.refusals import InvalidParameters, refusal
 from layerscope.engine.basis.specification import Specification, bounds
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.training import Training
@@ -22,8 +23,10 @@ __all__ = [
     "Scale",
     "Value",
     "is_number",
+    "number_of",
     "owner",
     "parameters",
+    "value_of",
 ]
 
 Value = float | int | str | bool
@@ -31,9 +34,9 @@ MOST_VALUES = 200
 """Along one axis; more cells than a picture has room for."""
 RECORDING = ("every", "record")
 """Parameters of a training that change no number of it."""
-DIGITS = 6
-"""Significant digits of a value between two ends: short enough to be read in a link, and what is
-computed is exactly what is read."""
+DIGITS = (6, 9, 13, 17)
+"""Significant digits of a value between two ends, the least that keep all values apart: short
+enough to be read in a link, and what is computed is exactly what is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,15 @@ class Scale:
     least: float = -math.inf
     above: bool = False
 
-    def takes(self, end: float) -> bool:
-        """Whether an axis may begin or end there."""
-        return end > self.least if self.above else end >= self.least
+    def takes(self, value: float) -> bool:
+        """Whether an axis may have it."""
+        return value > self.least if self.above else value >= self.least
+
+    @property
+    def expected(self) -> str:
+        """What it takes, as a sentence's end."""
+        least = "above 0" if self.above else "of at least 0"
+        return f"expected a number {least} for a {self.name} scale"
 
 
 SCALES: Mapping[str, Scale] = {
@@ -114,20 +123,23 @@ class Axis:
         _known(parameter)
         if values is None:
             if is_number(parameter):
-                raise _wrong("values", f"{parameter} is a number; expected its values, or from, to "
-                             "and steps")  # fmt: skip
+                expected = "expected its values, or from, to and steps"
+                raise refusal("values", f"{parameter} is a number; {expected}")
             values = list(owner(parameter).options(parameter)) or [False, True]
         kept = [_plain(value) for value in values]
         if not 1 <= len(kept) <= MOST_VALUES:
             expected = f"expected 1 to {MOST_VALUES} values, got {len(kept)}"
-            raise _wrong("values", expected)
+            raise refusal("values", expected)
+        spread = _scale(scale or "linear")
         for value in kept:
             _accepted(parameter, value)
+            if is_number(parameter) and not spread.takes(value):
+                raise refusal("values", spread.expected, value)
         if is_number(parameter):
             kept = [int(v) if _is_whole(parameter) else float(v) for v in kept]
         if len(set(map(repr, kept))) < len(kept):
-            raise _wrong("values", "expected each value once")
-        return cls(parameter, tuple(kept), scale or "linear")
+            raise refusal("values", "expected each value once")
+        return cls(parameter, tuple(kept), spread.name)
 
     @classmethod
     def between(
@@ -141,29 +153,23 @@ class Axis:
         _known(parameter)
         if not is_number(parameter):
             names = ", ".join(owner(parameter).options(parameter)) or "true, false"
-            raise _wrong("from", f"{parameter} is no number; expected values among: {names}")
-        if scale not in SCALES:
-            raise _wrong("scale", f"expected one of: {', '.join(SCALES)}", scale)
+            raise refusal("from", f"{parameter} is no number; expected values among: {names}")
+        spread = _scale(scale)
         if not 1 <= steps <= MOST_VALUES:
-            raise _wrong("steps", f"expected a whole number from 1 to {MOST_VALUES}", steps)
-        spread = SCALES[scale]
+            raise refusal("steps", f"expected a whole number from 1 to {MOST_VALUES}", steps)
         for name, end in (("from", first), ("to", last)):
-            if not (math.isfinite(end) and spread.takes(end)):
-                least = "above 0" if spread.above else "of at least 0"
-                raise _wrong(name, f"expected a number {least} for a {scale} scale", end)
+            if not spread.takes(end):
+                raise refusal(name, spread.expected, end)
             _accepted(parameter, end, name)
         if steps > 1 and first == last:
-            raise _wrong("to", "expected another value than from, or one step", last)
-        inner = np.linspace(spread.forward(first), spread.forward(last), steps)[1:-1]
-        values = [first, *(_short(spread.backward(float(v))) for v in inner)]
-        if steps > 1:
-            values.append(last)
+            raise refusal("to", "expected another value than from, or one step", last)
+        values = _between(spread, float(first), float(last), steps)
         if _is_whole(parameter):
             values = list(dict.fromkeys(float(round(v)) for v in values))
         try:
             return cls.of(parameter, values, scale)
         except InvalidParameters as error:
-            raise _wrong("steps", f"expected fewer: {error.errors[0]['message']}", steps) from None
+            raise refusal("steps", f"expected fewer: {error.errors[0]['message']}", steps) from None
 
     @classmethod
     def from_json(cls, body: object) -> Axis:
@@ -172,24 +178,28 @@ class Axis:
         Errors: as of `of`.
         """
         if not isinstance(body, Mapping):
-            raise _wrong("", "expected an object with a parameter, and its values or a range", body)
+            raise refusal(
+                "", "expected an object with a parameter, and its values or a range", body
+            )
         names = ("parameter", "values", "from", "to", "steps", "scale")
         for name in body:
             if name not in names:
-                raise _wrong(str(name), f"unknown; expected one of: {', '.join(names)}", body[name])
+                raise refusal(
+                    str(name), f"unknown; expected one of: {', '.join(names)}", body[name]
+                )
         parameter = body.get("parameter")
         _known(parameter)
         if "values" in body or not is_number(str(parameter)):
             values = body.get("values")
             if values is not None and not isinstance(values, list):
-                raise _wrong("values", "expected a list", values)
+                raise refusal("values", "expected a list", values)
             return cls.of(str(parameter), values, _text(body, "scale"))
         first, last = (_number(body, name) for name in ("from", "to"))
         steps = body.get("steps", 20)
         if isinstance(steps, float) and steps.is_integer():
             steps = int(steps)
         if not isinstance(steps, int) or isinstance(steps, bool):
-            raise _wrong("steps", f"expected a whole number from 1 to {MOST_VALUES}", steps)
+            raise refusal("steps", f"expected a whole number from 1 to {MOST_VALUES}", steps)
         return cls.between(str(parameter), first, last, steps, _text(body, "scale") or "linear")
 
     def to_json(self) -> dict[str, Any]:
@@ -245,13 +255,52 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
+def _between(spread: Scale, first: float, last: float, steps: int) -> list[float]:
+    inner = np.linspace(spread.forward(first), spread.forward(last), steps)[1:-1]
+    values: list[float] = []
+    for digits in DIGITS:
+        between = [float(f"{spread.backward(float(v)):.{digits}g}") for v in inner]
+        values = [first, *between, last][:steps]
+        if len(set(values)) == len(values):
+            break
+    return values
+
+
+def _scale(name: str) -> Scale:
+    if name not in SCALES:
+        raise refusal("scale", f"expected one of: {', '.join(SCALES)}", name)
+    return SCALES[name]
+
+
+def number_of(text: str) -> float | str:
+    """The number that is typed; what is none stays text, which whoever takes numbers refuses."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def value_of(parameter: str, text: str) -> Value:
+    """The value that is typed, as the parameter itself reads it; what it can't read is left to the
+    axis, which says what it expected.
+
+    Errors: `InvalidParameters` for an unknown parameter.
+
+    >>> value_of("residual", "true"), value_of("depth", "3"), value_of("depth", "3.5")
+    (True, 3, 3.5)
+    """
+    _known(parameter)
+    try:
+        value: Value = owner(parameter).from_strings([(parameter, text)]).to_dict()[parameter]
+    except InvalidParameters:
+        # Alone it may not go together with the other defaults, and yet be one of its values.
+        return number_of(text) if is_number(parameter) else text
+    return value
 
 
 def _known(parameter: object) -> None:
     if not isinstance(parameter, str) or parameter not in parameters():
-        raise _wrong("parameter", f"expected one of: {', '.join(parameters())}", parameter)
+        raise refusal("parameter", f"expected one of: {', '.join(parameters())}", parameter)
 
 
 def _accepted(parameter: str, value: object, name: str = "values") -> None:
@@ -265,28 +314,24 @@ def _accepted(parameter: str, value: object, name: str = "values") -> None:
         fits = isinstance(value, bool)
     else:
         low, high = bounds(field)
+        low, high = max(low, -sys.float_info.max), min(high, sys.float_info.max)
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         number = isinstance(value, int | float) and not isinstance(value, bool)
         fits = bool(number and (whole or field.annotation is float) and low <= value <= high)  # type: ignore[operator]
+        fits = fits and str(value) != "-0.0"  # an experiment has one zero
     if not fits:
-        raise _wrong(name, expected, value)
+        raise refusal(name, expected, value)
 
 
 def _number(body: Mapping[str, Any], name: str) -> float:
     value = body.get(name)
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise _wrong(name, "expected a number", value)
+        raise refusal(name, "expected a number", value)
     return value
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name, "")
     if not isinstance(value, str):
-        raise _wrong(name, f"expected one of: {', '.join(SCALES)}", value)
-    if value and value not in SCALES:
-        raise _wrong(name, f"expected one of: {', '.join(SCALES)}", value)
+        raise refusal(name, f"expected one of: {', '.join(SCALES)}", value)
     return value
-
-
-def _wrong(name: str, message: str, value: object = None) -> InvalidParameters:
-    return InvalidParameters([field_error(name, message, value)])

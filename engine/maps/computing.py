@@ -12,13 +12,13 @@ from layerscope.engine.experiment import Experiment
 from layerscope.engine.maps.axes import Axis
 from layerscope.engine.maps.execution import Crew
 from layerscope.engine.maps.grid import Grid
-from layerscope.engine.maps.kept import Maps
+from layerscope.engine.maps.kept import LOST, Maps
 from layerscope.engine.maps.limits import MapLimits
 from layerscope.engine.maps.outcomes import Reading
 from layerscope.engine.maps.plane import Plane, Sample
 from layerscope.engine.maps.table import lines
 
-__all__ = ["DASK", "Came", "Map", "compute", "map"]
+__all__ = ["DASK", "Came", "Map", "compute", "fill", "map"]
 
 DASK = "LAYERSCOPE_DASK"
 """The environment variable that names a Dask scheduler, as ``tcp://host:8786``."""
@@ -40,6 +40,20 @@ def compute(
     by_place = {s.place: s for s in samples if s.place not in found}
     for place, reading, seconds in crew.done(list(by_place.values())):
         yield [(by_place[place], reading, seconds or 1e-9)]
+
+
+def fill(grid: Grid, samples: Sequence[Sample], crew: Crew, store: Maps | None) -> Iterator[int]:
+    """Compute a grid's samples, looking up and keeping their readings in ``store``; how many
+    experiments are done, whenever some are.
+
+    Errors: as of `Crew.done`; ``StoreError``.
+    """
+    for came in compute(samples, crew, store.known if store else lambda _: {}):
+        if store:
+            store.keep((s, r, took) for s, r, took in came if r is not None and took)
+        for sample, reading, _ in came:
+            grid.add(sample.place, reading or Reading(None, LOST))
+        yield grid.done
 
 
 class Map:
@@ -138,13 +152,9 @@ def map(  # noqa: A001 - `layerscope.map`
     store = Maps() if keep else None
     try:
         with Crew(jobs=jobs, dask=dask or os.environ.get(DASK) or None) as crew:
-            for came in compute(samples, crew, store.known if store else lambda _: {}):
-                for sample, reading, _ in came:
-                    grid.add(sample.place, reading or Reading(None, "its process was ended"))
-                if store:
-                    store.keep((s, r, took) for s, r, took in came if r is not None and took)
+            for done in fill(grid, samples, crew, store):
                 if progress is not None:
-                    progress(grid.done, plane.total)
+                    progress(done, plane.total)
     finally:
         if store:
             store.close()

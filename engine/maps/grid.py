@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,24 @@ from layerscope.engine.maps.plane import Plane
 __all__ = ["Cell", "Grid"]
 
 
+def _mean(numbers: Sequence[float]) -> float:
+    try:
+        return math.fsum(numbers) / len(numbers)
+    except OverflowError:  # their sum is no number, their mean is
+        return math.fsum(x / len(numbers) for x in numbers)
+
+
+def _spread(numbers: Sequence[float], mean: float) -> float | None:
+    """The unbiased standard deviation; None where no number is as large."""
+    apart = math.hypot(*(x / 2 - mean / 2 for x in numbers))  # x - mean may be no number
+    found = 2 * (apart / math.sqrt(len(numbers) - 1))
+    return found if math.isfinite(found) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """``number`` is None where a seed has none, and ``text`` says why; ``spread`` is the unbiased
-    standard deviation over the seeds, None for one."""
+    standard deviation over the seeds, None for one or where no number is as large."""
 
     number: float | None
     spread: float | None
@@ -73,9 +87,8 @@ class Grid:
             why = next(r.text for r in known if r.number is None)
             return Cell(None, None, f"{why} ({seeds - len(numbers)} of {seeds} seeds)")
         said = texts.most_common(1)[0][0] if texts else ""
-        mean = math.fsum(numbers) / seeds
-        spread = math.sqrt(math.fsum((x - mean) ** 2 for x in numbers) / (seeds - 1))
-        return Cell(mean, spread, said)
+        mean = _mean(numbers)
+        return Cell(mean, _spread(numbers, mean), said)
 
     def cells(self) -> Iterator[tuple[int, int, Cell]]:
         """Row, column and cell of every known one."""

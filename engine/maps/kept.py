@@ -6,6 +6,7 @@ zoomed into, costs only what is new. Safe for threads and for several processes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -36,14 +37,16 @@ from sqlalchemy import (
 )  # fmt: skip
 
 from layerscope.engine.basis.build import engine_build
-from layerscope.engine.basis.refusals import InvalidParameters, field_error
+from layerscope.engine.basis.refusals import InvalidParameters, refusal
 from layerscope.engine.maps.outcomes import Reading
 from layerscope.engine.maps.plane import Plane, Sample
 from layerscope.engine.store.database import Database
+from layerscope.engine.store.errors import Unavailable
 from layerscope.engine.store.location import data_dir
 
 __all__ = [
     "FILE",
+    "LOST",
     "Following",
     "KeptCell",
     "KeptMap",
@@ -169,7 +172,7 @@ def _plane(text: str) -> Plane:
     try:
         body = json.loads(text)
     except ValueError as error:
-        raise InvalidParameters([field_error("specification", f"is damaged: {error}")]) from None
+        raise refusal("specification", f"is damaged: {error}") from None
     return Plane.from_json(body)
 
 
@@ -213,17 +216,24 @@ class Maps:
         for sample in samples:
             places.setdefault(sample.key, []).append(sample.place)
         keys, found = list(places), {}
-        with self._database.writing() as connection:
-            for at in range(0, len(keys), AT_ONCE):
-                asked = READINGS.c.key.in_(keys[at : at + AT_ONCE])
+        for at in range(0, len(keys), AT_ONCE):
+            chosen = select(READINGS.c.key, READINGS.c.number, READINGS.c.text)
+            with self._database.reading() as connection:
                 rows = connection.execute(
-                    select(READINGS.c.key, READINGS.c.number, READINGS.c.text).where(asked)
+                    chosen.where(READINGS.c.key.in_(keys[at : at + AT_ONCE]))
                 ).all()
-                if rows:
-                    connection.execute(update(READINGS).where(asked).values(asked=self._clock()))
-                for key, number, text in rows:
-                    found.update(dict.fromkeys(places[key], Reading(number, text)))
+            for key, number, text in rows:
+                found.update(dict.fromkeys(places[key], Reading(number, text)))
+        if found:
+            self._asked([key for key in keys if places[key][0] in found])
         return found
+
+    def _asked(self, keys: Sequence[str]) -> None:
+        """Let these be forgotten last; while another program writes, that is left undone."""
+        with contextlib.suppress(Unavailable), self._database.writing() as connection:
+            for at in range(0, len(keys), AT_ONCE):
+                of = READINGS.c.key.in_(keys[at : at + AT_ONCE])
+                connection.execute(update(READINGS).where(of).values(asked=self._clock()))
 
     def keep(self, came: Iterable[tuple[Sample, Reading, float]]) -> None:
         """Keep readings, and the seconds that each took."""

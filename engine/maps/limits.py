@@ -12,6 +12,12 @@ from layerscope.engine.maps.plane import Plane, Sample
 __all__ = ["MapLimits", "map_cost"]
 
 
+NO_COST = {"seed": 0, "init_scale": 1.0, "bias_std": 0.0}
+"""What an experiment costs does not depend on these, the usual axes: it is asked once for all."""
+NO_COST_TRAINED = {"learning_rate": 1.0, "momentum": 0.0, "weight_decay": 0.0}
+"""Likewise of a training."""
+
+
 @dataclass(frozen=True, slots=True)
 class MapLimits:
     """The most that one map may have and cost; ``cell``: each of its experiments."""
@@ -45,12 +51,14 @@ def map_cost(samples: Sequence[Sample], cell: Limits | None = None) -> Cost:
     known: dict[object, Cost] = {}
     flops = most = 0
     for sample in samples:
-        # What an experiment costs does not depend on how its weights are scaled, nor on the seed.
-        like = sample.experiment.model_copy(update={"seed": 0, "init_scale": 1.0, "bias_std": 0.0})
-        if (like, sample.training) not in known:
-            once = total_cost(like, OUTCOMES[sample.outcome], sample.training)
-            known[like, sample.training] = once if cell is None else cell.check(once)
-        once = known[like, sample.training]
+        like = sample.experiment.model_copy(update=NO_COST)
+        how = (
+            None if sample.training is None else sample.training.model_copy(update=NO_COST_TRAINED)
+        )
+        if (like, how) not in known:
+            once = total_cost(like, OUTCOMES[sample.outcome], how)
+            known[like, how] = once if cell is None else cell.check(once)
+        once = known[like, how]
         flops, most = flops + once.flops, max(most, once.bytes)
     return Cost(flops, most)
 

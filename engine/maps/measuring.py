@@ -24,7 +24,7 @@ def measured(
     """What `layerscope.engine.maps.work.done` says."""
     if build != engine_build():
         raise ValueError(
-            "a worker has another engine, or another torch, than the program whose map this is: "
+            "a worker has another engine, or other libraries, than the program whose map this is: "
             f"expected {build[:12]}, got {engine_build()[:12]}"
         )
     keep_to_cores(1)

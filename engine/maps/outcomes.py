@@ -27,7 +27,7 @@ from layerscope.engine.layers import chosen_norm
 from layerscope.engine.layers.losses import LOSSES
 from layerscope.engine.maps.training import Trained, train
 from layerscope.engine.theory.spectrum import spectrum_through_depth
-from layerscope.engine.training import Training
+from layerscope.engine.training import Training, step_cost
 
 __all__ = [
     "OUTCOMES", "START", "Outcome", "Reading", "Subject", "accuracy", "condition", "correlation",
@@ -166,11 +166,13 @@ def outcome(
 def total_cost(
     experiment: Experiment, chosen: Outcome, training: Training | None = None
 ) -> Cost:  # fmt: skip
-    """What one cell and seed takes; a training keeps its parameters twice."""
+    """What one cell and seed takes: where it is trained first, every step and then the outcome."""
     once = chosen.cost(experiment)
     if not chosen.trains:
         return once
-    return Cost(once.flops * ((training or Training()).steps + 1), 2 * once.bytes)
+    how = training or Training()
+    step = step_cost(experiment, how)
+    return Cost(how.steps * step.flops, step.bytes).then(once)
 
 
 @outcome(
@@ -199,7 +201,7 @@ def _of_block(record: Record | None, which: str) -> float | None:
     centre=1.0,
 )
 def last_std(subject: Subject) -> Reading:
-    """Of the last block's activation, over its finite entries."""
+    """Of the last block's activation, where every entry of it is finite."""
     last = subject.evidence.block_outputs[-1]
     if last.activation.finite < last.activation.count:
         return Reading(None, _worst(last))

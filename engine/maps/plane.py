@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import Any
 
 from layerscope.engine.basis.build import engine_build
-from layerscope.engine.basis.refusals import InvalidParameters, field_error
+from layerscope.engine.basis.refusals import InvalidParameters, field_error, refusal
 from layerscope.engine.basis.specification import Specification
 from layerscope.engine.experiment import Experiment
+from layerscope.engine.experiment.specification import MAX_SEED
 from layerscope.engine.maps.axes import Axis, owner
 from layerscope.engine.maps.outcomes import OUTCOMES, Outcome
 from layerscope.engine.training import Training
@@ -63,18 +64,21 @@ class Plane:
 
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES:
-            raise _wrong("outcome", f"expected one of: {', '.join(OUTCOMES)}", self.outcome)
+            raise refusal("outcome", f"expected one of: {', '.join(OUTCOMES)}", self.outcome)
         if isinstance(self.seeds, bool) or not 1 <= self.seeds <= MOST_SEEDS:
-            raise _wrong("seeds", f"expected a whole number from 1 to {MOST_SEEDS}", self.seeds)
+            raise refusal("seeds", f"expected a whole number from 1 to {MOST_SEEDS}", self.seeds)
         names = {self.x.parameter, self.y.parameter}
         if len(names) == 1:
-            raise _wrong("y.parameter", "expected another parameter than x has", *names)
+            raise refusal("y.parameter", "expected another parameter than x has", *names)
         if self.seeds > 1 and "seed" in names:
-            raise _wrong("seeds", "expected 1 where the seed is an axis", self.seeds)
+            raise refusal("seeds", "expected 1 where the seed is an axis", self.seeds)
+        if self.base.seed + self.seeds - 1 > MAX_SEED:
+            most = f"expected at most {MAX_SEED}, the largest seed, less the other seeds"
+            raise refusal("base.seed", most, self.base.seed)
         if any(owner(name) is Training for name in names) and not self.chosen.trains:
             trains = ", ".join(o.name for o in OUTCOMES.values() if o.trains)
             name = next(name for name in names if owner(name) is Training)
-            raise _wrong("outcome", f"{name} is of a training; expected one of: {trains}",
+            raise refusal("outcome", f"{name} is of a training; expected one of: {trains}",
                          self.outcome)  # fmt: skip
         if self.chosen.trains and self.training is None:
             object.__setattr__(self, "training", Training())
@@ -104,7 +108,7 @@ class Plane:
         """
         names = ("x", "y", "base", "outcome", "seeds", "training")
         if not isinstance(body, Mapping):
-            raise _wrong("body", "expected a JSON object", body)
+            raise refusal("body", "expected a JSON object", body)
         errors = [
             field_error(str(name), f"unknown; expected one of: {', '.join(names)}", body[name])
             for name in body
@@ -128,9 +132,9 @@ class Plane:
         if isinstance(seeds, float) and seeds.is_integer():
             seeds = int(seeds)
         if not isinstance(outcome, str):
-            raise _wrong("outcome", f"expected one of: {', '.join(OUTCOMES)}", outcome)
+            raise refusal("outcome", f"expected one of: {', '.join(OUTCOMES)}", outcome)
         if not isinstance(seeds, int):
-            raise _wrong("seeds", f"expected a whole number from 1 to {MOST_SEEDS}", seeds)
+            raise refusal("seeds", f"expected a whole number from 1 to {MOST_SEEDS}", seeds)
         return cls(outcome=outcome, seeds=seeds, **made)
 
     def to_json(self) -> dict[str, Any]:
@@ -172,10 +176,7 @@ class Plane:
             for seed in range(self.seeds):
                 for row, column in level:
                     place = (row * columns + column) * self.seeds + seed
-                    yield Sample(
-                        place, self._checked(row, column, seed), self.trained(row, column),
-                        self.outcome,
-                    )  # fmt: skip
+                    yield Sample(place, *self._checked(row, column, seed), self.outcome)
 
     def cell(self, place: int) -> tuple[int, int]:
         """Row and column of a sample's place."""
@@ -184,27 +185,42 @@ class Plane:
     def _changed(
         self, model: type[Any], base: Specification, row: int, column: int, seed: int
     ) -> Any:
-        pairs = ((self.x, column), (self.y, row))
         update = {
-            axis.parameter: axis.values[at] for axis, at in pairs if owner(axis.parameter) is model
+            axis.parameter: axis.values[at]
+            for axis, at, of in zip((self.x, self.y), (column, row), self._owners, strict=True)
+            if of is model
         }
         if seed:
-            update["seed"] = base.to_dict()["seed"] + seed
-        return model.from_json({**base.to_dict(), **update}) if update else base
+            update["seed"] = self.base.seed + seed
+        return base.changed(update) if update else base
 
-    def _checked(self, row: int, column: int, seed: int) -> Experiment:
-        where = ", ".join(
-            f"{axis.parameter} {axis.values[at]}" for axis, at in ((self.x, column), (self.y, row))
-        )
+    @cached_property
+    def _owners(self) -> tuple[type[Specification], type[Specification]]:
+        return owner(self.x.parameter), owner(self.y.parameter)
+
+    def _checked(self, row: int, column: int, seed: int) -> tuple[Experiment, Training | None]:
+        part = "base"
         try:
             found = self.experiment(row, column, seed)
+            part = "training"
+            how = self.trained(row, column)
         except InvalidParameters as invalid:
-            first = invalid.errors[0]
-            told = f"at {where}: {first['message']}"
-            raise _wrong(f"base.{first['field']}", told, first["value"]) from None
+            raise self._refused(row, column, part, invalid) from None
         if reason := self.chosen.objection(found):
-            raise _wrong("outcome", f"at {where}: {reason}", self.outcome)
-        return found
+            where = self._where(row, column)
+            raise refusal("outcome", f"at {where}: {reason}", self.outcome)
+        return found, how
+
+    def _refused(
+        self, row: int, column: int, part: str, invalid: InvalidParameters
+    ) -> InvalidParameters:
+        first = invalid.errors[0]
+        told = f"at {self._where(row, column)}: {first['message']}"
+        return refusal(f"{part}.{first['field']}", told, first["value"])
+
+    def _where(self, row: int, column: int) -> str:
+        pairs = ((self.x, column), (self.y, row))
+        return ", ".join(f"{axis.parameter} {axis.values[at]}" for axis, at in pairs)
 
 
 def coarse_to_fine(rows: int, columns: int) -> Iterator[list[tuple[int, int]]]:
@@ -236,10 +252,6 @@ def _within(name: str, invalid: InvalidParameters) -> list[dict[str, Any]]:
         {**e, "field": name if e["field"] in whole else f"{name}.{e['field']}"}
         for e in invalid.errors
     ]
-
-
-def _wrong(name: str, message: str, value: object = None) -> InvalidParameters:
-    return InvalidParameters([field_error(name, message, value)])
 
 
 def _digest(value: object) -> str:

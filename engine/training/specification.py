@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import model_validator
-
 from layerscope.engine.basis.refusals import FieldError
 from layerscope.engine.basis.registry import Described
 from layerscope.engine.basis.specification import Options, Specification, parameter
@@ -74,8 +72,6 @@ class Training(Specification):
         "everything", "Record", "Which tensors' figures are kept.", options=lambda: RECORDS
     )
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Training:
+    def _go_together(self) -> None:
         if self.warm_up > self.steps:
             raise FieldError("warm_up", f"expected at most the {self.steps} steps of the training")
-        return self

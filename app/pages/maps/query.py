@@ -11,7 +11,16 @@ from layerscope.app.forms import Form
 from layerscope.engine.basis.refusals import InvalidParameters, field_error
 from layerscope.engine.basis.specification import Options, Specification, parameter, text_of
 from layerscope.engine.experiment import Experiment
-from layerscope.engine.maps.axes import MOST_VALUES, RECORDING, SCALES, Axis, is_number, parameters
+from layerscope.engine.maps.axes import (
+    MOST_VALUES,
+    RECORDING,
+    SCALES,
+    Axis,
+    is_number,
+    number_of,
+    parameters,
+    value_of,
+)
 from layerscope.engine.maps.outcomes import OUTCOMES
 from layerscope.engine.maps.plane import MOST_SEEDS, Plane
 from layerscope.engine.training import Training
@@ -86,7 +95,6 @@ class Axes(Specification):
 PARTS: Mapping[str, type[Specification]] = {
     "axes": Axes, "base": Experiment, "training": Training,
 }  # fmt: skip
-LONGEST_NUMBER = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,30 +174,12 @@ def _axis_of(axes: Axes, name: str) -> dict[str, Any]:
     if typed["values"].strip() or not is_number(parameter_):
         listed = [t.strip() for t in typed["values"].split(",") if t.strip()]
         if listed:
-            found["values"] = [_value(parameter_, text) for text in listed]
+            found["values"] = [value_of(parameter_, text) for text in listed]
         if is_number(parameter_):
             found["scale"] = typed["scale"]
         return found
-    ends = {k: _number(typed[k]) for k in ("from", "to")}
+    ends = {k: number_of(typed[k]) for k in ("from", "to")}
     return {**found, **ends, "steps": typed["steps"], "scale": typed["scale"]}
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text) if len(text) <= LONGEST_NUMBER else text
-    except ValueError:
-        return text
-
-
-def _value(name: str, text: str) -> Any:
-    """As the parameter itself reads it; the axis says of the rest what it expected."""
-    try:
-        model = parameters()[name]
-        return model.from_strings([(name, text)]).to_dict()[name]
-    except InvalidParameters as error:
-        # Alone it may not fit to the other defaults, and yet be one of its values.
-        mine = any(e["field"] == name for e in error.errors)
-        return text if mine and not is_number(name) else _number(text)
 
 
 def query_of(plane: Plane) -> str:
@@ -210,13 +200,20 @@ def _told(name: str, axis: Axis) -> dict[str, str]:
     if axis.is_number and len(axis) > 1:
         first, last = float(axis.values[0]), float(axis.values[-1])
         for steps in (len(axis), 15):
-            if Axis.between(axis.parameter, first, last, steps, axis.scale) == axis:
+            if _between(axis, first, last, steps) == axis:
                 return {
                     f"{name}_from": _short(first), f"{name}_to": _short(last),
                     f"{name}_steps": str(steps), f"{name}_scale": axis.scale,
                 }  # fmt: skip
     values = ",".join(text_of(v) for v in axis.values)
     return {f"{name}_values": values, f"{name}_scale": axis.scale}
+
+
+def _between(axis: Axis, first: float, last: float, steps: int) -> Axis | None:
+    try:
+        return Axis.between(axis.parameter, first, last, steps, axis.scale)
+    except InvalidParameters:  # so many values can't be told apart, and these are listed
+        return None
 
 
 def _short(value: float) -> str:

@@ -133,6 +133,15 @@ def test_every_parameter_has_a_label_help_and_control():
         assert field.annotation is not str or Experiment.options(name)
 
 
+def test_changed_it_must_still_go_together():
+    digits = Experiment(data="digits", loss="cross_entropy")
+    assert digits.changed({"depth": 3}) == Experiment(data="digits", loss="cross_entropy", depth=3)
+    for update, field in (({"inputs": 8}, "inputs"), ({"batch": 5000}, "batch")):
+        with pytest.raises(InvalidParameters) as refused:
+            digits.changed(update)
+        assert [e["field"] for e in refused.value.errors] == [field]
+
+
 def test_data_without_classes_has_no_loss_over_classes():
     with DATASETS.temporarily():
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from layerscope.engine.basis.refusals import InvalidParameters
+from layerscope.engine.basis.specification import bounds
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.layers import ACTIVATIONS
-from layerscope.engine.maps.axes import SCALES, Axis, is_number, parameters
+from layerscope.engine.maps.axes import SCALES, Axis, is_number, parameters, value_of
 
 
 def refusal(body):
@@ -50,6 +51,38 @@ def test_values_are_even_in_their_scale_and_short(scale):
         assert axis.place(value) == pytest.approx(i, abs=1e-6)
 
 
+@pytest.mark.parametrize("width", [1e-4, 1e-7, 1e-12])
+def test_values_near_one_another_have_the_digits_that_tell_them_apart(width):
+    values = Axis.between("init_scale", 1, 1 + width, 15, "log").values
+    assert len(set(values)) == 15
+    assert list(values) == sorted(values)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("parameter", [p for p in parameters() if is_number(p)])
+def test_whatever_values_an_axis_takes_lie_on_its_scale(parameter, scale):
+    """Ends included: theory and zooming ask for places on it."""
+    model = parameters()[parameter]
+    ends = bounds(model.model_fields[parameter])
+    listed = [v for v in (*ends, sum(ends) // 2 or 0.5) if SCALES[scale].takes(v)]
+    for value in {*ends} - {*listed}:
+        with pytest.raises(InvalidParameters, match=f"for a {scale} scale"):
+            Axis.of(parameter, [value], scale)
+    axis = Axis.of(parameter, list(dict.fromkeys(listed)), scale)
+    for i, value in enumerate(axis.values):
+        assert axis.at(i) == pytest.approx(value, rel=1e-6)
+
+
+def test_typed_values_are_the_parameters_own():
+    typed = [value_of("depth", "3"), value_of("residual", "on"), value_of("loss", "cross_entropy")]
+    assert typed == [3, True, "cross_entropy"]
+    for parameter, text in (("depth", "3.5"), ("depth", "1e400"), ("depth", "x"), ("dtype", "1")):
+        with pytest.raises(InvalidParameters, match="values: expected"):
+            Axis.of(parameter, [value_of(parameter, text)])
+    with pytest.raises(InvalidParameters, match="parameter: expected one of"):
+        value_of("colour", "1")
+
+
 def test_whole_numbers_are_rounded_and_never_twice():
     assert Axis.between("depth", 1, 10, 7, "log").values == (1, 2, 3, 5, 7, 10)
     assert Axis.between("depth", 1, 3, 30).values == (1, 2, 3)
@@ -85,7 +118,14 @@ def test_numbers_of_numpy_are_taken():
         ({"parameter": "depth", "from": 1, "to": 5, "steps": True}, "steps", "whole number"),
         ({"parameter": "depth", "from": 1, "to": 1, "steps": 3}, "to", "another value than from"),
         ({"parameter": "init_scale", "from": 0, "to": 1, "scale": "log"}, "from", "above 0"),
-        ({"parameter": "init_scale", "from": 1, "to": 1.0000001, "steps": 9}, "steps", "once"),
+        ({"parameter": "init_scale", "from": 1, "to": 1 + 4e-16, "steps": 9}, "steps", "once"),
+        ({"parameter": "depth", "from": 1, "to": 10**400}, "to", "expected a whole number"),
+        ({"parameter": "init_scale", "from": -(10**400), "to": 1}, "from", "expected a number"),
+        ({"parameter": "init_scale", "values": [10**400]}, "values", "expected a number"),
+        ({"parameter": "depth", "from": 1, "to": 2, "steps": 10**400}, "steps", "whole number"),
+        ({"parameter": "bias_std", "values": [-0.0, 1]}, "values", "from 0 to 100"),
+        ({"parameter": "bias_std", "values": [0, 1], "scale": "log"}, "values", "above 0"),
+        ({"parameter": "bias_std", "values": [1, 2], "scale": "cubic"}, "scale", "linear"),
         ({"parameter": "init_scale", "from": 1, "to": 2, "scale": "cubic"}, "scale", "linear"),
         ({"parameter": "init_scale", "from": 1, "to": 2, "scale": 3}, "scale", "linear"),
         ({"parameter": "init_scale", "from": math.inf, "to": 2}, "from", "expected a number"),

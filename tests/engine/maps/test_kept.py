@@ -16,6 +16,7 @@ from layerscope.engine.maps.axes import Axis
 from layerscope.engine.maps.kept import Maps, NoSuchMap
 from layerscope.engine.maps.outcomes import Reading
 from layerscope.engine.maps.plane import Plane
+from layerscope.engine.store import database
 
 PLANE = Plane(Axis.of("depth", [1, 2]), Axis.of("width", [4, 5]), Experiment(batch=4), "loss")
 SAMPLES = list(PLANE.samples())
@@ -137,6 +138,16 @@ def test_a_program_that_keeps_few_looks_too(tmp_path, monkeypatch):
         maps.keep([(sample, Reading(1.0), 0.1)])
         maps.close()
     assert list(Maps(tmp_path).known(SAMPLES)) == [SAMPLES[2].place]
+
+
+def test_what_is_known_is_told_while_another_program_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
+    maps, other = Maps(tmp_path), Maps(tmp_path)
+    maps.keep([(SAMPLES[0], Reading(1.0), 0.1)])
+    with other._database.writing():
+        assert maps.known(SAMPLES) == {SAMPLES[0].place: Reading(1.0)}
+    maps.close()
+    other.close()
 
 
 def test_both_are_bounded_and_the_oldest_go_first(maps, monkeypatch):

@@ -14,7 +14,7 @@ from layerscope.engine.experiment import Experiment
 from layerscope.engine.maps.measuring import measured, reading
 from layerscope.engine.maps.outcomes import OUTCOMES, START, Reading, Subject, total_cost
 from layerscope.engine.maps.training import train
-from layerscope.engine.training import Training
+from layerscope.engine.training import Training, step_cost
 
 SMALL = {"depth": 3, "width": 12, "batch": 8}
 SPECIFICATIONS = [
@@ -123,8 +123,11 @@ def test_a_training_that_diverges_has_no_accuracy():
 def test_costs_count_every_step():
     e = Experiment(**SMALL)
     assert total_cost(e, OUTCOMES["loss"]) == cost(e)
-    trained = total_cost(e, OUTCOMES["trained_loss"], Training(steps=9))
-    assert trained.flops == 10 * cost(e).flops
+    for how in (Training(steps=9), Training(steps=9, optimizer="adam")):
+        trained = total_cost(e, OUTCOMES["trained_loss"], how)
+        step = step_cost(e, how)
+        assert trained.flops == 9 * step.flops + cost(e).flops
+        assert trained.bytes == step.bytes > cost(e).bytes
     for each in OUTCOMES.values():
         assert each.cost(e).flops > 0
 

@@ -10,12 +10,14 @@ import pytest
 from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.execution.cost import Limits, OverLimit, cost
 from layerscope.engine.experiment import Experiment
+from layerscope.engine.experiment.specification import MAX_SEED
 from layerscope.engine.maps.axes import Axis
 from layerscope.engine.maps.grid import Grid
 from layerscope.engine.maps.limits import MapLimits, map_cost
 from layerscope.engine.maps.outcomes import Reading
 from layerscope.engine.maps.plane import Plane, coarse_to_fine
 from layerscope.engine.maps.table import lines
+from layerscope.engine.training import Training
 
 X = Axis.between("init_scale", 0.5, 2, 5, "log")
 Y = Axis.of("depth", [1, 2, 3])
@@ -57,6 +59,20 @@ def test_samples_are_the_experiments_themselves():
         )  # fmt: skip
 
 
+def test_every_sample_is_what_its_specification_reads_as():
+    """None is validated as a whole: whoever computes it reads it again, and may not refuse it."""
+    planes = [
+        Plane(X, Axis.of("activation"), BASE, seeds=2),
+        Plane(Axis.of("inputs", [3, 8]), Axis.of("residual"), BASE),
+        Plane(Axis.of("learning_rate", [0, 0.1]), Axis.of("optimizer"), BASE, "trained_loss"),
+        Plane(Axis.of("data", ["gaussian", "digits"]), Axis.of("dtype"), BASE),
+    ]
+    for sample in (s for plane in planes for s in plane.samples()):
+        experiment, training, _ = json.loads(json.dumps(sample.parts()))
+        assert Experiment.from_json(experiment) == sample.experiment
+        assert training is None or Training.from_json(training) == sample.training
+
+
 def test_the_same_map_has_one_id_and_json_brings_it_back():
     plane = Plane(X, Y, BASE, "loss")
     again = Plane.from_json(json.loads(json.dumps(plane.to_json())))
@@ -94,6 +110,9 @@ def test_axes_of_a_training_change_the_training():
         ({"x": X.to_json(), "y": Y.to_json(), "seeds": True}, "seeds", "1 to 100"),
         ({"x": {"parameter": "seed", "values": [1, 2]}, "y": Y.to_json(), "seeds": 2}, "seeds",
          "expected 1"),
+        ({"x": X.to_json(), "y": Y.to_json(), "seeds": 2, "base": {"seed": MAX_SEED}}, "base.seed",
+         "at most"),
+        ({"x": X.to_json(), "y": Y.to_json(), "seeds": 10**400}, "seeds", "1 to 100"),
         ({"x": {"parameter": "steps", "values": [1, 2]}, "y": Y.to_json()}, "outcome",
          "trained_loss"),
     ],
@@ -113,6 +132,8 @@ def test_refusals_name_the_field(body, field, said):
          "base.inputs", "at inputs 8, depth 1"),
         (Plane(Axis.of("loss", ["mse", "cross_entropy"]), Y, Experiment(data="digits"),
                "accuracy"), "outcome", "at loss mse, depth 1"),
+        (Plane(Axis.of("steps", [5, 50]), Y, BASE, "trained_loss",
+               training=Training(warm_up=20)), "training.warm_up", "at steps 5, depth 1"),
     ],
 )  # fmt: skip
 def test_cells_that_do_not_fit_together_are_named(plane, field, said):
@@ -139,6 +160,25 @@ def test_costs_add_up_and_limits_tell_what_is_over():
         MapLimits(cell=Limits(flops=each[1].flops)).check(samples)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "mean", "spread"),
+    [
+        ([1.5e308, 1.6e308, 1.7e308], 1.6e308, 1e307),
+        ([1.7e308, -1.7e308], 0.0, None),
+        ([1e200, 3e200], 2e200, 2**0.5 * 1e200),
+        ([1e-200, 3e-200], 2e-200, 2**0.5 * 1e-200),
+        ([0.1, 0.1, 0.1], 0.1, 0.0),
+    ],
+)
+def test_means_and_spreads_are_those_of_any_numbers(numbers, mean, spread):
+    grid = Grid(Plane(X, Y, BASE, "loss", seeds=len(numbers)))
+    for i, number in enumerate(numbers):
+        grid.add(i, Reading(number))
+    cell = grid.cell(0, 0)
+    assert cell.number == pytest.approx(mean, rel=1e-14)
+    assert cell.spread == (None if spread is None else pytest.approx(spread, rel=1e-12))
+
+
 def test_cells_are_means_of_their_seeds():
     grid = Grid(Plane(X, Y, BASE, "loss", seeds=3))
     assert [grid.add(i, Reading(float(i))) for i in range(3)] == [None, None, (0, 0)]
@@ -148,6 +188,7 @@ def test_cells_are_means_of_their_seeds():
         grid.add(i, Reading(None, "nan") if i == 4 else Reading(2.0, "rule"))
     assert grid.cell(0, 1).text == "nan (1 of 3 seeds)"
     assert grid.cell(0, 1).number is None
+    assert grid.cell(0, 1).spread is None
     values = grid.values()
     assert values.shape == (3, 5)
     assert values[0, 0] == 1.0
