@@ -33,16 +33,16 @@ class AskedLoss:
         self.given, self.named = (), {}
         self.value = self.task = self.constant = None
 
-    def looks(self, given: tuple[Any, ...]) -> None:
+    def looks(self, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         """At a call that is about to be made. A loss that takes something else than an output and
         a target, or answers such questions with an error, stays unknown."""
         if self.function is None:
             return
         with contextlib.suppress(Exception):
             self.task = task_of(self.function, given)
-        if self.task is not None and len(given) == 2:
+        if self.task is not None:
             with contextlib.suppress(Exception):
-                self.constant = constant_loss(self.function, given[0], given[1])
+                self.constant = constant_loss(self.function, *given, **named)
 
     def saw(self, given: tuple[Any, ...], named: dict[str, Any], value: Any) -> None:
         """A call has been made."""

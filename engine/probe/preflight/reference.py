@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from layerscope.engine.probe.constant import answers_of, in_classes, in_numbers
+from layerscope.engine.probe.constant import in_numbers, known_loss
 from layerscope.engine.probe.outputs import main_tensor
 from layerscope.engine.probe.preflight.functions import LossCall
 from layerscope.engine.probe.preflight.look import Look
@@ -51,8 +51,8 @@ def _asked(look: Look, loss: Callable[..., Any]) -> Reference | None:
 
 
 def _of_call(call: LossCall) -> Reference | None:
-    answers = answers_of(call.function)
-    if answers is None:
+    known = known_loss(call.function, call.rest, call.named)
+    if known is None:
         return None
     target = call.target
     if call.entry_by_entry and target.shape != call.output.shape:
@@ -60,6 +60,6 @@ def _of_call(call: LossCall) -> Reference | None:
             return None
         target = target.reshape(call.output.shape)  # what was meant
         call = LossCall(call.function, call.output, target, call.rest, call.named)
-    constant, neutral = answers(call.output, target)
-    classes = call.output.shape[1] if answers is in_classes and call.output.dim() > 1 else None
+    constant, neutral = known.answers(call.output, target)
+    classes = call.output.shape[1] if known.in_classes and call.output.dim() > 1 else None
     return Reference(call.of(constant), call.of(neutral), classes)
