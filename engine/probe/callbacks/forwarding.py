@@ -86,8 +86,13 @@ class ToTensorBoard(_Forwarding):
 
 
 class ToWandb(_Forwarding):
-    """``watch(…, also=[ToWandb(run)])``: a run of Weights & Biases. The figures have an axis of
-    their own, ``layerscope/step``, and go with whatever the user logs next.
+    """``watch(…, also=[ToWandb(run)])``: a run of Weights & Biases.
+
+    The figures have an axis of their own, ``layerscope/step``, the probe's step. They are given
+    without a commit and leave with what the user logs next, so that the run's own step is not moved
+    on: of several recorded steps between two logs of the user's the last one is kept. The findings
+    stand in the run's summary, as ``layerscope/findings``; how the recording ended is logged, with
+    whatever is still waiting, when the probe is closed, which has to be before ``run.finish``.
 
     Args:
         run: what ``wandb.init`` returned; it goes on.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -21,7 +22,6 @@ class TransformersCallback(Watching, Base):  # type: ignore[misc]
     """
 
     library, there = "transformers", Base
-    _handle: Any = None
 
     def on_train_begin(
         self,
@@ -35,15 +35,11 @@ class TransformersCallback(Watching, Base):  # type: ignore[misc]
         self._losses: list[Tensor] = []
         self.begin(model, optimizer)
         if self.probe is not None:
-            self._handle = model.register_forward_hook(self._saw)
-
-    def _saw(self, module: nn.Module, given: Any, output: Any) -> None:
-        loss = output.get("loss") if hasattr(output, "get") else None
-        if isinstance(loss, Tensor) and loss.requires_grad:
-            self._losses.append(loss.detach().mean())
+            self.hooks.append(model.register_forward_hook(partial(_saw, self._losses)))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        losses, self._losses = self._losses, []
+        losses = list(self._losses)
+        self._losses.clear()
 
         def stop() -> None:
             control.should_training_stop = True
@@ -52,6 +48,10 @@ class TransformersCallback(Watching, Base):  # type: ignore[misc]
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.end()
-        if self._handle is not None:
-            self._handle.remove()
-            self._handle = None
+
+
+def _saw(losses: list[Tensor], _module: nn.Module, _given: Any, output: Any) -> None:
+    """A hook of the model's that does not hold the callback."""
+    loss = output.get("loss") if hasattr(output, "get") else None
+    if isinstance(loss, Tensor) and loss.requires_grad:
+        losses.append(loss.detach().mean())

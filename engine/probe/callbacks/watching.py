@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from layerscope.engine.probe.probe import Probe
 from layerscope.engine.probe.telling import ProbeWarning, TrainingStopped
 from layerscope.engine.probe.watch import watch
 
 __all__ = ["Watching", "base"]
+
+State = Literal["finished", "stopped", "failed"]
 
 
 def base(*places: tuple[str, str]) -> type[Any]:
@@ -32,6 +37,10 @@ class Watching:
     """A probe that lasts as long as one training; ``options`` are ``watch``'s own.
 
     The probe never ends a training by an error of its own: one that cannot begin is told once.
+
+    Not every library tells its callbacks that a training was ended by an error. Then the probe is
+    closed by the next training, with the callback, or where a ``with`` block around the training
+    ends: ``with TransformersCallback() as callback: Trainer(…, callbacks=[callback]).train()``.
     """
 
     library = ""
@@ -48,12 +57,16 @@ class Watching:
         self.options = options
         self.probe: Probe | None = None
         """The run of the last training; may be asked for its findings at any time."""
+        self.hooks: list[RemovableHandle] = []
+        """Of its own, beside the probe's: there as long as one training."""
+        self._abandoned: Callable[[], object] = _nothing
 
     def begin(self, model: nn.Module, optimizers: Any, **options: Any) -> None:
         """A training begins."""
         self.end("stopped")
         try:
             self.probe = watch(model, optimizers, **{**options, **self.options})
+            self._abandoned = weakref.finalize(self, _close, self.probe, self.hooks, "stopped")
         except (TypeError, ValueError) as error:
             warnings.warn(f"layerscope: not recorded: {error}", ProbeWarning, stacklevel=2)
 
@@ -66,10 +79,34 @@ class Watching:
                 self.end("stopped")
                 stop()
 
-    def end(self, state: Literal["finished", "stopped", "failed"] = "finished") -> None:
+    def end(self, state: State = "finished") -> None:
         """The training is over; asked twice, the first time counts."""
         if self.probe is not None:
-            self.probe.close(state)
+            _close(self.probe, self.hooks, state)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+        self.end("finished" if error is None else "stopped" if stopped else "failed")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "probe": None}  # whoever copies a trainer copies no run
+        # Whoever copies a trainer copies no run.
+        return {**self.__dict__, "probe": None, "hooks": [], "_abandoned": _nothing}
+
+
+def _nothing() -> None:
+    """Nobody is to be told."""
+
+
+def _close(probe: Probe, hooks: list[RemovableHandle], state: State) -> None:
+    """Leaves no hook anywhere."""
+    while hooks:
+        hooks.pop().remove()
+    probe.close(state)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
 
-__all__ = ["MOST_TENSORS", "PIECE_BYTES", "CheckpointError", "StoredTensor", "piece_entries"]
+__all__ = [
+    "MOST_TENSORS", "PIECE_BYTES", "CheckpointError", "StoredTensor", "piece_entries", "repeated",
+]  # fmt: skip
 
 PIECE_BYTES = 2**26
 """Read at a time, however large a tensor is."""
@@ -41,6 +43,20 @@ class StoredTensor:
     def count(self) -> int:
         """Number of entries."""
         return math.prod(self.shape)
+
+
+def repeated(names: Iterable[str]) -> str | None:
+    """The first name that stands there a second time; None where none does.
+
+    >>> repeated(["a", "b", "a", "b"])
+    'a'
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def piece_entries(shape: tuple[int, ...], itemsize: int) -> int:

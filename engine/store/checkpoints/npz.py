@@ -20,6 +20,7 @@ from layerscope.engine.store.checkpoints.base import (
     CheckpointError,
     StoredTensor,
     piece_entries,
+    repeated,
 )  # fmt: skip
 
 __all__ = ["read_npz"]
@@ -50,9 +51,8 @@ def _check(path: Path, members: list[zipfile.ZipInfo]) -> None:
     if len(members) > MOST_TENSORS:
         raise CheckpointError(f"{path}: {len(members)} arrays; expected at most {MOST_TENSORS}")
     names = [member.filename for member in members]
-    if len(set(names)) != len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise CheckpointError(f"{path}: {repeated[:100]!r} stands there twice")
+    if (twice := repeated(names)) is not None:
+        raise CheckpointError(f"{path}: {twice[:100]!r} stands there twice")
     grown, size = sum(member.file_size for member in members), path.stat().st_size
     if grown > max(MOST_BYTES, MOST_GROWTH * size):
         raise CheckpointError(

@@ -23,6 +23,7 @@ from layerscope.engine.store.checkpoints.base import (
     CheckpointError,
     StoredTensor,
     piece_entries,
+    repeated,
 )  # fmt: skip
 
 __all__ = ["is_safetensors", "read_safetensors"]
@@ -98,12 +99,9 @@ def _header(path: Path, text: bytes) -> dict[str, Any]:
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{repeated[:100]!r} stands there twice")
-    return found
+    if (twice := repeated(name for name, _ in pairs)) is not None:
+        raise ValueError(f"{twice[:100]!r} stands there twice")
+    return dict(pairs)
 
 
 class _Entry:

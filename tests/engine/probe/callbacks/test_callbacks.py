@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import pickle
 import warnings
@@ -13,7 +14,9 @@ from torch import nn
 
 import layerscope
 from layerscope.engine.probe.callbacks import watching
+from layerscope.engine.probe.callbacks.transformers import TransformersCallback
 from layerscope.engine.probe.callbacks.watching import Watching, base
+from layerscope.engine.probe.probe import watched_already
 from layerscope.engine.probe.step import Quantity
 from layerscope.engine.probe.telling import ProbeWarning
 
@@ -230,3 +233,68 @@ def test_a_finding_asks_the_trainer_to_stop():
     assert stops == [1]
     assert callback.probe.state == "stopped"
     assert watching.Watching is Watching
+
+
+class OnTransformers(TransformersCallback):
+    """Where the library need not be installed."""
+
+    there = nn.Module
+
+
+class Answers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = network()
+
+    def forward(self, x):
+        return {"loss": self.net(x).square().mean()}
+
+
+def interrupted(callback, model):
+    """A training whose trainer tells nobody that it was ended by an error."""
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    callback.on_train_begin(None, None, None, model=model, optimizer=optimizer)
+    model(X)["loss"].backward()
+    optimizer.step()
+    callback.on_step_end(None, None, None)
+    raise RuntimeError("out of memory")
+
+
+def hooked(model):
+    return bool(model._forward_hooks) or watched_already(model)
+
+
+def test_a_with_block_leaves_no_hook_where_an_error_ends_the_training():
+    model = Answers()
+    with (
+        pytest.raises(RuntimeError, match="out of memory"),
+        OnTransformers(to=":memory:", every=1) as callback,
+    ):
+        interrupted(callback, model)
+    assert not hooked(model)
+    assert callback.probe.state == "failed"
+    assert callback.probe.steps()[0].loss is not None
+
+
+def test_the_next_training_leaves_none_of_the_last():
+    callback, model, other = OnTransformers(to=":memory:", every=1), Answers(), Answers()
+    with pytest.raises(RuntimeError):
+        interrupted(callback, model)
+    assert hooked(model)
+    with pytest.raises(RuntimeError):
+        interrupted(callback, other)
+    assert not hooked(model)
+    callback.on_train_end(None, None, None)
+    assert not hooked(other)
+
+
+def test_no_hook_outlives_its_callback():
+    callback, model = OnTransformers(to=":memory:", every=1), Answers()
+    with pytest.raises(RuntimeError):
+        interrupted(callback, model)
+    probe = callback.probe
+    assert hooked(model)
+    del callback
+    gc.collect()
+    assert not hooked(model)
+    assert probe.state == "stopped"
