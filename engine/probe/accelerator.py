@@ -1,4 +1,5 @@
-"""Tensors on an accelerator: read there as they are seen, fetched in one copy a step.
+"""Tensors on an accelerator: read there as they are seen, fetched in one copy a step
+and device.
 
 Nothing here waits for the device in the thread that trains; the one copy is made by the writing
 thread, behind an event that tells when the step's records are there.
@@ -7,7 +8,7 @@ thread, behind an event that tells when the step's records are there.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,15 @@ from layerscope.engine.probe.watched import Key, Tracked
 from layerscope.engine.statistics import Units
 from layerscope.engine.statistics.device import WORDS, answers, readable_there, records
 
-__all__ = ["Afar", "Fetched", "fetch", "share_there"]
+__all__ = ["Afar", "Fetched", "fetch", "place", "share_there"]
 
 LOOKED = 5
 """Numbers of a look."""
+
+
+def place(tensor: Tensor) -> Any:
+    """The device on which it lies: only what lies on one can come in one copy."""
+    return tensor.device
 
 
 def fetch(buffer: Tensor, ready: Any) -> NDArray[np.int64]:
@@ -36,29 +42,26 @@ def fetch(buffer: Tensor, ready: Any) -> NDArray[np.int64]:
 
 
 class Fetched:
-    """A step's records, on their way; behind them those of the looks, then the loss."""
+    """A step's records of one device, on their way; behind them those of the looks, then a row of
+    single numbers, which are told to whoever waits for them."""
 
-    def __init__(
-        self, keys: list[Key], rows: list[int], dtypes: list[torch.dtype], buffer: Tensor,
-        looks: list[tuple[Look, int, int]], with_loss: bool,
-    ) -> None:  # fmt: skip
-        self._looks = looks
-        self._keys = keys
-        self._rows = rows
-        self._dtypes = dtypes
-        self._buffer = buffer
-        self._with_loss = with_loss
+    def __init__(self, there: _There) -> None:
+        self._keys, self._rows, self._dtypes = there.keys, there.rows, there.dtypes
+        self._looks = [look for look, _ in there.looks]
+        self._tellers = [tell for tell, _ in there.numbers]
+        self._buffer = there.buffer()
         self._ready = None
-        if not buffer.is_cpu:
-            self._ready = torch.Event(buffer.device)
+        if not self._buffer.is_cpu:
+            self._ready = torch.Event(self._buffer.device)
             self._ready.record()
 
-    def read(self) -> tuple[Reading, float | None]:
-        """What the device said, and the loss if it is there; in the writing thread."""
+    def read(self) -> Reading:
+        """What the device said; in the writing thread."""
         found = fetch(self._buffer, self._ready)
-        loss = None
-        if self._with_loss:
-            loss = float(found[-1, :1].view(np.float64)[0])
+        if self._tellers:
+            values = found[-1, : len(self._tellers)].view(np.float64).tolist()
+            for tell, value in zip(self._tellers, values, strict=True):
+                tell(value)
             found = found[:-1]
         for (look, batch, width), row in zip(
             self._looks, found[len(found) - len(self._looks) :], strict=True
@@ -70,39 +73,66 @@ class Fetched:
             look.units = Units(batch, width, int(dead or 0), int(constant or 0), correlation)
             look.dead, look.saturation = int(over_window or 0), share
         found = found[: len(found) - len(self._looks)]
-        return Reading(self._keys, answers(found, self._rows, self._dtypes)), loss
+        return Reading(self._keys, answers(found, self._rows, self._dtypes))
+
+
+class _There:
+    """What of a step lies on one device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.keys: list[Key] = []
+        self.rows: list[int] = []
+        self.dtypes: list[torch.dtype] = []
+        self.records: list[Tensor] = []
+        self.looks: list[tuple[tuple[Look, int, int], Tensor]] = []
+        self.numbers: list[tuple[Callable[[float], None], Tensor]] = []
+
+    def buffer(self) -> Tensor:
+        """All of it, (rows, ``WORDS``)."""
+        parts = list(self.records)
+        if self.looks:
+            parts.append(self._rows_of(torch.stack([found for _, found in self.looks])))
+        if self.numbers:
+            parts.append(self._rows_of(torch.stack([number for _, number in self.numbers])[None]))
+        return torch.cat(parts)
+
+    def _rows_of(self, told: Tensor) -> Tensor:
+        rows = torch.zeros((len(told), WORDS), dtype=torch.int64, device=self.device)
+        rows[:, : told.shape[1]] = told.view(torch.int64)
+        return rows
 
 
 class Afar:
-    """What of a step lies on an accelerator: records that grow there."""
+    """What of a step lies on accelerators: records that grow there, on each by itself."""
 
     def __init__(self) -> None:
-        self._clear()
-
-    def _clear(self) -> None:
-        self._keys: list[Key] = []
-        self._rows: list[int] = []
-        self._dtypes: list[torch.dtype] = []
-        self._records: list[Tensor] = []
-        self._looks: list[tuple[Look, int, int]] = []
-        self._looked: list[Tensor] = []
-        self._loss: Tensor | None = None
+        self._there: dict[Any, _There] = {}
 
     @staticmethod
     def holds(tensor: Tensor) -> bool:
         """Whether a tensor can be read where it lies, and lies elsewhere than here."""
         return readable_there(tensor)
 
+    def _at(self, tensor: Tensor) -> _There:
+        device = place(tensor)
+        if device not in self._there:
+            self._there[device] = _There(tensor.device)
+        return self._there[device]
+
     def take(self, keys: Sequence[Key], tensors: Sequence[Tensor]) -> None:
-        """Reads tensors as they are now; returns before the device has done it."""
-        if not keys:
-            return
-        with torch.no_grad():
-            found, rows = records(tensors)
-        self._keys += keys
-        self._rows += rows
-        self._dtypes += [tensor.dtype for tensor in tensors]
-        self._records.append(found)
+        """Reads tensors as they are now; returns before the devices have done it."""
+        devices = list(map(place, tensors))
+        for device in dict.fromkeys(devices):
+            mine = [i for i, each in enumerate(devices) if each == device]
+            some = [tensors[i] for i in mine]
+            there = self._at(some[0])
+            with torch.no_grad():
+                found, rows = records(some)
+            there.keys += [keys[i] for i in mine]
+            there.rows += rows
+            there.dtypes += [tensor.dtype for tensor in some]
+            there.records.append(found)
 
     def put_aside(self, several: Sequence[Tracked]) -> None:
         """Reads parameters, and keeps what they are."""
@@ -128,42 +158,21 @@ class Afar:
         constant ones and the samples' correlation, ``dead`` those of the whole window."""
         nothing = torch.full_like(dead, math.nan, dtype=torch.float64)
         last = nothing if share is None else share.double()
-        self._looks.append((look, batch, width))
-        self._looked.append(torch.cat([units, torch.stack([dead.double(), last])]))
+        found = torch.cat([units, torch.stack([dead.double(), last])])
+        self._at(units).looks.append(((look, batch, width), found))
 
-    def loss(self, value: Tensor) -> None:
-        """The step's loss comes along."""
-        self._loss = value.detach()
+    def number(self, value: Tensor, tell: Callable[[float], None]) -> None:
+        """A tensor of one entry comes along; ``tell`` gets it, in the writing thread."""
+        self._at(value).numbers.append((tell, value.detach().double().reshape(())))
 
-    def ended(self) -> Fetched | None:
-        """All of the step; None where nothing of it lay elsewhere."""
-        if not self._records:
-            return None
-        parts = list(self._records)
-        if self._looked:
-            told = torch.zeros(
-                (len(self._looked), WORDS), dtype=torch.int64, device=parts[0].device
-            )
-            told[:, :LOOKED] = torch.stack(self._looked).view(torch.int64)
-            parts.append(told)
-        if self._loss is not None:
-            row = torch.zeros((1, WORDS), dtype=torch.int64, device=parts[0].device)
-            row[0, :1] = self._loss.to(parts[0].device).double().reshape(1).view(torch.int64)
-            parts = [*parts, row]
-        fetched = Fetched(
-            self._keys,
-            self._rows,
-            self._dtypes,
-            torch.cat(parts),
-            self._looks,
-            with_loss=self._loss is not None,
-        )
-        self._clear()
-        return fetched
+    def ended(self) -> list[Fetched]:
+        """All of the step, a copy a device."""
+        there, self._there = self._there, {}
+        return [Fetched(each) for each in there.values()]
 
     def drop(self) -> None:
         """Lets go of everything."""
-        self._clear()
+        self._there = {}
 
 
 def share_there(region: FlatRegion, z: Tensor) -> Tensor:

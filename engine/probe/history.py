@@ -71,8 +71,8 @@ class History:
 
     @property
     def number(self) -> int:
-        """Steps so far."""
-        return max((n for n, _ in self.losses), default=self.steps[-1].number if self.steps else 0)
+        """Of the newest step that is known of, by its loss or its record."""
+        return max([0, *(n for n, _ in self.losses[-1:]), *(s.number for s in self.steps[-1:])])
 
     @cached_property
     def recent(self) -> Sequence[Outline]:

@@ -49,7 +49,7 @@ _live: weakref.WeakSet[Probe] = weakref.WeakSet()
 def watched_already(model: nn.Module) -> bool:
     """Whether a probe that is running watches ``model`` or a part of it."""
     modules = set(map(id, model.modules()))
-    return any(modules & set(p.watched.leaves) for p in _live if p.state == "running")
+    return any(modules & set(p.watched.leaves) for p in _live if p._watches)
 
 
 class Probe:
@@ -80,6 +80,8 @@ class Probe:
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._sent: list[Any] = []
+        self._told_origin: Origin | None = None
+        """Of which the user has been told, where that is asked for."""
         self._bad = FirstBad(watched, loss, lambda: self.number + 1)
         compiled = compiled_modules(watched.model)
         self._verdicts = Verdicts(self.ring, has_optimizer=bool(watched.optimizers))
@@ -116,9 +118,9 @@ class Probe:
         """The loss function of ``watch``, called; the same value."""
         if self._loss.function is None:
             raise ValueError("loss: give the loss function to `watch` to call it through the probe")
-        watching = self.state == "running" and self.error is None
+        watching = self._watches
         if watching and self._modules.looks:
-            self._loss.looks(args)
+            self._loss.looks(args, kwargs)
         value = self._loss.function(*args, **kwargs)
         if watching:
             self._loss.saw(args, kwargs, value)
@@ -130,13 +132,14 @@ class Probe:
         Args:
             loss: its value, a number or a tensor of one entry; None where there is none.
         """
-        if self.state != "running" or self.error is not None or os.getpid() != self._process:
+        if not self._watches or os.getpid() != self._process:
             return
         new: list[Finding] = []
         try:
-            asks = self._news.wanted and (self._modules.looks or self.origin is not None)
+            looked = self._modules.looks
             self._step(loss)
-            new = self._news.of(self.findings()) if asks else []
+            asks = self._untold() or looked
+            new = self._news.of(self.findings()) if asks and self._news.wanted else []
         except Exception as error:
             self._failed(error)
         self._news.tell(new)
@@ -145,6 +148,16 @@ class Probe:
         """What is wrong with the training so far, most severe first."""
         self._writer.wait()
         return self._found_so_far()
+
+    def _untold(self) -> bool:
+        """Whether the first NaN has come up since this was asked."""
+        told, self._told_origin = self._told_origin, self.origin
+        return told is not self.origin
+
+    @property
+    def _watches(self) -> bool:
+        """Whether it is still at it: neither closed nor failed."""
+        return self.state == "running" and self.error is None
 
     @property
     def origin(self) -> Origin | None:
@@ -220,7 +233,10 @@ class Probe:
         self._modules.looks = records and self._looker.wanted()
         self._modules.mode = mode
         self._modules.checks = self.pace.checks and self.origin is None
-        self._optimizers.begin(Mode.RECORD if records else Mode.LOOK_OUT)
+        self._optimizers.begin(
+            Mode.RECORD if records else Mode.LOOK_OUT,
+            next_recorded=self.pace.records(self.number + 2),
+        )
 
     def _step(self, loss: Any) -> None:
         began = time.perf_counter()
@@ -237,7 +253,7 @@ class Probe:
         called = len(calls)
         if recorded or self._bad.new is not None:
             if there is not None:
-                self._afar.loss(there)
+                self._afar.number(there, self._writer.late_loss)
             self._end_record(value)
         elif there is not None:
             self._writer.put(partial(self._late_loss, self.number, there.clone()))
@@ -248,18 +264,22 @@ class Probe:
         now = time.perf_counter()
         self.pace.ended(self.number, now - self._at, recorded, called, size)
         self._at = now
-        self._begin()
+        if self.error is None:  # else there is nothing to begin: the writing thread has failed
+            self._begin()
+            if self.error is not None:
+                self._detach()  # it has just now
         self.pace.own_seconds += time.perf_counter() - began
 
     def _end_record(self, loss: float | None) -> None:
         self._collector.flush()
-        fetched = self._afar.ended()
-        if fetched is not None:
+        for rate, tell in self._optimizers.late_rates:
+            self._afar.number(rate, tell)
+        for fetched in self._afar.ended():
             self._writer.put(fetched)
         self.watched.place_the_rest()
         step = Step(
             number=self.number, time=time.time(), loss=loss,
-            learning_rates=list(self._optimizers.learning_rates), slots=[], statistics=[],
+            learning_rates=self._optimizers.learning_rates, slots=[], statistics=[],
             modules=[self._said(leaf) for leaf in self.watched.order if leaf.calls],
             skipped=self._scaler is not None and not self._optimizers.taken,
             scale=self._scale, baseline=self._loss.constant, origin=self._bad.told(),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +22,7 @@ from layerscope.engine.probe.collecting import Batch, Collector
 from layerscope.engine.probe.hooks import Mode
 from layerscope.engine.probe.watched import Tracked, Watched
 from layerscope.engine.probe.writing import Writer
-from layerscope.engine.statistics.device import is_here, readable_there
+from layerscope.engine.statistics.device import readable_there
 from layerscope.engine.statistics.many import Reader
 
 __all__ = ["OptimizerHooks"]
@@ -34,12 +36,6 @@ only those of the same size and kind have a difference."""
 def _storage(tensor: Tensor) -> Storage:
     address = tensor.data_ptr() if tensor.layout is torch.strided else 0
     return address, tensor._version, tensor.numel(), tensor.dtype
-
-
-def _any(gradient: Tensor) -> bool:
-    """Whether it is more than zeros. An accelerator is not asked, which would take as long as all
-    that it has still to do: there it counts if nobody has touched it since it was used."""
-    return not is_here(gradient) or bool(gradient.detach().any())
 
 
 PATIENCE = 60.0
@@ -65,6 +61,8 @@ class OptimizerHooks:
         self.taken = 0
         """Optimiser steps since the last step of the probe."""
         self.learning_rates: list[float] = []
+        self.late_rates: list[tuple[Tensor, Callable[[float], None]]] = []
+        """Those on an accelerator, and what is told their numbers."""
         self._watched = watched
         self._collector = collector
         self._writer = writer
@@ -88,11 +86,15 @@ class OptimizerHooks:
         have been seen to change after it, as when they are zeroed in place."""
         self.stale = 0
         """Parameters that stepped by a gradient which the step before had used already."""
-        self._backward_passes = 0
-        self._at_begin: dict[Tracked, tuple[weakref.ref[Tensor], int]] = {}
-        """Gradients that were there when the step began, after the last optimiser's step."""
+        self._notes = False
+        """Whether the step after this one is recorded, so that its gradients are noted."""
+        self._used: dict[Tracked, tuple[weakref.ref[Tensor], int]] = {}
+        """The gradients by which the optimisers have stepped, and their versions after that: of
+        the last step, then of this one."""
         self._left: dict[Tracked, tuple[Tensor, int]] = {}
-        """Gradients that were still there when the step's first backward pass began."""
+        """Those of the last step that nobody had touched when this backward pass began."""
+        self._repeated: dict[Tracked, Tensor] = {}
+        """Those to which one has added."""
         self._known = self._reused = False
         self._handles = (
             register_optimizer_step_pre_hook(self._pre),
@@ -107,25 +109,22 @@ class OptimizerHooks:
         self._read.clear()
         self._after_backward.clear()
         self._aside.clear()
-        self._at_begin.clear()
+        self._used.clear()
         self._left.clear()
+        self._repeated.clear()
         self._unread.clear()
 
-    def begin(self, mode: Mode) -> None:
+    def begin(self, mode: Mode, *, next_recorded: bool) -> None:
         """A step begins: of one that is recorded the parameters are read, and put aside."""
         self.mode = mode
-        self.taken = self.stale = self._backward_passes = 0
+        self._notes = next_recorded
+        self.taken = self.stale = 0
         self._left.clear()
+        self._repeated.clear()
         self._after_backward.clear()
         if mode is not Mode.RECORD:
+            self._used.clear()  # of a step that is not the one before a recorded one
             return
-        self._at_begin = {
-            t: (weakref.ref(g), g._version)
-            for t in self._watched.tracked.values()
-            if (g := t.parameter.grad) is not None
-            and g.layout is torch.strided
-            and (is_here(g) or self._untouched(t, g))
-        }
         batch = Batch()  # read after the last step's updates, which are on their way before it
         self._aside.clear()
         self._put_aside(batch, list(self._watched.tracked.values()))
@@ -133,33 +132,35 @@ class OptimizerHooks:
             self._unread.append(batch.awaited())
             self._writer.put(batch)
 
-    def _untouched(self, tracked: Tracked, gradient: Tensor) -> bool:
-        """Whether it is as the last optimiser's step saw it: not zeroed in place since."""
-        was, version = self._read.get(tracked, (None, -1))
-        return was is not None and was() is gradient and gradient._version == version
-
     def backward_begins(self) -> None:
-        """Gradients are about to be computed: notes which are there yet."""
-        if self._backward_passes or self.mode is not Mode.RECORD:
+        """Gradients are about to be computed: notes which are there yet, as the optimiser's step
+        has left them. Zeroed in place, or changed by the user, they have another version: no number
+        is read, so that an accelerator need not be waited for."""
+        if self.mode is not Mode.RECORD:
             return
-        for tracked, (was, version) in self._at_begin.items():
+        for tracked, (was, version) in self._used.items():
             gradient = tracked.parameter.grad
-            same = gradient is not None and was() is gradient and gradient._version == version
-            if same and gradient is not None and _any(gradient):
+            if gradient is not None and was() is gradient and gradient._version == version:
                 self._left[tracked] = gradient, version
 
     def backward_ended(self) -> None:
         """Gradients are complete, as far as this backward pass goes, and nobody changed them."""
         if self.mode is not Mode.RECORD:
             return
-        self._backward_passes += 1
-        keys, gradients = [], []
+        keys, gradients, left = [], [], self._left
         for tracked in self._watched.tracked.values():
             gradient = tracked.parameter.grad
             if gradient is not None:
+                if (
+                    left
+                    and (was := left.get(tracked)) is not None
+                    and (gradient is not was[0] or gradient._version != was[1])
+                ):
+                    self._repeated[tracked] = gradient
                 self._after_backward[tracked] = gradient, gradient._version
                 keys.append(tracked.unclipped)
                 gradients.append(gradient)
+        left.clear()
         if self.changes_gradients:
             self._collector.read_now(keys, gradients)
 
@@ -184,16 +185,28 @@ class OptimizerHooks:
             mine = self._mine(optimizer)
             self._wait()
             self._before([] if closure else mine)
-            self.learning_rates = [
-                float(group["lr"]) for o in self._watched.optimizers for group in o.param_groups
-                if "lr" in group
-            ]  # fmt: skip
+            self._rates()
             if self.mode is Mode.RECORD:
                 self._renew(mine)
                 if not closure:
                     self._gradients(mine)
         except Exception as error:
             self._failed(error)
+
+    def _rates(self) -> None:
+        """The learning rates as they are now. Of one that lies on an accelerator the number comes
+        with the step's records."""
+        rates: list[float] = []
+        self.learning_rates, self.late_rates = rates, []
+        for optimizer in self._watched.optimizers:
+            for group in optimizer.param_groups:
+                rate = group.get("lr")
+                if isinstance(rate, Tensor) and self._afar.holds(rate):
+                    late = rate.detach().clone()  # schedulers write into it
+                    self.late_rates.append((late, partial(rates.__setitem__, len(rates))))
+                    rate = math.nan
+                if rate is not None:
+                    rates.append(float(rate))
 
     def _put_aside(self, batch: Batch, several: Sequence[Tracked]) -> None:
         """The values to be read, as they are now: of the storages, which the user may replace
@@ -218,8 +231,8 @@ class OptimizerHooks:
             self._writer.put(batch.read(self._reader))
 
     def _gradients(self, mine: Sequence[Tracked]) -> None:
-        changed, reused, passes = False, self._reused, self._backward_passes
-        after, read, left = self._after_backward.get, self._read, self._left
+        changed, reused = False, self._reused
+        after, read, repeated = self._after_backward.get, self._read, self._repeated
         keys, gradients = [], []
         for tracked in mine:
             gradient = tracked.parameter.grad
@@ -230,8 +243,8 @@ class OptimizerHooks:
                 changed = at_end[0] is not gradient or at_end[1] != version
             if not reused and (before := read.get(tracked)) is not None:
                 reused = before[0]() is gradient
-            if left and (was := left.get(tracked)) is not None and was[0] is gradient:
-                self.stale += version == was[1] + passes
+            if repeated and repeated.get(tracked) is gradient:
+                self.stale += 1
             read[tracked] = weakref.ref(gradient), version
             keys.append(tracked.gradient)
             gradients.append(gradient)
@@ -257,15 +270,25 @@ class OptimizerHooks:
         if not self.mode or id(optimizer) not in self._ids:
             return
         self.taken += 1
-        if self.mode is not Mode.RECORD:
+        recorded = self.mode is Mode.RECORD
+        if not recorded and not self._notes:
             return
         try:
-            mine = self._mine(optimizer)
-            if any(callable(a) for a in (*args, *kwargs.values())):
-                self._gradients(mine)  # of a closure: before it there were those of another step
-            self._updates([t for t in mine if t.parameter.grad is not None])
+            stepped = [t for t in self._mine(optimizer) if t.parameter.grad is not None]
+            if recorded:
+                if any(callable(a) for a in (*args, *kwargs.values())):
+                    self._gradients(stepped)  # before a closure there were those of another step
+                self._updates(stepped)
+            if self._notes:
+                self._note(stepped)
         except Exception as error:
             self._failed(error)
+
+    def _note(self, stepped: Sequence[Tracked]) -> None:
+        """The gradients by which these have stepped."""
+        for tracked in stepped:
+            if (gradient := tracked.parameter.grad) is not None:
+                self._used[tracked] = weakref.ref(gradient), gradient._version
 
     def _updates(self, stepped: Sequence[Tracked]) -> None:
         """Against what was put aside; read at once where it was seen to change soon after."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from layerscope.engine.diagnosis import SEVERITIES, Finding
 from layerscope.engine.diagnosis.finding import Severity
+from layerscope.engine.diagnosis.roots import every
 from layerscope.engine.probe.lines import users_place
 
 __all__ = ["News", "ProbeWarning", "Teller", "TrainingStopped"]
@@ -60,13 +61,20 @@ class News:
         self._told: dict[str, Severity] = {}
 
     def of(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Those that are new, or worse than they were."""
-        new = [
-            f for f in findings
-            if f.rule not in self._told or not _at_least(self._told[f.rule], f.severity)
-        ]  # fmt: skip
-        self._told.update({f.rule: f.severity for f in new})
+        """Those that are new, or worse than they were: a cause with its consequences, or what has
+        come up under a cause that is known."""
+        new = []
+        for root in findings:
+            told = [root] if self._is_new(root) else list(filter(self._is_new, root.consequences))
+            new += told
+        for each in every(findings):
+            if self._is_new(each):
+                self._told[each.rule] = each.severity
         return new
+
+    def _is_new(self, finding: Finding) -> bool:
+        told = self._told.get(finding.rule)
+        return told is None or not _at_least(told, finding.severity)
 
     def tell(self, findings: Sequence[Finding]) -> None:
         """Errors: ``TrainingStopped``, and whatever the user's ``on_finding`` raises."""

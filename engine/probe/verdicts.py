@@ -122,18 +122,22 @@ def _once(found: Sequence[Finding]) -> list[Finding]:
 
 def nonfinite(facts: Sequence[ModuleFacts], steps: Sequence[Outline], origin: Origin) -> Finding:
     """The finding about an origin, with who had been drifting there and since when."""
-    at = next((f.index for f in facts if f.name == origin.module), 0)
+    about = next((f for f in facts if f.name == origin.module), None)
+    if about is None:  # it came up in the loss: what went into it is the last output
+        about = next((f for f in reversed(facts) if f.shape), None)
+    at = about.index if about is not None else 0
     drift = _drift(steps, at, origin.step)
     words = f"In step {origin.step}: {origin.what}."
     if origin.operands:
         words += f" {origin.operands}."
     if drift is not None:
         since, was, now = drift
-        words += f" The rms of its output had been growing since step {since}, from {was:.3g} "
+        whose = "its output" if origin.module is not None else f"the output of {_named(about)}"
+        words += f" The rms of {whose} had been growing since step {since}, from {was:.3g} "
         words += f"to {now:.3g}."
     if origin.where:
         words += f" Called at {origin.where}."
-    where = origin.module or "the loss"
+    where = "the loss" if origin.module is None else origin.module or _named(about)
     made = {"forward": "in", "backward": "going back at", "optimizer": "by the optimiser in"}
     return Finding(
         rule="nonfinite",
@@ -152,6 +156,11 @@ def nonfinite(facts: Sequence[ModuleFacts], steps: Sequence[Outline], origin: Or
         threshold={"nonfinite_entries": 0},
         since=origin.step,
     )  # fmt: skip
+
+
+def _named(facts: ModuleFacts | None) -> str:
+    """In words; a model that is a module of its own has no name."""
+    return "the model" if facts is None else facts.name or facts.kind
 
 
 def _drift(steps: Sequence[Outline], module: int, until: int) -> tuple[int, float, float] | None:

@@ -121,6 +121,10 @@ class Writer:
         """Takes one more; returns at once. A function is called when its turn comes."""
         self._queue.put(item)
 
+    def late_loss(self, value: float) -> None:
+        """The loss of the step that is coming has come from an accelerator; by this thread."""
+        self._loss = value
+
     def wait(self, timeout: float | None = None) -> bool:
         """Until everything put so far is done; False if that took longer than ``timeout``."""
         if threading.current_thread() is self._thread or not self._thread.is_alive():
@@ -163,9 +167,8 @@ class Writer:
         elif isinstance(item, Reading):
             self._readings.append(item)
         elif isinstance(item, Fetched):
-            reading, self._loss = item.read()
+            self._readings.append(item.read())
             self._from_afar = True
-            self._readings.append(reading)
         elif isinstance(item, Ending):
             readings, self._readings = self._readings, []
             dropped, self._dropped = self._dropped, []

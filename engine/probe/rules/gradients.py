@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+from operator import attrgetter
+
 from layerscope.engine.basis.text import listed
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.diagnosis.finding import Severity
@@ -15,8 +18,8 @@ LEAST_RECORDS = 3  # recorded steps before anything is said to never happen
 
 
 @training_rule(
-    formula=f"a gradient that the optimiser had used is added to, in {LEAST_RECORDS} recorded "
-    "steps or more",
+    formula="a backward pass adds to a gradient that the optimiser has used and nobody has changed "
+    f"since, in each of the last {LEAST_RECORDS} recorded steps or more",
     source="PyTorch's documentation of Optimizer.zero_grad",
     help="Backward passes between two steps of the optimiser are deliberate accumulation.",
     explains=("learning_rate_high", "nonfinite", "exploding_gradient", "exploding_activation",
@@ -24,8 +27,9 @@ LEAST_RECORDS = 3  # recorded steps before anything is said to never happen
 )  # fmt: skip
 def stale_gradients(history: History) -> Finding | None:
     """Gradients are never set to zero: every step repeats all steps before."""
-    stale = [s for s in history.steps if s.stale]
-    if len(stale) < LEAST_RECORDS or not history.steps[-1].stale:
+    taken = [s for s in history.steps if not s.skipped]
+    stale = list(takewhile(attrgetter("stale"), reversed(taken)))[::-1]
+    if len(stale) < LEAST_RECORDS:
         return None
     where = [f for f in history.facts if any(p.group is not None for p in f.parameters.values())]
     return history.finding(

@@ -142,6 +142,69 @@ def test_what_is_never_zeroed_is_stale_and_what_is_zeroed_in_place_is_not(elsewh
     assert all(stale(False)[1:])
 
 
+def test_a_model_over_several_devices_has_a_copy_a_device(elsewhere, monkeypatch):
+    torch.manual_seed(0)
+    alone = run(mlp(depth=3))
+    elsewhere.clear()
+    torch.manual_seed(0)
+    monkeypatch.setattr(accelerator, "place", lambda tensor: ("first", "second")[tensor.dim() % 2])
+    found = run(mlp(depth=3))
+    assert len(elsewhere) == 2 * 6
+    for one, other in zip(found.steps(), alone.steps(), strict=True):
+        assert one.loss == other.loss
+        assert set(one.by_slot) == set(other.by_slot)
+        for slot, s in other.by_slot.items():
+            assert one.by_slot[slot] == s, slot
+        assert [m.look for m in one.modules] == [m.look for m in other.modules]
+
+
+def test_a_loss_that_lies_elsewhere_than_the_model_is_not_lost(monkeypatch):
+    """The model is here; only the loss is not."""
+    training = mlp()
+    there = []
+    monkeypatch.setattr(Afar, "holds", staticmethod(lambda t: any(t is each for each in there)))
+    with watch(training.model, training.optimizers, every=2, to=":memory:") as probe:
+        for number in range(4):
+            loss = training._ordinary(number)
+            detached = loss.detach()
+            monkeypatch.setattr(
+                probe, "_there", lambda _, value=detached: value
+            )  # as it does of a tensor on a device
+            probe.step(loss)
+            there.append(detached)
+    assert probe.error is None, probe.error
+    assert [step.loss for step in probe.steps()] == [float(there[0]), float(there[2])]
+    assert [value for _, value in probe.ring.losses] == [float(each) for each in there]
+
+
+def test_a_learning_rate_that_is_a_tensor_comes_with_the_step(elsewhere):
+    training = mlp()
+    group = training.optimizers[0].param_groups[0]
+    group["lr"] = torch.tensor(0.5)
+    training.optimizers[0].add_param_group({"params": [nn.Parameter(torch.ones(2))], "lr": 0.25})
+    with watch(training.model, training.optimizers, every=1, to=":memory:") as probe:
+        training.run(probe, steps=4)
+        probe._writer.wait()
+        elsewhere.clear()
+        with Counter() as counter:
+            for _ in range(3):
+                waits = len(counter.waits)
+                training.forward(0).backward()
+                probe._optimizers._pre(training.optimizers[0], (), {})
+                assert len(counter.waits) == waits
+                training.optimizers[0].step()
+                probe.step()
+                group["lr"].mul_(0.5)
+        probe._writer.wait()
+    assert probe.error is None, probe.error
+    assert len(elsewhere) == 3
+    assert [s.learning_rates for s in probe.steps()[-3:]] == [
+        [0.5, 0.25],
+        [0.25, 0.25],
+        [0.125, 0.25],
+    ]
+
+
 @pytest.mark.parametrize(
     "z", [torch.randn(20, 5), torch.tensor([[float("nan"), -1.0, 2.0, 3.0]]), torch.zeros(3, 2)]
 )
@@ -151,5 +214,5 @@ def test_the_share_that_is_flat(z):
 
 
 def test_nothing_of_a_step_that_is_all_here_is_fetched():
-    assert Afar().ended() is None
+    assert Afar().ended() == []
     assert not Afar.holds(torch.zeros(3))

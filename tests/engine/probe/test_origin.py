@@ -293,3 +293,41 @@ def test_a_loss_that_writes_into_its_output_is_asked_again_on_a_copy():
 
     finding = only(trained(nn.Linear(3, 1), torch.ones(5, 3), torch.zeros(5, 1), loss=loss))
     assert finding.evidence["made_by"] == "loss"
+
+
+class Doubled(nn.Module):
+    """Its output grows twofold with every call; the module before it does not."""
+
+    def __init__(self):
+        super().__init__()
+        self.by = 1.0
+
+    def forward(self, x):
+        self.by *= 2
+        return x * self.by
+
+
+def test_of_a_loss_the_output_is_what_had_been_growing():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Identity(), Doubled())
+    loss = lambda y, t: torch.where(y.abs().max() > 200, torch.inf, 1.0) * (y - t).square().mean()  # noqa: E731
+    probe = trained(
+        model, torch.ones(8, 4), torch.zeros(8, 4), steps=12, loss=loss,
+        optimizer=torch.optim.SGD(model.parameters(), 0.0), every=1,
+    )  # fmt: skip
+    finding = only(probe)
+    assert finding.evidence["made_by"] == "loss"
+    assert finding.title.endswith("in the loss")
+    assert "The rms of the output of 2 had been growing since step 1" in finding.explanation
+    assert finding.layers == (2, 2)
+
+
+def test_a_model_that_is_one_module_has_a_name_in_words():
+    class Alone(nn.Linear):
+        def forward(self, x):
+            return super().forward(x).log()
+
+    model = Alone(4, 4)
+    nn.init.zeros_(model.weight)
+    nn.init.zeros_(model.bias)
+    finding = only(trained(model, torch.ones(8, 4), torch.zeros(8, 4), every=1))
+    assert finding.title == "The first non-finite value comes up in Alone"

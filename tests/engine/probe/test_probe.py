@@ -764,3 +764,62 @@ def test_an_update_that_could_not_be_read_in_time_is_read_at_once_from_then_on()
     assert probe.error is None, probe.error
     assert probe.steps()[0].of(0, Quantity.UPDATE) is None
     assert probe.steps()[-1].of(0, Quantity.UPDATE) == statistics(stepped)
+
+
+def test_a_model_whose_probe_has_failed_can_be_watched_again(monkeypatch):
+    training = mlp()
+    with watched(training, every=1) as first:
+
+        def broken(*_):
+            raise ZeroDivisionError("broken on purpose")
+
+        monkeypatch.setattr(first._modules, "_called", broken)
+        with pytest.warns(ProbeWarning, match="is off now"):
+            training.run(first)
+        with watched(training, every=1) as second:
+            training.run(second, steps=3)
+        assert [step.number for step in second.steps()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("when", ["before the step ends", "as the next one begins"])
+def test_a_probe_that_has_failed_begins_no_step(monkeypatch, when):
+    """The writing thread may fail at any time, in the middle of the training's own step."""
+    training = mlp()
+    with watched(training, every=1) as probe:
+        training.run(probe, steps=2)
+        ended, began = probe.pace.ended, probe._optimizers.begin
+        begun = []
+
+        def fails(*given):
+            probe._failed(ZeroDivisionError("broken on purpose"))
+            ended(*given)
+
+        def late(*given, **named):
+            begun.append(given)
+            if when == "as the next one begins":
+                probe._failed(ZeroDivisionError("broken on purpose"))
+            began(*given, **named)
+
+        if when == "before the step ends":
+            monkeypatch.setattr(probe.pace, "ended", fails)
+        monkeypatch.setattr(probe._optimizers, "begin", late)
+        with pytest.warns(ProbeWarning, match="is off now"):
+            training.run(probe, steps=2)
+        assert len(begun) == (when == "as the next one begins")
+        assert not probe._modules.mode
+        assert not probe._optimizers.mode
+        assert not probe._optimizers._aside  # no parameter is held for a step that never comes
+
+
+def test_findings_are_asked_for_once_after_the_first_nan(monkeypatch):
+    training, told = mlp(), []
+    with watched(training, every=1, on_finding=told.append) as probe:
+        training.run(probe, steps=5)  # what follows looks closer every eighth step
+        asked = []
+        real = probe.findings
+        monkeypatch.setattr(probe, "findings", lambda: asked.append(probe.number) or real())
+        with torch.no_grad():
+            next(training.model.parameters()).fill_(math.nan)
+        training.run(probe, steps=3)
+    assert asked == [6]
+    assert [f.rule for f in told if f.rule == "nonfinite"] == ["nonfinite"]
