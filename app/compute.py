@@ -60,25 +60,30 @@ class Lane:
         Errors: ``Problem`` 503 with ``Retry-After``.
         """
         if self.waiting >= self.most_waiting:
-            raise Problem(
-                503,
-                f"One race runs at a time, and {self.waiting} wait already.",
-                kind="busy",
-                title="Too many races at once",
-                headers={"Retry-After": "10"},
-            )
+            raise self._busy(f"One race runs at a time, and {self.waiting} wait already.")
 
-    async def enter(self) -> None:
-        """Wait for the lane; ``leave`` must follow."""
+    async def enter(self, seconds: float) -> None:
+        """Wait so long for the lane; ``leave`` must follow.
+
+        Errors: ``Problem`` 503 with ``Retry-After`` when it did not become free.
+        """
         self.waiting += 1
         try:
-            await self._lock.acquire()
+            async with asyncio.timeout(seconds):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise self._busy(f"One race runs at a time; none ended within {seconds:g} s.") from None
         finally:
             self.waiting -= 1
 
     def leave(self) -> None:
         """Free the lane; on the event loop."""
         self._lock.release()
+
+    @staticmethod
+    def _busy(detail: str) -> Problem:
+        headers = {"Retry-After": "10"}
+        return Problem(503, detail, kind="busy", title="Too many races at once", headers=headers)
 
 
 @dataclass(slots=True, eq=False)
@@ -225,7 +230,7 @@ class Compute:
     async def _take(self, lane: Lane | None, quick: bool) -> _Place:
         if lane is None:
             return await self._place(quick)
-        await lane.enter()
+        await lane.enter(self.wait_seconds)
         try:
             place = await self._place(quick)
         except BaseException:

@@ -199,6 +199,20 @@ def test_waiting_ends_after_its_time(tmp_path: Path) -> None:
     run(scenario, wait_seconds=0.05)
 
 
+def test_waiting_for_the_lane_ends_after_its_time_too(tmp_path: Path) -> None:
+    """Each race ahead takes seconds: who waits for many of them is told to come back."""
+
+    async def scenario(compute: Compute) -> None:
+        await compute.lane.enter(1.0)
+        with refused(503, r"0\.05 s"):
+            await compute.run(working.pid, compute.lane)
+        assert (compute.lane.waiting, compute.active) == (0, 0)
+        compute.lane.leave()
+        assert await compute.run(working.pid, compute.lane)
+
+    run(scenario, wait_seconds=0.05)
+
+
 def test_who_stops_waiting_takes_no_place(tmp_path: Path) -> None:
     async def scenario(compute: Compute) -> None:
         async with occupied(compute, tmp_path / "1"):
