@@ -25,12 +25,14 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky import process_executor
 from joblib.externals.loky.backend import resource_tracker
 
-from layerscope.engine.maps.work import RUNNER, Told, Work, done, ready
+from layerscope.engine.maps.work import RUNNER, GivenUp, Told, Work, done, ready
 
 __all__ = ["Runner", "main"]
 
 STRIKES = 2
 """A work in whose flight so many processes died is done alone, where nothing else can be blamed."""
+MOST_STRIKES = 2 * STRIKES + 1
+"""Such a work is given up."""
 AWAY_SECONDS = 15.0
 """How long a cluster may be out of reach."""
 REAP_SECONDS = 0.3
@@ -64,23 +66,28 @@ class Runner:
         strikes: Counter[int] = Counter()
         while waiting:
             together = [w for w in waiting.values() if strikes[w[0]] < STRIKES]
+            group = together or [next(iter(waiting.values()))]
             flying: set[int] = set()
             try:
-                group = _noting(together or [next(iter(waiting.values()))], flying)
-                for told in self._parallel(group, build):
+                for told in self._parallel(_noting(group, flying), build):
+                    if isinstance(told, GivenUp):
+                        # A cluster knows whom its workers died of, but not whether he was alone.
+                        strikes[told.place] += STRIKES if told.killed else 1
+                        if told.killed and not together:
+                            strikes[told.place] = MOST_STRIKES
+                        continue
                     del waiting[told[0]]
                     flying.discard(told[0])
                     self._tell(cell=told)
             except process_executor.BrokenProcessPool:
-                for place in flying:
-                    strikes[place] += 1
-                    if strikes[place] > 2 * STRIKES:
-                        del waiting[place]
-                        self._tell(lost=place)
+                strikes.update(flying)
+            for place in [p for p in waiting if strikes[p] >= MOST_STRIKES]:
+                del waiting[place]
+                self._tell(lost=place)
 
-    def _parallel(self, works: Iterable[Work], build: str) -> Iterator[Told]:
+    def _parallel(self, works: Iterable[Work], build: str) -> Iterator[Told | GivenUp]:
         parallel = Parallel(n_jobs=self._jobs, return_as="generator_unordered")
-        found: Iterator[Told] = parallel(delayed(done)(work, build) for work in works)
+        found: Iterator[Told | GivenUp] = parallel(delayed(done)(work, build) for work in works)
         return found
 
     @contextlib.contextmanager
@@ -91,20 +98,27 @@ class Runner:
             return
         from distributed import Client
 
+        from layerscope.engine.maps.cluster import Cluster
+
         with (
             Client(self._dask, set_as_default=False) as client,
-            parallel_config(backend="dask", client=client),
+            parallel_config(backend=Cluster(client=client)),
         ):
-            threading.Thread(target=self._watch, args=[client], daemon=True).start()
-            yield
+            ended = threading.Event()
+            threading.Thread(target=self._watch, args=[client, ended], daemon=True).start()
+            try:
+                yield
+            finally:
+                ended.set()
 
-    def _watch(self, client: Any) -> None:
+    def _watch(self, client: Any, ended: threading.Event) -> None:
         """Give up once the scheduler has been away for a while: joblib would wait for ever."""
         seen = time.monotonic()
         while time.monotonic() - seen < AWAY_SECONDS and client.status != "closed":
             if client.status == "running":
                 seen = time.monotonic()
-            time.sleep(0.5)
+            if ended.wait(0.5):
+                return
         self._tell(failed=f"the Dask scheduler at {self._dask} is gone")
         os._exit(1)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import select
 import threading
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["RUNNER", "Told", "Work", "done", "ready"]
+__all__ = ["RUNNER", "GivenUp", "Told", "Work", "done", "ready"]
 
 RUNNER = "LAYERSCOPE_MAP_RUNNER"
 """In the environment of a process on this machine: the number of the one that it works for."""
@@ -19,6 +20,16 @@ Work = tuple[int, dict[str, Any], dict[str, Any] | None, str]
 """A sample's place, experiment, training and outcome."""
 Told = tuple[int, float | None, str, float]
 """Its place, number and text; and the seconds that it took."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """What is told of a work that nobody has done: its place, and whether the processes that began
+    it died; else whoever handed them out did."""
+
+    place: int
+    killed: bool
+
 
 _watching = False
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,23 +45,29 @@ def start(stack, *arguments, **more):
 
 
 @pytest.fixture
-def cluster(tmp_path, until):
-    """A scheduler and two workers, each one process with one thread."""
+def cluster(tmp_path, until, request):
+    """A scheduler and two workers, each one process with one thread; another number can be asked
+    for, who know `tests.engine.maps.deadly`, and none of whom may die of a task."""
+    count = getattr(request, "param", 2)
+    environment, more = dict(os.environ), []
+    if count != 2:
+        environment["DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"] = "0"
+        more = ["--preload", "tests.engine.maps.deadly"]
     file = tmp_path / "scheduler.json"
     with ExitStack() as stack:
         start(stack, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
-              "--no-dashboard", "--scheduler-file", str(file))  # fmt: skip
+              "--no-dashboard", "--scheduler-file", str(file), env=environment)  # fmt: skip
         until(file.exists)
         workers = [
             start(stack, "distributed.cli.dask_worker", "--scheduler-file", str(file),
                   "--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1",
-                  "--local-directory", str(tmp_path / f"w{i}"))
-            for i in range(2)
+                  "--local-directory", str(tmp_path / f"w{i}"), *more)
+            for i in range(count)
         ]  # fmt: skip
         from distributed import Client
 
         with Client(scheduler_file=str(file), set_as_default=False) as client:
-            client.wait_for_workers(2)
+            client.wait_for_workers(count)
             yield client.scheduler.address, workers
 
 
@@ -77,6 +84,20 @@ def test_a_dask_cluster_gives_every_cell_though_a_worker_is_killed(cluster):
     assert sorted(found) == sorted(s.place for s in samples)
     for sample in samples[:4]:
         assert found[sample.place].number == result(sample.experiment, check=False)["loss"]
+    for sample in samples:
+        assert found[sample.place] == reading(sample.experiment, None, "loss")
+
+
+@pytest.mark.parametrize("cluster", [3], indirect=True)
+def test_a_cell_that_workers_die_of_is_lost_and_no_other(cluster):
+    address, workers = cluster
+    samples = list(PLANE.samples())
+    samples[3] = replace(samples[3], outcome="deadly")
+    with Crew(dask=address) as crew:
+        found = {place: told for place, told, _ in crew.done(samples)}
+    ended = [worker.poll() for worker in workers]
+    assert sorted(ended, key=str) == [-signal.SIGKILL, -signal.SIGKILL, None]
+    assert found.pop(samples.pop(3).place) is None
     for sample in samples:
         assert found[sample.place] == reading(sample.experiment, None, "loss")
 
