@@ -17,6 +17,7 @@ from layerscope.app.api.responses import (
     json_bytes,
     problems,
 )  # fmt: skip
+from layerscope.app.compared import MOST_RUNS, OFFERED, chosen_runs, compare
 from layerscope.app.errors import refused
 from layerscope.app.forms import query_parameter
 from layerscope.app.recorded import Follower, RunId, Stored, asked, from_store, question, whole
@@ -34,6 +35,7 @@ RUN = {
     "updated": 1.8e9, "steps": 120, "last_step": 120, "last_loss": 0.31, "tags": [],
     "verdict": None, "config": {}, "summary": {},
 }  # fmt: skip
+STEP_NUMBER = {"type": "integer", "minimum": 0, "maximum": 10**18}
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -97,8 +99,8 @@ async def get_run(request: Request, run: RunId, store: Stored) -> Response:
                             {"type": "string", "enum": list(QUANTITIES), "default": "std"}),
             query_parameter("modules", "Qualified names, separated by commas; all by default.",
                             {"type": "string"}),
-            query_parameter("from", "First step.", {"type": "integer", "minimum": 0}),
-            query_parameter("to", "Last step.", {"type": "integer", "minimum": 0}),
+            query_parameter("from", "First step.", STEP_NUMBER),
+            query_parameter("to", "Last step.", STEP_NUMBER),
             query_parameter("points", "So many steps at most.",
                             {"type": "integer", "minimum": 10, "maximum": 2000, "default": 300}),
         ]
@@ -132,12 +134,53 @@ async def get_series(request: Request, run: RunId, store: Stored) -> Response:
 
 
 @router.get(
+    "/compare",
+    summary="Runs on the same axes",
+    openapi_extra={
+        "parameters": [
+            query_parameter("run", "The runs by their ids.",
+                            {"type": "array", "minItems": 2, "maxItems": MOST_RUNS,
+                             "uniqueItems": True,
+                             "items": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}},
+                            required=True),
+            query_parameter("quantity", "Which figure, beside the loss.",
+                            {"type": "string", "enum": list(OFFERED), "default": "std"}),
+            query_parameter("module", "Its qualified name; by default the first that all have.",
+                            {"type": "string"}),
+            query_parameter("from", "First step.", STEP_NUMBER),
+            query_parameter("to", "Last step.", STEP_NUMBER),
+            query_parameter("points", "So many steps of each at most.",
+                            {"type": "integer", "minimum": 10, "maximum": 2000, "default": 300}),
+        ]
+    },
+    responses={
+        200: described_json("Each run's loss and values by its steps, the settings in which they "
+                            "differ, and findings by rule, each with one entry a run.",
+                            {"quantity": "std", "module": "0", "runs": [], "differs": {},
+                             "same": {}, "findings": {}}, "runs", "differs", "findings"),
+        **problems(404, 422, 503),
+    },
+)  # fmt: skip
+async def compare_runs(request: Request, store: Stored) -> Response:
+    """`values` is null for a run without such a module."""
+    wanted = question(request, ("run", "module", "step"), OFFERED)
+    ids = chosen_runs(request.query_params.getlist("run"))
+    if len(ids) < 2:
+        raise refused("run", f"expected two to {MOST_RUNS} runs", len(ids))
+    if request.state.head:
+        return bodiless("application/json", NO_STORE)
+    module = request.query_params.get("module")
+    found = await from_store(partial(compare, store, ids, module, wanted))
+    return _json(found.to_dict())
+
+
+@router.get(
     "/runs/{run}/stream",
     summary="Follow a run",
     openapi_extra={
         "parameters": [
             query_parameter("after", "The id of the last event that is known; `Last-Event-ID` "
-                            "goes before.", {"type": "integer", "minimum": 0}),
+                            "goes before.", STEP_NUMBER),
         ]
     },
     responses={

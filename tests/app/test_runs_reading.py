@@ -286,10 +286,10 @@ def test_the_pages_own_stream_brings_the_picture_first(client, runs):
 
 
 def test_evidence_that_the_explanation_holds_is_not_told_twice():
-    from layerscope.app.pages.runs.run import _finding
+    from layerscope.app.pages.runs.findings import finding_view
 
     evidence = {"operands": "2 · 9e38 = 1.8e39", "made_by": "forward", "share": 0.5}
-    shown = _finding({"explanation": "There 2 · 9e38 = 1.8e39 came up.", "evidence": evidence})
+    shown = finding_view({"explanation": "There 2 · 9e38 = 1.8e39 came up.", "evidence": evidence})
     assert [each.name for each in shown.evidence] == ["made by", "share"]
 
 
@@ -334,7 +334,8 @@ def test_a_store_that_cannot_be_read_is_said(ask, tmp_path):
 
 ROUTES = ("/runs", "/runs/{}", "/runs/{}/follow", "/runs/{}/module?module=0",
           "/api/v1/runs", "/api/v1/runs/{}", "/api/v1/runs/{}/series", "/api/v1/runs/{}/stream",
-          "/api/v1/runs/{}/export")  # fmt: skip
+          "/api/v1/runs/{}/export", "/api/v1/compare?run={}&run=odd2",
+          "/compare?run={}&run=odd2")  # fmt: skip
 
 
 def packed(*slots: Slot, counts: list[int], statistics: int = 1) -> bytes:
@@ -358,7 +359,8 @@ def test_whatever_was_posted_can_be_read(ask, tmp_path, payload):
             Findings([StoredFinding("error", "odd", {"evidence": {"x": math.inf, "y": math.nan},
                                                      "modules": ["a"] * 9})], whole=True),
             Finish("finished", 0.0)]  # fmt: skip
-    client.app.state.store.append("odd", Batch(1, told))
+    for run in ("odd", "odd2"):
+        client.app.state.store.append(run, Batch(1, told))
     for route in ROUTES:
         answer = client.get(route.format("odd"))
         assert answer.status_code in (200, 404), (route, answer.text[:300])

@@ -156,6 +156,36 @@ def test_a_row_is_renamed_deleted_and_brought_back(blank: Page, site: str) -> No
     expect(blank.get_by_role("link", name="tiny")).to_be_visible()
 
 
+def test_runs_are_ticked_and_drawn_on_the_same_axes(blank: Page, site: str, folder: Path) -> None:
+    before = len(recorded(site))
+    training = Training(folder)
+    training.steps(12, 0.1)
+    training.end()
+    wait_until(lambda: len(recorded(site)) == before + 1)
+    blank.goto(f"{site}/runs")
+    for box in blank.locator("input[name=run]").all():
+        box.check()
+    blank.get_by_role("button", name="Compare", exact=True).click()
+    drawn = "document.querySelector('#compared-{} .plot').data"
+    until(blank, f"{drawn.format('quantity')}?.length === 4")
+    blank.locator("select[name=quantity]").select_option("gradient_std")
+    blank.wait_for_url("**quantity=gradient_std**")
+    blank.locator("select[name=module]").select_option("2")
+    blank.wait_for_url("**module=2**")
+    until(blank, "document.querySelector('#quantity-title').textContent === 'Gradient of 2'")
+    query = blank.url.partition("?")[2]
+    runs = api(site, f"compare?{query}")["runs"]
+    losses = blank.evaluate(f"{drawn.format('loss')}.filter((_, i) => i % 2 === 0).map(t => t.y)")
+    assert losses == [each["loss"] for each in runs]
+    blank.locator("input[name=step]").fill("5")
+    blank.keyboard.press("Tab")
+    blank.wait_for_url("**step=5**")
+    expect(blank.locator("#compared")).to_contain_text(number(runs[0]["loss"][4]))
+    blank.reload()
+    until(blank, f"{drawn.format('loss')}?.length === 4")
+    assert inaccessible(blank) == []
+
+
 @pytest.mark.parametrize("path", ["", "/run"])
 def test_axe_finds_nothing_and_nothing_is_wider_than_a_phone(
     blank: Page, site: str, path: str

@@ -1,9 +1,9 @@
-"""Runs: the list of them, one as it goes, and training one of our own networks."""
+"""Runs: the list, one as it goes, several compared, and training one of our own networks."""
 
-from layerscope.app.pages.runs import listing, run, train
+from layerscope.app.pages.runs import compare, listing, run, train
 
 __all__ = ["PAGES"]
 
-PAGES = (listing.PAGE, train.PAGE)
+PAGES = (listing.PAGE, train.PAGE, compare.PAGE)
 
 listing.PAGE.router.include_router(run.router)

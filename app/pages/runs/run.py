@@ -17,8 +17,8 @@ from layerscope.app.compute import Compute
 from layerscope.app.errors import Problem
 from layerscope.app.figures.runs import DISPLAYS, Display, run_figures
 from layerscope.app.figures.text import age, loss_text, whole
-from layerscope.app.pages.lab.findings import Measured, evidence_rows
 from layerscope.app.pages.render import address, context, environment, render
+from layerscope.app.pages.runs.findings import FindingView, finding_view
 from layerscope.app.pages.runs.listing import cost_share
 from layerscope.app.pages.runs.module import ModuleView, known_facts, module_view
 from layerscope.app.pages.runs.picture import columns, drawing, marks
@@ -28,16 +28,13 @@ from layerscope.app.recorded import whole as whole_number
 from layerscope.app.streams import EventStream, Wire
 from layerscope.app.templating import templates
 from layerscope.app.trainings import Trainings
-from layerscope.engine.basis.text import listed
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.store import Following, Run, Store
 
-__all__ = ["FindingView", "Head", "RunPage", "router"]
+__all__ = ["Head", "RunPage", "router"]
 
 LOOK = ("module", "step", "after")
 """What the page's query says beside the question."""
-MOST_NAMES = 4
-"""Modules of a finding that are named."""
 MOST_CONFIG = 12
 OF_OURS = ("experiment", "training", "from")
 """What the configuration of our own trainings holds; the bar says it."""
@@ -52,20 +49,6 @@ class Head:
     name: str
     state: str
     facts: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class FindingView:
-    """A finding of the list."""
-
-    severity: str
-    title: str
-    explanation: str
-    modules: str
-    since: int | None
-    rule: str
-    evidence: Sequence[Measured]
-    fix: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +112,7 @@ def _page(store: Store, run: str, look: _Look, bar: Callable[[], Bar | None]) ->
     wanted = look.question
     return RunPage(
         head=_head(found, len(facts)),
-        findings=[_finding(f) for f in findings],
+        findings=[finding_view(f) for f in findings],
         question=wanted,
         displays=[(name, d.title) for name, d in DISPLAYS.items()],
         display=DISPLAYS[wanted.quantity],
@@ -154,32 +137,6 @@ def _head(run: Run, modules: int) -> Head:
     told = [(k, v) for k, v in run.config.items() if not (k in OF_OURS and isinstance(v, dict))]
     facts += [(str(k), str(v)[:120]) for k, v in told[:MOST_CONFIG]]
     return Head(run.id, run.name, run.state, facts)
-
-
-def _finding(found: dict[str, Any]) -> FindingView:
-    return FindingView(
-        severity=str(found.get("severity", "info")),
-        title=str(found.get("title", "")),
-        explanation=str(found.get("explanation", "")),
-        modules=listed(list(found.get("modules") or ()), MOST_NAMES),
-        since=found.get("since"),
-        rule=str(found.get("rule", "")),
-        evidence=evidence_rows(_not_said(found), found.get("threshold") or {}),
-        fix=_fix(found.get("fix")),
-    )
-
-
-def _not_said(found: dict[str, Any]) -> dict[str, Any]:
-    """The evidence, without sentences that the explanation holds already."""
-    said = str(found.get("explanation", ""))
-    evidence = (found.get("evidence") or {}).items()
-    return {name: v for name, v in evidence if not (isinstance(v, str) and v and v in said)}
-
-
-def _fix(fix: Any) -> str:
-    if isinstance(fix, dict):
-        return str(fix.get("code") or ", ".join(f"{k} = {v}" for k, v in fix.items()))
-    return str(fix or "")
 
 
 @router.get("/runs/{run}/follow", name="follow_run_page")
@@ -240,7 +197,7 @@ class _Teller:
         html = template.render(
             head=_head(came.run, len(self._facts)),
             display=None if start is None else DISPLAYS[wanted.quantity],
-            findings=None if came.findings is None else [_finding(f) for f in came.findings],
+            findings=None if came.findings is None else [finding_view(f) for f in came.findings],
             rules=self._rules,
         )
         return [*out, ("", html), *self._new_buttons()]
