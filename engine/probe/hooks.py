@@ -40,6 +40,9 @@ class Mode(IntEnum):
     RECORD = 2
 
 
+RECORD, float32 = Mode.RECORD, torch.float32  # looked up once, too
+
+
 class Call(NamedTuple):
     """One call of a watched module."""
 
@@ -125,19 +128,27 @@ class ModuleHooks:
         self._announced = False
 
     def _forward(self, module: nn.Module, inputs: Any, named: Any, output: Any) -> None:
-        if not self.mode or is_compiling():
+        mode = self.mode
+        if not mode:
             return
         watched = self._watched
         leaf = watched.leaves.get(id(module))
         whole = module is watched.model
-        if (leaf is None and not whole) or not self._trains():
+        if (leaf is None and not whole) or is_compiling() or not self._trains():
             return
         if whole:
             self.given = inputs, named
         if leaf is None:
             return
         try:
-            self._called(leaf, inputs, named, output)
+            if (
+                leaf.settled and mode is RECORD and not self.looks and not self.checks
+                and type(output) is Tensor and output.dtype is float32
+                and not output.is_inference() and graph_task() == -1
+            ):  # fmt: skip
+                self._known_call(leaf, inputs, output)
+            else:
+                self._called(leaf, inputs, named, output)
         except Exception as error:
             self._failed(error)
 
@@ -169,6 +180,26 @@ class ModuleHooks:
                     self._found(Call(leaf, inputs, named, tensor, users_line()))
         if self.mode is Mode.RECORD and tensor is not None:
             self._record(leaf, inputs, tensor, again)
+
+    def _known_call(self, leaf: Leaf, inputs: tuple[Any, ...], tensor: Tensor) -> None:
+        """What ``_called`` and ``_record`` do of a call of which nothing is asked but its tensors:
+        the usual one, and every microsecond here is there once a module and step."""
+        self.calls.append(leaf)
+        self.bytes += tensor.nbytes
+        leaf.calls += 1
+        leaf.shape = tensor.shape
+        key = leaf.activation
+        if key.at_once:
+            self._collector.read_now([key], [tensor])
+        else:
+            self._collector.add(key, tensor)
+        if not leaf.index:
+            self._input(leaf, inputs)
+        node = tensor.grad_fn
+        if node is not None:
+            self._handles.append(
+                node.register_prehook(partial(self._backward, leaf, tensor.output_nr))
+            )
 
     def _record(self, leaf: Leaf, inputs: tuple[Any, ...], tensor: Tensor, again: bool) -> None:
         if leaf.index < 0:
@@ -202,7 +233,7 @@ class ModuleHooks:
         self._collector.read_now([key], [tensor])
 
     def _backward(self, leaf: Leaf, place: int, gradients: tuple[Tensor | None, ...]) -> None:
-        if self.mode is not Mode.RECORD:
+        if self.mode is not RECORD:
             return
         try:
             if not self._announced:
@@ -211,13 +242,18 @@ class ModuleHooks:
                 engine = torch.autograd.Variable._execution_engine
                 engine.queue_callback(self._ended)
             gradient = gradients[place]
-            if gradient is not None:
-                if self.checks and is_here(gradient) and self.bad_gradient is None:
-                    if is_finite(gradient):
-                        self._last_gradient = leaf, gradient
-                    else:
-                        self.bad_gradient = BadGradient(leaf, gradient, self._last_gradient)
-                self._add(leaf.gradient, gradient)
+            if gradient is None:
+                return
+            key = leaf.gradient
+            if self.checks and self.bad_gradient is None and is_here(gradient):
+                if is_finite(gradient):
+                    self._last_gradient = leaf, gradient
+                else:
+                    self.bad_gradient = BadGradient(leaf, gradient, self._last_gradient)
+            if leaf.settled and not key.at_once:
+                self._collector.add(key, gradient)
+            else:
+                self._add(key, gradient)
         except Exception as error:
             self._failed(error)
 

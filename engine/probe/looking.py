@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from layerscope.engine.execution.records import all_alike
+from layerscope.engine.execution.saturation import FlatRegion
 from layerscope.engine.probe.accelerator import Afar, share_there
 from layerscope.engine.probe.facts import own_parameters
 from layerscope.engine.probe.outputs import main_tensor
 from layerscope.engine.probe.step import Look
 from layerscope.engine.probe.watched import Leaf
 from layerscope.engine.statistics import Units, units
+from layerscope.engine.statistics.activity import as_rows
 from layerscope.engine.statistics.device import is_here, units_there
 
-__all__ = ["Looker", "running_of"]
+__all__ = ["TOGETHER", "Looker", "running_of"]
 
 FIRST = 4
 """Recorded steps at the beginning that all get a look."""
@@ -27,15 +33,54 @@ WINDOW = 4
 """Looks over which a unit must have been silent to be called dead."""
 
 
+TOGETHER = 24
+"""Calls that are looked at together by the writing thread."""
+
+Mask = NDArray[np.bool_]
+
+
+class _Waiting:
+    """A call that will be looked at, as it was."""
+
+    def __init__(
+        self, leaf: Leaf, found: Look, flat: FlatRegion | None, axis: int | None, output: Tensor,
+        x: Tensor | None,
+    ) -> None:  # fmt: skip
+        self.leaf, self.found, self.flat, self.axis = leaf, found, flat, axis
+        self.output, self.x = output, None if x is None else x.detach()
+        self._versions = self._now()
+
+    def _now(self) -> tuple[int, int]:
+        x = self.x
+        return self.output._version, 0 if x is None or x.is_inference() else x._version
+
+    @property
+    def changed(self) -> bool:
+        """Whether somebody has written into it since."""
+        return self._versions != self._now()
+
+
+def _silent(output: Tensor, axis: int) -> Mask:
+    """Which units are zero for every sample, (units,)."""
+    rows = as_rows(output.movedim(axis, -1).flatten(0, -2)).numpy()
+    active: Mask = np.logical_or.reduce(rows, axis=0)
+    return ~active
+
+
 class Looker:
     """Looks, and remembers for every unit whether it was active in one of the last looks."""
 
-    def __init__(self, afar: Afar) -> None:
+    def __init__(self, afar: Afar, later: Callable[[Callable[[], None]], None]) -> None:
+        """``later`` has something done by the writing thread, before the step is written."""
         self._afar = afar
+        self._later = later
+        self._waiting: list[_Waiting] = []
         self._recorded = -1
         self._found: dict[Leaf, Look] = {}
-        self._silent: dict[Leaf, deque[Tensor | None]] = {}
+        self._silent: dict[Leaf, deque[Mask | None]] = {}
         """Which units were, look by look; None where none was."""
+        self._silent_there: dict[Leaf, deque[Tensor]] = {}
+        """The same on an accelerator."""
 
     def wanted(self) -> bool:
         """Asked once a recorded step: whether this one gets a look."""
@@ -52,13 +97,46 @@ class Looker:
         if self._afar.holds(output):
             self._look_there(leaf, found, inputs, output)
             return
-        if axis is not None and output.dim() >= 2 and -output.dim() < axis < output.dim():
-            found.units = units(output, axis)
-            found.window, found.dead = self._dead(leaf, output, axis, found.units)
-        if facts.flat is not None:
-            found.saturation = self._saturation(leaf, inputs)
         if facts.role == "linear_map":
-            found.units_alike = self._alike(leaf)
+            found.units_alike = self._alike(leaf)  # by the parameters as they are now
+        if axis is not None and not -output.dim() < axis < output.dim() > 1:
+            axis = None
+        asked = facts.flat is not None and not getattr(leaf.module, "inplace", False)
+        x = main_tensor(inputs) if asked else None
+        if axis is None and x is None:
+            return
+        waiting = _Waiting(leaf, found, facts.flat, axis, output, x)
+        if leaf.settled and not leaf.activation.at_once:
+            self._waiting.append(waiting)
+            if len(self._waiting) >= TOGETHER:
+                self.flush()
+        else:
+            self._fill([waiting])
+
+    def flush(self) -> None:
+        """Has the writing thread look at what waits for it."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            self._later(partial(self._fill, waiting))
+
+    def _fill(self, several: list[_Waiting]) -> None:
+        """Of what has been changed in place meanwhile nothing is said, and from then on it is
+        looked at at once."""
+        for each in several:
+            leaf, found = each.leaf, each.found
+            now, silent, share = None, None, None
+            if each.axis is not None:
+                now = units(each.output, each.axis)
+                silent = _silent(each.output, each.axis) if now.dead else None
+            if each.flat is not None and each.x is not None:
+                share = each.flat.share(each.x)
+            if each.changed:
+                leaf.activation.at_once = True
+                continue
+            found.saturation = share
+            if now is not None:
+                found.units = now
+                found.window, found.dead = self._dead(leaf, now, silent)
 
     def _look_there(self, leaf: Leaf, found: Look, inputs: tuple[Any, ...], output: Tensor) -> None:
         """On an accelerator: its answers come with the step's figures. Whether units are copies is
@@ -68,11 +146,11 @@ class Looker:
         if facts is None or axis is None or not -output.dim() < axis < output.dim() > 1:
             return
         units, silent = units_there(output, axis)
-        window = self._silent.setdefault(leaf, deque(maxlen=WINDOW))
-        if any(before is not None and before.shape != silent.shape for before in window):
+        window = self._silent_there.setdefault(leaf, deque(maxlen=WINDOW))
+        if any(before.shape != silent.shape for before in window):
             window.clear()
         window.append(silent)
-        dead = torch.stack([w for w in window if w is not None]).all(0).sum()
+        dead = torch.stack(list(window)).all(0).sum()
         x = main_tensor(inputs)
         flat = facts.flat
         asked = flat is not None and x is not None and not getattr(leaf.module, "inplace", False)
@@ -88,29 +166,27 @@ class Looker:
             found.gradients_alike = self._alike(leaf, gradients=True)
         return found
 
-    def forget(self) -> None:
-        """Lets go of everything."""
+    def drop(self) -> None:
+        """Lets go of the training's tensors."""
         self._found.clear()
+        self._silent_there.clear()
+        self._waiting = []
+
+    def forget(self) -> None:
+        """Lets go of everything, once the writing thread has ended."""
+        self.drop()
         self._silent.clear()
 
-    def _dead(self, leaf: Leaf, output: Tensor, axis: int, now: Units) -> tuple[int, int]:
+    def _dead(self, leaf: Leaf, now: Units, silent: Mask | None) -> tuple[int, int]:
         """Over how many looks, and how many units were silent in all of them."""
         window = self._silent.setdefault(leaf, deque(maxlen=WINDOW))
-        silent = None
-        if now.dead:
-            silent = (output == 0).movedim(axis, -1).flatten(0, -2).all(0)  # (units,)
         if any(before is not None and before.shape != (now.width,) for before in window):
             window.clear()
         window.append(silent)
-        if any(look is None for look in window):
+        masks = [mask for mask in window if mask is not None]
+        if len(masks) < len(window):
             return len(window), 0
-        return len(window), int(torch.stack([w for w in window if w is not None]).all(0).sum())
-
-    def _saturation(self, leaf: Leaf, inputs: tuple[Any, ...]) -> float | None:
-        x = main_tensor(inputs)
-        if x is None or getattr(leaf.module, "inplace", False) or leaf.facts is None:
-            return None
-        return leaf.facts.flat.share(x) if leaf.facts.flat else None
+        return len(window), int(np.count_nonzero(np.logical_and.reduce(masks)))
 
     def _alike(self, leaf: Leaf, gradients: bool = False) -> bool | None:
         for _, parameter in own_parameters(leaf.module):

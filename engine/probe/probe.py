@@ -88,7 +88,7 @@ class Probe:
         self._judging = Live(self._found_so_far, self._keep_findings)
         self._writer = Writer(watched, self._deliver, self._failed, self._judging)
         self._afar = Afar()
-        self._looker = Looker(self._afar)
+        self._looker = Looker(self._afar, self._writer.put)
         self._collector = Collector(self._writer.put, self._afar.take)
         self._optimizers = OptimizerHooks(
             watched, self._collector, self._writer, self._afar, self._failed, self._before_update
@@ -187,6 +187,7 @@ class Probe:
         if os.getpid() != self._process:
             return
         self._writer.close()
+        self._looker.forget()
         for part in (self._end_findings, self._end_summary, lambda: self._sink.finish(state)):
             try:
                 part()
@@ -272,6 +273,7 @@ class Probe:
 
     def _end_record(self, loss: float | None) -> None:
         self._collector.flush()
+        self._looker.flush()
         for rate, tell in self._optimizers.late_rates:
             self._afar.number(rate, tell)
         for fetched in self._afar.ended():
@@ -395,7 +397,7 @@ class Probe:
         self._optimizers.remove()
         self._collector.drop()
         self._afar.drop()
-        self._looker.forget()
+        self._looker.drop()
         self._loss.clear()
         self._loud()
 

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from torch.optim.optimizer import (
 from layerscope.engine.probe.accelerator import Afar
 from layerscope.engine.probe.collecting import Batch, Collector
 from layerscope.engine.probe.hooks import Mode
-from layerscope.engine.probe.watched import Tracked, Watched
+from layerscope.engine.probe.watched import Key, Tracked, Watched
 from layerscope.engine.probe.writing import Writer
 from layerscope.engine.statistics.device import readable_there
 from layerscope.engine.statistics.many import Reader
@@ -37,6 +38,59 @@ def _storage(tensor: Tensor) -> Storage:
     address = tensor.data_ptr() if tensor.layout is torch.strided else 0
     return address, tensor._version, tensor.numel(), tensor.dtype
 
+
+class _Usual:
+    """All parameters as they are put aside in every step, as long as none is another: asked all at
+    once whether they are, which is many times quicker than one by one."""
+
+    def __init__(self, several: Sequence[Tracked], changes: int) -> None:
+        self.several = list(several)
+        self.changes = changes
+        """Of what is watched, when this was made."""
+        self.parameters = [t.parameter for t in several]
+        self.addresses = list(map(_data_ptr, self.parameters))
+        self.views = [p.detach() for p in self.parameters]
+        self.values = [t.value for t in several]
+        self.updates = [t.update for t in several]
+        self.rooms = [None if t.group is None else t.room() for t in several]
+        self.all_kept = all(t.group is not None for t in several)
+        self.versions: list[int] = []
+        """When they were put aside last."""
+
+    @staticmethod
+    def of(several: Sequence[Tracked], changes: int) -> _Usual | None:
+        """None where one has to be treated by itself."""
+        strided = all(t.parameter.layout is torch.strided for t in several)
+        if not strided or any(readable_there(t.parameter) for t in several):
+            return None
+        return _Usual(several, changes)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether all lie where they lay."""
+        return list(map(_data_ptr, self.parameters)) == self.addresses
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody has changed one since they were put aside."""
+        return self.in_place and list(map(_version, self.parameters)) == self.versions
+
+    def all_moved(self, stepped: Sequence[Tracked]) -> bool:
+        """Whether it is all of them that have stepped, in their places, to be read later."""
+        return (
+            stepped == self.several and self.all_kept and self.in_place
+            and not any(key.at_once for key in self.updates)
+        )  # fmt: skip
+
+    def batch(self, keys: list[Key], *, subtracts: bool = False) -> Batch:
+        """To read them as they are now, and to keep or to subtract what was kept."""
+        batch = Batch(subtracts=subtracts)
+        batch.keys, batch.tensors, batch.snapshots = keys, self.views, self.rooms
+        batch.versions = list(map(_version, self.parameters))
+        return batch
+
+
+_data_ptr, _version = Tensor.data_ptr, attrgetter("_version")
 
 PATIENCE = 60.0
 """Seconds that an optimiser waits for parameters to be read, which takes milliseconds."""
@@ -73,6 +127,10 @@ class OptimizerHooks:
         self._ids = {id(optimizer) for optimizer in watched.optimizers}
         self._aside: dict[Tracked, Storage] = {}
         """The parameters whose values were put aside, as they were then."""
+        self._usual: _Usual | None = None
+        """All of them at once, where that can be."""
+        self._as_usual = False
+        """Whether that is what counts in this step, and ``_aside`` is empty."""
         self._after_backward: dict[Tracked, tuple[Tensor, int]] = {}
         self._read: dict[Tracked, tuple[weakref.ref[Tensor], int]] = {}
         """The gradients of the last recorded step, and their versions then."""
@@ -113,6 +171,7 @@ class OptimizerHooks:
         self._left.clear()
         self._repeated.clear()
         self._unread.clear()
+        self._usual = None
 
     def begin(self, mode: Mode, *, next_recorded: bool) -> None:
         """A step begins: of one that is recorded the parameters are read, and put aside."""
@@ -125,9 +184,9 @@ class OptimizerHooks:
         if mode is not Mode.RECORD:
             self._used.clear()  # of a step that is not the one before a recorded one
             return
-        batch = Batch()  # read after the last step's updates, which are on their way before it
+        # Read after the last step's updates, which are on their way before it.
         self._aside.clear()
-        self._put_aside(batch, list(self._watched.tracked.values()))
+        batch = self._put_all_aside()
         if batch.keys:
             self._unread.append(batch.awaited())
             self._writer.put(batch)
@@ -208,6 +267,19 @@ class OptimizerHooks:
                 if rate is not None:
                     rates.append(float(rate))
 
+    def _put_all_aside(self) -> Batch:
+        usual, watched = self._usual, self._watched
+        if usual is None or usual.changes != watched.changes or not usual.in_place:
+            usual = self._usual = _Usual.of(list(watched.tracked.values()), watched.changes)
+        self._as_usual = usual is not None
+        if usual is None:
+            batch = Batch()
+            self._put_aside(batch, list(watched.tracked.values()))
+            return batch
+        batch = usual.batch(usual.values)
+        usual.versions = batch.versions
+        return batch
+
     def _put_aside(self, batch: Batch, several: Sequence[Tracked]) -> None:
         """The values to be read, as they are now: of the storages, which the user may replace
         before they are read. Of parameters of the optimisers the numbers are kept."""
@@ -225,10 +297,24 @@ class OptimizerHooks:
 
     def _renew(self, mine: Sequence[Tracked]) -> None:
         """Puts aside anew what the user has changed since the step began."""
+        if self._as_usual and self._usual is not None:
+            if self._usual.untouched:
+                return
+            self._one_by_one(self._usual)
         batch = Batch()
         self._put_aside(batch, [t for t in mine if self._aside.get(t) != _storage(t.parameter)])
         if batch.keys:
             self._writer.put(batch.read(self._reader))
+
+    def _one_by_one(self, usual: _Usual) -> None:
+        """From now on in this step every parameter is asked by itself."""
+        self._as_usual = False
+        for place, tracked in enumerate(usual.several):
+            if tracked.group is not None:
+                view = usual.views[place]
+                self._aside[tracked] = (
+                    usual.addresses[place], usual.versions[place], view.numel(), view.dtype,
+                )  # fmt: skip
 
     def _gradients(self, mine: Sequence[Tracked]) -> None:
         changed, reused = False, self._reused
@@ -292,6 +378,14 @@ class OptimizerHooks:
 
     def _updates(self, stepped: Sequence[Tracked]) -> None:
         """Against what was put aside; read at once where it was seen to change soon after."""
+        usual = self._usual
+        if self._as_usual and usual is not None:
+            if usual.all_moved(stepped):
+                batch = usual.batch(usual.updates, subtracts=True)
+                self._unread.append(batch.awaited())
+                self._writer.put(batch)
+                return
+            self._one_by_one(usual)
         later, now, elsewhere = Batch(subtracts=True), Batch(subtracts=True), []
         for tracked in stepped:
             before = self._aside.get(tracked)

@@ -121,6 +121,8 @@ class Watched:
         self._parts: list[object] = []
         """What was there when it was last looked."""
         self._set: list[object] = []
+        self.changes = 0
+        """How often it has found others than before."""
         self.refresh()
 
     def refresh(self) -> bool:
@@ -130,6 +132,7 @@ class Watched:
         same = len(parts) == len(self._parts) and all(map(is_, parts, self._parts))
         if same and kinds == self._kinds and settings == self._set:
             return False
+        self.changes += 1
         known, self.leaves = self.leaves, {}
         for name, module in leaves(self.model):
             leaf = known.get(id(module))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -122,8 +123,27 @@ class Reader:
         Errors: ``ValueError`` for a snapshot of another size or dtype, into which nothing is
         written.
         """
+        kept: list[Tensor] = []
+        table = _all_ordinary(tensors, snapshots, subtracts)
+        if table is None:
+            table = self._one_by_one(tensors, snapshots, subtracts, kept)
+        wide = table[:, 2].any()
+        room = len(tensors) * (kernel.STATE + 2 * (kernel.SPAN64 if wide else kernel.SPAN32))
+        if self._arena.size < room:
+            self._arena = np.empty(room, np.int64)
+        used = kernel.many(table, self._arena, *self._counters)
+        lowest = np.where(table[:, 2] != 0, kernel.LOWEST64, kernel.LOWEST32)
+        return Answers(table[:, 6], self._arena[:used].copy(), lowest)
+
+    @staticmethod
+    def _one_by_one(
+        tensors: Sequence[Tensor],
+        snapshots: Sequence[Tensor | None] | None,
+        subtracts: bool,
+        kept: list[Tensor],
+    ) -> Words:
+        """A row a tensor; ``kept`` gets what has to live until it is read."""
         rows = array("q")
-        kept, wide = [], 0
         for place, tensor in enumerate(tensors):
             form = _READ.get(tensor.dtype)
             normal = None
@@ -138,18 +158,47 @@ class Reader:
                     f"snapshot {place}: expected {tensor.numel()} numbers of {tensor.dtype}, "
                     f"contiguous, got {snapshot.numel()} of {snapshot.dtype}"
                 )
-            wide |= form[0]
             rows.extend((
                 tensor.data_ptr(), tensor.numel(), form[0], form[2] if normal is None else normal,
                 0 if snapshot is None else snapshot.data_ptr(), subtracts, 0,
             ))  # fmt: skip
-        table = np.frombuffer(rows, np.int64).reshape(-1, 7)
-        room = len(tensors) * (kernel.STATE + 2 * (kernel.SPAN64 if wide else kernel.SPAN32))
-        if self._arena.size < room:
-            self._arena = np.empty(room, np.int64)
-        used = kernel.many(table, self._arena, *self._counters)
-        lowest = np.where(table[:, 2] != 0, kernel.LOWEST64, kernel.LOWEST32)
-        return Answers(table[:, 6], self._arena[:used].copy(), lowest)
+        return np.frombuffer(rows, np.int64).reshape(-1, 7)
+
+
+def _all_ordinary(
+    tensors: Sequence[Tensor], snapshots: Sequence[Tensor | None] | None, subtracts: bool
+) -> Words | None:
+    """The same of tensors that are all float32 and read as they lie; None where one is not, or a
+    snapshot does not fit. Every question is asked of all at once: a loop over tensors would hold
+    the interpreter's lock for longer than reading them takes."""
+    if not _ordinary(tensors):
+        return None
+    table = np.zeros((len(tensors), 7), np.int64)
+    sizes = list(map(_numel, tensors))
+    table[:, 0] = list(map(_data_ptr, tensors))
+    table[:, 1] = sizes
+    table[:, 3] = _READ[torch.float32][2]
+    if snapshots is None:
+        return table
+    places = [place for place, each in enumerate(snapshots) if each is not None]
+    some = [each for each in snapshots if each is not None]
+    if not _ordinary(some) or list(map(_numel, some)) != [sizes[place] for place in places]:
+        return None
+    table[places, 4] = list(map(_data_ptr, some))
+    table[:, 5] = subtracts
+    return table
+
+
+def _ordinary(tensors: Sequence[Tensor]) -> bool:
+    """Whether all are float32 tensors that the kernel reads as they lie."""
+    return (
+        _TYPES.issuperset(map(type, tensors))
+        and _FLOAT32.issuperset(map(_dtype, tensors))
+        and _STRIDED.issuperset(map(_layout, tensors))
+        and all(map(_is_cpu, tensors))
+        and all(map(_is_contiguous, tensors))
+        and not any(map(_is_neg, tensors))
+    )
 
 
 def _fits(snapshot: Tensor, tensor: Tensor) -> bool:
@@ -172,3 +221,8 @@ def _readable(tensor: Tensor) -> bool:
 
 
 _ORDINARY: tuple[Any, ...] = (Tensor, torch.nn.Parameter)
+_TYPES = frozenset(_ORDINARY)
+_FLOAT32, _STRIDED = frozenset({torch.float32}), frozenset({torch.strided})
+_dtype, _layout, _is_cpu = map(attrgetter, ("dtype", "layout", "is_cpu"))
+_data_ptr, _numel = Tensor.data_ptr, Tensor.numel
+_is_contiguous, _is_neg = Tensor.is_contiguous, Tensor.is_neg

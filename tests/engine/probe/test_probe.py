@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.modules import module as modules_of_torch
 from torch.optim import optimizer as optimizers_of_torch
 
+from layerscope.engine.probe.pace import Pace
 from layerscope.engine.probe.step import Outline, Quantity, Step
 from layerscope.engine.probe.telling import ProbeWarning, TrainingStopped
 from layerscope.engine.probe.watch import watch
@@ -808,7 +809,8 @@ def test_a_probe_that_has_failed_begins_no_step(monkeypatch, when):
         assert len(begun) == (when == "as the next one begins")
         assert not probe._modules.mode
         assert not probe._optimizers.mode
-        assert not probe._optimizers._aside  # no parameter is held for a step that never comes
+        held = probe._optimizers._aside or probe._optimizers._usual
+        assert not held  # no parameter, for a step that never comes
 
 
 def test_findings_are_asked_for_once_after_the_first_nan(monkeypatch):
@@ -823,3 +825,61 @@ def test_findings_are_asked_for_once_after_the_first_nan(monkeypatch):
         training.run(probe, steps=3)
     assert asked == [6]
     assert [f.rule for f in told if f.rule == "nonfinite"] == ["nonfinite"]
+
+
+@pytest.mark.parametrize("checks", [True, False])
+def test_the_short_way_of_a_known_call_records_the_same(monkeypatch, checks):
+    """A call of which nothing is asked but its tensors, beside one that is looked at closely."""
+    monkeypatch.setattr(Pace, "checks", property(lambda _: checks, lambda *_: None), raising=False)
+    torch.manual_seed(0)
+    training = mlp(depth=3)
+    ways, seen = [], []
+    for module in training.model:
+        module.register_forward_hook(lambda *given: seen.append(given[-1].detach().clone()))
+    with watched(training, every=1) as probe:
+        probe._looker.wanted = lambda: False
+        short = probe._modules._known_call
+        monkeypatch.setattr(
+            probe._modules, "_known_call", lambda *given: (ways.append(given[0]), short(*given))
+        )
+        training.run(probe, steps=4)
+    assert probe.error is None, probe.error
+    assert bool(ways) is not checks
+    steps = probe.steps()
+    assert len(steps) == 4
+    width = len(training.model)
+    for number, step in enumerate(steps):
+        outputs = seen[number * width : (number + 1) * width]
+        for index, output in enumerate(outputs):
+            assert step.of(index, Quantity.ACTIVATION) == statistics(output)
+            assert step.of(index, Quantity.GRADIENT) is not None
+            assert step.said[index].calls == 1
+            assert step.said[index].shape == tuple(output.shape)
+
+
+def test_parameters_that_step_in_parts_are_measured_like_those_that_step_at_once():
+    """Two optimisers, one of which steps in turn; and one parameter that is frozen."""
+
+    def ratios(split):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4), nn.Linear(4, 1))
+        model[0].bias.requires_grad_(False)
+        groups = [[p for p in m.parameters() if p.requires_grad] for m in model if not split]
+        groups = [[p for g in groups for p in g]] if not split else [
+            [model[0].weight], [*model[2].parameters(), *model[3].parameters()],
+        ]  # fmt: skip
+        optimizers = [torch.optim.SGD(group, 0.1) for group in groups]
+        training = Training(
+            model, optimizers,
+            lambda n: model(torch.randn(9, 6, generator=torch.Generator().manual_seed(n)))
+            .square().mean(),
+        )  # fmt: skip
+        with watched(training, every=1) as probe:
+            training.run(probe, steps=4)
+        assert probe.error is None, probe.error
+        return [
+            (key, s) for step in probe.steps() for key, s in sorted(step.by_slot.items())
+            if key[1] in (Quantity.UPDATE, Quantity.VALUE)
+        ]  # fmt: skip
+
+    assert ratios(split=True) == ratios(split=False)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerscope.engine.statistics import Statistics, statistics
+from layerscope.engine.statistics import Statistics, many, statistics
 from layerscope.engine.statistics.many import Answers, Reader, plain
 from layerscope.engine.statistics.packing import FIGURES
 
@@ -141,3 +141,38 @@ def test_what_cannot_be_read_in_place_is_made_plain():
     assert plain(huge).tolist() == [3.0, 5.0]
     with pytest.raises(TypeError, match=r"got dtype torch\.int64"):
         plain(torch.tensor([1]))
+
+
+@pytest.mark.parametrize("subtracts", [False, True])
+def test_ordinary_tensors_are_asked_all_at_once_and_the_answer_is_the_same(subtracts):
+    tensors = [torch.randn(n, 3) for n in range(1, 6)]
+    rooms = [torch.randn(t.numel()) if n % 2 else None for n, t in enumerate(tensors)]
+    copies = [None if room is None else room.clone() for room in rooms]
+    table = many._all_ordinary(tensors, rooms, subtracts)
+    kept: list[torch.Tensor] = []
+    assert np.array_equal(table, Reader._one_by_one(tensors, rooms, subtracts, kept))
+    assert kept == []
+    quick = Reader().read(tensors, rooms, subtracts)
+    double = torch.ones(2, dtype=torch.float64)  # with it each is asked by itself
+    slow = Reader().read([*tensors, double], [*copies, None], subtracts)
+    groups = [[place] for place in range(len(tensors))]
+    assert together([quick], groups)[0] == together([slow], groups)[0]
+    for room, copy in zip(rooms, copies, strict=True):
+        assert room is copy is None or torch.equal(room, copy)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        torch.ones(2, dtype=torch.float64),
+        torch.ones(2, dtype=torch.bfloat16),
+        torch.ones(2, 3).T,
+        torch.ones(1).expand(3),
+        torch.eye(2).to_sparse(),
+        torch.ones(2, dtype=torch.complex64),
+        torch.ones(2, dtype=torch.complex64).conj().imag,
+    ],
+)
+def test_a_tensor_that_is_read_otherwise_is_asked_by_itself(other):
+    assert many._all_ordinary([torch.ones(3), other], None, subtracts=False) is None
+    assert many._all_ordinary([torch.ones(2)], [other], subtracts=False) is None
