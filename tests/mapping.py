@@ -1,14 +1,34 @@
-"""A crew without processes, for tests of whoever begins, follows and reads maps."""
+"""For tests of maps: a crew without processes, and who works below a process that has some."""
 
 from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.maps.measuring import reading
 
-__all__ = ["Here"]
+__all__ = ["Here", "alive", "children"]
+
+
+def children(pid):
+    """Numbers of the processes below this one, and of those below them."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            pids = [int(n) for n in task.read_text().split()]
+        except OSError:
+            continue
+        found += [*pids, *(n for p in pids for n in children(p))]
+    return found
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 class Here:

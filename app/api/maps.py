@@ -8,21 +8,33 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
-from layerscope.app.api.parameters import Computing, check_json_type, parse_json
+from layerscope.app.api.parameters import (
+    AFTER,
+    FORMAT,
+    Computing,
+    check_csv,
+    check_json_type,
+    known_entry,
+    parse_json,
+)
 from layerscope.app.api.responses import (
+    NO_STORE,
+    answered,
     bodiless,
     described,
     described_events,
     described_json,
+    fresh,
     json_bytes,
+    json_text,
     problems,
-)  # fmt: skip
-from layerscope.app.compute import while_connected
-from layerscope.app.errors import refused
+)
+from layerscope.app.caching import etag
 from layerscope.app.forms import query_parameter
 from layerscope.app.mapped import ChartingMaps, MapFollower, MapId, read_grid, told_of
 from layerscope.app.recorded import asked, from_store, whole
 from layerscope.app.streams import EventStream, Wire
+from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.maps.axes import SCALES, parameters
 from layerscope.engine.maps.kept import KeptMap
@@ -35,7 +47,6 @@ from layerscope.engine.training import Training
 __all__ = ["router"]
 
 router = APIRouter(tags=["maps"], default_response_class=Response)
-NO_STORE = {"Cache-Control": "no-store"}
 STATED = {"id": "d3b07384d113edec49eaa6238ad5ff00", "state": "running", "detail": "",
           "created": 1.8e9, "done": 12, "total": 400, "seconds_left": 9.5}  # fmt: skip
 BODY = {
@@ -96,7 +107,7 @@ async def list_maps(request: Request, charting: ChartingMaps) -> Response:
         }
         for m in found
     ]
-    return _json({"maps": told})
+    return fresh({"maps": told})
 
 
 @router.post(
@@ -121,7 +132,7 @@ async def begin_map(request: Request, charting: ChartingMaps) -> Response:
     plane = Plane.from_json(parse_json(await request.body()))
     found = await from_store(partial(charting.start, plane))
     headers = {"Location": str(request.app.url_path_for("get_map", map=found.id))}
-    return _json(told_of(found, charting.jobs), 202, headers)
+    return fresh(told_of(found, charting.jobs), 202, headers)
 
 
 @router.get(
@@ -143,7 +154,7 @@ async def get_map(request: Request, map: MapId, charting: ChartingMaps) -> Respo
     what there is to say of it."""
     if request.state.head:
         return bodiless("application/json", NO_STORE)
-    return _json(await from_store(partial(_whole, charting, map)))
+    return fresh(await from_store(partial(_whole, charting, map)))
 
 
 def _whole(charting: ChartingMaps, map: str) -> dict[str, Any]:  # noqa: A002
@@ -166,12 +177,7 @@ def _whole(charting: ChartingMaps, map: str) -> dict[str, Any]:  # noqa: A002
 @router.get(
     "/maps/{map}/stream",
     summary="Follow a map",
-    openapi_extra={
-        "parameters": [
-            query_parameter("after", "The id of the last event that is known; `Last-Event-ID` "
-                            "goes before.", {"type": "integer", "minimum": 0}),
-        ]
-    },
+    openapi_extra={"parameters": [AFTER]},
     responses={
         200: described_events(
             "`map` as the list has it, and `cells` as they are completed: row, column, number, "
@@ -186,16 +192,14 @@ async def follow_map(
 ) -> Response:  # fmt: skip
     """Every cell, coarse to fine, from the beginning or from after an entry. Who stops reading does
     not stop the map."""
-    given = asked(request, ("after",))
-    last = request.headers.get("last-event-id", "")
-    after = whole({"after": [last]} if last.isdecimal() else given, "after", 0, 10**18) or 0
+    after = known_entry(request)
     await from_store(partial(charting.kept.map, map))
     if request.state.head:
         return bodiless("text/event-stream", NO_STORE)
 
     def told(found: KeptMap, cells: list[list[Any]], cursor: int) -> list[Wire]:
-        state: Wire = ("map", _text(told_of(found, charting.jobs)))
-        return [state, ("cells", _text({"cells": cells}), str(cursor))] if cells else [state]
+        state: Wire = ("map", json_text(told_of(found, charting.jobs)))
+        return [state, ("cells", json_text({"cells": cells}), str(cursor))] if cells else [state]
 
     return EventStream(
         MapFollower(charting.kept, map, after, told, lambda: compute.closed)
@@ -211,30 +215,26 @@ async def follow_map(
             {"lines": [{"name": "edge", "title": "edge of chaos", "formula": "χ₁ = 1",
                         "source": "…", "paths": [[[3.2, 0.0], [3.2, 9.0]]]}], "reason": None},
             "lines"),
-        **problems(404, 422, 503),
+        **problems(304, 404, 422, 503),
     },
 )  # fmt: skip
-async def get_theory(
-    request: Request, map: MapId, charting: ChartingMaps, compute: Computing  # noqa: A002
-) -> Response:  # fmt: skip
+async def get_theory(request: Request, map: MapId, charting: ChartingMaps) -> Response:  # noqa: A002
     """Edge of chaos, 6 ξc and the forecast of overflow, where they lie in the plane; `reason` says
     why there are none."""
     found = await from_store(partial(charting.kept.map, map))
-    if request.state.head:
-        return bodiless("application/json", NO_STORE)
-    work = compute.run(partial(theory_lines, found.plane), quick=True)
-    return _json(await while_connected(request, work))
+    work = partial(_theory, found.plane)
+    return await answered(request, etag("theory", map), work, quick=True)
+
+
+def _theory(plane: Plane, should_stop: ShouldStop) -> bytes:
+    """In a worker."""
+    return json_bytes(theory_lines(plane, should_stop))
 
 
 @router.get(
     "/maps/{map}/export",
     summary="A map as a table",
-    openapi_extra={
-        "parameters": [
-            query_parameter("format", "Of the file.",
-                            {"type": "string", "enum": ["csv"], "default": "csv"}),
-        ]
-    },
+    openapi_extra={"parameters": [FORMAT]},
     responses={
         200: described("A row a cell.", "text/csv", {"type": "string"},
                        "init_scale,depth,last_std,spread,text\n0.5,1,0.7,,\n"),
@@ -243,9 +243,7 @@ async def get_theory(
 )  # fmt: skip
 async def export_map(request: Request, map: MapId, charting: ChartingMaps) -> Response:  # noqa: A002
     """Every cell that is known, with all digits."""
-    wanted = asked(request, ("format",)).get("format", ["csv"])[-1]
-    if wanted != "csv":
-        raise refused("format", "expected csv", wanted)
+    check_csv(request)
     _, grid, _ = await from_store(partial(read_grid, charting.kept, map))
     headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="map-{map}.csv"'}
     if request.state.head:
@@ -264,11 +262,3 @@ async def cancel_map(map: MapId, charting: ChartingMaps) -> Response:  # noqa: A
     """Its processes end within a second. Begun again, it goes on where it was."""
     await from_store(partial(charting.cancel, map))
     return Response(status_code=204)
-
-
-def _json(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(json_bytes(value), status, {**NO_STORE, **(headers or {})}, "application/json")
-
-
-def _text(value: object) -> str:
-    return json_bytes(value).decode()

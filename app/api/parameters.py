@@ -11,17 +11,31 @@ from fastapi import Depends, Request
 
 from layerscope.app.compute import Compute
 from layerscope.app.errors import Problem, refused
+from layerscope.app.forms import query_parameter
+from layerscope.app.recorded import asked, whole
 from layerscope.app.settings import Settings
 from layerscope.engine.basis.refusals import InvalidParameters, field_error
 from layerscope.engine.experiment import Experiment
 
 __all__ = [
-    "Computing", "Configured", "FromBody", "FromQuery", "check_json_type", "from_body",
-    "from_query", "not_json", "parse_json", "split_query",
+    "AFTER", "FORMAT", "Computing", "Configured", "FromBody", "FromQuery", "check_csv",
+    "check_json_type", "from_body", "from_query", "known_entry", "not_json", "parse_json",
+    "split_query",
 ]  # fmt: skip
 
 REPEATED = "given more than once; expected it once"
 JSON_TYPE = re.compile(r"application/(json|[\w.-]+\+json)\s*(;.*)?", re.IGNORECASE)
+
+
+AFTER = query_parameter(
+    "after", "The id of the last event that is known; `Last-Event-ID` goes before.",
+    {"type": "integer", "minimum": 0, "maximum": 10**18},
+)  # fmt: skip
+"""Of a stream that can be resumed."""
+FORMAT = query_parameter(
+    "format", "Of the file.", {"type": "string", "enum": ["csv"], "default": "csv"}
+)
+"""Of a table."""
 
 
 # FastAPI would run a plain function in a thread of its own; these are done before one starts.
@@ -76,6 +90,23 @@ async def from_body(request: Request) -> Experiment:
 
 FromQuery = Annotated[Experiment, Depends(from_query)]
 FromBody = Annotated[Experiment, Depends(from_body)]
+
+
+def known_entry(request: Request) -> int:
+    """The last entry that whoever follows knows: of `Last-Event-ID`, else of ``after``, else 0.
+
+    Errors: ``Problem`` 422.
+    """
+    given = asked(request, ("after",))
+    last = request.headers.get("last-event-id", "")
+    return whole({"after": [last]} if last.isdecimal() else given, "after", 0, 10**18) or 0
+
+
+def check_csv(request: Request) -> None:
+    """Refuse to write a table in another ``format`` than CSV. Errors: ``Problem`` 422."""
+    wanted = asked(request, ("format",)).get("format", ["csv"])[-1]
+    if wanted != "csv":
+        raise refused("format", "expected csv", wanted)
 
 
 def check_json_type(request: Request) -> None:

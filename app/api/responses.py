@@ -14,10 +14,11 @@ from layerscope.app.compute import Work, while_connected
 from layerscope.app.errors import KINDS, Problem, refused
 
 __all__ = [
-    "OTHER_PROBLEMS", "answered", "bodiless", "described", "described_events", "described_json",
-    "json_bytes", "problems",
+    "NO_STORE", "OTHER_PROBLEMS", "answered", "bodiless", "described", "described_events",
+    "described_json", "fresh", "json_bytes", "json_text", "problems",
 ]  # fmt: skip
 
+NO_STORE = {"Cache-Control": "no-store"}
 EXAMPLES = {
     problem.status: problem.document
     for problem in (
@@ -136,6 +137,19 @@ def described_json(description: str, example: object = None, *required: str) -> 
 def json_bytes(value: object) -> bytes:
     """``value`` as JSON; whatever is none of JSON's types by its ``to_dict``."""
     return orjson.dumps(value, lambda record: record.to_dict(), orjson.OPT_PASSTHROUGH_DATACLASS)
+
+
+def json_text(value: object) -> str:
+    """The same as text, as server-sent events have it."""
+    return json_bytes(value).decode()
+
+
+def fresh(
+    value: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:  # fmt: skip
+    """``value`` as JSON that nobody keeps: the next time it may be another."""
+    told = {**NO_STORE, **(headers or {})}
+    return Response(json_bytes(value), status, told, "application/json")
 
 
 async def answered(

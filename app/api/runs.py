@@ -8,15 +8,25 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
-from layerscope.app.api.parameters import Computing, check_json_type, parse_json
+from layerscope.app.api.parameters import (
+    AFTER,
+    FORMAT,
+    Computing,
+    check_csv,
+    check_json_type,
+    known_entry,
+    parse_json,
+)
 from layerscope.app.api.responses import (
+    NO_STORE,
     bodiless,
     described,
     described_events,
     described_json,
-    json_bytes,
+    fresh,
+    json_text,
     problems,
-)  # fmt: skip
+)
 from layerscope.app.compared import MOST_RUNS, OFFERED, chosen_runs, compare
 from layerscope.app.errors import refused
 from layerscope.app.forms import query_parameter
@@ -36,7 +46,6 @@ RUN = {
     "verdict": None, "config": {}, "summary": {},
 }  # fmt: skip
 STEP_NUMBER = {"type": "integer", "minimum": 0, "maximum": 10**18}
-NO_STORE = {"Cache-Control": "no-store"}
 
 
 @router.get(
@@ -68,7 +77,7 @@ async def list_runs(request: Request, store: Stored) -> Response:
         found, following = await from_store(partial(store.runs, limit, before))
     except ValueError as error:
         raise refused("before", str(error), before) from None
-    return _json({"runs": [_of(run) for run in found], "next": following})
+    return fresh({"runs": [_of(run) for run in found], "next": following})
 
 
 @router.get(
@@ -87,7 +96,7 @@ async def get_run(request: Request, run: RunId, store: Stored) -> Response:
     found, facts, findings = await from_store(
         lambda: (store.run(run), store.facts(run), store.findings(run))
     )
-    return _json({**_of(found), "modules": [_facts(f) for f in facts], "findings": findings})
+    return fresh({**_of(found), "modules": [_facts(f) for f in facts], "findings": findings})
 
 
 @router.get(
@@ -130,7 +139,7 @@ async def get_series(request: Request, run: RunId, store: Stored) -> Response:
                             payload=wanted.quantity != "loss")  # fmt: skip
         return history(wanted.quantity, steps, facts)
 
-    return _json(await from_store(read))
+    return fresh(await from_store(read))
 
 
 @router.get(
@@ -171,18 +180,13 @@ async def compare_runs(request: Request, store: Stored) -> Response:
         return bodiless("application/json", NO_STORE)
     module = request.query_params.get("module")
     found = await from_store(partial(compare, store, ids, module, wanted))
-    return _json(found.to_dict())
+    return fresh(found.to_dict())
 
 
 @router.get(
     "/runs/{run}/stream",
     summary="Follow a run",
-    openapi_extra={
-        "parameters": [
-            query_parameter("after", "The id of the last event that is known; `Last-Event-ID` "
-                            "goes before.", STEP_NUMBER),
-        ]
-    },
+    openapi_extra={"parameters": [AFTER]},
     responses={
         200: described_events(
             "`run` (as in the list), `modules` and `findings` as they become known, and a `step` "
@@ -194,9 +198,7 @@ async def compare_runs(request: Request, store: Stored) -> Response:
 )  # fmt: skip
 async def follow_run(request: Request, run: RunId, store: Stored, compute: Computing) -> Response:
     """Everything from the beginning, or from after an entry, as it comes."""
-    given = asked(request, ("after",))
-    last = request.headers.get("last-event-id", "")
-    after = whole({"after": [last]} if last.isdecimal() else given, "after", 0, 10**18) or 0
+    after = known_entry(request)
     facts = await from_store(lambda: store.facts(run))
     if request.state.head:
         return bodiless("text/event-stream", NO_STORE)
@@ -211,10 +213,10 @@ class _Teller:
         self.facts = facts
 
     def told(self, came: Following) -> list[Wire]:
-        out: list[Wire] = [("run", _text(_of(came.run)))]
+        out: list[Wire] = [("run", json_text(_of(came.run)))]
         if came.modules is not None:
             self.facts = came.modules
-            out.append(("modules", _text([_facts(f) for f in came.modules])))
+            out.append(("modules", json_text([_facts(f) for f in came.modules])))
         for stored in came.steps:
             step = outlined(stored)
             figures = {
@@ -225,21 +227,16 @@ class _Teller:
                 "learning_rates": step.learning_rates if step else [],
                 "values": {name: column(name, step, self.facts) for name in SERIES},
             }
-            out.append(("step", _text(figures), str(stored.sequence)))
+            out.append(("step", json_text(figures), str(stored.sequence)))
         if came.findings is not None:
-            out.append(("findings", _text(came.findings)))
+            out.append(("findings", json_text(came.findings)))
         return out
 
 
 @router.get(
     "/runs/{run}/export",
     summary="A run as a table",
-    openapi_extra={
-        "parameters": [
-            query_parameter("format", "Of the file.",
-                            {"type": "string", "enum": ["csv"], "default": "csv"}),
-        ]
-    },
+    openapi_extra={"parameters": [FORMAT]},
     responses={
         200: described("A row a step and module.", "text/csv", {"type": "string"},
                        "step,time,loss,module,std\n1,1.8e9,2.3,0,1.0\n"),
@@ -248,9 +245,7 @@ class _Teller:
 )  # fmt: skip
 async def export_run(request: Request, run: RunId, store: Stored) -> Response:
     """Every recorded step with all its digits; an empty field where nothing was recorded."""
-    wanted = asked(request, ("format",)).get("format", ["csv"])[-1]
-    if wanted != "csv":
-        raise refused("format", "expected csv", wanted)
+    check_csv(request)
     facts = await from_store(lambda: store.facts(run))
     headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="{run}.csv"'}
     if request.state.head:
@@ -288,7 +283,7 @@ async def change_run(request: Request, run: RunId, store: Stored) -> Response:
             store.tag(run, tags)
         return store.run(run)
 
-    return _json(_of(await from_store(change)))
+    return fresh(_of(await from_store(change)))
 
 
 def _change(body: object) -> tuple[str | None, list[str] | None]:
@@ -329,7 +324,7 @@ async def delete_run(run: RunId, store: Stored) -> Response:
 async def restore_run(run: RunId, store: Stored) -> Response:
     """Undoes `DELETE`."""
     await from_store(partial(store.restore, run))
-    return _json(_of(await from_store(partial(store.run, run))))
+    return fresh(_of(await from_store(partial(store.run, run))))
 
 
 def _of(run: Run) -> dict[str, Any]:
@@ -341,11 +336,3 @@ def _facts(facts: Facts) -> dict[str, Any]:
         "index": facts.index, "name": facts.name, "kind": facts.kind, "role": facts.role,
         "shape": facts.shape, "dtype": facts.dtype,
     }  # fmt: skip
-
-
-def _json(value: object) -> Response:
-    return Response(json_bytes(value), 200, NO_STORE, "application/json")
-
-
-def _text(value: object) -> str:
-    return json_bytes(value).decode()

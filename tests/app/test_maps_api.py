@@ -213,6 +213,9 @@ def test_a_zoomed_map_computes_only_what_is_new(begun, until):
         ({"base": {"depth": "3"}}, "base.depth", "whole number"),
         ({"outcome": "accuracy"}, "outcome", "classes"),
         ({"colour": 1}, "colour", "unknown"),
+        ({"x": {"parameter": "bias_std", "values": [0, 1], "scale": "log"}}, "x.values", "above 0"),
+        ({"x": {"parameter": "width", "from": 1, "to": 10**400}}, "x.to", "to 4096"),
+        ({"seeds": 10**400}, "seeds", "1 to 100"),
     ],
 )
 def test_what_is_wrong_is_named(ask, change, field, said):
@@ -262,8 +265,12 @@ def test_a_file_that_cannot_be_read_is_said(ask, monkeypatch):
 def test_theory_is_drawn_over_it(begun, until):
     base = {"activation": "tanh", "init": "lecun_normal", "width": 4, "batch": 4}
     key = begin(begun, base=base)
-    found = begun.client.get(f"{URL}/{key}/theory").json()
-    assert "edge" in {line["name"] for line in found["lines"]}
+    answer = begun.client.get(f"{URL}/{key}/theory")
+    assert "edge" in {line["name"] for line in answer.json()["lines"]}
+    known = {"If-None-Match": answer.headers["etag"]}
+    assert begun.client.get(f"{URL}/{key}/theory", headers=known).status_code == 304
+    other = begin(begun, base={**base, "bias_std": 0.5})
+    assert begun.client.head(f"{URL}/{other}/theory").headers["etag"] != known["If-None-Match"]
 
 
 @pytest.mark.slow

@@ -35,6 +35,8 @@ def client(ask, tmp_path, monkeypatch):
     [
         *(each.plane for each in PRESETS),
         *(each.full for each in PRESETS if each.full),
+        Plane(Axis.of("init_scale", [1.0, 1.0000000000000002, 1.0000000000000004]),
+              Axis.of("bias_std", [0.1, 1e-9], "log")),
         Plane(Axis.of("depth", [3, 1, 20]), Axis.of("residual"), Experiment(width=3), "loss", 4),
         Plane(Axis.of("init_scale", [0.5]), Axis.of("dtype", ["float16"]), Experiment()),
         Plane(Axis.of("inputs", [8, 64]), Axis.of("seed", [0, 5]), Experiment(batch=7)),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
 from layerscope.app import charting
+from layerscope.app.figures.text import number
+from layerscope.app.pages.maps.query import MapQuery
 from layerscope.engine.diagnosis.run import result
-from layerscope.engine.experiment import Experiment
+from layerscope.engine.maps.plane import Plane
 from tests.browser.serving import until
 from tests.mapping import Here
 
@@ -47,19 +51,31 @@ def begin(page: Page, url: str, query: str = SMALL) -> None:
     until(page, "document.querySelector('#map-key').dataset.theory")
 
 
+def mapped(page: Page) -> Plane:
+    """The plane that the page's address says."""
+    plane = MapQuery.read(parse_qsl(urlsplit(page.url).query)).plane
+    assert plane
+    return plane
+
+
 def test_a_map_fills_with_the_labs_numbers(blank: Page, url: str) -> None:
     begin(blank, url)
+    plane = mapped(blank)
+    lab = [
+        [
+            [x for x in result(plane.experiment(row, column), check=False)["layers"]
+             if x["block"] == depth][-1]["activation"]["std"]
+            for column in range(5)
+        ]
+        for row, depth in enumerate(plane.y.values)
+    ]  # fmt: skip
     drawn = blank.evaluate(CELLS)
-    assert (len(drawn), len(drawn[0])) == (4, 5)
+    assert np.array(drawn) == pytest.approx(np.log10(lab), abs=1e-9)
     blank.get_by_text("The numbers as a table").click()
-    rows = blank.locator("#map-table tbody tr")
-    assert rows.count() == 4
-    scale = float(blank.locator("#map-table thead th").nth(2).text_content())
-    e = Experiment(depth=3, width=8, batch=8, init_scale=scale)
-    last = [x for x in result(e, check=False)["layers"] if x["block"] == 3][-1]
-    told = float(rows.nth(2).locator("td").nth(1).text_content().replace("−", "-"))
-    assert told == pytest.approx(last["activation"]["std"], rel=0.01)
-    assert "x_steps=5" in blank.url
+    rows = blank.locator("#map-table tbody tr").all()
+    assert [row.locator("td").all_text_contents() for row in rows] == [
+        [number(v) for v in row] for row in lab
+    ]
 
 
 def test_a_cell_leads_to_the_lab_and_back_to_the_same_map(blank: Page, url: str) -> None:
@@ -90,8 +106,9 @@ def test_marked_cells_become_a_map_of_their_own(blank: Page, url: str) -> None:
     until(blank, "location.search.includes('x_to=1.0')")
     until(blank, FILLED)
     until(blank, "document.querySelector('#map-key').dataset.theory")
-    assert "y_values=1%2C2" in blank.url or "y_to=2" in blank.url
-    assert len(blank.evaluate(CELLS)) >= 2
+    plane = mapped(blank)
+    assert (plane.x.values[0], plane.x.values[-1], plane.y.values) == (0.5, 1.0, (1, 2))
+    assert [len(row) for row in blank.evaluate(CELLS)] == [5, 5]
 
 
 def test_a_drag_marks_cells_too(blank: Page, url: str) -> None:
@@ -105,6 +122,9 @@ def test_a_drag_marks_cells_too(blank: Page, url: str) -> None:
     until(blank, f"location.href !== {blank.url!r}")
     until(blank, FILLED)
     until(blank, "document.querySelector('#map-key').dataset.theory")
+    plane = mapped(blank)
+    assert (plane.x.values[0], plane.x.values[-1], plane.y.values) == (0.5, 1.0, (2, 3, 4))
+    assert [len(row) for row in blank.evaluate(CELLS)] == [5] * 3
 
 
 def test_what_is_wrong_stands_beside_its_control(blank: Page, url: str) -> None:

@@ -156,7 +156,7 @@ function mount() {
       });
       whenWired(follow, () => window.htmx.trigger(follow, "look"));
     }
-    fetch(drawing.theory)
+    fetch(drawing.theory, { signal })
       .then((answer) => (answer.ok ? answer.json() : { lines: [] }))
       .then(({ lines }) => {
         theory = lines;

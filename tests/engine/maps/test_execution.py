@@ -21,6 +21,7 @@ from layerscope.engine.maps.axes import Axis
 from layerscope.engine.maps.execution import Crew, MapFailed
 from layerscope.engine.maps.measuring import reading
 from layerscope.engine.maps.plane import Plane
+from tests.mapping import alive, children
 
 pytestmark = pytest.mark.slow
 
@@ -32,25 +33,6 @@ LONG = Plane(
     Axis.between("init_scale", 0.5, 2, 20, "log"), Axis.between("depth", 40, 60, 21),
     Experiment(width=128, batch=256), "last_std",
 )  # fmt: skip
-
-
-def children(pid):
-    """Numbers of the processes below this one, and of those below them."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            pids = [int(n) for n in task.read_text().split()]
-        except OSError:
-            continue
-        found += [*pids, *(n for p in pids for n in children(p))]
-    return found
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def workers(crew):
