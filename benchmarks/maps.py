@@ -29,16 +29,18 @@ from layerscope.engine.maps.measuring import measured
 from layerscope.engine.maps.plane import Plane
 
 TRIES = 9
+LEAST_THROUGHPUT = 0.8
+"""Of processes / time of a single experiment."""
+MOST_SLOWER = 2.0
+"""The slider's 95th percentile beside a map, in those of an idle server."""
 WORKERS = 100
 
 
 def plane(cells: int) -> Plane:
-    """So many experiments of the default size, about: only their weights' scale and bias differ."""
-    side = max(2, round(cells**0.5))
-    x = Axis.between("init_scale", 0.5, 2, side, "log")
-    return Plane(
-        x, Axis.between("bias_std", 0, 0.5, max(2, cells // side)), Experiment(), "last_std"
-    )
+    """So many experiments of the default size: only their weights' scale and bias differ."""
+    rows = max(n for n in range(1, round(cells**0.5) + 1) if cells % n == 0)
+    x = Axis.between("init_scale", 0.5, 2, cells // rows, "log")
+    return Plane(x, Axis.between("bias_std", 0, 0.5, rows), Experiment(), "last_std")
 
 
 def quickest(work: Callable[[], object]) -> float:
@@ -105,18 +107,20 @@ def throughput(cells: int) -> None:
             found, inside = rate(crew, of)
         alone = alone or found
         print(
-            f"loky, {jobs} process(es): {found:7.2f} cells/s, {found / alone:.2f} × one, "
+            f"loky, {jobs} process(es): {of.total} cells, {found:7.2f} a second, "
+            f"{found / alone:.2f} × one process, "
             f"{found * cell / jobs:.2f} × processes / time of a cell, "
-            f"{found * whole / jobs:.2f} × processes / time of an experiment; "
+            f"{found * whole / jobs:.2f} × processes / time of an experiment "
+            f"(wanted: at least {LEAST_THROUGHPUT}); "
             f"{found * inside / jobs:.2f} of their time inside cells, however busy the machine is"
         )
-    overhead = max(0.0, cores / found - inside)
+    loky, overhead = found, max(0.0, cores / found - inside)
     print(f"overhead a cell beside its work: {1e3 * overhead:.2f} ms in each process")
     with cluster(cores) as address, Crew(dask=address) as crew:
         found, inside = rate(crew, of)
     handing = max(1e-9, cores / found - inside) / cores
     print(
-        f"Dask, {cores} workers: {found:7.2f} cells/s, "
+        f"Dask, {cores} workers: {found:7.2f} cells/s, {found / loky:.2f} × loky, "
         f"{found * cell / cores:.2f} × workers / time of a cell"
     )
     most = min(WORKERS / cell, 1 / handing)
@@ -150,7 +154,10 @@ def slider(requests: int) -> None:
         beside = move("beside a map")
         done = charting.kept.map(found.id).done
         charting.cancel(found.id)
-        print(f"slider beside a map: {beside / idle:.2f} × idle (cells meanwhile: {done})")
+        print(
+            f"slider beside a map: {beside / idle:.2f} × idle (wanted: at most {MOST_SLOWER:g}); "
+            f"cells meanwhile: {done}"
+        )
 
 
 def main() -> None:

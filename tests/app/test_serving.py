@@ -17,6 +17,11 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 import pytest
 
+from layerscope.engine.maps.kept import Maps
+from layerscope.engine.maps.measuring import reading
+from layerscope.engine.maps.plane import Plane
+from tests.mapping import alive, children
+
 pytestmark = pytest.mark.slow
 
 TOP = Path(__file__).resolve().parents[2]
@@ -63,6 +68,48 @@ def served(*arguments, **environment):
         process.wait()
         process.stderr.close()
     assert not [line for line in lines if "Traceback" in line]
+
+
+MAP = {
+    "x": {"parameter": "init_scale", "from": 0.5, "to": 2, "steps": 8, "scale": "log"},
+    "y": {"parameter": "depth", "from": 40, "to": 60, "steps": 6},
+    "base": {"width": 64, "batch": 128}, "outcome": "last_std",
+}  # fmt: skip
+
+
+def test_killed_in_the_middle_of_a_map_it_goes_on_where_it_was(tmp_path, until):
+    """Of what was done nothing is lost, nor computed again."""
+    plane = Plane.from_json(MAP)
+    told = []
+
+    def some_are_done():
+        told.append(client.get(f"/api/v1/maps/{plane.id}").json()["done"])
+        return told[-1] >= 4
+
+    with (
+        served(data_dir=tmp_path, map_jobs=1) as (url, process, _),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        assert client.post("/api/v1/maps", json=MAP).json()["id"] == plane.id
+        until(some_are_done)
+        below = children(process.pid)
+        process.kill()
+        process.wait()
+    kept = Maps(tmp_path)
+    before = kept.follow(plane.id)
+    assert before.map.state == "running"
+    assert told[-1] <= len(before.cells) == before.map.computed < plane.total
+    until(lambda: not any(alive(pid) for pid in below))
+    with served(data_dir=tmp_path, map_jobs=1):
+        until(lambda: kept.state(plane.id) == "finished")
+    after = kept.follow(plane.id)
+    kept.close()
+    assert after.cells[: len(before.cells)] == before.cells
+    assert sorted(cell.place for cell in after.cells) == list(range(plane.total))
+    assert after.map.computed == plane.total
+    found = {cell.place: cell.reading for cell in after.cells}
+    for sample in list(plane.samples())[::16]:
+        assert found[sample.place] == reading(sample.experiment, None, "last_std")
 
 
 def until_said(process, lines, pattern):
