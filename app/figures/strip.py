@@ -31,21 +31,22 @@ def step(value: float) -> int:
     return min(STEPS - 1, max(0, math.floor(2 * math.log10(value) + 16.5)))
 
 
-def cell(name: str, s: Statistics) -> Cell:
-    """The cell of a tensor called ``name``.
+def cell(name: str, s: Statistics, reference: float = 1.0) -> Cell:
+    """The cell of a tensor called ``name``, coloured as ``cell_css`` does it.
 
     >>> import torch
     >>> from layerscope.engine.statistics import statistics
     >>> cell("relu1", statistics(torch.zeros(3))).css
     's-zero'
     """
-    return Cell(cell_css(s), f"{name}: {cell_words(s)}")
+    return Cell(cell_css(s, reference), f"{name}: {cell_words(s)}")
 
 
-def cell_css(s: Statistics) -> str:
+def cell_css(s: Statistics, reference: float = 1.0) -> str:
     """The CSS classes of a tensor's cell: NaN before Inf before zero before colour.
 
-    The colour is that of the std, or of the rms where all entries are alike. A notch marks a tensor
+    The colour is that of the std, or of the rms where all entries are alike, against a
+    ``reference``: 1 for activations, the last layer's own for gradients. A notch marks a tensor
     most of whose nonzero entries are below the smallest normal number.
     """
     if s.nan:
@@ -56,7 +57,7 @@ def cell_css(s: Statistics) -> str:
     if not value:
         return "s-zero"
     tiny = " s-tiny" if 2 * s.subnormal > s.count - s.zeros else ""
-    return f"q{step(value)}{tiny}"
+    return f"q{step(value / reference)}{tiny}"
 
 
 def cell_words(s: Statistics) -> str:

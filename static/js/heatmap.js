@@ -1,37 +1,32 @@
-/** A pooled tensor as pixels: colours diverge around zero, NaN is hatched, Inf is solid; neither can hide. */
+/** A pooled tensor as pixels (app/figures/pixels.py): the hue of its direction above zero, slate below, NaN hatched, Inf solid; neither can hide. */
 import { rgb } from "./tokens.js";
 
-/** @typedef {{rows: number, columns: number, limit: number|null, values: (number|null)[][], nan: number[][], posinf: number[][], neginf: number[][]}} Heatmap */
+const [NAN, INF, ZERO, LEVELS] = [0, 1, 128, 126];
+const SIZE = 3; // pixels a cell, so that a hatch fits into one
 
-/** Draws `map` on `canvas`, one pixel a cell, enlarged without smoothing. @param {HTMLCanvasElement} canvas @param {Heatmap} map */
-export function drawHeatmap(canvas, map) {
-  // Three pixels a cell, so that a hatch fits into one.
-  const size = 3;
-  canvas.width = map.columns * size;
-  canvas.height = map.rows * size;
+/** Draws what the canvas' data attributes say, enlarged without smoothing. @param {HTMLCanvasElement} canvas */
+export function drawHeatmap(canvas) {
+  const [rows, columns] = [Number(canvas.dataset.rows), Number(canvas.dataset.columns)];
+  const cells = Uint8Array.from(atob(canvas.dataset.cells ?? ""), (letter) => letter.charCodeAt(0));
+  canvas.width = columns * SIZE;
+  canvas.height = rows * SIZE;
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const image = context.createImageData(canvas.width, canvas.height);
-  const [low, middle, high] = [rgb("--forward"), rgb("--surface"), rgb("--backward")];
-  const [fault, soft] = [rgb("--fault"), rgb("--fault-soft")];
-  const paint = (/** @type {number} */ row, /** @type {number} */ column, /** @type {(x: number, y: number) => number[]} */ color) => {
-    for (let y = row * size; y < (row + 1) * size; y++)
-      for (let x = column * size; x < (column + 1) * size; x++) {
-        const [r, g, b] = color(x, y);
-        image.data.set([r, g, b, 255], 4 * (y * canvas.width + x));
-      }
-  };
-  map.values.forEach((line, row) =>
-    line.forEach((value, column) => {
-      const share = value && map.limit ? value / map.limit : 0;
-      // The square root shows small entries beside a large one; the sign keeps its hue.
-      const mixed = mix(middle, share < 0 ? low : high, Math.sqrt(Math.abs(share)));
-      paint(row, column, () => mixed);
-    }),
-  );
-  for (const [row, column] of map.nan) paint(row, column, (x, y) => ((x + y) % 4 < 2 ? fault : soft));
-  for (const [row, column] of [...map.posinf, ...map.neginf]) paint(row, column, () => fault);
+  const pixels = new Uint32Array(image.data.buffer);
+  const [below, zero, above] = [rgb("--below"), rgb("--surface"), rgb(`--${canvas.dataset.hue}`)];
+  const [fault, soft] = [packed(rgb("--fault")), packed(rgb("--fault-soft"))];
+  const colours = Array.from({ length: 256 }, (_, cell) => packed(mix(zero, cell < ZERO ? below : above, Math.abs(cell - ZERO) / LEVELS)));
+  for (let y = 0; y < canvas.height; y++)
+    for (let x = 0; x < canvas.width; x++) {
+      const cell = cells[Math.floor(y / SIZE) * columns + Math.floor(x / SIZE)];
+      const hatched = (x + y) % 4 < 2 ? fault : soft;
+      pixels[y * canvas.width + x] = cell === NAN ? hatched : cell === INF ? fault : colours[cell];
+    }
   context.putImageData(image, 0, 0);
 }
 
+/** As ImageData holds a pixel, on the machines that browsers run on. @param {number[]} colour */
+const packed = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+
 /** @param {number[]} a @param {number[]} b @param {number} share */
-const mix = (a, b, share) => a.map((value, i) => Math.round(value + (b[i] - value) * share));
+const mix = (a, b, share) => a.map((value, i) => Math.round(value + (b[i] - value) * Math.min(1, share)));

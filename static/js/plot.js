@@ -27,18 +27,19 @@ export class Plot {
     this.onClick = (/** @type {any} */ _x, /** @type {any} */ _y) => {};
     /** Draws at the next animation frame. */
     this.ask = oncePerFrame(() => this.draw());
+    // The newest entry is the last. Drawn there and then: a frame later is a frame too late.
     new IntersectionObserver(
-      ([entry]) => {
-        this.visible = entry.isIntersecting;
-        if (this.visible && this.stale) this.ask();
+      (entries) => {
+        this.visible = entries[entries.length - 1].isIntersecting;
+        if (this.visible && this.stale) this.draw();
       },
       { rootMargin: "64px" },
     ).observe(this.figure);
-    new ResizeObserver(([entry]) => {
-      const { width, height } = entry.contentRect;
+    new ResizeObserver((entries) => {
+      const { width, height } = entries[entries.length - 1].contentRect;
       if (width === this.size[0] && height === this.size[1]) return;
       this.size = [width, height];
-      this.ask();
+      this.draw();
     }).observe(this.box);
     document.addEventListener("look", () => {
       this.resolved = resolve(this.form);
@@ -57,11 +58,10 @@ export class Plot {
   draw() {
     const Plotly = window.Plotly;
     if (!this.content || !Plotly) return;
-    if (!this.visible || !this.size[0]) {
-      this.stale = true;
-      return;
-    }
-    this.stale = false;
+    this.stale = !this.visible || !this.size[0];
+    // Scrolled into view, it may be seen before its observer is told: what was drawn before is not shown then.
+    this.box.toggleAttribute("data-undrawn", this.stale && this.revision > 0);
+    if (this.stale) return;
     const { traces, layout } = this.content;
     const data = this.resolved.data.map((/** @type {any} */ trace, /** @type {number} */ i) => ({ ...trace, ...traces[i] }));
     const base = this.resolved.layout;

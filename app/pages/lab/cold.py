@@ -93,7 +93,8 @@ class Writing:
                 continue
             info = event.info
             if info.ends_block:
-                yield cell(f"{info.block} {info.kind}", getattr(event.record, tensor))
+                scale = self.progress.gradient_scale if kind is Backward else 1.0
+                yield cell(f"{info.block} {info.kind}", getattr(event.record, tensor), scale)
             if info.index == (0 if kind is Backward else self.progress.blocks[-1].after):
                 return
 

@@ -39,20 +39,21 @@ def forward_row(record: Record) -> Row:
     ]
 
 
-def backward_row(record: Record) -> Row:
-    """``[index, gradient, norm of the weight's gradient]``; either may be null."""
+def backward_row(record: Record, reference: float) -> Row:
+    """``[index, gradient, norm of the weight's gradient]``; either may be null. ``reference`` is
+    what the cell's colour holds the gradient against."""
     s, weight = record.gradient, record.parameters.get("weight")
     return [
         record.facts.index,
-        s and _tensor(s, s.rms if s.std is None else s.std),
+        s and _tensor(s, s.rms if s.std is None else s.std, reference),
         norm(weight.gradient) if weight else None,
     ]
 
 
-def _tensor(s: Statistics, spread: float | None) -> Row:
+def _tensor(s: Statistics, spread: float | None, reference: float = 1.0) -> Row:
     counts = (s.histogram.positive + s.histogram.negative).tolist()
     lost = INF * (s.posinf + s.neginf > 0) + NAN * (s.nan > 0)
-    return [cell_css(s), spread, lost, s.zeros, s.count, s.histogram.first, counts]
+    return [cell_css(s, reference), spread, lost, s.zeros, s.count, s.histogram.first, counts]
 
 
 def norm(s: Statistics | None) -> float | None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 from torch import Tensor
 
 from layerscope.app.figures.bars import Bars, bars
+from layerscope.app.figures.pixels import Pixels, pixels
 from layerscope.app.figures.strip import lost_words
 from layerscope.app.figures.text import number, whole
 from layerscope.app.pages.lab.blocks import Side, blocks
 from layerscope.engine.basis.cancellation import ShouldStop
-from layerscope.engine.basis.heatmap import heatmap
 from layerscope.engine.execution.layer_tensors import tensors_of_layers
 from layerscope.engine.execution.network import LayerInfo, Network, layout
 from layerscope.engine.execution.provenance import ailments
@@ -32,7 +31,8 @@ FIGURES = (
 OUTER = {"activation": "activation", "activation.grad": "its gradient"}
 LINEAR = {"weight": "weight", "weight.grad": "weight gradient"}
 """What is shown of the layer that stands for the block, and of its linear map."""
-
+HUES = {"activation": "forward", "weight": "parameter"}
+"""Tokens of css/tokens.css: everything else comes back."""
 
 TENSORS = {"activation": "its output", "gradient": "the gradient by its output",
            "weight.grad": "its weight gradient", "bias.grad": "its bias gradient"}  # fmt: skip
@@ -41,7 +41,7 @@ AILING = {"NaN": "becomes NaN", "Inf": "becomes infinite", "0": "is all zero"}
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A tensor: ``heatmap`` is drawn by ``static/js/heatmap.js``, ``label`` says what it shows."""
+    """A tensor as ``pixels`` in the ``hue`` of its direction; what they show is its ``label``."""
 
     name: str
     shape: str
@@ -49,7 +49,8 @@ class Picture:
     lost: str
     """Said in place of the picture where nothing is finite."""
     pooling: str
-    heatmap: dict[str, Any]
+    hue: str
+    pixels: Pixels
     bars: Bars
     npy: str
     filename: str
@@ -58,8 +59,11 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """Block ``block`` of ``last``; ``rules`` are its layers with their gradients, last to first."""
+    """Block ``block`` of ``last``; ``rules`` are its layers with their gradients, last to first.
 
+    ``shown`` is the query of it, as ``static/js/lab/inspector.js`` writes it."""
+
+    shown: str
     block: int
     last: int
     kinds: str
@@ -93,6 +97,7 @@ def inspect(
         if (tensor := found[info.index][name]) is not None
     ]
     return Inspected(
+        urlencode({**experiment.to_query(), "block": place, "side": side}),
         place,
         len(every),
         " + ".join(info.kind for info in within),
@@ -127,20 +132,20 @@ def _causes(
 def _picture(
     experiment: Experiment, info: LayerInfo, name: str, title: str, tensor: Tensor, npy: str
 ) -> Picture:
-    s, pooled = statistics(tensor), heatmap(tensor)
+    s, pooled = statistics(tensor), pixels(tensor)
     shape = list(tensor.shape)
     lost = ", ".join(lost_words(s))
     seen = lost or f"from {number(s.min)} to {number(s.max)}"
-    limit = pooled["limit"]
-    pooling = pooled["pooling"].replace("none: one cell an entry", "one pixel an entry")
+    pooling = pooled.pooling.replace("none: one cell an entry", "one pixel an entry")
     query = {**experiment.to_query(), "layer": info.index, "tensor": name, "format": "npy"}
     return Picture(
         name=title,
         shape="×".join(map(str, shape)),
         label=f"{title} of {info.name}, {' by '.join(map(str, shape))}: {seen}",
         lost="" if s.finite else lost,
-        pooling=f"{pooling}; colour ∝ √|x|, ±{number(limit)}" if limit else pooling,
-        heatmap=pooled,
+        pooling=f"{pooling}; colour ∝ √|x|, ±{number(pooled.limit)}" if pooled.limit else pooling,
+        hue=HUES.get(name, "backward"),
+        pixels=pooled,
         bars=bars(s.histogram),
         npy=f"{npy}?{urlencode(query)}",
         filename=f"{info.name}-{title.replace(' ', '-')}.npy",

@@ -82,8 +82,10 @@ AROUND = "Map", "The land around this experiment: init scale × depth, any two p
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Labels, titles and addresses of pages; ``rules`` is the one that explains the diagnosis'."""
+    """Labels, titles and addresses of pages that look at the experiment of ``query``; ``rules`` is
+    the one that explains the diagnosis'."""
 
+    query: str
     links: Sequence[tuple[str, str, str]]
     rules: str
 
@@ -94,7 +96,7 @@ def elsewhere(request: Request, experiment: Experiment | None) -> Elsewhere:
     links = [(*view.link, address(request, view.route, query)) for view in VIEWS if view.link]
     links.append((*TRAIN, address(request, "train", query)))
     links.append((*AROUND, address(request, "maps", _around(experiment))))
-    return Elsewhere(links, address(request, "why_diagnosis"))
+    return Elsewhere(query, links, address(request, "why_diagnosis"))
 
 
 def _around(experiment: Experiment | None) -> str:

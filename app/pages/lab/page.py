@@ -19,13 +19,17 @@ from layerscope.app.pages.controls import experiment_controls
 from layerscope.app.pages.lab import links
 from layerscope.app.pages.lab.captions import FRAMES, Frame
 from layerscope.app.pages.lab.cold import Row, Writing
+from layerscope.app.pages.lab.inspector import FIGURES, Inspected
+from layerscope.app.pages.lab.look import Look
 from layerscope.app.pages.lab.progress import Progress
 from layerscope.app.pages.lab.verdict import VerdictWords
 from layerscope.app.pages.render import FLUSH, SEND, Page, address, flushed, render, stream
-from layerscope.app.results import events, planned
+from layerscope.app.results import events, is_quick, planned
 from layerscope.app.streams import GrowingResponse
+from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.basis.refusals import InvalidParameters
-from layerscope.engine.execution.cost import OverLimit
+from layerscope.engine.execution.cost import Limits, OverLimit
+from layerscope.engine.execution.layer_tensors import tensors_cost
 from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["PAGE", "LabPage", "Pairs"]
@@ -50,7 +54,10 @@ class LabPage:
     with_fixes: Callable[[], Awaitable[VerdictWords]]
     known: Callable[[], Progress | None]
     """Once the strip is there; None without a result."""
+    inspected: Callable[[], Awaitable[Inspected | None]]
+    """The layer that is worth a look; None where no tensor can be shown."""
     late: Callable[[], AsyncIterator[Progress]]
+    columns: Sequence[str] = FIGURES
     charts: Sequence[Frame] = FRAMES
     figures: Mapping[str, Any] = field(default_factory=lab_figures)
     unreachable: VerdictWords = UNREACHABLE
@@ -101,10 +108,25 @@ def _accepted(
         verdict=writing.verdict,
         with_fixes=writing.with_fixes,
         known=lambda: progress if progress.summary else None,
+        inspected=partial(_inspected, request, progress),
         late=writing.late,
         flush=FLUSH,
         send=SEND,
     )
+
+
+async def _inspected(request: Request, progress: Progress) -> Inspected | None:
+    limits: Limits = request.app.state.settings.limits
+    compute: Compute = request.app.state.compute
+    experiment, look = progress.experiment, Look(address(request, "tensor"))
+    needed = tensors_cost(experiment)
+    if progress.summary is None or not limits.allow(needed):
+        return None
+    try:
+        work = partial(look.at, experiment, look.of(progress))
+        return await compute.run(work, quick=is_quick(needed.flops))
+    except (Problem, Stopped):  # the page has everything else
+        return None
 
 
 async def _refused(request: Request, pairs: Pairs, refusal: Exception) -> HTMLResponse:
@@ -117,6 +139,9 @@ async def _refused(request: Request, pairs: Pairs, refusal: Exception) -> HTMLRe
 
     async def nothing() -> VerdictWords:
         return VerdictWords("error", "Nothing was run", words)
+
+    async def no_layer() -> None:
+        return None
 
     async def never() -> AsyncIterator[Progress]:
         return
@@ -131,6 +156,7 @@ async def _refused(request: Request, pairs: Pairs, refusal: Exception) -> HTMLRe
         verdict=nothing,
         with_fixes=nothing,
         known=lambda: None,
+        inspected=no_layer,
         late=never,
     )
     return await render(request, TEMPLATE, page, status)

@@ -12,9 +12,9 @@ from layerscope.app.batches import Batches
 from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.compute import Compute, while_connected
 from layerscope.app.errors import Problem
-from layerscope.app.pages.lab.blocks import SIDES, Side, blocks
-from layerscope.app.pages.lab.inspector import FIGURES, inspect
+from layerscope.app.pages.lab.inspector import FIGURES
 from layerscope.app.pages.lab.links import elsewhere
+from layerscope.app.pages.lab.look import Look
 from layerscope.app.pages.lab.progress import Progress
 from layerscope.app.pages.lab.stream import GROUPED, messages, patient
 from layerscope.app.pages.render import address
@@ -24,7 +24,7 @@ from layerscope.app.templating import templates
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.diagnosis.run import run, run_cost
-from layerscope.engine.execution.cost import OverLimit
+from layerscope.engine.execution.cost import Limits, OverLimit
 from layerscope.engine.execution.layer_tensors import tensors_cost
 from layerscope.engine.execution.network import layout
 from layerscope.engine.experiment.specification import Experiment
@@ -39,13 +39,14 @@ router = APIRouter(include_in_schema=False)
 @router.get("/lab/stream", response_class=Response)
 async def lab_stream(request: Request) -> Response:
     """What the form asks for when it changes: drawings and words, as they are known."""
-    experiment = Experiment.from_strings(request.query_params.multi_items())
     settings, compute = request.app.state.settings, request.app.state.compute
+    pairs, npy = request.query_params.multi_items(), address(request, "tensor")
+    experiment, look = Look.read(pairs, npy, settings.limits)
     plan = planned(experiment, settings)
     if request.state.head:
         return Response(media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     progress = Progress(experiment, address(request, "lab"))
-    work = partial(messages, progress, elsewhere(request, experiment), plan.left_out)
+    work = partial(messages, progress, elsewhere(request, experiment), plan.left_out, look)
     running = Batches(compute, work, quick=plan.quick, patient=patient)
     await while_connected(request, running.started())
     return EventStream(running, grouped=GROUPED)
@@ -74,19 +75,20 @@ def _drawn(progress: Progress, should_stop: ShouldStop) -> bytes:
 @router.get("/lab/layer", response_class=HTMLResponse)
 async def lab_layer(request: Request) -> Response:
     """A block, as the inspector shows it; or why it can't be shown."""
-    pairs = request.query_params.multi_items()
-    asked = dict(pair for pair in pairs if pair[0] in ("block", "side"))
-    npy = address(request, "tensor")
+    pairs, npy = request.query_params.multi_items(), address(request, "tensor")
+    limits: Limits = request.app.state.settings.limits
     try:
-        experiment = Experiment.from_strings(pair for pair in pairs if pair[0] not in asked)
-        needed = request.app.state.settings.limits.check(tensors_cost(experiment))
-        block, side = _place(experiment, asked)
-        tag = etag("inspector", _source(INSPECTOR), experiment.to_query(), block, side)
+        experiment, look = Look.read(pairs, npy, limits)
+        needed = limits.check(tensors_cost(experiment))
+        last = layout(experiment)[-1].block
+        if look.block is None or look.block > last:
+            raise Problem(404, f"layer {look.block or ''}: expected 1 to {last}")
+        tag = etag("inspector", _source(INSPECTOR), experiment.to_query(), look.block, look.side)
         if known := unchanged(request, tag):
             return known
         if request.state.head:
             return HTMLResponse(headers=cached(request, tag))
-        work = partial(_inspected, experiment, block, side, npy)
+        work = partial(_inspected, look, experiment, look.block)
         compute: Compute = request.app.state.compute
         html = await while_connected(request, compute.run(work, quick=is_quick(needed.flops)))
     except (InvalidParameters, OverLimit, Problem) as refusal:
@@ -98,10 +100,8 @@ async def lab_layer(request: Request) -> Response:
     return HTMLResponse(html, headers=cached(request, tag))
 
 
-def _inspected(
-    experiment: Experiment, block: int, side: Side, npy: str, should_stop: ShouldStop
-) -> str:
-    inspected = inspect(experiment, block, side, npy, should_stop)
+def _inspected(look: Look, experiment: Experiment, block: int, should_stop: ShouldStop) -> str:
+    inspected = look.at(experiment, block, should_stop)
     return templates.env.get_template(INSPECTOR).render(inspected=inspected, columns=FIGURES)
 
 
@@ -109,18 +109,3 @@ def _source(template: str) -> str:
     loader = templates.env.loader
     assert loader is not None  # noqa: S101 - the environment is ours
     return loader.get_source(templates.env, template)[0]
-
-
-def _place(experiment: Experiment, asked: dict[str, str]) -> tuple[int, Side]:
-    """The block and the side of φ that are asked for.
-
-    Errors: ``Problem`` 404 for one that there is not.
-    """
-    last = len(blocks(layout(experiment)))
-    block = asked.get("block", "")
-    if block not in map(str, range(1, last + 1)):
-        raise Problem(404, f"layer {block}: expected 1 to {last}")
-    side = next((side for side in SIDES if side == asked.get("side", "after")), None)
-    if side is None:
-        raise Problem(404, f"side {asked['side']}: expected one of {', '.join(SIDES)}")
-    return int(block), side

@@ -88,6 +88,12 @@ class Progress:
         )
 
     @property
+    def gradient_scale(self) -> float:
+        """What the strip holds gradients against: the last layer's own; 1 where that has none."""
+        last = self.records[-1].gradient
+        return (last and (last.std or last.rms)) or 1.0
+
+    @property
     def charts(self) -> list[ChartWords]:
         """The words beside each chart."""
         assert self.summary is not None  # noqa: S101 - asked for once it is there
@@ -120,7 +126,7 @@ class Progress:
         return {
             "start": self.start,
             "forward": [drawing.forward_row(record) for record in self.records],
-            "backward": [drawing.backward_row(record) for record in self.records],
+            "backward": [drawing.backward_row(r, self.gradient_scale) for r in self.records],
             "theory": self.theory,
             "verdict": self.summary.verdict.title if self.summary else "",
         }

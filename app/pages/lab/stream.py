@@ -11,15 +11,18 @@ import orjson
 
 from layerscope.app.pages.lab import drawing
 from layerscope.app.pages.lab.links import Elsewhere
+from layerscope.app.pages.lab.look import Look
 from layerscope.app.pages.lab.progress import Progress
 from layerscope.app.results import Checked, LeftOut, events
 from layerscope.app.streams import Wire
 from layerscope.app.templating import templates
-from layerscope.engine.basis.cancellation import ShouldStop
+from layerscope.engine.basis.cancellation import ShouldStop, stop_if
 from layerscope.engine.diagnosis.run import Backward, Event, FixEvent, Forward, Start, Summary
 
 __all__ = ["GROUPED", "messages", "patient"]
 
+REST_SECONDS = 0.12
+"""How long the hand must rest before more is computed than the verdict: whoever drags drops it."""
 GROUPED = {"forward": "rows", "backward": "rows"}
 """Events of which those that follow one another are sent as one."""
 SAID: dict[type, str] = {Summary: "result", Checked: "figures", FixEvent: "verdict"}
@@ -34,9 +37,10 @@ def patient(message: Wire) -> bool:
 
 
 def messages(
-    progress: Progress, elsewhere: Elsewhere, left_out: LeftOut, should_stop: ShouldStop
+    progress: Progress, elsewhere: Elsewhere, left_out: LeftOut, look: Look, should_stop: ShouldStop
 ) -> Iterator[Wire]:
-    """What the page is sent while ``progress``'s experiment runs."""
+    """What the page is sent while ``progress``'s experiment runs: what is drawn and the verdict,
+    and, once the hand rests, the chosen layer's tensors, the check and fixes."""
     began = time.monotonic()
     told = 0
     decided = False
@@ -55,16 +59,26 @@ def messages(
         if slow and len(progress.early) > told:
             told = len(progress.early)
             yield words("verdict")
+        if isinstance(event, Summary):
+            _rest(should_stop)
+            yield "", look.fragment(progress, should_stop)
     progress.ended = True
     if not decided:
         yield words("verdict")
+
+
+def _rest(should_stop: ShouldStop) -> None:
+    until = time.monotonic() + REST_SECONDS
+    while time.monotonic() < until:
+        stop_if(should_stop)
+        time.sleep(REST_SECONDS / 12)
 
 
 def _drawn(event: Event | Checked, progress: Progress) -> Iterator[Wire]:
     if isinstance(event, Forward):
         yield "forward", _json(drawing.forward_row(event.record))
     elif isinstance(event, Backward):
-        yield "backward", _json(drawing.backward_row(event.record))
+        yield "backward", _json(drawing.backward_row(event.record, progress.gradient_scale))
     elif isinstance(event, Start):
         yield "start", _json(progress.start)
     elif isinstance(event, Summary):

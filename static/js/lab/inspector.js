@@ -6,16 +6,17 @@ export class Inspector {
   /** @param {HTMLElement} root asks for a block when triggered @param {(block: number) => void} select */
   constructor(root, select) {
     this.root = root;
-    this.shown = "";
-    /** What is asked for. @type {[string, string][]} */
-    this.wanted = [];
-    this.invitation = [...root.childNodes];
-    const forget = () => (this.shown = "");
+    /** What is asked for by itself, outside the form's stream. @type {string} */
+    this.asked = "";
+    const forget = () => (this.asked = "");
     root.addEventListener("htmx:config:request", (event) => {
       const { ctx } = /** @type {CustomEvent} */ (event).detail;
-      for (const [name, value] of this.wanted) ctx.request.body.set(name, value);
+      for (const [name, value] of new URLSearchParams(this.asked)) ctx.request.body.set(name, value);
     });
-    root.addEventListener("htmx:after:swap", () => this.draw());
+    root.addEventListener("htmx:after:swap", () => {
+      root.removeAttribute("data-stale");
+      this.draw();
+    });
     root.addEventListener("htmx:response:error", forget);
     root.addEventListener("htmx:error", (event) => {
       if (/** @type {CustomEvent} */ (event).detail.error?.name === "AbortError") return;
@@ -23,29 +24,48 @@ export class Inspector {
       root.replaceChildren(find("#not-inspected").content.cloneNode(true));
     });
     root.addEventListener("click", (event) => {
-      const button = /** @type {Element} */ (event.target).closest("button");
+      const button = /** @type {HTMLButtonElement|null} */ (/** @type {Element} */ (event.target).closest("button[data-choose]"));
       if (button) select(Number(button.value));
     });
     document.addEventListener("look", () => this.draw());
+    this.draw();
+  }
+
+  /** What is shown, as it was asked for. */
+  get shown() {
+    return /** @type {HTMLElement|null} */ (this.root.querySelector("[data-shown]"))?.dataset.shown ?? "";
+  }
+
+  /** The block that is shown, 0 for none. */
+  get block() {
+    return Number(new URLSearchParams(this.shown).get("block"));
   }
 
   /** Shows a block; the last call wins. @param {number} block @param {import("./series.js").Side} side @param {URLSearchParams} query */
   show(block, side, query) {
-    const wanted = new URLSearchParams([...query, ["block", String(block)], ["side", side]]);
-    if (wanted.toString() === this.shown) return;
-    this.shown = wanted.toString();
-    this.wanted = [...wanted];
+    const wanted = key(block, side, query);
+    if (wanted === this.shown || wanted === this.asked) return;
+    this.asked = wanted;
+    this.root.toggleAttribute("data-stale", true);
     window.htmx.trigger(this.root, "choose");
   }
 
-  close() {
-    window.htmx.trigger(this.root, "htmx:abort");
-    this.shown = "";
-    this.root.replaceChildren(...this.invitation);
+  /** The form's stream may have brought a block: draws it, or marks what is shown as another experiment's.
+   * @param {import("./series.js").Side} side @param {URLSearchParams} query @returns {number} the block, 0 for none of this experiment */
+  told(side, query) {
+    const { block } = this;
+    const fits = block > 0 && this.shown === key(block, side, query);
+    this.root.toggleAttribute("data-stale", !fits);
+    this.asked = "";
+    if (fits) this.draw();
+    return fits ? block : 0;
   }
 
   /** Every picture, with the colours of now. */
   draw() {
-    for (const canvas of this.root.querySelectorAll("canvas")) drawHeatmap(canvas, JSON.parse(canvas.nextElementSibling?.textContent ?? ""));
+    for (const canvas of this.root.querySelectorAll("canvas")) drawHeatmap(canvas);
   }
 }
+
+/** @param {number} block @param {import("./series.js").Side} side @param {URLSearchParams} query */
+const key = (block, side, query) => new URLSearchParams([...query, ["block", String(block)], ["side", side]]).toString();

@@ -18,8 +18,11 @@ const figures = json("figures");
 const controls = new Controls(form);
 const past = new History();
 /** @typedef {import("./series.js").Side} Side */
-/** @type {{series: Series|null, pinned: Series|null, pin: string|null, side: Side, tensor: any, chosen: number}} */
-const state = { series: null, pinned: null, pin: null, side: "after", tensor: "activations", chosen: 0 };
+/** `picked`: the layer was chosen by hand; else the server says which is worth a look.
+ * @type {{series: Series|null, pinned: Series|null, pin: string|null, side: Side, tensor: any, chosen: number, picked: boolean}} */
+const state = { series: null, pinned: null, pin: null, side: "after", tensor: "activations", chosen: 0, picked: false };
+/** Whether the series that is drawn was complete then. */
+let drawnWhole = false;
 
 const strip = new Strip(find("#strip"), find("#readout"), select);
 const charts = new Charts(find("#charts"), figures, select);
@@ -27,7 +30,7 @@ const inspector = new Inspector(find("#inspector"), select);
 const showSide = tabs("side", (side) => look({ side: /** @type {Side} */ (side) }));
 const showTensor = tabs("tensor", (tensor) => look({ tensor }));
 
-/* Drawing */
+/* Drawing: everything from one state, at once */
 
 /** @type {Set<string>} */
 const stale = new Set();
@@ -44,37 +47,56 @@ function draw(names = Object.keys(charts.plots)) {
   for (const name of names) stale.add(name);
   drawStale();
 }
-const inspect = () => state.series && (state.chosen ? inspector.show(state.chosen, state.side, queryOf(form)) : inspector.close());
+const inspect = () => state.series && inspector.show(state.chosen, state.side, queryOf(form));
 
-/** Takes over what the server has said: figures for those who don't see them, the verdict for the comparison. */
-function told() {
-  if (!state.series?.theory) return;
-  state.series.verdict = find("#verdict h2").textContent;
-  comparePinned();
-  if (strip.readouts !== find("#readouts")) strip.describe();
+/** Whether what is drawn is older than the controls: said, quietly, as long as it lasts. */
+function compareWithControls() {
+  find(".bench").toggleAttribute("data-behind", state.series?.asked !== queryOf(form).toString());
 }
 
-/* The stream */
-
-listen(form, {
-  start(series) {
+/** Makes an experiment the one that is drawn. @param {Series} series */
+function take(series) {
+  if (state.series !== series) {
     controls.refuse([]);
     state.series = series;
     strip.start(series);
     state.chosen = Math.min(state.chosen, series.blocks.length);
     strip.choose(state.chosen);
-    // These belong to the setting before: a fix stays where it is, but can't be pressed.
-    find("#check").textContent = "";
-    find("#fixes").toggleAttribute("data-stale", true);
+  }
+  strip.touch(series.numbers);
+  compareWithControls();
+  draw();
+}
+
+/** Takes over what the server has said of it: figures for those who don't see them, the verdict for the comparison, the layer. */
+function told() {
+  if (!state.series?.theory) return;
+  state.series.verdict = find("#verdict h2").textContent;
+  comparePinned();
+  if (strip.readouts !== find("#readouts")) strip.describe();
+  const shown = inspector.told(state.side, queryOf(form));
+  if (shown && !state.picked) mark(shown);
+  else if (shown && shown !== state.chosen) inspect();
+}
+
+/* The stream */
+
+listen(form, {
+  chosen: () =>
+    /** @type {[string, string][]} */ ([...(state.picked ? [["block", String(state.chosen)]] : []), ...(state.side === "after" ? [] : [["side", state.side]])]),
+  // A fix stays where it is, but can't be pressed: it belongs to the setting before.
+  started: () => find("#fixes").toggleAttribute("data-stale", true),
+  partly(series) {
+    find("#verdict").toggleAttribute("data-running", true);
+    take(series);
+    drawnWhole = false;
   },
-  rows(blocks, ready) {
-    strip.touch(blocks);
-    if (ready) draw();
+  whole(series) {
+    if (state.series === series && drawnWhole) return;
+    take(series);
+    drawnWhole = series.theory !== null;
   },
-  // All that it brings to the charts is theory.
-  complete: () => draw(state.series?.theory?.activation ? ["activations", "gradients"] : []),
   told,
-  end: inspect,
   refused(problem) {
     controls.refuse(problem.errors ?? [{ field: "", message: problem.detail }]);
   },
@@ -89,7 +111,7 @@ listen(form, {
 /** @returns {URLSearchParams} */
 function more() {
   const result = new URLSearchParams();
-  if (state.chosen) result.set("layer", String(state.chosen));
+  if (state.picked) result.set("layer", String(state.chosen));
   if (state.side !== "after") result.set("side", state.side);
   if (state.tensor !== "activations") result.set("tensor", state.tensor);
   if (document.documentElement.hasAttribute("data-present")) result.set("present", "1");
@@ -101,6 +123,7 @@ const here = () => address(queryOf(form), more());
 const note = () => past.note(here());
 
 form.addEventListener("input", () => {
+  compareWithControls();
   past.follow(here());
   markPreset();
 });
@@ -131,7 +154,8 @@ function restore() {
   const wanted = fragment();
   state.side = wanted.get("side") === "before" ? "before" : "after";
   state.tensor = ["gradients", "weights"].includes(wanted.get("tensor") ?? "") ? wanted.get("tensor") : "activations";
-  state.chosen = Math.max(0, Number.parseInt(wanted.get("layer") ?? "", 10) || 0);
+  state.picked = wanted.has("layer");
+  state.chosen = Math.max(1, Number.parseInt(wanted.get("layer") ?? "", 10) || inspector.block || 1);
   if (state.series) state.chosen = Math.min(state.chosen, state.series.blocks.length);
   showSide(state.side);
   showTensor(state.tensor);
@@ -160,11 +184,18 @@ function look(change) {
   note();
 }
 
-/** Chooses a block everywhere; 0 for none. @param {number} block */
-function select(block) {
+/** Marks a block everywhere. @param {number} block */
+function mark(block) {
+  if (block === state.chosen) return;
   state.chosen = block;
   strip.choose(block);
   draw();
+}
+
+/** Chooses a block by hand. @param {number} block */
+function select(block) {
+  state.picked = true;
+  mark(block);
   inspect();
   note();
 }
@@ -202,7 +233,7 @@ async function loadPin(query) {
   if (query !== null) {
     const response = await fetch(`${find("#compare").dataset.href}?${query}`);
     if (!response.ok || state.pin !== query) return;
-    state.pinned = Series.of(await response.json());
+    state.pinned = Series.of(await response.json(), query);
   }
   comparePinned();
   draw();
@@ -244,17 +275,20 @@ document.addEventListener("present", note);
 window.htmx.process(find("main")); // by itself htmx would wait for the end of that response
 const drawing = json("drawing");
 if (drawing) {
-  state.series = Series.of(drawing);
+  state.series = Series.of(drawing, queryOf(form).toString());
+  drawnWhole = true;
   strip.start(state.series);
   comparePinned();
 }
 const { series } = state;
+// Streamed behind the strip, read before it: the focus goes the way of the eye.
+find(".bench").prepend(find("#verdict"));
 restore();
 /** Takes over each piece of the response as soon as it is whole, unless another experiment runs by then. */
 function takeLate() {
   for (const template of find("#late").querySelectorAll("template")) {
     if (!template.nextElementSibling) continue;
-    if (state.series === series) window.htmx.swap({ text: template.innerHTML, sourceElement: form, target: form, swap: "none" });
+    if (state.series === series) window.htmx.swap({ text: template.innerHTML, sourceElement: form, target: form, swap: "none" }).then(told);
     template.remove();
   }
 }

@@ -14,9 +14,10 @@ const NOTHING = { activation: null, mean: null, dead: null, weight: null, gradie
 export const [INF, NAN] = [1, 2];
 
 export class Series {
-  /** @param {{experiment: Record<string, any>, blocks: [number, number, number][]}} start */
-  constructor({ experiment, blocks }) {
+  /** @param {{experiment: Record<string, any>, blocks: [number, number, number][]}} start @param {string} [asked] the query that asked for it */
+  constructor({ experiment, blocks }, asked = "") {
     this.experiment = experiment;
+    this.asked = asked;
     /** @type {Block[]} */
     this.blocks = blocks.map(([linear, before, after]) => ({ linear, before, after }));
     /** @type {number[]} by layer, from 1 */
@@ -29,9 +30,9 @@ export class Series {
     this.verdict = "";
   }
 
-  /** @param {any} drawing everything at once */
-  static of(drawing) {
-    const series = new Series(drawing.start);
+  /** @param {any} drawing everything at once @param {string} [asked] the query that asked for it */
+  static of(drawing, asked = "") {
+    const series = new Series(drawing.start, asked);
     series.forward(drawing.forward);
     series.backward(drawing.backward);
     series.theory = drawing.theory;

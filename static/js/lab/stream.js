@@ -1,26 +1,37 @@
-/** The form's event stream (htmx's hx-sse on the form itself): data to series, HTML to its places, the last setting always wins. */
+/** The form's event stream (htmx's hx-sse on the form itself): data to series, HTML to its places. A running experiment
+ * finishes; of the settings that wait for it only the newest is kept; what follows a verdict is dropped for a newer one. */
 import { find } from "../dom.js";
 import { listen as hear } from "../stream.js";
 import { Series } from "./series.js";
 
-const SLOW_MS = 150; // a computation that takes longer is drawn while it runs; a shorter one once, when done
+const SLOW_MS = 150; // a computation that takes longer is drawn while it runs; a shorter one once, with its verdict
 const REDRAW_MS = 250;
+const LONG_MS = 1000; // what runs longer than this gives way when the hand lets go
 
-/** @typedef {{start: (series: Series) => void, rows: (blocks: Set<number>, ready: boolean) => void, complete: () => void, told: () => void,
- *   end: () => void, refused: (problem: any) => void, failed: (problem: any) => void}} Listener */
+/** `started`: an experiment runs of which nothing is drawn yet; `partly`: rows have come of an experiment that takes long; `whole`: words of it are put into place; `told`: they stand there.
+ * @typedef {{started: () => void, partly: (series: Series) => void, whole: (series: Series) => void, told: () => void, refused: (problem: any) => void, failed: (problem: any) => void,
+ *   chosen: () => [string, string][]}} Listener `chosen`: what is looked at, for the request */
 
 /** @param {HTMLFormElement} form @param {Listener} listener */
 export function listen(form, listener) {
-  /** @type {any} */
-  let current = null;
+  /** The request that waits for the running one. @type {any} */
+  let waiting = null;
+  let running = false;
   /** @type {Series|null} */
   let series = null;
+  let saying = false;
+  let asked = "";
   let began = 0;
   let drawn = 0;
   let retry = 0;
 
   const on = (/** @type {string} */ name, /** @type {(detail: any) => void} */ act) =>
     form.addEventListener(name, (event) => act(/** @type {CustomEvent} */ (event).detail));
+  const busy = (/** @type {boolean} */ yes) => {
+    running = yes;
+    find(".bench").setAttribute("aria-busy", String(yes));
+  };
+  const giveWay = () => running && waiting && window.htmx.trigger(form, "htmx:abort");
 
   // What differs from the defaults is enough: short addresses, and equal ones for equal settings.
   on("htmx:config:request", ({ ctx }) => {
@@ -30,40 +41,50 @@ export function listen(form, listener) {
       if (String(value).trim() === field.dataset.default) ctx.request.body.delete(name);
       else ctx.request.body.set(name, String(value).trim());
     }
+    ctx.asked = new URLSearchParams(ctx.request.body).toString();
+    for (const [name, value] of listener.chosen()) ctx.request.body.set(name, value);
+    waiting = ctx;
+    if (series?.theory) giveWay();
   });
-  const busy = (/** @type {boolean} */ yes) => find(".bench").setAttribute("aria-busy", String(yes));
   on("htmx:before:request", ({ ctx }) => {
-    current = ctx;
+    if (ctx === waiting) waiting = null;
     busy(true);
+    series = null;
+    began = performance.now();
+    drawn = began;
+    asked = ctx.asked;
   });
-  on("htmx:finally:request", ({ ctx }) => ctx === current && busy(false));
-  on("htmx:after:swap", () => listener.told());
+  on("htmx:finally:request", () => busy(false));
+  form.addEventListener("change", () => performance.now() - began > LONG_MS && giveWay());
 
   const rows = (/** @type {"forward"|"backward"} */ name) => (/** @type {string} */ data) => {
     if (!series) return;
-    const blocks = series[name](JSON.parse(data).rows);
+    series[name](JSON.parse(data).rows);
     const now = performance.now();
-    // Theory and words follow later: the measurement is not kept waiting for them.
-    const ready = series.complete || (now - began > SLOW_MS && now - drawn > REDRAW_MS);
-    if (ready) drawn = now;
-    listener.rows(blocks, ready);
+    if (now - began <= SLOW_MS || now - drawn <= REDRAW_MS) return;
+    drawn = now;
+    listener.partly(series);
   };
+  form.addEventListener("htmx:sse:before:message", (event) => (saying = !event.defaultPrevented && !(/** @type {CustomEvent} */ (event).detail.message.event)));
+  // The words are put into place in this very task, and settle in a later one: what is drawn with them is taken over now.
+  on("htmx:before:swap", () => saying && series && listener.whole(series));
+  on("htmx:after:swap", () => {
+    if (!saying || !series) return;
+    saying = false;
+    listener.told();
+    if (series.theory) giveWay();
+  });
   hear(form, {
     on: {
       start(data) {
-        series = new Series(JSON.parse(data));
-        began = performance.now();
-        drawn = began;
-        listener.start(series);
+        series = new Series(JSON.parse(data), asked);
+        listener.started();
       },
       forward: rows("forward"),
       backward: rows("backward"),
       theory(data) {
-        if (!series) return;
-        series.theory = JSON.parse(data);
-        listener.complete();
+        if (series) series.theory = JSON.parse(data);
       },
-      end: listener.end,
     },
     refused(problem, response) {
       listener.refused(problem);

@@ -64,9 +64,8 @@ export class Strip {
       if (!this.series || !block || !pair) continue;
       const { activation, gradient } = this.series.layers[block[this.side]];
       const [above, below] = /** @type {HTMLCollectionOf<HTMLElement>} */ (pair.children);
-      // What is not computed yet keeps the colour of the last setting: a slider glides.
-      if (activation) set(above, activation.cell);
-      if (gradient) set(below, gradient.cell);
+      set(above, activation?.cell ?? "s-none");
+      set(below, gradient?.cell ?? "s-none");
     }
     this.dirty.clear();
   }
