@@ -55,7 +55,7 @@ FIRST = """document.addEventListener("lab:drawn", () => {
 
 def slider(browser: Browser, url: str, repeats: int) -> list[float]:
     """Milliseconds from input to paint at defaults, four charts visible."""
-    page = browser.new_page(viewport={"width": 1440, "height": 960})
+    page = browser.new_page(viewport={"width": 1440, "height": 1500})
     page.goto(url)
     until(page, "document.querySelectorAll('.plot .main-svg').length >= 4")
     page.wait_for_timeout(500)
@@ -68,7 +68,7 @@ def slider(browser: Browser, url: str, repeats: int) -> list[float]:
 
 def cold(browser: Browser, url: str) -> float:
     """Milliseconds from navigation to the first painted chart with nothing cached."""
-    context = browser.new_context(viewport={"width": 1440, "height": 960})
+    context = browser.new_context(viewport={"width": 1440, "height": 1500})
     page = context.new_page()
     page.add_init_script(FIRST)
     page.goto(url)

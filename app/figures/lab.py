@@ -18,11 +18,14 @@ SILENT: Form = {"hoverinfo": "skip", "hovertemplate": None}  # when pointed at
 
 @cache
 def lab_figures() -> Form:
-    """``charts`` by name, ``scales`` (colours of magnitudes by tensor), ``formats`` (limits)."""
+    """``charts`` by name, ``scales`` (colours of magnitudes by tensor), ``formats`` (limits).
+
+    A chart's ``labels`` are those of its curves: the trace, where along it (0 to 1) its name is
+    written, whether above or below it, and in which colour."""
     return {
         "charts": {
-            "activations": _by_layer("--forward", "|mean|", "--forward-faint"),
-            "gradients": _by_layer("--backward", "‖∂L/∂w‖", "--backward", dash="dot"),
+            "activations": _by_layer("--forward", "std", "|mean|", "--forward-faint"),
+            "gradients": _by_layer("--backward", "std of ∂L/∂y", "‖∂L/∂w‖", "--backward"),
             "magnitudes": _magnitudes(),
             "silent": _silent(),
         },
@@ -54,11 +57,16 @@ def _layout(y: Form) -> Form:
         "ticklabeloverflow": "allow",
     }
     return layout(
-        margin={"l": {"rem": 2.75}, "r": {"rem": 0.7}, "t": {"rem": 0.35}, "b": {"rem": 1.35}},
+        margin={"l": {"rem": 2.75}, "r": {"rem": 0.7}, "t": {"rem": 0.35}, "b": {"rem": 2.1}},
         hovermode="x",
         hoverdistance=-1,
         bargap=0.15,
-        xaxis=axis(**still, tick0=0, showgrid=False),
+        xaxis=axis(
+            **still,
+            tick0=0,
+            showgrid=False,
+            title={"text": "layer", "standoff": 3, "font": {"size": {"rem": 0.6875}}},
+        ),
         yaxis=axis(**still, **y),
     )
 
@@ -74,7 +82,11 @@ def _line(name: str, color: str, width: float, **line: Any) -> Form:
     }
 
 
-def _by_layer(hue: str, second: str, second_hue: str, dash: str = "solid") -> Form:
+def _label(trace: int, at: float, side: str, color: str) -> Form:
+    return {"trace": trace, "at": at, "side": side, "color": f"var({color})"}
+
+
+def _by_layer(hue: str, first: str, second: str, second_hue: str) -> Form:
     # Plotly enlarges the labels of a log axis by a quarter.
     tickfont = {"size": {"rem": 0.56}}
     log = {"type": "log", "exponentformat": "power", "tick0": 0, "tickfont": tickfont}
@@ -88,14 +100,20 @@ def _by_layer(hue: str, second: str, second_hue: str, dash: str = "solid") -> Fo
                 **SILENT,
             },
             _line("theory", "--theory", 1.5, dash="dash"),
-            _line(second, second_hue, 1.1, dash=dash),
+            _line(second, second_hue, 1.1),
             {
-                **_line("std", hue, 2),
+                **_line(first, hue, 2),
                 "mode": "lines+markers",
                 "marker": {"size": 4, "color": f"var({hue})"},
             },
         ],
         "layout": _layout(log),
+        "labels": [
+            _label(4, 0.84, "top", hue),
+            _label(3, 0.84, "bottom", hue),
+            _label(2, 0.2, "top", "--theory"),
+            _label(1, 0.6, "inside", "--theory"),
+        ],
     }
 
 
@@ -117,11 +135,17 @@ def _silent() -> Form:
             {**_line("pinned", "--ghost", 1.5, shape="hvh"), **SILENT},
             {
                 "type": "bar",
-                "name": "dead",
+                "name": "dead units",
                 "marker": {"color": "var(--forward)", "line": {"width": 0}},
                 "hovertemplate": "%{y:.1%}",
             },
-            {**_line("zero", "--ink-3", 1.25), "hovertemplate": "%{y:.1%}"},
+            {**_line("zeros", "--ink-3", 1.25), "hovertemplate": "%{y:.1%}"},
+            {**_line("saturated", "--ink-3", 1.25, dash="dot"), "hovertemplate": "%{y:.1%}"},
         ],
         "layout": _layout(share),
+        "labels": [
+            _label(1, 0.5, "top", "--forward"),
+            _label(2, 0.2, "top", "--ink-2"),
+            _label(3, 0.84, "top", "--ink-2"),
+        ],
     }

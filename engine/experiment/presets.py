@@ -52,6 +52,12 @@ PRESETS: tuple[Preset, ...] = (
         Experiment(),
     ),
     Preset(
+        "randn-layer",
+        "randn 100 → 50: std 10",
+        "The notes' first layer with plain randn: a sum of 100 products has variance 100, std 10.",
+        Experiment(depth=1, width=50, inputs=100, activation="linear", init="normal"),
+    ),
+    Preset(
         "notes-model",
         "Notes' 100-50-1 model",
         "linear, ReLU, linear with Kaiming weights: the hidden layer has mean 0.57, std 0.83.",

@@ -25,7 +25,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     opened = browser.new_context(
-        viewport={"width": 1440, "height": 960}, permissions=["clipboard-read", "clipboard-write"]
+        viewport={"width": 1440, "height": 1500}, permissions=["clipboard-read", "clipboard-write"]
     )
     opened.set_default_timeout(PATIENCE_MS)
     yield opened

@@ -151,6 +151,7 @@ def test_inspector_follows_clicks_and_keys(page: Page, url: str) -> None:
     expect(page.locator("#inspector h2")).to_have_text("Layer 4")
     page.keyboard.press("]")
     expect(page.locator("#inspector h2")).to_have_text("Layer 5")
+    page.locator("#inspector summary").click()
     entry = next(e for e in ends(api(url)) if e["block"] == 5)
     shown = page.locator("#inspector .figures tbody tr").first.locator("td").all_inner_texts()
     assert shown[0] == "20\u2009000"

@@ -22,8 +22,8 @@ test("rows add to what is known of their layers, and say which blocks those are"
   assert.deepEqual(
     [
       ...some.forward([
-        [3, row("q1"), 0.5, null, row("q2")],
-        [4, row("q3"), 0, 0.25, null],
+        [3, row("q1"), 0.5, null, row("q2"), null],
+        [4, row("q3"), 0, 0.25, null, 0.5],
       ]),
     ],
     [2],
@@ -51,7 +51,7 @@ test("it is complete when the backward pass has come to the first layer", () => 
 
 test("one value a block, from before φ, after it, or from the linear map", () => {
   const some = series();
-  some.forward([0, 1, 2, 3, 4, 5, 6].map((index) => [index, row("q1"), index, null, null]));
+  some.forward([0, 1, 2, 3, 4, 5, 6].map((index) => [index, row("q1"), index, null, null, null]));
   const means = (/** @type {"before"|"after"|"linear"} */ side) => some.each((layer) => layer.mean, side);
   assert.deepEqual([means("before"), means("after"), means("linear")], [[1, 3, 6], [2, 5, 6], [0, 3, 6]]); // prettier-ignore
 });
@@ -60,8 +60,8 @@ test("a drawing that comes at once is the same as one that comes in pieces", () 
   const start = { experiment: { depth: 1 }, blocks: /** @type {[number, number, number][]} */ ([[0, 0, 1]]) };
   /** @type {any} */
   const forward = [
-    [0, row("q1"), 0, null, row("q2")],
-    [1, row("q3"), 0, 0, null],
+    [0, row("q1"), 0, null, row("q2"), null],
+    [1, row("q3"), 0, 0, null, 0.5],
   ];
   /** @type {any} */
   const backward = [

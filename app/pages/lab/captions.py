@@ -17,8 +17,8 @@ from layerscope.engine.statistics import Statistics
 from layerscope.engine.theory import Prediction
 
 __all__ = [
-    "FRAMES", "ChartWords", "Frame", "TableRow", "Tabs", "Words", "chart_words", "readouts",
-    "table",
+    "FRAMES", "ChartWords", "Frame", "TableRow", "Tabs", "Words", "chart_words", "intro",
+    "readouts", "table",
 ]  # fmt: skip
 
 Tensors = Sequence[Statistics | None]
@@ -27,11 +27,13 @@ Read = Callable[[Record], Statistics | None]
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """``side`` and ``tensor`` are the choice that they are for; empty where it does not matter."""
+    """``side``, ``tensor`` and ``of`` are the choice that they are for; empty where it does not
+    matter."""
 
     text: str
     side: str = ""
     tensor: str = ""
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,24 @@ SIDE = Tabs(
     "side", "Which side of the activation function", (("after", "after φ"), ("before", "before φ"))
 )
 TENSOR = Tabs("tensor", "Which tensors", tuple((name, name) for name in TENSORS))
+OF = Tabs("of", "Gradients by what", (("outputs", "by outputs"), ("weights", "by weights")))
 FRAMES = (
-    Frame("activations", "Activations", "std, |mean| thin, theory dashed", SIDE),
-    Frame("gradients", "Gradients", "std of ∂L/∂y, ‖∂L/∂w‖ dotted", SIDE),
+    Frame("activations", "Activations", "how large the signal is", SIDE),
+    Frame("gradients", "Gradients", "how large what comes back is", OF),
     Frame("magnitudes", "Magnitudes", "share per power of two", TENSOR),
-    Frame("silent", "Silent units", "bars: zero for every sample; line: share of zeros"),
+    Frame("silent", "Silent and saturated", "share of a layer that passes nothing on"),
 )
+
+
+def intro(experiment: Experiment) -> str:
+    """The network in a sentence.
+
+    >>> intro(Experiment(depth=1))
+    'A network of 1 layer of 100 units: the signal runs to the right, the gradient comes back.'
+    """
+    e = experiment
+    layers = f"{e.depth} layer{'s' * (e.depth > 1)} of {e.width} unit{'s' * (e.width > 1)}"
+    return f"A network of {layers}: the signal runs to the right, the gradient comes back."
 
 
 def chart_words(
@@ -104,10 +118,20 @@ def chart_words(
     weights = [records[block.linear].parameters["weight"].value for block in blocks]
     units = [records[block.after].units for block in blocks]
     dead = [u.dead / u.width for u in units if u and u.width]
+    norms = _ends([norm(records[b.linear].parameters["weight"].gradient) for b in blocks])
+    weight_norms = Words(f"Norm of the weight gradients by layer: {norms}.")
+    shares = [r.saturation for r in records if r.saturation is not None]
+    flat = (
+        f"of their inputs at most {number(100 * max(shares))} % where {experiment.activation} "
+        "is flat"
+        if shares
+        else f"{experiment.activation} is flat nowhere"
+    )
     most = f"{number(100 * max(dead, default=0.0))} %"
     return [
         activations,
-        gradients,
+        replace(gradients, described=[*(replace(w, of="outputs") for w in gradients.described),
+                                      replace(weight_norms, of="weights")]),
         ChartWords(
             "magnitudes",
             [
@@ -121,17 +145,24 @@ def chart_words(
             ],
         ),
         ChartWords(
-            "silent", [Words(f"Units that are zero for every sample: at most {most} of a layer.")]
+            "silent",
+            [Words(f"Units that are zero for every sample: at most {most} of a layer; {flat}.")],
+            [Words(f"{experiment.activation} passes everything on: nothing can fall silent")],
         ),
     ]  # fmt: skip
 
 
 def _range(tensors: Tensors) -> str:
     values = [s.std if s else None for s in tensors]
+    if all(v is None for v in values) and any(s and s.finite for s in tensors):
+        return "none, of one number in a layer"
+    return _ends(values)
+
+
+def _ends(values: Sequence[float | None]) -> str:
     known = [v for v in values if v is not None]
     if not known:
-        alone = any(s and s.finite for s in tensors)
-        return "none, of one number in a layer" if alone else "not finite in any layer"
+        return "not finite in any layer"
     ends = f"{number(values[0])} at layer 1, {number(values[-1])} at layer {len(values)}"
     return f"from {number(min(known))} to {number(max(known))}, {ends}"
 

@@ -28,7 +28,8 @@ Row = list[Any]
 
 
 def forward_row(record: Record) -> Row:
-    """``[index, activation, mean, share of dead units, weight]``; the last three may be null."""
+    """``[index, activation, mean, share of dead units, weight, share at which φ is flat]``; all but
+    the first two may be null."""
     s, units, weight = record.activation, record.units, record.parameters.get("weight")
     return [
         record.facts.index,
@@ -36,6 +37,7 @@ def forward_row(record: Record) -> Row:
         s.mean,
         units.dead / units.width if units and units.width else None,
         weight and _tensor(weight.value, weight.value.std),
+        record.saturation,
     ]
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from layerscope.app.figures.bars import Bars, bars
 from layerscope.app.figures.pixels import Pixels, pixels
-from layerscope.app.figures.strip import lost_words
+from layerscope.app.figures.strip import cell_words, lost_words
 from layerscope.app.figures.text import number, whole
 from layerscope.app.pages.lab.blocks import Side, blocks
 from layerscope.engine.basis.cancellation import ShouldStop
@@ -46,6 +46,8 @@ class Picture:
     name: str
     shape: str
     label: str
+    summary: str
+    """Its size in a few figures."""
     lost: str
     """Said in place of the picture where nothing is finite."""
     pooling: str
@@ -142,6 +144,7 @@ def _picture(
         name=title,
         shape="×".join(map(str, shape)),
         label=f"{title} of {info.name}, {' by '.join(map(str, shape))}: {seen}",
+        summary=cell_words(s),
         lost="" if s.finite else lost,
         pooling=f"{pooling}; colour ∝ √|x|, ±{number(pooled.limit)}" if pooled.limit else pooling,
         hue=HUES.get(name, "backward"),

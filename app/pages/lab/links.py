@@ -19,7 +19,7 @@ from layerscope.engine.experiment.presets import PRESETS
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.statistics import Statistics
 
-__all__ = ["Elsewhere", "PresetLink", "elsewhere", "preset_links", "sketches"]
+__all__ = ["Dare", "Elsewhere", "PresetLink", "dares", "elsewhere", "preset_links", "sketches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,30 @@ async def preset_links(request: Request, current: Experiment | None) -> list[Pre
             drawn.get(preset.name, Sketch("", None)),
         )
         for preset in PRESETS
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Dare:
+    """One click to see a network fail, and one to see it hold."""
+
+    title: str
+    note: str
+    href: str
+
+
+DARES = (
+    ("Break it", "randn", "Plain randn weights through fifty layers: the signal overflows"),
+    ("Repair it", "kaiming", "Weights scaled by √(2/n): the same fifty layers hold"),
+)
+
+
+def dares(request: Request) -> list[Dare]:
+    """What a first visit is invited to."""
+    experiments = {preset.name: preset.experiment for preset in PRESETS}
+    return [
+        Dare(title, note, address(request, "lab", urlencode(experiments[name].to_query())))
+        for title, name, note in DARES
     ]
 
 

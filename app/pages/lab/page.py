@@ -17,7 +17,7 @@ from layerscope.app.figures.lab import lab_figures
 from layerscope.app.forms import Control
 from layerscope.app.pages.controls import experiment_controls
 from layerscope.app.pages.lab import links
-from layerscope.app.pages.lab.captions import FRAMES, Frame
+from layerscope.app.pages.lab.captions import FRAMES, Frame, intro
 from layerscope.app.pages.lab.cold import Row, Writing
 from layerscope.app.pages.lab.inspector import FIGURES, Inspected
 from layerscope.app.pages.lab.look import Look
@@ -45,6 +45,9 @@ UNREACHABLE = VerdictWords(
 class LabPage:
     """What the Lab's template receives; what is called waits for the computation."""
 
+    intro: str
+    """The network in a sentence, for who sees it for the first time."""
+    dares: Sequence[links.Dare]
     presets: Sequence[links.PresetLink]
     controls: Sequence[Control]
     refusal: str
@@ -59,6 +62,8 @@ class LabPage:
     late: Callable[[], AsyncIterator[Progress]]
     columns: Sequence[str] = FIGURES
     charts: Sequence[Frame] = FRAMES
+    which: Sequence[tuple[str, str]] = tuple((frame.name, frame.title) for frame in FRAMES)
+    """The charts as a choice: a projector shows one at a time."""
     figures: Mapping[str, Any] = field(default_factory=lab_figures)
     unreachable: VerdictWords = UNREACHABLE
     flush: str = ""
@@ -100,6 +105,8 @@ def _accepted(
     progress = Progress(experiment, address(request, "lab"))
     writing = Writing(running, progress)
     return LabPage(
+        intro=intro(experiment),
+        dares=links.dares(request),
         presets=presets,
         controls=list(experiment_controls(dict(pairs), {}).values()),
         refusal="",
@@ -148,6 +155,8 @@ async def _refused(request: Request, pairs: Pairs, refusal: Exception) -> HTMLRe
         yield
 
     page = LabPage(
+        intro="",
+        dares=links.dares(request),
         presets=await links.preset_links(request, None),
         controls=list(experiment_controls(dict(pairs), messages).values()),
         refusal="; ".join(others),

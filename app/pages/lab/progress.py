@@ -6,10 +6,17 @@ from typing import Any
 
 from layerscope.app.pages.lab import drawing
 from layerscope.app.pages.lab.blocks import Block, blocks
-from layerscope.app.pages.lab.captions import ChartWords, TableRow, chart_words, readouts, table
+from layerscope.app.pages.lab.captions import (
+    ChartWords,
+    TableRow,
+    chart_words,
+    intro,
+    readouts,
+    table,
+)
 from layerscope.app.pages.lab.findings import finding_words
 from layerscope.app.pages.lab.fixes import FixLink, fix_link
-from layerscope.app.pages.lab.verdict import Line, VerdictWords, check_line, theory_line
+from layerscope.app.pages.lab.verdict import TERMS, Line, VerdictWords, check_line, theory_line
 from layerscope.app.results import Checked
 from layerscope.engine.diagnosis.run import (
     Backward,
@@ -85,6 +92,7 @@ class Progress:
             self.summary.unfixed,
             self._check,
             theory_line(self.summary.theory),
+            TERMS if self.summary.theory.available else (),
         )
 
     @property
@@ -92,6 +100,11 @@ class Progress:
         """What the strip holds gradients against: the last layer's own; 1 where that has none."""
         last = self.records[-1].gradient
         return (last and (last.std or last.rms)) or 1.0
+
+    @property
+    def intro(self) -> str:
+        """The network in a sentence."""
+        return intro(self.experiment)
 
     @property
     def charts(self) -> list[ChartWords]:

@@ -11,7 +11,7 @@ from layerscope.app.pages.lab.findings import FindingWords
 from layerscope.app.pages.lab.fixes import FixLink
 from layerscope.engine.theory import Prediction
 
-__all__ = ["Line", "VerdictWords", "check_line", "theory_line"]
+__all__ = ["TERMS", "Line", "Term", "VerdictWords", "check_line", "theory_line"]
 
 MATCH = 1e-3
 """Beyond rounding of float32 through some dozen layers, "match" would say too much."""
@@ -26,7 +26,21 @@ class Line(NamedTuple):
     more: str = ""
 
 
+class Term(NamedTuple):
+    """A figure of theory, and what it is."""
+
+    name: str
+    meaning: str
+
+
 NOTHING = Line()
+TERMS = (
+    Term("σw²", "the weights' variance times the number of inputs: how much a layer amplifies"),
+    Term("σb²", "the variance of the biases, added at every layer"),
+    Term("χ₁", "what a layer multiplies the square of the gradient by: 1 keeps it, less loses it"),
+    Term("phase", "ordered: inputs become alike; chaotic: they drift apart; critical: neither"),
+    Term("trainable depth", "how many layers a difference between two inputs survives"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,8 @@ class VerdictWords:
     unfixed: str = ""
     check: Line = NOTHING
     theory: Line = NOTHING
+    terms: Sequence[Term] = ()
+    """What the theory's line speaks of, a sentence each."""
 
     @property
     def count(self) -> int:

@@ -5,11 +5,12 @@ import { chosenLine, faults, logRange } from "./marks.js";
 
 /** @typedef {import("./series.js").Series} Series */
 /** @typedef {import("./series.js").Tensor} Tensor */
-/** @typedef {{series: Series, pinned: Series|null, side: import("./series.js").Side, tensor: "activations"|"gradients"|"weights", chosen: number}} View */
+/** @typedef {{series: Series, pinned: Series|null, side: import("./series.js").Side, tensor: "activations"|"gradients"|"weights", of: "outputs"|"weights", chosen: number}} View */
 /** `empty`: there is nothing to draw, and the words that say so are shown. @typedef {{traces: object[], layout: any, empty: boolean}} Content */
 
 const POINTED_MS = 1600;
 const MOST_DOTS = 40;
+const APART = 0.1;
 const GONE = { visible: false, x: [], y: [] };
 const curve = (/** @type {number[]} */ x, /** @type {(number|null)[]} */ y) => ({ x, y, visible: true });
 /** With a dot a block where they are few: each dot costs as much time as a whole line.
@@ -23,6 +24,10 @@ export class Charts {
   constructor(root, forms, select) {
     this.formats = forms.formats;
     this.scales = forms.scales;
+    /** What the curves are called, and where. @type {Record<string, {trace: number, at: number, side: string, color: string, name: string}[]>} */
+    this.labels = Object.fromEntries(
+      Object.entries(forms.charts).map(([name, form]) => [name, (form.labels ?? []).map((/** @type {any} */ l) => ({ ...l, name: form.data[l.trace].name }))]),
+    );
     this.silentDrawn = "";
     /** @type {Record<string, Plot>} */
     this.plots = {};
@@ -42,7 +47,13 @@ export class Charts {
     for (const [name, part] of Object.entries(parts)) {
       if (!names.has(name)) continue;
       const { traces, layout, empty } = part.call(this, view, x);
-      const drawn = { ...layout, shapes: [...(layout.shapes ?? []), ...chosenLine(view.chosen)], xaxis };
+      const named = this.labels[name].flatMap((label) => curveLabel(label, /** @type {any} */ (traces[label.trace]), x.length, layout.yaxis?.range));
+      const drawn = {
+        ...layout,
+        annotations: [...(layout.annotations ?? []), ...named],
+        shapes: [...(layout.shapes ?? []), ...chosenLine(view.chosen)],
+        xaxis,
+      };
       // Often the same for every init scale: a comparison costs a hundredth of a draw.
       const written = name === "silent" ? JSON.stringify([traces, drawn]) : null;
       if (written && written === this.silentDrawn && !this.plots[name].stale) continue;
@@ -61,8 +72,15 @@ export class Charts {
 
   /** @param {View} view @param {number[]} x @returns {Content} */
   gradients(view, x) {
-    const norms = view.series.each((layer) => positive(layer.norm), "linear");
-    return this.byLayer(view, x, "gradient", norms);
+    if (view.of === "outputs") return this.byLayer(view, x, "gradient", []);
+    const read = (/** @type {Series} */ series) => series.each((layer) => positive(layer.norm), "linear");
+    const [norms, before] = [read(view.series), view.pinned ? read(view.pinned) : []];
+    const axis = logRange([norms, before], this.formats[view.series.experiment.dtype], false);
+    return {
+      traces: [ghost(view.pinned, before), GONE, GONE, curve(x, norms), GONE],
+      layout: { yaxis: { range: axis.range, dtick: axis.dtick }, shapes: axis.shapes, annotations: axis.annotations },
+      empty: norms.every((value) => value === null),
+    };
   }
 
   /** @param {View} view @param {number[]} x @param {"activation"|"gradient"} name @param {(number|null)[]} second @returns {Content} */
@@ -106,10 +124,19 @@ export class Charts {
     const tensors = series.each((layer) => layer.activation, "after");
     const dead = (/** @type {import("./series.js").Layer} */ layer) => layer.dead;
     const zeros = tensors.map((t) => (t?.count ? t.zeros / t.count : null));
+    const bars = series.each(dead, "after");
+    // Where φ is flat at zero alone, as ReLU is, both would be one line.
+    const apart = series.flat.some((flat, i) => flat !== null && Math.abs(flat - (zeros[i] ?? 0)) > APART);
+    const some = bars.some(Boolean);
     return {
-      traces: [ghost(pinned, pinned?.each(dead, "after") ?? []), curve(x, series.each(dead, "after")), curve(x, zeros)],
+      traces: [
+        ghost(pinned, pinned?.each(dead, "after") ?? []),
+        curve(x, bars),
+        zeros.some(Boolean) ? curve(x, zeros) : GONE,
+        apart ? curve(x, series.flat) : GONE,
+      ],
       layout: { ...faults(tensors) },
-      empty: false,
+      empty: !some && !zeros.some(Boolean) && series.flat.every((flat) => flat === null),
     };
   }
 
@@ -125,6 +152,36 @@ export class Charts {
 
 /** @param {Series|null} pinned @param {(number|null)[]} y */
 const ghost = (pinned, y) => (pinned ? curve(pinned.numbers, y) : GONE);
+
+/** The name of a curve beside it, where it is known. @param {{at: number, side: string, color: string, name: string}} label
+ * @param {{visible?: boolean, x: number[], y: (number|null)[]}} trace @param {number} blocks @param {[number, number]|undefined} range of a log axis, where it is one */
+function curveLabel({ at, side, color, name }, trace, blocks, range) {
+  // A band comes back along its lower edge: there is its name.
+  const from = side === "inside" ? trace.x.length / 2 : 0;
+  const { x } = trace;
+  if (trace.visible === false) return [];
+  const wanted = 1 + at * (blocks - 1);
+  const known = x.map((_, i) => i).filter((i) => i >= from && trace.y[i] !== null && (!range || Number(trace.y[i]) > 0));
+  if (!known.length) return [];
+  const i = known.reduce((best, other) => (Math.abs(x[other] - wanted) < Math.abs(x[best] - wanted) ? other : best));
+  const value = Number(trace.y[i]);
+  const y = range ? Math.min(range[1], Math.max(range[0], Math.log10(value))) : value;
+  const yanchor = side === "bottom" ? "top" : "bottom";
+  return [
+    {
+      text: name,
+      x: x[i],
+      y,
+      xref: "x",
+      yref: "y",
+      xanchor: blocks < 3 ? "center" : at > 0.7 ? "right" : "left",
+      yanchor,
+      showarrow: false,
+      borderpad: 2,
+      font: { color },
+    },
+  ];
+}
 
 /** Blocks between two ticks. @param {number} blocks */
 const tick = (blocks) => [1, 2, 5, 10, 20, 50, 100, 200].find((d) => blocks / d <= 7) ?? 500;

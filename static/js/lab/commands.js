@@ -6,15 +6,23 @@ import { onKey } from "../keys.js";
  * @param {() => string} query the current experiment's @param {(query: URLSearchParams) => void} open
  * @returns {() => void} marks anew */
 export function presets(query, open) {
-  onLink(".presets a, .foot a", (link) => open(queryIn(link)));
+  onLink(".presets a, .foot a, [data-open]", (link) => open(queryIn(link)));
   return () => {
     const current = query();
     const shown = canonical(current);
-    for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll(".presets a"))) {
-      if (canonical(new URL(link.href).search) === shown) link.setAttribute("aria-current", "true");
-      else link.removeAttribute("aria-current");
+    for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll(".presets a, [data-open]"))) {
+      if (canonical(new URL(link.href).search) === shown) {
+        link.setAttribute("aria-current", "true");
+        if (link.closest("ol")) reveal(link);
+      } else link.removeAttribute("aria-current");
     }
   };
+}
+
+/** Scrolls a row of presets, where they are one, to the chosen one. @param {HTMLElement} link */
+function reveal(link) {
+  const row = /** @type {HTMLElement} */ (link.closest(".presets"));
+  if (row.scrollWidth > row.clientWidth) row.scrollLeft = link.offsetLeft - (row.clientWidth - link.offsetWidth) / 2;
 }
 
 /** Lets the verdict's links act in place: a fix is tried, a layer is chosen and the chart that shows it is pointed at.
@@ -46,7 +54,8 @@ const canonical = (search) =>
     .join("&");
 
 /** Wires buttons with data-action, and keys.
- * @param {{query: () => string, here: () => string, pin: () => void, unpin: () => void, swap: () => void, step: (by: number) => void, seed: () => void, side: () => void}} lab */
+ * @param {{query: () => string, here: () => string, pin: () => void, unpin: () => void, swap: () => void, step: (by: number) => void, seed: () => void, side: () => void,
+ *   walk: import("./walk.js").Walk}} lab */
 export function commands(lab) {
   const suffix = () => lab.query() && `?${lab.query()}`;
   const link = () => copy(location.origin + lab.here(), "Link");
@@ -56,6 +65,8 @@ export function commands(lab) {
     unpin: lab.unpin,
     swap: lab.swap,
     link,
+    play: () => lab.walk.play(),
+    walk: () => lab.walk.toggle(),
     call: (href) => copy(`curl '${location.origin}${href}${suffix()}'`, "Call"),
     script: (href) => showScript(`${href}${suffix()}`),
   };
@@ -63,6 +74,7 @@ export function commands(lab) {
     const button = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-action]"));
     if (button) actions[button.dataset.action ?? ""](button.dataset.href);
   });
+  onKey("w", () => lab.walk.toggle());
   onKey("[", () => lab.step(-1));
   onKey("]", () => lab.step(1));
   onKey("s", () => find("[data-for=c-init_scale]").focus());

@@ -28,6 +28,12 @@ export class Inspector {
       if (button) select(Number(button.value));
     });
     document.addEventListener("look", () => this.draw());
+    /** Whether the figures are open: they stay so with every layer. */
+    this.open = false;
+    root.addEventListener("click", (event) => {
+      const summary = /** @type {Element} */ (event.target).closest("summary");
+      if (summary) this.open = !(/** @type {HTMLDetailsElement} */ (summary.parentElement).open);
+    });
     this.draw();
   }
 
@@ -63,6 +69,7 @@ export class Inspector {
 
   /** Every picture, with the colours of now. */
   draw() {
+    this.root.querySelector("details")?.toggleAttribute("open", this.open);
     for (const canvas of this.root.querySelectorAll("canvas")) drawHeatmap(canvas);
   }
 }

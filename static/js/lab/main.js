@@ -12,6 +12,7 @@ import { compare } from "./pin.js";
 import { Series } from "./series.js";
 import { listen } from "./stream.js";
 import { Strip } from "./strip.js";
+import { Walk } from "./walk.js";
 
 const form = /** @type {HTMLFormElement} */ (find("#experiment"));
 const figures = json("figures");
@@ -19,15 +20,18 @@ const controls = new Controls(form);
 const past = new History();
 /** @typedef {import("./series.js").Side} Side */
 /** `picked`: the layer was chosen by hand; else the server says which is worth a look.
- * @type {{series: Series|null, pinned: Series|null, pin: string|null, side: Side, tensor: any, chosen: number, picked: boolean}} */
-const state = { series: null, pinned: null, pin: null, side: "after", tensor: "activations", chosen: 0, picked: false };
+ * @type {{series: Series|null, pinned: Series|null, pin: string|null, side: Side, tensor: any, of: any, chosen: number, picked: boolean}} */
+const state = { series: null, pinned: null, pin: null, side: "after", tensor: "activations", of: "outputs", chosen: 0, picked: false };
 /** Whether the series that is drawn was complete then. */
 let drawnWhole = false;
 
 const strip = new Strip(find("#strip"), find("#readout"), select);
 const charts = new Charts(find("#charts"), figures, select);
+const walk = new Walk(strip, select);
 const inspector = new Inspector(find("#inspector"), select);
 const showSide = tabs("side", (side) => look({ side: /** @type {Side} */ (side) }));
+const showOf = tabs("of", (of) => look({ of }));
+tabs("chart", (chart) => (find("#charts").dataset.shown = chart));
 const showTensor = tabs("tensor", (tensor) => look({ tensor }));
 
 /* Drawing: everything from one state, at once */
@@ -114,6 +118,7 @@ function more() {
   if (state.picked) result.set("layer", String(state.chosen));
   if (state.side !== "after") result.set("side", state.side);
   if (state.tensor !== "activations") result.set("tensor", state.tensor);
+  if (state.of !== "outputs") result.set("of", state.of);
   if (document.documentElement.hasAttribute("data-present")) result.set("present", "1");
   if (state.pin !== null) result.set("pin", state.pin);
   return result;
@@ -154,11 +159,13 @@ function restore() {
   const wanted = fragment();
   state.side = wanted.get("side") === "before" ? "before" : "after";
   state.tensor = ["gradients", "weights"].includes(wanted.get("tensor") ?? "") ? wanted.get("tensor") : "activations";
+  state.of = wanted.get("of") === "weights" ? "weights" : "outputs";
   state.picked = wanted.has("layer");
   state.chosen = Math.max(1, Number.parseInt(wanted.get("layer") ?? "", 10) || inspector.block || 1);
   if (state.series) state.chosen = Math.min(state.chosen, state.series.blocks.length);
   showSide(state.side);
   showTensor(state.tensor);
+  showOf(state.of);
   turn();
   strip.choose(state.chosen);
   if (wanted.has("present") !== document.documentElement.hasAttribute("data-present")) present(wanted.has("present"));
@@ -169,7 +176,7 @@ function restore() {
 
 /** Turns the strip, and the words that there are for each side and tensor, to the chosen one. */
 function turn() {
-  Object.assign(find(".bench").dataset, { side: state.side, tensor: state.tensor });
+  Object.assign(find(".bench").dataset, { side: state.side, tensor: state.tensor, of: state.of });
   strip.side = state.side;
   strip.touch(strip.series?.numbers ?? []);
 }
@@ -262,6 +269,7 @@ commands({
   unpin,
   swap,
   step: (by) => state.series && select(Math.min(state.series.blocks.length, Math.max(1, state.chosen + by))),
+  walk,
   seed: () => controls.roll("c-seed"),
   side() {
     look({ side: state.side === "after" ? "before" : "after" });
@@ -284,6 +292,7 @@ const { series } = state;
 // Streamed behind the strip, read before it: the focus goes the way of the eye.
 find(".bench").prepend(find("#verdict"));
 restore();
+markPreset();
 /** Takes over each piece of the response as soon as it is whole, unless another experiment runs by then. */
 function takeLate() {
   for (const template of find("#late").querySelectorAll("template")) {

@@ -2,14 +2,14 @@
 
 /** `cell` are the classes of its cell on the strip, `lost` is 1 for Inf in it plus 2 for NaN, `counts` are over powers of two from `exponent` on.
  * @typedef {{cell: string, spread: number|null, lost: number, zeros: number, count: number, exponent: number, counts: number[]}} Tensor */
-/** @typedef {{activation: Tensor|null, mean: number|null, dead: number|null, weight: Tensor|null, gradient: Tensor|null, norm: number|null}} Layer */
+/** @typedef {{activation: Tensor|null, mean: number|null, dead: number|null, flat: number|null, weight: Tensor|null, gradient: Tensor|null, norm: number|null}} Layer */
 /** @typedef {"after"|"before"} Side of the activation function */
 /** Indices of layers. @typedef {{linear: number, before: number, after: number}} Block */
 /** By side and block: std, and the bounds of 95 of 100 seeds.
  * @typedef {Record<"activation"|"gradient", Record<Side, (number|null)[][]>>} Theory */
 /** @typedef {[string, number|null, number, number, number, number, number[]]} TensorRow */
 
-const NOTHING = { activation: null, mean: null, dead: null, weight: null, gradient: null, norm: null };
+const NOTHING = { activation: null, mean: null, dead: null, flat: null, weight: null, gradient: null, norm: null };
 
 export const [INF, NAN] = [1, 2];
 
@@ -40,9 +40,11 @@ export class Series {
     return series;
   }
 
-  /** @param {[number, TensorRow, number|null, number|null, TensorRow|null][]} rows @returns {Set<number>} the blocks that they belong to */
+  /** @param {[number, TensorRow, number|null, number|null, TensorRow|null, number|null][]} rows @returns {Set<number>} the blocks that they belong to */
   forward(rows) {
-    return this.take(rows.map(([index, activation, mean, dead, weight]) => [index, { activation: tensor(activation), mean, dead, weight: tensor(weight) }]));
+    return this.take(
+      rows.map(([index, activation, mean, dead, weight, flat]) => [index, { activation: tensor(activation), mean, dead, weight: tensor(weight), flat }]),
+    );
   }
 
   /** @param {[number, TensorRow|null, number|null][]} rows @returns {Set<number>} the blocks that they belong to */
@@ -64,6 +66,11 @@ export class Series {
   /** From 1 to the last. @returns {number[]} */
   get numbers() {
     return this.blocks.map((_, i) => i + 1);
+  }
+
+  /** Share of each block's signal at which φ is flat; null where there is no φ, or nowhere flat. @returns {(number|null)[]} */
+  get flat() {
+    return this.blocks.map(({ before, after }) => (after > before ? this.layers[before + 1].flat : null));
   }
 
   /** One value of each block, read from the layer that stands for it on a side of φ.

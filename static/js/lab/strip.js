@@ -27,9 +27,8 @@ export class Strip {
       pointermove: (/** @type {Event} */ event) => this.at(event, (block) => this.tell(block)),
       pointerleave: () => this.tell(this.chosen),
     });
-    const names = make("div", { class: "row-names", "aria-hidden": "true" }, make("span", {}, "activations →"), make("span", {}, "← gradients"));
     root.className = "strip";
-    root.replaceChildren(names, this.list);
+    root.replaceChildren(way("forward", "x", "signal", "loss"), this.list, way("backward", "", "gradient", ""));
   }
 
   /** Another experiment: keeps its cells where the number of blocks is the same, so that nothing flickers.
@@ -120,7 +119,7 @@ export class Strip {
       Enter: this.chosen || 1,
       " ": this.chosen || 1,
     }[event.key];
-    if (to === undefined) return;
+    if (to === undefined || this.list.hasAttribute("data-walking")) return;
     event.preventDefault();
     this.select(Math.min(last, Math.max(1, to)));
   }
@@ -128,6 +127,15 @@ export class Strip {
 
 /** @param {HTMLElement} cell @param {string} classes */
 function set(cell, classes) {
-  const wanted = `cell ${classes}`;
-  if (cell.className !== wanted) cell.className = wanted;
+  if (cell.dataset.state === classes) return;
+  cell.classList.remove(...(cell.dataset.state ?? "s-none").split(" "));
+  cell.classList.add(...classes.split(" "));
+  cell.dataset.state = classes;
+}
+
+/** The way that something takes through the layers, drawn for the eye: the list says it in words.
+ * @param {string} direction @param {string} from @param {string} name @param {string} to */
+function way(direction, from, name, to) {
+  const end = (/** @type {string} */ text) => make("span", { class: "end" }, text);
+  return make("div", { class: `way ${direction}`, "aria-hidden": "true" }, end(from), make("b", {}, name), make("i"), end(to));
 }
