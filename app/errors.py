@@ -17,7 +17,7 @@ from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.basis.refusals import InvalidParameters, field_error
 from layerscope.engine.execution.cost import OverLimit
 
-__all__ = ["KINDS", "RETRY_SECONDS", "Problem", "install", "invalid", "refused"]
+__all__ = ["KINDS", "RETRY_SECONDS", "Problem", "answer", "install", "invalid", "refused"]
 
 KINDS = {
     "invalid": "A parameter is unknown, repeated, out of bounds or of the wrong type; `errors` "
@@ -165,7 +165,8 @@ PROBLEMS: dict[type[Exception], Callable[[Request, Any], Problem]] = {
 }
 
 
-async def _answer(request: Request, error: Exception) -> Response:
+async def answer(request: Request, error: Exception) -> Response:
+    """The problem that ``error`` is."""
     problem = next(make for kind, make in PROBLEMS.items() if isinstance(error, kind))
     return problem(request, error).response()
 
@@ -173,4 +174,4 @@ async def _answer(request: Request, error: Exception) -> Response:
 def install(app: FastAPI) -> None:
     """Give ``app`` these problems; what is none of them is answered by the access log."""
     for kind in PROBLEMS:
-        app.add_exception_handler(kind, _answer)
+        app.add_exception_handler(kind, answer)

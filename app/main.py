@@ -26,6 +26,7 @@ from layerscope.app.errors import Problem, install
 from layerscope.app.logs import AccessLog, in_background
 from layerscope.app.metrics import Measured, Metrics
 from layerscope.app.pages.lab.links import sketches
+from layerscope.app.pages.missing import missing
 from layerscope.app.pages.render import environment
 from layerscope.app.proxies import Proxied
 from layerscope.app.security import BodyLimit, Security
@@ -122,6 +123,7 @@ def create_app(settings: Settings | None = None, fork_server: ForkServer | None 
     app.state.readiness = Readiness()
     app.state.addresses = {}  # layerscope.app.pages.render
     install(app)
+    app.add_exception_handler(404, missing)
     app.add_exception_handler(ClientGone, _client_gone)
     app.add_exception_handler(ClientDisconnect, _client_gone)
     app.router.routes.append(Route("/static/{path:path}", assets, methods=["GET"], name="static"))

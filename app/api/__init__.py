@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from layerscope.app.api import (
-    docs,
     entries,
     experiment,
     foundations,
@@ -30,5 +29,4 @@ def make_router() -> APIRouter:
         router.include_router(noun.router, prefix="/api/v1")
     router.include_router(why.make_router(), prefix="/api/v1")
     router.include_router(health.router)
-    router.include_router(docs.router)
     return router

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerscope.app.pages import foundations, lab, maps, runs, why
+from layerscope.app.pages import docs, foundations, lab, maps, runs, why
 from layerscope.app.pages.render import Page
 
 __all__ = ["pages"]
@@ -10,4 +10,4 @@ __all__ = ["pages"]
 
 def pages() -> list[Page]:
     """Every page, in the header's order; those of analyses as they are registered now."""
-    return [lab.PAGE, *foundations.PAGES, *why.pages(), *runs.PAGES, maps.PAGE]
+    return [lab.PAGE, *foundations.PAGES, *why.pages(), *runs.PAGES, maps.PAGE, docs.PAGE]

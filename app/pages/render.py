@@ -31,7 +31,7 @@ FRAME_SECONDS = 0.016
 @dataclass(frozen=True)
 class Page:
     """A page in the navigation, under the heading ``section``; ``of_experiment``: its address takes
-    an experiment, which links to it from within the section carry on."""
+    an experiment, which links to it carry on (``static/js/carry.js``)."""
 
     path: str
     title: str
@@ -73,17 +73,16 @@ def context(request: Request, page: object) -> dict[str, Any]:
     path = request.url.path.removeprefix(root)
     navigation: list[Page] = request.app.state.navigation
     section = next((p.section for p in navigation if f"{path}/".startswith(f"{p.path}/")), "")
-    first: dict[str, str] = {}
+    first: dict[str, Page] = {}
     for each in navigation:
-        first.setdefault(each.section, each.path)
+        first.setdefault(each.section, each)
     inside = [
         _Link(root + p.path, p.title, p.of_experiment) for p in navigation if p.section == section
     ]
     return {
         "page": page,
         "address": partial(address, request),
-        "nav": [_Link(root + path, title) for title, path in first.items()]
-        + [_Link(address(request, "docs"), "API")],
+        "nav": [_Link(root + p.path, title, p.of_experiment) for title, p in first.items()],
         "here": {"path": root + path, "section": section, "pages": inside},
         "csp_nonce": request.state.csp_nonce,
     }

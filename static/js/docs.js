@@ -1,5 +1,15 @@
-// Starts Swagger UI on the documentation page; a file of its own because the page's policy forbids inline script.
+/** Starts Swagger UI on the documentation page, dark where the page is. */
 const target = /** @type {HTMLElement} */ (document.getElementById("swagger-ui"));
+const root = document.documentElement;
+
+/** Swagger's own dark colours hang on a class of the root. */
+function follow() {
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.classList.toggle("dark-mode", dark);
+}
+
+document.addEventListener("look", follow);
+follow();
 window.SwaggerUIBundle({
   url: target.dataset.openapi,
   domNode: target,

@@ -1,4 +1,5 @@
 /** What every page's frame does: theme, presentation, dialogs, copying, keys. */
+import "./carry.js";
 import { copy, find } from "./dom.js";
 import { onKey } from "./keys.js";
 

@@ -71,7 +71,7 @@ class LabPage:
 
 
 router = APIRouter(include_in_schema=False)
-PAGE = Page("/", "Lab", "Lab", router)
+PAGE = Page("/", "Lab", "Lab", router, True)
 
 
 @router.get("/", response_class=HTMLResponse)

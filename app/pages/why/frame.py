@@ -44,6 +44,8 @@ class View:
     """How the Lab calls it, and what it says of it; None: the Lab does not."""
     told: Callable[[Any], Any] = _all
     """What of the answer its template asks for beside the picture, where that is little of it."""
+    onward: tuple[str, str] | None = None
+    """Where the tour goes on: a title, and the name of the route."""
     template: str = ""
     """Under ``pages/why/``; by default the one of the analysis' name."""
 
@@ -72,6 +74,8 @@ class WhyPage:
     experiment: Experiment | None
     answer: Any
     picture: Any
+    onward: tuple[str, str] | None = None
+    """Title and address of the tour's next page."""
 
 
 def why_router(view: View) -> APIRouter:
@@ -132,4 +136,5 @@ def _page(
         experiment=form.value,
         answer=answer,
         picture=picture,
+        onward=(view.onward[0], address(request, view.onward[1])) if view.onward else None,
     )

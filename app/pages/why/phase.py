@@ -89,4 +89,5 @@ VIEW = View(
     _view,
     ("Why?", "The phase diagram: where this setting lies, where the signal holds"),
     _told,
+    onward=("Spectrum", "why_spectrum"),
 )

@@ -169,4 +169,5 @@ VIEW = View(
     ("dtype", "init_scale", "activation", "init", "depth", "width", "norm", "residual"),
     _view,
     ("Precision", "What each number format would lose of this network"),
+    onward=("Conclusion", "conclusion"),
 )

@@ -97,4 +97,5 @@ VIEW = View(
     ("activation", "init_scale", "init", "depth", "width", "bias_std"),
     _view,
     ("Spectrum", "Singular values of the whole network's Jacobian"),
+    onward=("Precision", "why_precision"),
 )
