@@ -321,3 +321,17 @@ def test_a_long_value_is_cut_once_and_its_length_told(server, name):
     answer = server.client.get(URL, params={name: "9" * 400})
     (error,) = assert_problem(answer, 422)["errors"]
     assert error["value"] == "9" * 200 + "… (400 characters)"
+
+
+def test_a_wrong_address_is_a_page_to_people_and_a_problem_to_programs(server):
+    page = server.client.get("/nowhere<b>", headers={"Accept": "text/html,*/*"})
+    assert page.status_code == 404
+    assert page.headers["content-type"].startswith("text/html")
+    assert "There is nothing at this address" in page.text
+    assert (
+        "<b>"
+        not in page.text.partition("<main")[2].partition("There is")[2].partition("</code>")[0]
+    )
+    assert_problem(server.client.get("/nowhere"), 404)
+    posted = server.client.post("/nowhere", headers={"Accept": "text/html"})
+    assert_problem(posted, 404)

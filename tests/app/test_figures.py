@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 import torch
@@ -14,8 +16,9 @@ from hypothesis import strategies as st
 
 from layerscope.app.figures.checkpoint import checkpoint_page
 from layerscope.app.figures.lab import lab_figures
+from layerscope.app.figures.pixels import INF, LEVELS, NAN, ZERO, pixels
 from layerscope.app.figures.sketch import sketch
-from layerscope.app.figures.strip import STEPS, cell, step
+from layerscope.app.figures.strip import STEPS, cell, cell_css, step
 from layerscope.app.figures.text import number
 from layerscope.engine.statistics import Statistics, statistics
 from layerscope.engine.store.checkpoints.inspection import TensorReport, totals
@@ -139,3 +142,22 @@ def test_a_checkpoints_picture_leaves_no_entry_out(exponents: list[int], words: 
     assert [text for _, text in marks] == words
     width = int(re.search(r'viewBox="0 0 (\d+) 4".*?Magnitudes', page)[1])
     assert all(0 <= int(x) < width for x, _ in marks)
+
+
+def test_a_picture_hides_neither_what_is_not_finite_nor_what_is_small() -> None:
+    x = torch.full((300, 2), 1e-12)
+    x[7, 0], x[150, 0], x[150, 1], x[299, 1] = float("nan"), float("-inf"), float("nan"), 5.0
+    shown = pixels(x)
+    cells = np.frombuffer(base64.b64decode(shown.cells), np.uint8).reshape(shown.rows, 2)
+    assert shown.rows == 128
+    assert (cells == NAN).sum() == 2
+    assert (cells == INF).sum() == 1
+    assert cells.max() == ZERO + LEVELS
+    rest = cells[(cells != NAN) & (cells != INF) & (cells != ZERO + LEVELS)]
+    assert (rest == ZERO + 1).all()  # far below a level, and still not the colour of zero
+
+
+def test_a_gradient_is_coloured_against_the_last_layers_own() -> None:
+    small = statistics(torch.tensor([1e-3, -1e-3]))
+    assert cell_css(small, 1e-3) == cell_css(statistics(torch.tensor([1.0, -1.0])))
+    assert cell_css(small) != cell_css(small, 1e-3)

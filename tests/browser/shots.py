@@ -13,7 +13,10 @@ from playwright.sync_api import Browser
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.browser.serving import TOP, chromium, serving
 
-SIZES = {"phone": (390, 844), "laptop": (1440, 900), "projector": (1920, 1080)}
+SIZES = {
+    "phone": (390, 844), "tablet": (1024, 768), "laptop": (1366, 768), "desk": (1600, 900),
+    "projector": (1920, 1080),
+}  # fmt: skip
 SCHEMES = ("light", "dark")
 NAN = "/?init=normal&activation=linear#layer=12"
 VIEWS = {

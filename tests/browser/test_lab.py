@@ -108,7 +108,7 @@ def test_a_reload_restores_everything(page: Page) -> None:
     expect(page.locator("#c-depth")).to_have_value("20")
     expect(page.locator("#compare")).to_contain_text("depth5020")
     for name in ("before φ", "weights"):
-        pressed = page.get_by_role("button", name=name).first
+        pressed = page.get_by_role("button", name=name, exact=True).first
         expect(pressed).to_have_attribute("aria-pressed", "true")
     assert len(page.evaluate("document.querySelector('#chart-activations .plot').data[0].y")) == 51
 
@@ -237,10 +237,10 @@ def test_dark_by_preference_and_by_choice(page: Page, url: str) -> None:
 def test_present_mode_is_a_link_too(page: Page) -> None:
     size = "parseFloat(getComputedStyle(document.documentElement).fontSize)"
     page.keyboard.press("p")
-    assert page.evaluate(size) == 22
+    assert page.evaluate(size) == 24
     assert "present=1" in page.url
     page.reload()
-    until(page, f"{size} === 22")
+    until(page, f"{size} === 24")
     page.keyboard.press("Escape")
     assert page.evaluate(size) == 16
 
