@@ -87,9 +87,7 @@ def _label(trace: int, at: float, side: str, color: str) -> Form:
 
 
 def _by_layer(hue: str, first: str, second: str, second_hue: str) -> Form:
-    # Plotly enlarges the labels of a log axis by a quarter.
-    tickfont = {"size": {"rem": 0.56}}
-    log = {"type": "log", "exponentformat": "power", "tick0": 0, "tickfont": tickfont}
+    log = {"type": "log"}
     return {
         "data": [
             {**_line("pinned", "--ghost", 1.5), **SILENT},
@@ -124,7 +122,7 @@ def _magnitudes() -> Form:
         "hoverongaps": False,
         "hovertemplate": "2<sup>%{y}</sup>: %{z:.1%}<extra></extra>",
     }
-    power = {"nticks": 6, "showgrid": False, "tickprefix": "2<sup>", "ticksuffix": "</sup>"}
+    power = {"showgrid": False}
     return {"data": [heat], "layout": _layout(power)}
 
 

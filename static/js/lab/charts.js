@@ -1,5 +1,6 @@
 /** The Lab's four charts: from a profile to traces, in the order of the forms that app/figures/lab.py made. */
 import { Plot } from "../plot.js";
+import { raised } from "../format.js";
 import { token } from "../tokens.js";
 import { chosenLine, faults, logRange } from "./marks.js";
 
@@ -78,7 +79,7 @@ export class Charts {
     const axis = logRange([norms, before], this.formats[view.series.experiment.dtype], false);
     return {
       traces: [ghost(view.pinned, before), GONE, GONE, curve(x, norms), GONE],
-      layout: { yaxis: { range: axis.range, dtick: axis.dtick }, shapes: axis.shapes, annotations: axis.annotations },
+      layout: { yaxis: { range: axis.range, ...powers(10, axis.range, axis.dtick) }, shapes: axis.shapes, annotations: axis.annotations },
       empty: norms.every((value) => value === null),
     };
   }
@@ -96,7 +97,7 @@ export class Charts {
     return {
       traces: [ghost(pinned, before), band(x, low, high), curve(x, expected), curve(x, second), dotted(x, std)],
       layout: {
-        yaxis: { range: axis.range, dtick: axis.dtick },
+        yaxis: { range: axis.range, ...powers(10, axis.range, axis.dtick) },
         shapes: [...axis.shapes, ...fault.shapes],
         annotations: [...axis.annotations, ...fault.annotations],
       },
@@ -114,7 +115,7 @@ export class Charts {
     const { rows, z, top } = shares(tensors);
     return {
       traces: [{ x, y: rows, z, zmin: 0, zmax: top, colorscale: this.scales[tensor].map((/** @type {any} */ [at, name]) => [at, token(name)]) }],
-      layout: { yaxis: { range: [rows[0] - 0.5, rows[rows.length - 1] + 0.5] }, ...faults(tensors, tensor === "gradients") },
+      layout: { yaxis: twos([rows[0] - 0.5, rows[rows.length - 1] + 0.5]), ...faults(tensors, tensor === "gradients") },
       empty: !rows.length,
     };
   }
@@ -182,6 +183,18 @@ function curveLabel({ at, side, color, name }, trace, blocks, range) {
     },
   ];
 }
+
+/** Ticks at powers, on a log axis of base 10 by their value, else by the exponent. Written as the server writes them: Plotly's own
+ * exponents are too small to read. @param {2|10} base @param {[number, number]} range of exponents @param {number} step */
+function powers(base, [low, high], step) {
+  const exponents = [];
+  for (let e = Math.ceil(low / step) * step; e <= high; e += step) exponents.push(e);
+  const text = (/** @type {number} */ e) => (base === 10 && (e === 0 || e === 1) ? String(base ** e) : `${base}${raised(e)}`);
+  return { tickmode: "array", tickvals: exponents.map((e) => (base === 10 ? 10 ** e : e)), ticktext: exponents.map(text) };
+}
+
+/** An axis of powers of two. @param {[number, number]} range */
+const twos = (range) => ({ range, ...powers(2, range, [1, 2, 5, 10, 20, 50, 100].find((step) => (range[1] - range[0]) / step <= 6) ?? 500) });
 
 /** Blocks between two ticks. @param {number} blocks */
 const tick = (blocks) => [1, 2, 5, 10, 20, 50, 100, 200].find((d) => blocks / d <= 7) ?? 500;

@@ -40,11 +40,15 @@ def twin(client: httpx.Client, slug: str, /, **query: str) -> Any:
     return answer.json()
 
 
-def test_the_tour_links_every_step_in_order_and_ends_in_the_lab(client: httpx.Client) -> None:
+def test_the_tour_leads_through_the_lab_and_why_to_the_conclusion(client: httpx.Client) -> None:
     text = client.get("/foundations").text
     main = text[text.index('class="stops"') :]
     links = re.findall(r'class="panel stop" href="([^"]+)"', main)
-    assert links == [*(f"/foundations/{step.name}" for step in TOUR), "/"]
+    whys = ["/why/phase", "/why/spectrum", "/why/precision"]
+    end = "/foundations/conclusion"
+    assert links == [*(f"/foundations/{step.name}" for step in TOUR), "/", *whys, end]
+    for here, onward in zip(whys, [*whys[1:], end], strict=True):
+        assert f'rel="next" href="{onward}"' in client.get(f"{here}?depth=2&width=4").text
 
 
 def test_next_and_previous_follow_the_registry(client: httpx.Client) -> None:
