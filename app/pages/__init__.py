@@ -10,4 +10,5 @@ __all__ = ["pages"]
 
 def pages() -> list[Page]:
     """Every page, in the header's order; those of analyses as they are registered now."""
-    return [lab.PAGE, *foundations.PAGES, *why.pages(), *runs.PAGES, maps.PAGE, docs.PAGE]
+    analysed = why.pages()
+    return [lab.PAGE, *foundations.PAGES, *analysed, *runs.PAGES, maps.PAGE, docs.PAGE]
