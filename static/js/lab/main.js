@@ -51,7 +51,8 @@ function draw(names = Object.keys(charts.plots)) {
   for (const name of names) stale.add(name);
   drawStale();
 }
-const inspect = () => state.series && inspector.show(state.chosen, state.side, queryOf(form));
+/** Not of a setting that still waits: it may have fewer layers, and its stream brings the layer itself. */
+const inspect = () => state.series?.asked === queryOf(form).toString() && inspector.show(state.chosen, state.side, queryOf(form));
 
 /** Whether what is drawn is older than the controls: said, quietly, as long as it lasts. */
 function compareWithControls() {
