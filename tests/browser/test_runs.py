@@ -156,6 +156,22 @@ def test_a_row_is_renamed_deleted_and_brought_back(blank: Page, site: str) -> No
     expect(blank.get_by_role("link", name="tiny")).to_be_visible()
 
 
+@pytest.mark.parametrize("path", ["", "/run"])
+def test_axe_finds_nothing_and_nothing_is_wider_than_a_phone(
+    blank: Page, site: str, path: str
+) -> None:
+    blank.goto(f"{site}/runs")
+    if path:
+        blank.get_by_role("link", name="tiny").click()
+        until(blank, f"{COLUMNS} === 18")
+        blank.locator(".modules summary").click()
+        blank.locator(".modules a").first.click()
+        expect(blank.locator("#module-title")).to_have_text("0")
+    assert inaccessible(blank) == []
+    blank.set_viewport_size({"width": 390, "height": 844})
+    assert blank.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_runs_are_ticked_and_drawn_on_the_same_axes(blank: Page, site: str, folder: Path) -> None:
     before = len(recorded(site))
     training = Training(folder)
@@ -184,19 +200,3 @@ def test_runs_are_ticked_and_drawn_on_the_same_axes(blank: Page, site: str, fold
     blank.reload()
     until(blank, f"{drawn.format('loss')}?.length === 4")
     assert inaccessible(blank) == []
-
-
-@pytest.mark.parametrize("path", ["", "/run"])
-def test_axe_finds_nothing_and_nothing_is_wider_than_a_phone(
-    blank: Page, site: str, path: str
-) -> None:
-    blank.goto(f"{site}/runs")
-    if path:
-        blank.get_by_role("link", name="tiny").click()
-        until(blank, f"{COLUMNS} === 18")
-        blank.locator(".modules summary").click()
-        blank.locator(".modules a").first.click()
-        expect(blank.locator("#module-title")).to_have_text("0")
-    assert inaccessible(blank) == []
-    blank.set_viewport_size({"width": 390, "height": 844})
-    assert blank.evaluate("document.documentElement.scrollWidth") <= 390
