@@ -6,6 +6,7 @@ import math
 from contextvars import ContextVar
 
 import jinja2
+import orjson
 from starlette.templating import Jinja2Templates
 
 from layerscope.app.assets import Assets, resources
@@ -48,3 +49,5 @@ def asset_url(path: str) -> str:
 
 
 templates.env.globals["asset_url"] = asset_url
+# Quick, and null for what is not finite, which is no JSON.
+templates.env.policies["json.dumps_function"] = lambda value, **_: orjson.dumps(value).decode()

@@ -45,7 +45,8 @@ def recorded_run(
     """A finished run whose step n has these stds of the modules' outputs, and a loss of 1/n, NaN
     where a std is; None was not recorded."""
     entries: list[Any] = [Start(name or run, config, 0.0)]
-    entries.append(Modules([f.to_bytes() for f in modules or facts(len(stds[0]))]))
+    known_facts = modules or facts(len(stds[0]) if stds else 0)
+    entries.append(Modules([f.to_bytes() for f in known_facts]))
     for number, row in enumerate(stds, 1):
         known = [(i, s) for i, s in enumerate(row) if s is not None]
         loss = math.nan if any(math.isnan(s) for _, s in known) else 1 / number

@@ -118,7 +118,7 @@ def test_the_engine_runs_where_nothing_else_is_installed():
 
 def test_the_engine_imports_its_own_requirements_by_name():
     """What another package happens to bring would be gone one day."""
-    provided = importable(engine_requirements("dask")) | {
+    provided = importable(engine_requirements("dask", "parquet")) | {
         "pydantic_core"
     }  # pydantic pins it exactly
     for file in (TOP / "engine").rglob("*.py"):

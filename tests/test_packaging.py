@@ -237,10 +237,9 @@ def normal(name):
 def test_everything_imported_is_required():
     """An import of the app that no requirement brings by its own name would break one day."""
     found = project()
-    # The one extra that is imported by name, where somebody asked for it.
-    required = {
-        normal(r) for r in [*found["dependencies"], *found["optional-dependencies"]["dask"]]
-    }
+    extras = found["optional-dependencies"]
+    # The extras that are imported by name, where somebody asked for them.
+    required = {normal(r) for r in [*found["dependencies"], *extras["dask"], *extras["parquet"]]}
     for file, names in required_names():
         assert names & required, f"{file.relative_to(TOP)} imports {names}"
 

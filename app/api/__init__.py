@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from layerscope.app.api import (
     entries,
     experiment,
+    exports,
     foundations,
     health,
     layer,
@@ -25,7 +26,7 @@ __all__ = ["ENTRIES", "make_router"]
 def make_router() -> APIRouter:
     """Every JSON route; those of analyses as they are registered now."""
     router = APIRouter(responses=OTHER_PROBLEMS)
-    for noun in (experiment, layer, registry, foundations, runs, trainings, entries, maps):
+    for noun in (experiment, layer, registry, foundations, runs, exports, trainings, entries, maps):
         router.include_router(noun.router, prefix="/api/v1")
     router.include_router(why.make_router(), prefix="/api/v1")
     router.include_router(health.router)

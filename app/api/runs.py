@@ -6,13 +6,11 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from layerscope.app.api.parameters import (
     AFTER,
-    FORMAT,
     Computing,
-    check_csv,
     check_json_type,
     known_entry,
     parse_json,
@@ -20,7 +18,6 @@ from layerscope.app.api.parameters import (
 from layerscope.app.api.responses import (
     NO_STORE,
     bodiless,
-    described,
     described_events,
     described_json,
     fresh,
@@ -34,7 +31,6 @@ from layerscope.app.recorded import Follower, RunId, Stored, asked, from_store, 
 from layerscope.app.streams import EventStream, Wire
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.probe.series import QUANTITIES, SERIES, Series, column, history, outlined
-from layerscope.engine.probe.table import lines
 from layerscope.engine.store import Following, Run
 
 __all__ = ["router"]
@@ -231,26 +227,6 @@ class _Teller:
         if came.findings is not None:
             out.append(("findings", json_text(came.findings)))
         return out
-
-
-@router.get(
-    "/runs/{run}/export",
-    summary="A run as a table",
-    openapi_extra={"parameters": [FORMAT]},
-    responses={
-        200: described("A row a step and module.", "text/csv", {"type": "string"},
-                       "step,time,loss,module,std\n1,1.8e9,2.3,0,1.0\n"),
-        **problems(404, 422, 503),
-    },
-)  # fmt: skip
-async def export_run(request: Request, run: RunId, store: Stored) -> Response:
-    """Every recorded step with all its digits; an empty field where nothing was recorded."""
-    check_csv(request)
-    facts = await from_store(lambda: store.facts(run))
-    headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="{run}.csv"'}
-    if request.state.head:
-        return bodiless("text/csv", headers)
-    return StreamingResponse(lines(store, run, facts), headers=headers, media_type="text/csv")
 
 
 @router.patch(

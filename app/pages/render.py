@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
@@ -49,10 +48,6 @@ class _Link:
 
 environment = templates.env.overlay(enable_async=True)
 """The same templates, written while they wait: an async iterator in a ``for`` is followed."""
-environment.policies = {
-    **templates.env.policies,
-    "json.dumps_function": lambda value, **_: orjson.dumps(value).decode(),
-}
 
 
 def address(request: Request, name: str, query: str = "", **parts: str) -> str:

@@ -1,4 +1,4 @@
-"""A stored run as comma-separated values: a row a step and module."""
+"""A stored run as a table, a row a step and module; as comma-separated values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from layerscope.engine.execution.records import Facts
 from layerscope.engine.probe.series import SERIES, column, outlined
 from layerscope.engine.store import Store
 
-__all__ = ["lines"]
+__all__ = ["HEADER", "lines", "rows"]
+
+HEADER = ("step", "time", "loss", "module", *SERIES)
 
 AT_ONCE = 500
 """Steps read at once."""
@@ -19,23 +21,34 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
 
 
-def lines(store: Store, run: str, facts: Sequence[Facts]) -> Iterator[str]:
-    """The table in pieces, its header first; figures with all their digits, empty where there is
-    none. Text that a spreadsheet would compute is quoted.
+def rows(store: Store, run: str, facts: Sequence[Facts]) -> Iterator[list[list[Any]]]:
+    """The table in pieces, each some rows of what `HEADER` names; None where there is no figure.
 
     Errors: of the store.
     """
-    yield _csv([["step", "time", "loss", "module", *SERIES]])
     cursor, more = 0, True
     while more:
         came = store.follow(run, cursor, limit=AT_ONCE)
         cursor, more = came.cursor, came.more
+        part: list[list[Any]] = []
         for stored in came.steps:
             step = outlined(stored)
             columns = [column(name, step, facts) for name in SERIES]
             head = [stored.number, stored.time, stored.loss]
-            rows = zip(facts, zip(*columns, strict=True), strict=True)
-            yield _csv([*head, each.name, *row] for each, row in rows)
+            for each, row in zip(facts, zip(*columns, strict=True), strict=True):
+                part.append([*head, each.name, *row])
+        yield part
+
+
+def lines(store: Store, run: str, facts: Sequence[Facts]) -> Iterator[str]:
+    """The table as text, in pieces, its header first; figures with all their digits, empty where
+    there is none. Text that a spreadsheet would compute is quoted.
+
+    Errors: of the store.
+    """
+    yield _csv([HEADER])
+    for part in rows(store, run, facts):
+        yield _csv(part)
 
 
 def _csv(rows: Iterable[Sequence[Any]]) -> str:

@@ -9,11 +9,8 @@ from urllib.parse import unquote
 
 import httpx
 
-from layerscope.app.pages.lab.findings import (
-    Measured,
-    evidence_rows,
-    finding_words,
-)
+from layerscope.app.figures.evidence import Measured, evidence_rows
+from layerscope.app.pages.lab.findings import finding_words
 from layerscope.app.pages.lab.fixes import fix_link
 from layerscope.engine.diagnosis import RULES
 from layerscope.engine.diagnosis.run import FixEvent, Summary, run

@@ -13,13 +13,11 @@ import httpx
 import pytest
 from jinja2 import Environment, nodes
 
+from layerscope.app.figures.evidence import Measured
 from layerscope.app.forms import Control
 from layerscope.app.pages.controls import experiment_controls
 from layerscope.app.pages.lab.captions import ChartWords, Frame, TableRow
-from layerscope.app.pages.lab.findings import (
-    FindingWords,
-    Measured,
-)
+from layerscope.app.pages.lab.findings import FindingWords
 from layerscope.app.pages.lab.fixes import FixLink
 from layerscope.app.pages.lab.inspector import Inspected, Picture
 from layerscope.app.pages.lab.page import LabPage

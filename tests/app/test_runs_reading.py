@@ -286,7 +286,7 @@ def test_the_pages_own_stream_brings_the_picture_first(client, runs):
 
 
 def test_evidence_that_the_explanation_holds_is_not_told_twice():
-    from layerscope.app.pages.runs.findings import finding_view
+    from layerscope.app.figures.found import finding_view
 
     evidence = {"operands": "2 · 9e38 = 1.8e39", "made_by": "forward", "share": 0.5}
     shown = finding_view({"explanation": "There 2 · 9e38 = 1.8e39 came up.", "evidence": evidence})

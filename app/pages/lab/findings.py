@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from layerscope.app.figures.text import shown
+from layerscope.app.figures.evidence import Measured, evidence_rows
 
-__all__ = ["FindingWords", "Measured", "evidence_rows", "finding_words"]
+__all__ = ["FindingWords", "finding_words"]
 
 CHARTS = {
     "saturation": "silent", "dead_units": "silent",
     "symmetry": "magnitudes", "precision_loss": "magnitudes",
 }  # fmt: skip
 """The chart that shows a rule's findings, where it is not that of their direction."""
-WHOLE = 1e5
-"""From here on a whole number is written with an exponent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A figure, and the limits that it was held against; either may be missing."""
-
-    name: str
-    value: str
-    limits: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,49 +49,3 @@ def finding_words(finding: Mapping[str, Any]) -> FindingWords:
         evidence=evidence_rows(finding["evidence"], finding["threshold"]),
         consequences=[finding_words(c) for c in finding["consequences"]],
     )
-
-
-def evidence_rows(evidence: Mapping[str, Any], threshold: Mapping[str, Any]) -> list[Measured]:
-    """Every figure beside its limits; limits of no one figure come last.
-
-    A limit is a figure's by its name: ``warning_share`` and ``error_share`` limit ``worst_share``.
-
-    >>> evidence_rows({"worst_share": 0.5, "layers": 3}, {"warning_share": 0.05, "least_batch": 8})
-    ... # doctest: +NORMALIZE_WHITESPACE
-    [Measured(name='worst share', value='0.500', limits='warning 0.0500'),
-     Measured(name='layers', value='3', limits=''),
-     Measured(name='least batch', value='', limits='8')]
-    """
-    rows = []
-    left = dict(threshold)
-    for name, value in evidence.items():
-        if not isinstance(value, int | float | str):
-            continue
-        limiting = [key for key in left if f"_{name}".endswith(f"_{_base(key)}")]
-        held = {key: left.pop(key) for key in limiting}
-        limits = ", ".join(f"{_qualifier(key)}{_figure(v)}" for key, v in held.items())
-        rows.append(Measured(_spaced(name), _figure(value), limits))
-    rows += [Measured(_spaced(key), "", _figure(value)) for key, value in left.items()]
-    return rows
-
-
-def _base(key: str) -> str:
-    return re.sub(r"^(warning|error)_|_(grow|shrink)$", "", key)
-
-
-def _qualifier(key: str) -> str:
-    """``warning`` of warning_share, ``error grow`` of error_decades_grow, nothing of ratio."""
-    rest = _spaced(key.replace(_base(key), "", 1)).split()
-    return " ".join([*rest, ""])
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _figure(value: float | str) -> str:
-    if isinstance(value, str):
-        return value
-    if math.isfinite(value) and value == int(value) and abs(value) < WHOLE:
-        return str(int(value)).replace("-", "−")
-    return shown(value)

@@ -22,10 +22,10 @@ from layerscope.app.compared import (
 )
 from layerscope.app.errors import Problem
 from layerscope.app.figures.compared import compared_figures
+from layerscope.app.figures.found import FindingView, finding_view
 from layerscope.app.figures.runs import DISPLAYS
 from layerscope.app.figures.text import age, loss_text, shown, whole
 from layerscope.app.pages.render import Page, render
-from layerscope.app.pages.runs.findings import FindingView, finding_view
 from layerscope.app.recorded import Question, Stored, from_store, question
 from layerscope.app.recorded import whole as whole_number
 from layerscope.engine.store import Store

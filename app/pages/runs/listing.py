@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from layerscope.app.errors import Problem, refused
+from layerscope.app.figures.heads import cost_share
 from layerscope.app.figures.plot import Plot, Series, plot
 from layerscope.app.figures.text import age, loss_text, whole
 from layerscope.app.forms import posted
@@ -20,7 +21,7 @@ from layerscope.app.recorded import Stored, asked, from_store
 from layerscope.engine.store import Run, Store
 from layerscope.engine.training.presets import TRAINING_PRESETS
 
-__all__ = ["PAGE", "Row", "RunsPage", "cost_share"]
+__all__ = ["PAGE", "Row", "RunsPage"]
 
 AT_ONCE = 50
 LONGEST_NAME = 200
@@ -113,13 +114,6 @@ def _row(store: Store, run: Run) -> Row:
         severity=verdict.get("severity", ""), verdict=verdict.get("title", ""), spark=spark,
         cost="–" if share is None else f"{100 * share:.1f} %",
     )  # fmt: skip
-
-
-def cost_share(run: Run) -> float | None:
-    """Which share of the step time the probe took; None where it did not say."""
-    told = run.summary.get("cost")
-    share = told.get("share") if isinstance(told, dict) else None
-    return share if isinstance(share, float) and share >= 0 else None
 
 
 @router.post("/runs/{run}/name", name="rename_run")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,40 +14,26 @@ from starlette.responses import HTMLResponse, Response
 
 from layerscope.app.compute import Compute
 from layerscope.app.errors import Problem
+from layerscope.app.figures.found import FindingView, finding_view
+from layerscope.app.figures.heads import Head, head
 from layerscope.app.figures.runs import DISPLAYS, Display, run_figures
-from layerscope.app.figures.text import age, loss_text, whole
 from layerscope.app.pages.render import address, context, environment, render
-from layerscope.app.pages.runs.findings import FindingView, finding_view
-from layerscope.app.pages.runs.listing import cost_share
 from layerscope.app.pages.runs.module import ModuleView, known_facts, module_view
-from layerscope.app.pages.runs.picture import columns, drawing, marks
 from layerscope.app.pages.runs.train import Bar, bar_of
+from layerscope.app.pictures import columns, drawing, marks
 from layerscope.app.recorded import Follower, Question, RunId, Stored, from_store, question
 from layerscope.app.recorded import whole as whole_number
 from layerscope.app.streams import EventStream, Wire
 from layerscope.app.templating import templates
 from layerscope.app.trainings import Trainings
 from layerscope.engine.execution.records import Facts
-from layerscope.engine.store import Following, Run, Store
+from layerscope.engine.store import Following, Store
 
-__all__ = ["Head", "RunPage", "router"]
+__all__ = ["RunPage", "router"]
 
 LOOK = ("module", "step", "after")
 """What the page's query says beside the question."""
-MOST_CONFIG = 12
-OF_OURS = ("experiment", "training", "from")
-"""What the configuration of our own trainings holds; the bar says it."""
 LAST = 10**18
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What is known of the run as a whole."""
-
-    id: str
-    name: str
-    state: str
-    facts: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +96,7 @@ def _page(store: Store, run: str, look: _Look, bar: Callable[[], Bar | None]) ->
     chosen = next((f for f in facts if f.name == look.module), None)
     wanted = look.question
     return RunPage(
-        head=_head(found, len(facts)),
+        head=head(found, len(facts)),
         findings=[finding_view(f) for f in findings],
         question=wanted,
         displays=[(name, d.title) for name, d in DISPLAYS.items()],
@@ -123,20 +108,6 @@ def _page(store: Store, run: str, look: _Look, bar: Callable[[], Bar | None]) ->
         query=urlencode({"quantity": wanted.quantity}),
         bar=bar(),
     )
-
-
-def _head(run: Run, modules: int) -> Head:
-    share = cost_share(run)
-    facts = [
-        ("state", run.state), ("last step", whole(run.last_step or 0)),
-        ("recorded", f"{whole(run.steps)} steps"), ("loss", loss_text(run.last_loss)),
-        ("modules", str(modules)), ("begun", age(time.time() - run.created)),
-    ]  # fmt: skip
-    if share is not None:
-        facts.append(("probe's cost", f"{100 * share:.1f} % of step time"))
-    told = [(k, v) for k, v in run.config.items() if not (k in OF_OURS and isinstance(v, dict))]
-    facts += [(str(k), str(v)[:120]) for k, v in told[:MOST_CONFIG]]
-    return Head(run.id, run.name, run.state, facts)
 
 
 @router.get("/runs/{run}/follow", name="follow_run_page")
@@ -195,7 +166,7 @@ class _Teller:
             out.append(("marks", _text(marks(came.findings))))
         template = templates.env.get_template("partials/runs/news.html")
         html = template.render(
-            head=_head(came.run, len(self._facts)),
+            head=head(came.run, len(self._facts)),
             display=None if start is None else DISPLAYS[wanted.quantity],
             findings=None if came.findings is None else [finding_view(f) for f in came.findings],
             rules=self._rules,

@@ -1,6 +1,7 @@
 /** Runs on the same axes: what the server tells of them, drawn; a click chooses a step; the form changes what is shown. */
 import { find, json, oncePerFrame } from "../dom.js";
 import { Plot, plotly } from "../plot.js";
+import { saving } from "../saving.js";
 import { charts } from "./lines.js";
 
 const form = /** @type {HTMLFormElement} */ (find("#choice"));
@@ -53,4 +54,5 @@ for (const plot of [loss, quantity])
     step.dispatchEvent(new Event("change", { bubbles: true }));
   };
 
+saving(find("#saves"), { loss, quantity }, "compared");
 plotly.then(draw);

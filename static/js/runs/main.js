@@ -1,6 +1,7 @@
 /** A run: the loss and a map of modules over steps, as the stream brings them; a click chooses a module and a step. */
 import { find, json, oncePerFrame } from "../dom.js";
 import { Plot, plotly } from "../plot.js";
+import { saving } from "../saving.js";
 import { listen, whenWired } from "../stream.js";
 import { Picture } from "./picture.js";
 
@@ -172,5 +173,6 @@ addEventListener("pointerup", (event) => {
   begun = null;
 });
 
+saving(find("#saves"), { loss, picture: map }, find("h1").textContent);
 whenWired(form, look);
 plotly.then(draw);

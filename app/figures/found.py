@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from layerscope.app.pages.lab.findings import Measured, evidence_rows
+from layerscope.app.figures.evidence import Measured, evidence_rows
 from layerscope.engine.basis.text import listed
 
 __all__ = ["FindingView", "finding_view"]

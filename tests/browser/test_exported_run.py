@@ -1,0 +1,60 @@
+"""A run's own file, opened without a server and without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from layerscope.app.exported import run_document
+from layerscope.app.figures.text import number
+from layerscope.engine.store import open_store
+from tests.browser.serving import inaccessible, until
+from tests.runs import recorded_run
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = "</script><script>document.title = 'taken'</script>"
+
+
+def test_it_opens_from_a_disk_and_draws(browser: Browser, tmp_path: Path) -> None:
+    store = open_store(tmp_path / "runs.db")
+    stds = [[1.0 / n, 2.0] for n in range(1, 30)] + [[float("nan"), 2.0]]
+    recorded_run(store, "r", {"lr": 0.1}, stds, name=HOSTILE, finding="nonfinite")
+    file = tmp_path / "run.html"
+    file.write_text(run_document(store, "r"), encoding="utf-8")
+    store.close()
+    context = browser.new_context(offline=True, accept_downloads=True)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda r: wrong.append(r.url) if r.url.startswith("http") else None)
+    page.goto(file.as_uri())
+    until(page, "document.querySelector('#chart-map .plot').data?.[0].x.length === 30")
+    map_data = "document.querySelector('#chart-map .plot').data"
+    assert page.evaluate(f"{map_data}[0].customdata[0].slice(0, 29)") == [r[0] for r in stds[:29]]
+    assert page.evaluate(f"{map_data}[1].z[0][29]") == 1
+    assert page.evaluate("document.querySelector('#chart-loss .plot').data[0].y.length") == 30
+    assert "taken" not in page.title()[:5]
+    expect(page.locator("h1")).to_have_text(HOSTILE)
+    page.locator("#picture").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#run-readout")).to_have_text(
+        f"block.0.linear at step 29: {number(1 / 29)}"
+    )
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="picture PNG").click()
+    assert saved.value.suggested_filename.endswith("picture.png")
+    assert Path(saved.value.path()).read_bytes()[:4] == b"\x89PNG"
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="loss SVG").click()
+    assert "<svg" in Path(saved.value.path()).read_text()
+    page.locator("#quantity").select_option("nonfinite")
+    until(page, f"{map_data}[0].customdata[0][29] === 1")
+    assert wrong == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert inaccessible(page) == []
+    context.close()
