@@ -68,8 +68,10 @@ def test_head_works_where_get_does(server, path):
         f"{URL}/tensor": "?layer=0&tensor=weight",
         f"{URL}/layer": "?layer=0",
         "/lab/layer": "?block=1",
+        "/api/v1/compare": "?run=run-1&run=run-2",
     }
-    server.app.state.store.append("run-1", Batch(1, [Start("tiny", {}, 0.0)]))
+    for run in ("run-1", "run-2"):
+        server.app.state.store.append(run, Batch(1, [Start("tiny", {}, 0.0)]))
     plane = Plane(Axis.of("depth", [1]), Axis.of("width", [4]))
     server.app.state.charting.kept.begin(plane)
     server.app.state.charting.kept.end(plane.id, "finished")
