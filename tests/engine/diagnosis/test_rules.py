@@ -145,6 +145,7 @@ def test_the_presets_verdicts(preset):
         "randn": "overflow float32 at layer 38", "randn-0.01": "all zero from layer 46",
         "randn-0.1": "hold", "relu-0.1": "vanish", "kaiming": "hold", "notes-model": "hold",
         "zeros": "alike", "edge-of-chaos": "hold", "digits": "hold", "float16": "overflow float16",
+        "randn-layer": "times above that of a constant answer",
     }  # fmt: skip
     assert expected[preset.name] in said.title
 
