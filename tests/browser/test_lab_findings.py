@@ -110,7 +110,7 @@ def normal(html: str) -> str:
 def test_a_finding_leads_to_its_layer_and_chart(blank: Page, url: str) -> None:
     blank.set_viewport_size({"width": 1440, "height": 500})
     cold(blank, url, "init_scale=1.3")
-    blank.locator("#verdict summary").click()
+    blank.locator("#verdict .findings summary").click()
     gradients = blank.locator(".finding", has_text="Gradients grow").last
     link = gradients.locator("[data-layer]")
     finding = next(
@@ -131,7 +131,7 @@ def test_a_finding_leads_to_its_layer_and_chart(blank: Page, url: str) -> None:
 
 def test_evidence_stands_beside_its_threshold(blank: Page, url: str) -> None:
     cold(blank, url, "init_scale=1.3")
-    blank.locator("#verdict summary").click()
+    blank.locator("#verdict .findings summary").click()
     row = blank.locator(".evidence tr", has_text="decades").first.locator("td")
     decades = api(url, "init_scale=1.3")["findings"][0]["evidence"]["decades"]
     assert float(row.first.inner_text()) == pytest.approx(decades, rel=5e-3)
@@ -142,7 +142,7 @@ def test_what_could_not_be_judged_is_said(blank: Page, url: str) -> None:
     cold(blank, url, "batch=1&depth=9")
     undecided = api(url, "batch=1&depth=9")["undecided"]
     assert undecided
-    blank.locator("#verdict summary").click()
+    blank.locator("#verdict .findings summary").click()
     for entry in undecided:
         words = f"{entry['rule']} ({entry['reason']})"
         expect(blank.locator("#verdict .undecided")).to_contain_text(words)
@@ -232,5 +232,5 @@ def test_charts_below_the_fold_are_drawn_when_scrolled_to(blank: Page, url: str)
 
 def test_axe_finds_nothing_in_open_findings(blank: Page, url: str) -> None:
     cold(blank, url, "init_scale=1.3")
-    blank.locator("#verdict summary").click()
+    blank.locator("#verdict .findings summary").click()
     assert inaccessible(blank, "#verdict") == []
