@@ -108,8 +108,8 @@ def normal(html: str) -> str:
 
 
 def test_a_finding_leads_to_its_layer_and_chart(blank: Page, url: str) -> None:
-    blank.set_viewport_size({"width": 1440, "height": 500})
     cold(blank, url, "init_scale=1.3")
+    blank.set_viewport_size({"width": 1440, "height": 500})
     blank.locator("#verdict .findings summary").click()
     gradients = blank.locator(".finding", has_text="Gradients grow").last
     link = gradients.locator("[data-layer]")
