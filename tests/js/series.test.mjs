@@ -37,8 +37,8 @@ test("rows add to what is known of their layers, and say which blocks those are"
     ],
     [3, 2],
   );
-  assert.deepEqual(some.layers[3], { activation: tensor("q1"), mean: 0.5, dead: null, weight: tensor("q2"), gradient: tensor("q5"), norm: 9 });
-  assert.deepEqual(some.layers[4], { activation: tensor("q3"), mean: 0, dead: 0.25, weight: null, gradient: null, norm: null });
+  assert.deepEqual(some.layers[3], { activation: tensor("q1"), mean: 0.5, dead: null, flat: null, weight: tensor("q2"), gradient: tensor("q5"), norm: 9 });
+  assert.deepEqual(some.layers[4], { activation: tensor("q3"), mean: 0, dead: 0.25, flat: 0.5, weight: null, gradient: null, norm: null });
   assert.equal(some.layers[0].activation, null, "the others stay unknown");
 });
 
