@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from layerscope.app.encoding import json_text
 from layerscope.app.errors import refused
 from layerscope.app.recorded import Question
 from layerscope.engine.diagnosis.finding import SEVERITIES
@@ -189,7 +188,7 @@ def _leaves(config: Mapping[str, Any], path: str = "", depth: int = 1) -> Iterat
 
 
 def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+    text = value if isinstance(value, str) else json_text(value)
     return text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 1] + "…"
 
 

@@ -32,7 +32,7 @@ def drawing(
 def marks(findings: Sequence[Any]) -> list[list[Any]]:
     """Step, severity and title of each finding that has a beginning."""
     return [
-        [f["since"], f.get("severity", "info"), f.get("title", "")]
+        [f["since"], str(f.get("severity", "info")), str(f.get("title", ""))]
         for f in findings
         if isinstance(f.get("since"), int)
     ]

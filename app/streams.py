@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from itertools import groupby
 from typing import Any, Protocol, TypeVar
 
-import orjson
 import structlog
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from layerscope.app.encoding import json_text
 from layerscope.app.errors import Problem
 from layerscope.engine.basis.cancellation import Stopped
 
@@ -40,7 +40,7 @@ class _Event(Protocol):
 
 def encoded(event: _Event) -> Wire:
     """An engine's event as it is sent."""
-    return event.event, _json(event.to_dict())
+    return event.event, json_text(event.to_dict())
 
 
 class Running(Protocol[T]):
@@ -112,7 +112,7 @@ class EventStream(GrowingResponse):
         name = ""
         try:
             if running.ahead:
-                yield self._event("waiting", _json({"ahead": running.ahead}))
+                yield self._event("waiting", json_text({"ahead": running.ahead}))
             while True:
                 if not await running.ready(KEEPALIVE_SECONDS):
                     yield KEEPALIVE_COMMENT
@@ -127,11 +127,11 @@ class EventStream(GrowingResponse):
         except Stopped:
             return
         except Problem as problem:
-            yield self._event("problem", _json(problem.document))
+            yield self._event("problem", json_text(problem.document))
         except Exception:
             log.exception("stream failed")
             failed = Problem(500, "Something went wrong in the server; its log has the details.")
-            yield self._event("problem", _json(failed.document))
+            yield self._event("problem", json_text(failed.document))
 
     def _wire(self, batch: list[Wire]) -> Iterator[bytes]:
         for name, group in groupby(batch, key=lambda event: event[0]):
@@ -152,7 +152,3 @@ async def _next(running: Running[Wire]) -> list[Wire] | None:
         return await running.__anext__()
     except StopAsyncIteration:
         return None
-
-
-def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()

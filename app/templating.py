@@ -6,10 +6,10 @@ import math
 from contextvars import ContextVar
 
 import jinja2
-import orjson
 from starlette.templating import Jinja2Templates
 
 from layerscope.app.assets import Assets, resources
+from layerscope.app.encoding import json_text
 
 __all__ = ["asset_url", "assets", "load_templates", "root_path", "templates"]
 
@@ -50,4 +50,4 @@ def asset_url(path: str) -> str:
 
 templates.env.globals["asset_url"] = asset_url
 # Quick, and null for what is not finite, which is no JSON.
-templates.env.policies["json.dumps_function"] = lambda value, **_: orjson.dumps(value).decode()
+templates.env.policies["json.dumps_function"] = lambda value, **_: json_text(value)

@@ -19,7 +19,10 @@ from layerscope.engine.store.entries import (
     StoredFinding,
 )
 
-__all__ = ["facts", "recorded_run", "statistics"]
+__all__ = ["HOSTILE_MODULE", "facts", "recorded_run", "statistics"]
+
+HOSTILE_MODULE = '<a href="/taken">&lt;b</a>'
+"""A module's name that is markup to a page, and to Plotly."""
 
 
 def facts(count: int) -> list[Facts]:

@@ -8,7 +8,8 @@ from functools import partial
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from layerscope.app.api.responses import described_json, json_bytes, problems
+from layerscope.app.api.responses import described_json, problems
+from layerscope.app.encoding import json_bytes
 from layerscope.app.errors import Problem
 from layerscope.app.recorded import RunId, Stored, from_store
 from layerscope.engine.basis.refusals import field_error

@@ -14,12 +14,12 @@ from layerscope.app.api.responses import (
     bodiless,
     described_events,
     described_json,
-    json_bytes,
     problems,
 )  # fmt: skip
 from layerscope.app.batches import Batches
 from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.compute import while_connected
+from layerscope.app.encoding import json_bytes
 from layerscope.app.forms import Form, query_of
 from layerscope.app.foundations import TOUR, Step, matmul, schemes
 from layerscope.app.streams import EventStream, Wire, encoded
@@ -28,6 +28,7 @@ from layerscope.engine.basis.cancellation import ShouldStop
 __all__ = ["router"]
 
 router = APIRouter(prefix="/foundations", tags=["foundations"], default_response_class=Response)
+
 Events = Callable[[Any, ShouldStop], Iterator[Any]]
 
 

@@ -25,11 +25,10 @@ from layerscope.app.api.responses import (
     described_events,
     described_json,
     fresh,
-    json_bytes,
-    json_text,
     problems,
 )
 from layerscope.app.caching import etag
+from layerscope.app.encoding import json_bytes, json_text
 from layerscope.app.forms import query_parameter
 from layerscope.app.mapped import ChartingMaps, MapFollower, MapId, read_grid, told_of
 from layerscope.app.recorded import asked, from_store, whole

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 from fastapi import Request
 from starlette.responses import Response
 
 from layerscope.app.caching import cached, unchanged
 from layerscope.app.compute import Work, while_connected
+from layerscope.app.encoding import json_bytes
 from layerscope.app.errors import KINDS, Problem, refused
 
 __all__ = [
     "NO_STORE", "OTHER_PROBLEMS", "answered", "bodiless", "described", "described_events",
-    "described_json", "fresh", "json_bytes", "json_text", "problems",
+    "described_json", "fresh", "problems",
 ]  # fmt: skip
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -132,16 +132,6 @@ def described_json(description: str, example: object = None, *required: str) -> 
     """The same of a JSON object, with the names it has at least."""
     schema = {"type": "object", **({"required": list(required)} if required else {})}
     return described(description, "application/json", schema, example)
-
-
-def json_bytes(value: object) -> bytes:
-    """``value`` as JSON; whatever is none of JSON's types by its ``to_dict``."""
-    return orjson.dumps(value, lambda record: record.to_dict(), orjson.OPT_PASSTHROUGH_DATACLASS)
-
-
-def json_text(value: object) -> str:
-    """The same as text, as server-sent events have it."""
-    return json_bytes(value).decode()
 
 
 def fresh(

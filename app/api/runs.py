@@ -21,10 +21,10 @@ from layerscope.app.api.responses import (
     described_events,
     described_json,
     fresh,
-    json_text,
     problems,
 )
 from layerscope.app.compared import MOST_RUNS, OFFERED, chosen_runs, compare
+from layerscope.app.encoding import json_text
 from layerscope.app.errors import refused
 from layerscope.app.forms import query_parameter
 from layerscope.app.recorded import Follower, RunId, Stored, asked, from_store, question, whole

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from layerscope.app.api.parameters import check_json_type, parse_json
-from layerscope.app.api.responses import described_json, json_bytes, problems
+from layerscope.app.api.responses import described_json, problems
+from layerscope.app.encoding import json_bytes
 from layerscope.app.errors import refused
 from layerscope.app.recorded import RunId
 from layerscope.app.trainings import Leading

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from layerscope.app.api.parameters import Configured, FromQuery
-from layerscope.app.api.responses import answered, bodiless, described_json, json_bytes, problems
+from layerscope.app.api.responses import answered, bodiless, described_json, problems
 from layerscope.app.caching import cached, etag, unchanged
+from layerscope.app.encoding import json_bytes
 from layerscope.app.errors import refused
 from layerscope.app.forms import query_of
 from layerscope.app.results import is_quick

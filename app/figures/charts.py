@@ -5,9 +5,19 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Form", "axis", "font", "layout"]
+__all__ = ["Form", "axis", "font", "layout", "literal"]
 
 Form = dict[str, Any]
+
+
+def literal(text: str) -> str:
+    """``text`` as Plotly is to show it, which takes tags and character references of its own;
+    ``static/js/format.js`` has the same.
+
+    >>> literal("<b>&")
+    '&lt;b>&amp;'
+    """
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def font(color: str) -> Form:

@@ -26,7 +26,8 @@ class Measured:
 
 
 def evidence_rows(evidence: Mapping[str, Any], threshold: Mapping[str, Any]) -> list[Measured]:
-    """Every figure beside its limits; limits of no one figure come last.
+    """Every figure beside its limits; limits of no one figure come last. What is neither a number
+    nor text is neither.
 
     A limit is a figure's by its name: ``warning_share`` and ``error_share`` limit ``worst_share``.
 
@@ -37,7 +38,7 @@ def evidence_rows(evidence: Mapping[str, Any], threshold: Mapping[str, Any]) -> 
      Measured(name='least batch', value='', limits='8')]
     """
     rows = []
-    left = dict(threshold)
+    left = {key: value for key, value in threshold.items() if isinstance(value, int | float | str)}
     for name, value in evidence.items():
         if not isinstance(value, int | float | str):
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,28 +29,40 @@ class FindingView:
     fix: str
 
 
-def finding_view(found: dict[str, Any]) -> FindingView:
-    """The view of what a store has of a finding."""
+def finding_view(found: Mapping[str, Any]) -> FindingView:
+    """The view of what a store has of a finding: whoever posted it may have put anything into it,
+    and what is not of a field's kind is left out.
+
+    >>> finding_view({"rule": "odd", "modules": 3, "evidence": [], "threshold": {"x": None}})
+    ... # doctest: +NORMALIZE_WHITESPACE
+    FindingView(severity='info', title='', explanation='', modules='', since=None, rule='odd',
+                evidence=[], fix='')
+    """
+    modules, since = found.get("modules"), found.get("since")
     return FindingView(
         severity=str(found.get("severity", "info")),
         title=str(found.get("title", "")),
         explanation=str(found.get("explanation", "")),
-        modules=listed(list(found.get("modules") or ()), MOST_NAMES),
-        since=found.get("since"),
+        modules=listed([str(m) for m in modules] if isinstance(modules, list) else [], MOST_NAMES),
+        since=since if isinstance(since, int) else None,
         rule=str(found.get("rule", "")),
-        evidence=evidence_rows(_not_said(found), found.get("threshold") or {}),
+        evidence=evidence_rows(_not_said(found), _mapping(found.get("threshold"))),
         fix=_fix(found.get("fix")),
     )
 
 
-def _not_said(found: dict[str, Any]) -> dict[str, Any]:
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _not_said(found: Mapping[str, Any]) -> dict[str, Any]:
     """The evidence, without sentences that the explanation holds already."""
     said = str(found.get("explanation", ""))
-    evidence = (found.get("evidence") or {}).items()
+    evidence = _mapping(found.get("evidence")).items()
     return {name: v for name, v in evidence if not (isinstance(v, str) and v and v in said)}
 
 
 def _fix(fix: Any) -> str:
-    if isinstance(fix, dict):
+    if isinstance(fix, Mapping):
         return str(fix.get("code") or ", ".join(f"{k} = {v}" for k, v in fix.items()))
     return str(fix or "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from layerscope.app.figures.charts import Form, axis, layout
+from layerscope.app.figures.charts import Form, axis, layout, literal
 from layerscope.app.figures.text import number
 from layerscope.engine.basis.specification import text_of
 from layerscope.engine.maps.axes import Axis
@@ -80,7 +80,8 @@ def _axis(of: Axis, angle: float) -> Form:
     return axis(
         showgrid=False, tickmode="array", tickvals=places, ticktext=texts, tickangle=angle,
         range=[-0.5, len(of) - 0.5],
-        title={"text": of.title + _spread(of), "font": {"size": {"rem": 0.75}}, "standoff": 8},
+        title={"text": literal(of.title + _spread(of)), "font": {"size": {"rem": 0.75}},
+               "standoff": 8},
     )  # fmt: skip
 
 
@@ -100,4 +101,4 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return number(value) if not value.is_integer() else f"{value:g}"
     text = text_of(value)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return literal(text if len(text) <= LONGEST else text[: LONGEST - 1] + "…")

@@ -5,6 +5,9 @@ const SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 /** A whole number in superscript. @param {number} exponent */
 export const raised = (exponent) => (exponent < 0 ? "⁻" : "") + [...String(Math.abs(exponent))].map((d) => SUPERSCRIPT[Number(d)]).join("");
 
+/** Text as Plotly is to show it: it takes tags and character references of its own. @param {string} text */
+export const literal = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+
 /** Three significant digits: 0.831, 12.5, 3.20×10¹²; "-" for a missing one.
  * @param {number|null|undefined} value */
 export function number(value) {

@@ -334,7 +334,8 @@ def test_a_store_that_cannot_be_read_is_said(ask, tmp_path):
 
 ROUTES = ("/runs", "/runs/{}", "/runs/{}/follow", "/runs/{}/module?module=0",
           "/api/v1/runs", "/api/v1/runs/{}", "/api/v1/runs/{}/series", "/api/v1/runs/{}/stream",
-          "/api/v1/runs/{}/export", "/api/v1/compare?run={}&run=odd2",
+          "/api/v1/runs/{}/export", "/api/v1/runs/{}/export?format=html",
+          "/api/v1/runs/{}/export?format=parquet", "/api/v1/compare?run={}&run=odd2",
           "/compare?run={}&run=odd2")  # fmt: skip
 
 
@@ -346,6 +347,22 @@ def packed(*slots: Slot, counts: list[int], statistics: int = 1) -> bytes:
     return bytes((1,)) + msgspec.msgpack.encode(step)
 
 
+ODD_FINDINGS = (
+    {"evidence": {"x": math.inf, "y": math.nan}, "modules": ["a"] * 9},
+    {"threshold": {"x": None, "y": {}, "warning_z": [1]}, "evidence": {"x": 1, "z": 2.0, "": {}}},
+    {"modules": 3, "evidence": [], "threshold": [], "fix": [1], "since": [2], "rule": {}},
+    {"modules": [None, {1: 2}, b"x"], "evidence": "text", "threshold": 1.0, "fix": {1: b"x"}},
+    {"title": b"bytes", "explanation": 1, "severity": [b"x"], "rule": b"x", "since": 2},
+)  # fmt: skip
+ODD_CONFIG = {
+    "a": [{1: 2}],
+    "b": b"bytes",
+    "modules": {"c.d": [b"x"]},
+    "training": 1,
+    "": {None: ()},
+}
+
+
 @pytest.mark.parametrize(
     "payload",
     [b"", b"\x01", packed(Slot(0, 0), counts=[-(10**12)]),
@@ -354,10 +371,9 @@ def packed(*slots: Slot, counts: list[int], statistics: int = 1) -> bytes:
 )  # fmt: skip
 def test_whatever_was_posted_can_be_read(ask, tmp_path, payload):
     client = ask(data_dir=tmp_path)
-    told = [Start("odd", {}, 0.0), Modules([f.to_bytes() for f in facts(1)]),
+    told = [Start("odd", ODD_CONFIG, 0.0), Modules([f.to_bytes() for f in facts(1)]),
             StepEntry(1, 0.0, math.inf, payload), StepEntry(2, 0.0, math.nan, payload),
-            Findings([StoredFinding("error", "odd", {"evidence": {"x": math.inf, "y": math.nan},
-                                                     "modules": ["a"] * 9})], whole=True),
+            Findings([StoredFinding("error", "odd", each) for each in ODD_FINDINGS], whole=True),
             Finish("finished", 0.0)]  # fmt: skip
     for run in ("odd", "odd2"):
         client.app.state.store.append(run, Batch(1, told))

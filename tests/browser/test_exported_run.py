@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -11,17 +12,20 @@ from layerscope.app.exported import run_document
 from layerscope.app.figures.text import number
 from layerscope.engine.store import open_store
 from tests.browser.serving import inaccessible, until
-from tests.runs import recorded_run
+from tests.runs import HOSTILE_MODULE, facts, recorded_run
 
 pytestmark = pytest.mark.browser
 
 HOSTILE = "</script><script>document.title = 'taken'</script>"
 
+NAMES = ("block.0.linear", HOSTILE_MODULE)
+
 
 def test_it_opens_from_a_disk_and_draws(browser: Browser, tmp_path: Path) -> None:
     store = open_store(tmp_path / "runs.db")
     stds = [[1.0 / n, 2.0] for n in range(1, 30)] + [[float("nan"), 2.0]]
-    recorded_run(store, "r", {"lr": 0.1}, stds, name=HOSTILE, finding="nonfinite")
+    modules = [msgspec.structs.replace(f, name=n) for f, n in zip(facts(2), NAMES, strict=True)]
+    recorded_run(store, "r", {"lr": 0.1}, stds, name=HOSTILE, finding="nonfinite", modules=modules)
     file = tmp_path / "run.html"
     file.write_text(run_document(store, "r"), encoding="utf-8")
     store.close()
@@ -44,6 +48,10 @@ def test_it_opens_from_a_disk_and_draws(browser: Browser, tmp_path: Path) -> Non
     expect(page.locator("#run-readout")).to_have_text(
         f"block.0.linear at step 29: {number(1 / 29)}"
     )
+    expect(page.locator("#chart-map > .plot")).to_contain_text('…/taken">&lt;b</a>')
+    assert page.locator("#chart-map svg a").count() == 0
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#run-readout")).to_contain_text(f"{HOSTILE_MODULE} at step 29")
     with page.expect_download() as saved:
         page.get_by_role("button", name="picture PNG").click()
     assert saved.value.suggested_filename.endswith("picture.png")

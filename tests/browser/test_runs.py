@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from playwright.sync_api import Page, expect
 
 from layerscope.app.figures.text import number
+from layerscope.engine.store import open_store
 from tests.browser.serving import inaccessible, serving, until
 from tests.conftest import wait_until
+from tests.runs import HOSTILE_MODULE, facts, recorded_run
 
 pytestmark = pytest.mark.browser
 
@@ -200,3 +203,17 @@ def test_runs_are_ticked_and_drawn_on_the_same_axes(blank: Page, site: str, fold
     blank.reload()
     until(blank, f"{drawn.format('loss')}?.length === 4")
     assert inaccessible(blank) == []
+
+
+def test_a_modules_name_is_text_in_the_picture(blank: Page, site: str, folder: Path) -> None:
+    store = open_store(folder / "runs.db")
+    (module,) = facts(1)
+    named = [msgspec.structs.replace(module, name=HOSTILE_MODULE)]
+    recorded_run(store, "hostile", {}, [[1.0], [0.5]], modules=named)
+    store.close()
+    blank.goto(f"{site}/runs/hostile")
+    until(blank, f"{COLUMNS} === 2")
+    expect(blank.locator("#chart-map > .plot")).to_contain_text('…/taken">&lt;b</a>')
+    assert blank.locator("#chart-map svg a").count() == 0
+    blank.locator("#chart-map .nsewdrag").click()
+    expect(blank.locator("#module-title")).to_have_text(HOSTILE_MODULE)

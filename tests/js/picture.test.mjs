@@ -35,6 +35,18 @@ test("columns that are there already are not added again", () => {
   assert.deepEqual(some.columns[2], [5, 6]);
 });
 
+test("a module's name is text to Plotly too, and its label leads back to it", () => {
+  const some = picture();
+  some.rename(['<a href="https://example.org">a</a>', "b &lt;"]);
+  const { traces, layout } = some.map({ step: null, row: null });
+  const labels = /** @type {any} */ (traces[0]).y;
+  assert.deepEqual(labels, ['&lt;a href="https://example.org">a&lt;/a>', "b &amp;lt;"]);
+  assert.deepEqual(layout.yaxis.tickvals, labels);
+  assert.ok(layout.yaxis.ticktext.every((/** @type {string} */ text) => !text.includes("<")));
+  assert.equal(some.labelled(labels[1]), "b &lt;");
+  assert.equal(some.labelled("c"), null);
+});
+
 test("a value is coloured by its power of ten around the centre, within the scale", () => {
   const some = picture();
   assert.equal(some.shade(1), 0);

@@ -52,3 +52,8 @@ test("marked cells are the ends of a range, or a list", () => {
   assert.deepEqual(plane.zoomed({ row: 0, column: 3 }, { row: 1, column: 1 }), { x_from: "2", x_to: "4", x_values: "", y_values: "relu,tanh" });
   assert.deepEqual(plane.zoomed({ row: 2, column: 0 }, { row: 2, column: 0 }), { x_from: "1", x_to: "2", x_values: "", y_values: "gelu" });
 });
+
+test("what is shown at a cell is text to Plotly, but for its one line break", () => {
+  const plane = new Plane(drawing({ cells: [[0, 0, null, null, "<b>&"]] })); // prettier-ignore
+  assert.ok(plane.layers().words[0][0].endsWith("<br>Loss &lt;b>&amp;"));
+});

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
-import orjson
-
+from layerscope.app.encoding import json_text
 from layerscope.app.pages.lab import drawing
 from layerscope.app.pages.lab.links import Elsewhere
 from layerscope.app.pages.lab.look import Look
@@ -76,13 +74,13 @@ def _rest(should_stop: ShouldStop) -> None:
 
 def _drawn(event: Event | Checked, progress: Progress) -> Iterator[Wire]:
     if isinstance(event, Forward):
-        yield "forward", _json(drawing.forward_row(event.record))
+        yield "forward", json_text(drawing.forward_row(event.record))
     elif isinstance(event, Backward):
-        yield "backward", _json(drawing.backward_row(event.record, progress.gradient_scale))
+        yield "backward", json_text(drawing.backward_row(event.record, progress.gradient_scale))
     elif isinstance(event, Start):
-        yield "start", _json(progress.start)
+        yield "start", json_text(progress.start)
     elif isinstance(event, Summary):
-        yield "theory", _json(progress.theory)
+        yield "theory", json_text(progress.theory)
 
 
 def _fragment(name: str, progress: Progress, elsewhere: Elsewhere, *, fixes: bool) -> str:
@@ -93,7 +91,3 @@ def _fragment(name: str, progress: Progress, elsewhere: Elsewhere, *, fixes: boo
     """
     template = templates.env.get_template(f"partials/lab/swaps/{name}.html")
     return template.render(progress=progress, elsewhere=elsewhere, fixes=fixes)
-
-
-def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()

@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from layerscope.app.compute import Compute
+from layerscope.app.encoding import json_text
 from layerscope.app.errors import Problem, refused
 from layerscope.app.figures.maps import display, map_figure
 from layerscope.app.figures.text import number, whole
@@ -176,7 +176,7 @@ async def follow(request: Request, map: MapId, charting: ChartingMaps) -> Respon
             progress=_progress(found, charting.jobs), table=table,
             address=partial(address, request),
         )  # fmt: skip
-        drawn: list[Wire] = [("cells", orjson.dumps(cells).decode())] if cells else []
+        drawn: list[Wire] = [("cells", json_text(cells))] if cells else []
         return [*drawn, ("", html)]
 
     return EventStream(MapFollower(charting.kept, map, after, told, lambda: compute.closed))

@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
 from layerscope.app.compute import Compute
+from layerscope.app.encoding import json_text
 from layerscope.app.errors import Problem
 from layerscope.app.figures.found import FindingView, finding_view
 from layerscope.app.figures.heads import Head, head
@@ -149,10 +149,10 @@ class _Teller:
         out: list[Wire] = []
         start, self._start = self._start, None
         if start is not None:
-            out.append(("start", _text(start)))
+            out.append(("start", json_text(start)))
         if came.modules is not None:
             self._facts = came.modules
-            out.append(("modules", _text([f.name for f in self._facts])))
+            out.append(("modules", json_text([f.name for f in self._facts])))
         wanted = self._wanted
         steps = [
             s
@@ -161,9 +161,9 @@ class _Teller:
             and (wanted.stop is None or s.number < wanted.stop)
         ]
         if steps:
-            out.append(("columns", _text(columns(steps, self._facts, wanted.quantity))))
+            out.append(("columns", json_text(columns(steps, self._facts, wanted.quantity))))
         if came.findings is not None:
-            out.append(("marks", _text(marks(came.findings))))
+            out.append(("marks", json_text(marks(came.findings))))
         template = templates.env.get_template("partials/runs/news.html")
         html = template.render(
             head=head(came.run, len(self._facts)),
@@ -202,7 +202,3 @@ def _module(store: Store, run: str, look: _Look) -> ModuleView:
         detail = f"Run {run} has no module {look.module!r}."
         raise Problem(404, detail, kind="no-such-module", title="No such module")
     return module_view(store, run, facts, chosen, look.step)
-
-
-def _text(value: object) -> str:
-    return orjson.dumps(value).decode()

@@ -1,5 +1,5 @@
 /** A map's cells as numbers: what is known, coarse to fine, and what the picture makes of it. */
-import { number } from "../format.js";
+import { literal, number } from "../format.js";
 
 /** @typedef {[number, number, number|null, number|null, string]} Cell row, column, number, spread, text */
 /** @typedef {{parameter: string, title: string, number: boolean, values: string[], experiment: boolean}} Axis */
@@ -72,7 +72,7 @@ export class Plane {
       high,
       shades: rows.map((row) => row.map((cell) => (cell ? clip(this.shade(cell[2])) : null))),
       faults: rows.map((row) => row.map((cell) => (cell && cell[2] === null ? 1 : null))),
-      words: rows.map((row, r) => row.map((_, c) => this.words({ row: r, column: c }).replace(": ", "<br>"))),
+      words: rows.map((row, r) => row.map((_, c) => literal(this.words({ row: r, column: c })).replace(": ", "<br>"))),
     };
   }
 

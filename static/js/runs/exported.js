@@ -43,7 +43,7 @@ function open() {
   }
 
   loss.onClick = (step) => choose(at.module ?? picture.modules[0] ?? null, Number(step));
-  map.onClick = (step, name) => choose(picture.modules[picture.names.indexOf(name)] ?? null, Number(step));
+  map.onClick = (step, label) => choose(picture.labelled(label), Number(step));
   find("#picture").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const move = MOVES.get(event.key);
     if (!move || /** @type {Element} */ (event.target).closest("select") || event.ctrlKey || event.metaKey || event.altKey) return;

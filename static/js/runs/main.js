@@ -114,7 +114,7 @@ place.addEventListener("htmx:config:request", (/** @type {CustomEvent} */ { deta
 });
 
 loss.onClick = (step) => choose(at.module ?? picture.modules[0] ?? null, Number(step));
-map.onClick = (step, name) => choose(picture.modules[picture.names.indexOf(name)] ?? null, Number(step));
+map.onClick = (step, label) => choose(picture.labelled(label), Number(step));
 document.addEventListener("click", (event) => {
   const link = /** @type {Element} */ (event.target).closest("[data-module]");
   if (!link) return;

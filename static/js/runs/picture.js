@@ -1,5 +1,5 @@
 /** A run's picture as numbers: columns of modules over steps, and what the two charts make of them. */
-import { number } from "../format.js";
+import { literal, number } from "../format.js";
 import { token } from "../tokens.js";
 
 /** @typedef {{quantity: string, modules: string[], steps: number[], loss: (number|null)[], lost: boolean[],
@@ -78,6 +78,11 @@ export class Picture {
     return best;
   }
 
+  /** The module that the map calls so. @param {string} label @returns {string|null} */
+  labelled(label) {
+    return this.modules[this.names.findIndex((name) => literal(name) === label)] ?? null;
+  }
+
   /** @param {string|null} module @param {number|null} step @returns {Cursor} */
   cursor(module, step) {
     const row = module === null ? -1 : this.modules.indexOf(module);
@@ -144,7 +149,7 @@ export class Picture {
   map(cursor) {
     const { shades, values, faults } = this.mapped();
     const { log, span, scale } = this.display;
-    const { names } = this;
+    const labels = this.names.map(literal);
     const range = this.range();
     const shapes =
       cursor.row === null
@@ -163,18 +168,19 @@ export class Picture {
           line: { color: token("--select"), width: 1.5 },
         }),
       );
-    const every = Math.ceil(names.length / 40);
+    const every = Math.ceil(labels.length / 40);
+    const some = (/** @type {string[]} */ all) => all.filter((_, i) => i % every === 0);
     return {
       traces: [
         {
-          x: this.steps, y: names, z: shades, customdata: values, zmin: log ? -span : 0, zmax: span,
+          x: this.steps, y: labels, z: shades, customdata: values, zmin: log ? -span : 0, zmax: span,
           colorscale: scale.map(([at, name]) => [at, token(name)]),
         },
-        { x: this.steps, y: names, z: faults, visible: this.faults.some((of) => of.length > 0) },
+        { x: this.steps, y: labels, z: faults, visible: this.faults.some((of) => of.length > 0) },
       ],
       layout: {
         xaxis: { range },
-        yaxis: { range: [names.length - 0.5, -0.5], tickmode: "array", tickvals: names.filter((_, i) => i % every === 0), ticktext: names.filter((_, i) => i % every === 0).map(short) },
+        yaxis: { range: [labels.length - 0.5, -0.5], tickmode: "array", tickvals: some(labels), ticktext: some(this.names).map((name) => literal(short(name))) },
         shapes,
       },
     }; // prettier-ignore
