@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Known", "constant_loss", "in_numbers", "known_loss"]
+__all__ = ["LOSSES", "Known", "constant_loss", "entry_by_entry", "in_numbers", "known_loss"]
 
 LEAST_CHANCE = 1e-6  # of a class that is not in the batch: its logarithm is wanted all the same
 HALVINGS = 24
@@ -148,6 +148,16 @@ LOSSES: Sequence[_Loss] = (
 )
 _BY_FUNCTION: Mapping[Any, _Loss] = {loss.function: loss for loss in LOSSES}
 _BY_MODULE: Mapping[type[nn.Module], _Loss] = {loss.module: loss for loss in LOSSES}
+
+
+def entry_by_entry(function: Any) -> bool:
+    """Whether it is a loss of PyTorch's that compares an output with a target of its shape.
+
+    >>> entry_by_entry(F.mse_loss), entry_by_entry(F.cross_entropy)
+    (True, False)
+    """
+    known = _BY_FUNCTION.get(function)
+    return known is not None and not known.in_classes
 
 
 @dataclass(frozen=True)

@@ -128,13 +128,14 @@ class ModuleHooks:
         self._announced = False
 
     def _forward(self, module: nn.Module, inputs: Any, named: Any, output: Any) -> None:
-        mode = self.mode
-        if not mode:
+        # Dynamo traces this where it compiles a module, and is to see nothing else: at every change
+        # of the mode it would compile all anew, or refuse to.
+        if is_compiling() or not (mode := self.mode):
             return
         watched = self._watched
         leaf = watched.leaves.get(id(module))
         whole = module is watched.model
-        if (leaf is None and not whole) or is_compiling() or not self._trains():
+        if (leaf is None and not whole) or not self._trains():
             return
         if whole:
             self.given = inputs, named

@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
+from layerscope.engine.basis.ending import State, state_after
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.probe.accelerator import Afar
 from layerscope.engine.probe.asking import AskedLoss
@@ -35,8 +36,6 @@ from layerscope.engine.probe.watched import Leaf, Tracked, Watched
 from layerscope.engine.probe.writing import Ending, Recorded, Writer
 
 __all__ = ["Probe", "watched_already"]
-
-State = Literal["running", "finished", "stopped", "failed"]
 
 ALL = frozenset(Quantity)
 PASSING = frozenset({Quantity.INPUT, Quantity.ACTIVATION})
@@ -67,7 +66,7 @@ class Probe:
         self.ring = Ring()
         self.number = 0
         """Steps ended."""
-        self.state: State = "running"
+        self.state: State | Literal["running"] = "running"
         self.error: BaseException | None = None
         """Why it switched itself off."""
         self._tell = tell
@@ -177,7 +176,7 @@ class Probe:
         """What recording has cost so far; see ``Pace.cost``."""
         return self.pace.cost()
 
-    def close(self, state: Literal["finished", "stopped", "failed"] = "finished") -> None:
+    def close(self, state: State = "finished") -> None:
         """Removes every hook, writes what is left, and says how the run ended."""
         with self._lock:
             if self.state != "running":
@@ -214,8 +213,7 @@ class Probe:
         traceback: TracebackType | None,
     ) -> bool:
         own = error is not None and error is self._news.stopped
-        stopped = own or isinstance(error, KeyboardInterrupt | SystemExit)
-        self.close("finished" if error is None else "stopped" if stopped else "failed")
+        self.close("stopped" if own else state_after(error))
         return own
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Probe:

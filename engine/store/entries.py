@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 
+from layerscope.engine.basis.ending import State
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.store.plain import LONGEST_NAME
 
@@ -23,7 +24,6 @@ __all__ = [
 Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Sequence64 = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
-State = Literal["finished", "stopped", "failed"]
 AnyFacts = TypeVar("AnyFacts", bound=Facts)
 
 

@@ -13,8 +13,9 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
+from layerscope.engine.basis.ending import STATES, State, state_after
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.store.entries import (
     Batch,
@@ -51,8 +52,6 @@ LEAVE_SECONDS = 30.0
 """And for one that does not answer at all: no longer than this, whatever it waits for."""
 SPOOL = "spool"
 """Folder, beside the store's file, of what waits for a server."""
-
-State = Literal["finished", "stopped", "failed"]
 
 
 def open_run(
@@ -173,7 +172,7 @@ class RunWriter:
     def finish(self, state: State = "finished") -> None:
         """The run is over: what is waiting is written, then nothing more is taken. It returns after
         ``LEAVE_SECONDS`` at the latest."""
-        if state not in ("finished", "stopped", "failed"):
+        if state not in STATES:
             raise ValueError(f"state: expected finished, stopped or failed, got {state!r}")
         if os.getpid() != self._process:
             return
@@ -202,8 +201,7 @@ class RunWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit)
-        self.finish("finished" if kind is None else "stopped" if interrupted else "failed")
+        self.finish(state_after(error))
 
     def _ended(self) -> None:
         self.finish("stopped")

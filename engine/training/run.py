@@ -7,9 +7,9 @@ import math
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped
+from layerscope.engine.basis.ending import State
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.live import Live
@@ -34,8 +34,6 @@ LONGEST_PAUSE = 1800.0
 """After so many seconds a paused training is stopped, to be continued when somebody is back."""
 REMEMBERED = 64
 """Steps of a run that is continued which are read again for its findings."""
-
-State = Literal["finished", "stopped", "failed"]
 
 
 def train(parent: Path, run: str, store_url: str, should_stop: ShouldStop) -> Iterator[int]:

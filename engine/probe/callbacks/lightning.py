@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from layerscope.engine.basis.ending import state_after
 from layerscope.engine.probe.callbacks.watching import Watching, base
 
 __all__ = ["LightningCallback"]
@@ -42,4 +43,4 @@ class LightningCallback(Watching, Base):  # type: ignore[misc]
         self.end()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        self.end("stopped" if isinstance(exception, KeyboardInterrupt) else "failed")
+        self.end(state_after(exception))

@@ -7,18 +7,17 @@ import weakref
 from collections.abc import Callable
 from importlib import import_module
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from layerscope.engine.basis.ending import State, state_after
 from layerscope.engine.probe.probe import Probe
 from layerscope.engine.probe.telling import ProbeWarning, TrainingStopped
 from layerscope.engine.probe.watch import watch
 
 __all__ = ["Watching", "base"]
-
-State = Literal["finished", "stopped", "failed"]
 
 
 def base(*places: tuple[str, str]) -> type[Any]:
@@ -59,7 +58,8 @@ class Watching:
         """The run of the last training; may be asked for its findings at any time."""
         self.hooks: list[RemovableHandle] = []
         """Of its own, beside the probe's: there as long as one training."""
-        self._abandoned: Callable[[], object] = _nothing
+        self._abandoned: weakref.finalize[Any, Any] | None = None
+        """Closes the probe where the callback is let go of without an end."""
 
     def begin(self, model: nn.Module, optimizers: Any, **options: Any) -> None:
         """A training begins."""
@@ -83,6 +83,9 @@ class Watching:
         """The training is over; asked twice, the first time counts."""
         if self.probe is not None:
             _close(self.probe, self.hooks, state)
+        if self._abandoned is not None:
+            self._abandoned.detach()  # it would hold the probe, and the model, as long as itself
+            self._abandoned = None
 
     def __enter__(self) -> Self:
         return self
@@ -93,16 +96,11 @@ class Watching:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        stopped = isinstance(error, KeyboardInterrupt | SystemExit)
-        self.end("finished" if error is None else "stopped" if stopped else "failed")
+        self.end(state_after(error))
 
     def __getstate__(self) -> dict[str, Any]:
         # Whoever copies a trainer copies no run.
-        return {**self.__dict__, "probe": None, "hooks": [], "_abandoned": _nothing}
-
-
-def _nothing() -> None:
-    """Nobody is to be told."""
+        return {**self.__dict__, "probe": None, "hooks": [], "_abandoned": None}
 
 
 def _close(probe: Probe, hooks: list[RemovableHandle], state: State) -> None:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from layerscope.engine.probe import constant
+
 __all__ = ["ActivationCalls", "LossCall", "LossCalls", "Outer", "activation_function"]
 
 ACTIVATIONS: Mapping[Any, type[nn.Module]] = {
@@ -23,14 +25,7 @@ ACTIVATIONS: Mapping[Any, type[nn.Module]] = {
 }  # fmt: skip
 """Functions of PyTorch by the module that computes the same."""
 
-LOSSES = (
-    F.cross_entropy, F.nll_loss, F.binary_cross_entropy, F.binary_cross_entropy_with_logits,
-    F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss, F.poisson_nll_loss, F.kl_div,
-)  # fmt: skip
-ENTRY_BY_ENTRY = frozenset({
-    F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss, F.binary_cross_entropy,
-    F.binary_cross_entropy_with_logits,
-})  # fmt: skip
+LOSSES = (*(loss.function for loss in constant.LOSSES), F.poisson_nll_loss, F.kl_div)
 
 
 def activation_function(function: Any, args: Any, named: Mapping[str, Any]) -> nn.Module | None:
@@ -85,7 +80,7 @@ class LossCall:
     @property
     def entry_by_entry(self) -> bool:
         """Whether output and target have to be of one shape."""
-        return self.function in ENTRY_BY_ENTRY
+        return constant.entry_by_entry(self.function)
 
     def of(self, output: Tensor) -> float:
         """The same loss of another output."""

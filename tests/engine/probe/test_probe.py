@@ -21,7 +21,7 @@ from layerscope.engine.probe.step import Outline, Quantity, Step
 from layerscope.engine.probe.telling import ProbeWarning, TrainingStopped
 from layerscope.engine.probe.watch import watch
 from layerscope.engine.statistics import Figures, Statistics, statistics
-from tests.trainings import Training, mlp
+from tests.trainings import Training, data, mlp
 
 
 def hooks():
@@ -445,6 +445,37 @@ def test_a_compiled_model_trains_in_the_same_bits_and_says_what_is_not_seen():
     assert probe.error is None
     quantities = {slot.quantity for slot in probe.steps()[-1].slots}
     assert quantities == {Quantity.VALUE, Quantity.UPDATE, Quantity.PARAMETER_GRADIENT}
+    torch._dynamo.reset()
+
+
+class Chain(nn.Sequential):
+    """Of one's own, so that Dynamo compiles it, and its children within it."""
+
+    def forward(self, x):
+        for module in self:
+            x = module(x)
+        return x
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*is compiled")
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_module_compiled_in_place_is_compiled_once(every):
+    """Whatever the probe does from step to step, in hooks that are traced with the module."""
+    graphs = []
+    torch.manual_seed(0)
+    model = Chain(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1))
+    model.compile(backend=lambda graph, _: graphs.append(graph) or graph, fullgraph=True)
+    training = Training(
+        model, [torch.optim.SGD(model.parameters(), 0.1)], lambda n: model(data(n, 4, 8)).mean()
+    )
+    with (
+        torch._dynamo.config.patch(error_on_recompile=True),
+        watched(training, every=every) as probe,
+    ):
+        training.run(probe, steps=7)
+    assert probe.error is None, probe.error
+    assert len(graphs) == 1
     torch._dynamo.reset()
 
 

@@ -7,6 +7,7 @@ import gc
 import math
 import pickle
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -219,6 +220,17 @@ def test_a_copied_callback_has_no_run():
     callback.end()
     callback.end("failed")
     assert callback.probe.state == "finished"
+
+
+def test_a_callback_holds_no_model_once_its_training_has_ended():
+    callback, model = Plain(to=":memory:", every=1), network()
+    callback.begin(model, torch.optim.SGD(model.parameters(), 0.1))
+    callback.end()
+    held = weakref.ref(model)
+    callback.probe = None  # whose findings may still be asked for; nobody does
+    del model
+    gc.collect()
+    assert held() is None
 
 
 def test_a_finding_asks_the_trainer_to_stop():
