@@ -22,7 +22,7 @@ from layerscope.engine.store import Following, NoSuchRun, Position, Store, Store
 from layerscope.engine.store.sampling import FEWEST
 
 __all__ = [
-    "MOST_POINTS", "Follower", "Polling", "Pulse", "Question", "RunId", "Stored", "asked",
+    "MOST_POINTS", "WHOLE", "Follower", "Polling", "Pulse", "Question", "RunId", "Stored", "asked",
     "from_store", "question", "whole",
 ]  # fmt: skip
 
@@ -34,6 +34,8 @@ AT_ONCE = 200
 """Steps read at once."""
 MOST_POINTS = 2000
 WHOLE = re.compile(r"[0-9]{1,18}")
+"""Text that ``int`` may be asked of: thousands of digits would be an error of its own, digits of
+other scripts would be taken."""
 
 
 async def _store(request: Request) -> Store:

@@ -22,6 +22,7 @@ from layerscope.app.caching import cached, etag, unchanged
 from layerscope.app.compute import Work, while_connected
 from layerscope.app.errors import Problem, refused
 from layerscope.app.forms import query_of, query_parameter
+from layerscope.app.recorded import WHOLE
 from layerscope.app.results import is_quick
 from layerscope.app.streams import GrowingResponse
 from layerscope.app.templating import root_path
@@ -43,7 +44,6 @@ FORMATS = {
 MOST_ENTRIES = 10_000
 """The largest tensor that is sent as JSON: 200 kB of text, more than anybody reads."""
 CHUNK_BYTES = 1 << 20
-MOST_DIGITS = 9
 
 LAYER = query_parameter(
     "layer", "The layer's index, from 0, as in the result's `layers`.",
@@ -190,10 +190,9 @@ def _layer(experiment: Experiment, given: dict[str, str]) -> LayerInfo:
     layers = layout(experiment)
     expected = f"this network's layers are 0 to {len(layers) - 1}"
     text = given.get("layer")
-    if text is None or not (text.isascii() and text.isdigit()):
+    if text is None or not WHOLE.fullmatch(text):
         raise refused("layer", f"expected an index; {expected}", text)
-    if len(text) > MOST_DIGITS or int(text) >= len(layers):
-        text = text if len(text) <= MOST_DIGITS else f"{text[:MOST_DIGITS]}…"
+    if int(text) >= len(layers):
         detail = f"layer {text}: {expected}"
         raise Problem(404, detail, kind="no-such-layer", title="No such layer")
     return layers[int(text)]

@@ -55,6 +55,45 @@ def test_every_route_refuses_a_bad_query_either_way(client, path, query):
         assert client.get(f"{path}?{query}", headers=headers).status_code < 500
 
 
+NO_WHOLE_NUMBERS = ("9" * 5000, "0" * 5000 + "1", "٣", "²", "1_0", "1.5", "+-1", "0x1")
+OUR_OWN = {"/lab/layer": {"block"}, "/lab/stream": {"block"}}  # which the schema leaves out
+INTEGERS = dict.fromkeys(PATHS, frozenset[str]()) | {
+    path.replace("{run}", RUN).replace("{map}", PLANE.id): {
+        parameter["name"]
+        for parameter in operations.get("get", {}).get("parameters", ())
+        if parameter.get("schema", {}).get("type") == "integer"
+    }
+    for path, operations in APP.openapi()["paths"].items()
+} | OUR_OWN  # fmt: skip
+EVERY_INTEGER = sorted(set().union(*INTEGERS.values()))
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if INTEGERS[path]])
+def test_what_is_no_whole_number_is_refused_as_a_word_is(client, path):
+    wrong = []
+    for name in sorted(INTEGERS[path]):
+        as_word = client.head(path, params={name: "word"}).status_code
+        assert as_word >= 400, name
+        for text in NO_WHOLE_NUMBERS:
+            found = client.head(path, params={name: text}).status_code
+            if found != as_word:
+                wrong.append((name, text[:20], found, as_word))
+    assert wrong == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PATHS)
+def test_thousands_of_digits_never_break_a_route(client, path):
+    for name in EVERY_INTEGER:
+        assert client.head(path, params={name: "9" * 5000}).status_code < 500, name
+
+
+def test_the_integer_parameters_are_all_asked():
+    assert {"after", "block", "depth", "from", "layer", "points", "seed", "to", "width"} <= set(
+        EVERY_INTEGER
+    )
+
+
 def test_who_has_an_answer_already_is_told_so(client):
     of_an_experiment = ("/api/v1/experiment", "/api/v1/why/", "/lab/layer")
     asked = {"/api/v1/experiment/layer": "&layer=0", "/lab/layer": "&block=1",

@@ -10,6 +10,7 @@ from layerscope.app.pages.lab.blocks import SIDES, Side
 from layerscope.app.pages.lab.findings import finding_words
 from layerscope.app.pages.lab.inspector import FIGURES, Inspected, inspect
 from layerscope.app.pages.lab.progress import Progress
+from layerscope.app.recorded import WHOLE
 from layerscope.app.templating import templates
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.execution.cost import Limits, OverLimit
@@ -46,8 +47,9 @@ class Look:
         if side is None:
             raise Problem(404, f"side {asked['side']}: expected one of {', '.join(SIDES)}")
         block = asked.get("block")
-        if block is not None and not (block.isdecimal() and int(block)):
-            raise Problem(404, f"layer {block}: expected 1 to {layout(experiment)[-1].block}")
+        if block is not None and not (WHOLE.fullmatch(block) and int(block)):
+            last = layout(experiment)[-1].block
+            raise Problem(404, f"layer {block[:20]}: expected 1 to {last}")
         try:
             limits.check(tensors_cost(experiment))
         except OverLimit as refusal:

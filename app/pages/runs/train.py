@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from layerscope.app.errors import Problem
 from layerscope.app.forms import Control, Form, controls, posted
 from layerscope.app.pages.render import Page, address, context, environment, render
-from layerscope.app.recorded import RunId, from_store
+from layerscope.app.recorded import WHOLE, RunId, from_store
 from layerscope.app.trainings import Leading, Trainings, name_of
 from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.basis.specification import text_of
@@ -214,7 +214,7 @@ async def _lead(trainings: Trainings, run: str, given: dict[str, str]) -> str:
             await trainings.wish(run, rate=Training.from_strings(typed).learning_rate)
         case "rewind":
             step = given.get("step", "").strip()
-            if not (step.isascii() and step.isdecimal() and len(step) < 10):
+            if not WHOLE.fullmatch(step):
                 raise Problem(422, "Expected the number of a recorded step.", kind="invalid")
             return await trainings.rewind(run, int(step))
         case other:
