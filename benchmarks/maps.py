@@ -3,6 +3,7 @@
     python -m benchmarks.maps [--cells 1000] [--only slider|throughput]
 
 Ratios inside one run; what 100 workers would give is computed from the measured overhead a cell.
+Exits with 1 where a target is missed.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ def cluster(count: int) -> Iterator[str]:
             yield client.scheduler.address
 
 
-def throughput(cells: int) -> None:
-    """Rates on this machine's cores, and on Dask's workers."""
+def throughput(cells: int) -> bool:
+    """Rates on this machine's cores, and on Dask's workers; whether all its cores do enough."""
     keep_to_cores(1)
     of, cores = plane(cells), available_cores()
     whole = quickest(lambda: list(run(Experiment(), fixes=False)))
@@ -125,10 +126,12 @@ def throughput(cells: int) -> None:
     )
     most = min(WORKERS / cell, 1 / handing)
     print(f"{WORKERS} workers would give {most:.0f} cells/s: {most * cell / WORKERS:.2f} of ideal")
+    return loky * whole / cores >= LEAST_THROUGHPUT
 
 
-def slider(requests: int) -> None:
-    """The Lab's answers while a slider moves, through HTTP, idle and beside a map."""
+def slider(requests: int) -> bool:
+    """The Lab's answers while a slider moves, through HTTP, idle and beside a map; whether they
+    come soon enough beside it."""
     from tests.conftest import running_server, wait_until
 
     with tempfile.TemporaryDirectory() as folder, running_server(data_dir=folder) as server:
@@ -158,19 +161,22 @@ def slider(requests: int) -> None:
             f"slider beside a map: {beside / idle:.2f} × idle (wanted: at most {MOST_SLOWER:g}); "
             f"cells meanwhile: {done}"
         )
+    return beside <= MOST_SLOWER * idle
 
 
-def main() -> None:
-    """Print it all."""
+def main() -> int:
+    """Print it all, compare with the targets."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--cells", type=int, default=1000)
     arguments.add_argument("--only", choices=("throughput", "slider"))
     given = arguments.parse_args()
+    met = []
     if given.only != "slider":
-        throughput(given.cells)
+        met.append(throughput(given.cells))
     if given.only != "throughput":
-        slider(60)
+        met.append(slider(60))
+    return int(not all(met))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
