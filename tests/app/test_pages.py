@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import html
 import re
@@ -13,6 +14,7 @@ import httpx
 import pytest
 from jinja2 import Environment, nodes
 
+from layerscope.app.compute import Compute
 from layerscope.app.figures.evidence import Measured
 from layerscope.app.forms import Control
 from layerscope.app.pages.controls import experiment_controls
@@ -20,6 +22,7 @@ from layerscope.app.pages.lab.captions import ChartWords, Frame, TableRow
 from layerscope.app.pages.lab.findings import FindingWords
 from layerscope.app.pages.lab.fixes import FixLink
 from layerscope.app.pages.lab.inspector import Inspected, Picture
+from layerscope.app.pages.lab.look import Look
 from layerscope.app.pages.lab.page import LabPage
 from layerscope.app.pages.lab.verdict import VerdictWords
 from layerscope.engine.experiment.presets import PRESETS
@@ -246,6 +249,24 @@ def test_a_busy_server_says_so_on_the_page(serve: Callable[..., Any]) -> None:
         assert int(answer.headers["Retry-After"]) > 0
         assert "1 computations are running" in answer.text
         assert 'id="experiment"' in answer.text
+
+
+def test_a_layer_that_gets_no_place_does_not_hold_up_the_page(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Compute.run
+
+    async def crowded(self: Compute, work: Any, *others: Any, **named: Any) -> Any:
+        if isinstance(getattr(work.func, "__self__", None), Look):
+            await asyncio.Event().wait()
+        return await run(self, work, *others, **named)
+
+    monkeypatch.setattr(Compute, "run", crowded)
+    with serve(warm_up=False) as server:
+        text = fetch(server, "init=normal&activation=linear").text
+    assert 'data-worth="38"' in text
+    assert "Choose a layer" in text
+    assert text.rstrip().endswith("</html>")
 
 
 def test_the_same_experiment_elsewhere(server: Any) -> None:

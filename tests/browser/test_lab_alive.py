@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Error, Page, Route, expect
 
 from tests.browser.lab import STD, api, ends, idle, stds
 from tests.browser.serving import until
@@ -101,6 +102,29 @@ def test_what_is_older_than_the_controls_says_so(blank: Page, url: str) -> None:
     blank.unroute_all(behavior="ignoreErrors")
     blank.reload()
     expect(sign).to_be_hidden()
+
+
+def test_the_layer_chosen_last_is_shown_however_late_another_comes(blank: Page, url: str) -> None:
+    blank.goto(f"{url}/?{SMALL}#layer=5")
+    expect(blank.locator("#inspector h2")).to_have_text("Layer 5")
+    expect(blank.locator("#inspector")).not_to_have_attribute("data-stale", "")
+    blank.evaluate("""() => {
+      window.swaps = 0;
+      const inspector = document.querySelector("#inspector");
+      inspector.addEventListener("htmx:after:swap", () => window.swaps++);
+    }""")
+    late: list[Route] = []
+    blank.route("**/lab/layer?*block=6*", late.append)
+    with blank.expect_request("**/lab/layer?*block=6*"):
+        blank.keyboard.press("]")
+    blank.keyboard.press("[")
+    for route in late:
+        with suppress(Error):  # the page has dropped it
+            route.continue_()
+    until(blank, "window.swaps > 0")
+    expect(blank.locator("#inspector")).not_to_have_attribute("data-stale", "")
+    expect(blank.locator("#inspector h2")).to_have_text("Layer 5")
+    expect(blank.locator("#strip [aria-selected=true]")).to_have_id("block-5")
 
 
 def test_no_chart_shows_another_experiment_than_the_verdict(blank: Page, url: str) -> None:

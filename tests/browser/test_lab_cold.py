@@ -75,3 +75,16 @@ def test_a_fix_that_takes_long_still_comes(
         expect(page.locator("#check")).not_to_be_empty()
         assert len(runs()) == 1
         page.close()
+
+
+def test_a_layer_that_is_not_ready_in_time_is_asked_for(
+    browser: Browser, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("layerscope.app.pages.lab.cold.PATIENCE_SECONDS", 0.0)
+    with serve() as server:
+        page = browser.new_page()
+        with page.expect_request("**/lab/layer?*block=38*"):
+            page.goto(f"{server.url}/?{NAN}")
+        expect(page.locator("#inspector h2")).to_have_text("Layer 38")
+        expect(page.locator("#strip [aria-selected=true]")).to_have_id("block-38")
+        page.close()

@@ -21,7 +21,8 @@ from layerscope.engine.diagnosis.run import Backward, Event, FixEvent, Forward
 __all__ = ["Row", "Writing"]
 
 PATIENCE_SECONDS = 1.0
-"""How long a page's verdict waits for fixes; what takes longer comes at the page's end."""
+"""How long a page waits for fixes, which come at its end if they take longer, and for the layer
+that is worth a look, which its scripts ask for then."""
 FAILED = VerdictWords("error", "No result", "The computation failed; the server's log says why.")
 
 log = structlog.stdlib.get_logger("layerscope.pages")

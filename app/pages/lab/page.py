@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,9 +17,8 @@ from layerscope.app.errors import Problem
 from layerscope.app.figures.lab import lab_figures
 from layerscope.app.forms import Control
 from layerscope.app.pages.controls import experiment_controls
-from layerscope.app.pages.lab import links
+from layerscope.app.pages.lab import cold, links
 from layerscope.app.pages.lab.captions import FRAMES, Frame, intro
-from layerscope.app.pages.lab.cold import Row, Writing
 from layerscope.app.pages.lab.inspector import FIGURES, Inspected
 from layerscope.app.pages.lab.look import Look
 from layerscope.app.pages.lab.progress import Progress
@@ -52,13 +52,15 @@ class LabPage:
     controls: Sequence[Control]
     refusal: str
     elsewhere: links.Elsewhere
-    strip: AsyncIterator[Row] | Sequence[Row]
+    strip: AsyncIterator[cold.Row] | Sequence[cold.Row]
     verdict: Callable[[], Awaitable[VerdictWords]]
     with_fixes: Callable[[], Awaitable[VerdictWords]]
     known: Callable[[], Progress | None]
     """Once the strip is there; None without a result."""
     inspected: Callable[[], Awaitable[Inspected | None]]
-    """The layer that is worth a look; None where no tensor can be shown."""
+    """The layer that is worth a look; None where no tensor can be shown, or not in time."""
+    worth: Callable[[], int]
+    """Its number, of which the scripts ask for what was not in time; 0 without a result."""
     late: Callable[[], AsyncIterator[Progress]]
     columns: Sequence[str] = FIGURES
     charts: Sequence[Frame] = FRAMES
@@ -103,7 +105,7 @@ def _accepted(
     running: Batches[Any],
 ) -> LabPage:  # fmt: skip
     progress = Progress(experiment, address(request, "lab"))
-    writing = Writing(running, progress)
+    writing = cold.Writing(running, progress)
     return LabPage(
         intro=intro(experiment),
         dares=links.dares(request),
@@ -116,6 +118,7 @@ def _accepted(
         with_fixes=writing.with_fixes,
         known=lambda: progress if progress.summary else None,
         inspected=partial(_inspected, request, progress),
+        worth=lambda: Look("").of(progress) if progress.summary else 0,
         late=writing.late,
         flush=FLUSH,
         send=SEND,
@@ -131,8 +134,9 @@ async def _inspected(request: Request, progress: Progress) -> Inspected | None:
         return None
     try:
         work = partial(look.at, experiment, look.of(progress))
-        return await compute.run(work, quick=is_quick(needed.flops))
-    except (Problem, Stopped):  # the page has everything else
+        async with asyncio.timeout(cold.PATIENCE_SECONDS):  # the fixes may hold the only place
+            return await compute.run(work, quick=is_quick(needed.flops))
+    except (Problem, Stopped, TimeoutError):  # the page has everything else
         return None
 
 
@@ -166,6 +170,7 @@ async def _refused(request: Request, pairs: Pairs, refusal: Exception) -> HTMLRe
         with_fixes=nothing,
         known=lambda: None,
         inspected=no_layer,
+        worth=lambda: 0,
         late=never,
     )
     return await render(request, TEMPLATE, page, status)

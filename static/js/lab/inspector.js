@@ -47,10 +47,15 @@ export class Inspector {
     return Number(new URLSearchParams(this.shown).get("block"));
   }
 
+  /** The block that the page invites to in place of one that was not ready in time, 0 for none. */
+  get worth() {
+    return Number(/** @type {HTMLElement|null} */ (this.root.querySelector("[data-worth]"))?.dataset.worth ?? 0);
+  }
+
   /** Shows a block; the last call wins. @param {number} block @param {import("./series.js").Side} side @param {URLSearchParams} query */
   show(block, side, query) {
     const wanted = key(block, side, query);
-    if (wanted === this.shown || wanted === this.asked) return;
+    if (wanted === (this.asked || this.shown)) return;
     this.asked = wanted;
     this.root.toggleAttribute("data-stale", true);
     window.htmx.trigger(this.root, "choose");

@@ -162,7 +162,7 @@ function restore() {
   state.tensor = ["gradients", "weights"].includes(wanted.get("tensor") ?? "") ? wanted.get("tensor") : "activations";
   state.of = wanted.get("of") === "weights" ? "weights" : "outputs";
   state.picked = wanted.has("layer");
-  state.chosen = Math.max(1, Number.parseInt(wanted.get("layer") ?? "", 10) || inspector.block || 1);
+  state.chosen = Math.max(1, Number.parseInt(wanted.get("layer") ?? "", 10) || inspector.block || inspector.worth || 1);
   if (state.series) state.chosen = Math.min(state.chosen, state.series.blocks.length);
   showSide(state.side);
   showTensor(state.tensor);
