@@ -23,10 +23,12 @@ from layerscope.app.settings import Settings
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.maps.computing import compute
 from layerscope.engine.maps.execution import Crew
-from layerscope.engine.maps.kept import FILE, KeptCell, KeptMap, Maps, NoSuchMap
+from layerscope.engine.maps.kept import FILE, KeptCell, KeptMap, Maps, NoSuchMap, Waiting
 from layerscope.engine.maps.limits import MapLimits
 from layerscope.engine.maps.plane import Plane, Sample
-from layerscope.engine.store.errors import StoreError, Unavailable
+from layerscope.engine.maps.tables import map_key
+from layerscope.engine.store.errors import StoreError
+from layerscope.engine.store.patience import patiently
 
 __all__ = ["Charting"]
 
@@ -36,9 +38,6 @@ IDLE_SECONDS = 120.0
 """How long processes without a map wait for another one."""
 LOOK_SECONDS = 0.3
 """How often a running map is asked whether somebody, of another process, cancelled it."""
-TRIES = 5
-"""How often a write is tried that the store has no time for."""
-RETRY_SECONDS = 2.0
 
 log = structlog.stdlib.get_logger("layerscope.maps")
 
@@ -142,18 +141,18 @@ class Charting:
         if not (self.kept.folder / FILE).exists():
             return
         try:
-            waiting = self.kept.running()
+            waiting = self.kept.waiting()
         except StoreError as error:
             log.warning("maps can't be resumed", why=str(error))
             return
-        for id in waiting:  # noqa: A001
+        for each in waiting:
             try:
-                if not self._resume(id):
+                if not self._resume(each):
                     return
             except Exception as error:  # of this map: the others go on
-                log.warning("a map can't be resumed", map=id, why=str(error), exc_info=True)
-                with contextlib.suppress(StoreError, NoSuchMap):
-                    self.kept.end(id, "failed", _why(error))
+                log.warning("a map can't be resumed", map=each.id, why=str(error), exc_info=True)
+                with contextlib.suppress(StoreError):
+                    self.kept.leave(each.key, _why(error))
 
     def close(self) -> None:
         """End every process. The maps stay as they are, to be resumed."""
@@ -195,21 +194,25 @@ class Charting:
                 kind="busy", title="Too many maps at once", headers={"Retry-After": "10"},
             )  # fmt: skip
 
-    def _resume(self, id: str) -> bool:  # noqa: A002
-        """Go on with one map; whether there may be room for another."""
-        plane = self.kept.plane(id)
+    def _resume(self, left: Waiting) -> bool:
+        """Go on with one map, if nobody computes it; whether there may be room for another."""
+        plane = left.plane
         with self._lock:
             if self._closing.is_set() or len(self._running) >= self._most:
                 return False
-            if plane.id != id:  # a parameter has come since: the same map has another name now
-                self.kept.end(id, "failed", f"it goes on as {plane.id}")
+            if left.key != map_key(plane.id):  # another engine's, or a parameter has come since
+                abandoned = _Owned.taken(self.kept.folder, left.key)
+                if abandoned is None:
+                    return True
+                self.kept.leave(left.key, f"it goes on as {plane.id}")
+                abandoned.free()
             if plane.id not in self._running:
                 self._go_on(plane)
         return True
 
     def _go_on(self, plane: Plane, samples: Sequence[Sample] | None = None) -> bool:
         """With the lock held: a thread for the map; whether none, of another process, has it."""
-        owned = _Owned.taken(self.kept.folder, plane.id)
+        owned = _Owned.taken(self.kept.folder, map_key(plane.id))
         if owned is None:
             return False
         try:
@@ -251,7 +254,7 @@ class Charting:
         except Stopped:
             pass  # cancelled, and it says so; or closed, to be resumed
         except NoSuchMap:
-            log.warning("a map is gone, or another engine's", map=plane.id)
+            log.warning("a map is gone", map=plane.id)
             crew.stop()
         except Exception as error:  # whatever it is, nobody waits for it for ever
             log.warning("a map failed", map=plane.id, why=str(error), exc_info=True)
@@ -269,20 +272,12 @@ class Charting:
             self.resume()
 
     def _patiently(self, write: Callable[[], object]) -> None:
-        """Write, and again where the store is busy for a moment.
+        """`patiently`. Errors: ``Stopped`` too, where the server closes meanwhile."""
+        patiently(write, self._pause)
 
-        Errors: ``Unavailable`` after some tries, another ``StoreError`` at once; ``Stopped`` where
-        the server closes meanwhile.
-        """
-        for _ in range(TRIES - 1):
-            try:
-                write()
-            except Unavailable:
-                if self._closing.wait(RETRY_SECONDS):
-                    raise Stopped from None
-            else:
-                return
-        write()
+    def _pause(self, seconds: float) -> None:
+        if self._closing.wait(seconds):
+            raise Stopped
 
     def _failed(self, id: str, error: Exception) -> bool:  # noqa: A002
         """Let a map have failed; whether that could be kept."""
@@ -346,18 +341,19 @@ def _why(error: Exception) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Owned:
-    """The right to compute a map: a locked file, free again when its process ends, however."""
+    """The right to compute a map with one engine: a locked file, free again when its process ends,
+    however."""
 
     path: Path
     file: IO[bytes]
 
     @classmethod
-    def taken(cls, folder: Path, id: str) -> _Owned | None:  # noqa: A002
+    def taken(cls, folder: Path, key: str) -> _Owned | None:
         """The right, unless somebody has it.
 
         Errors: ``StoreError`` where the folder has no locks, or no room.
         """
-        path = folder / f"map-{id}.lock"
+        path = folder / f"map-{key}.lock"
         try:
             while True:
                 file = path.open("ab")

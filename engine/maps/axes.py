@@ -158,9 +158,9 @@ class Axis:
         if not 1 <= steps <= MOST_VALUES:
             raise refusal("steps", f"expected a whole number from 1 to {MOST_VALUES}", steps)
         for name, end in (("from", first), ("to", last)):
+            _accepted(parameter, end, name)
             if not spread.takes(end):
                 raise refusal(name, spread.expected, end)
-            _accepted(parameter, end, name)
         if steps > 1 and first == last:
             raise refusal("to", "expected another value than from, or one step", last)
         values = _between(spread, float(first), float(last), steps)

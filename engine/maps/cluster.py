@@ -22,7 +22,8 @@ class Cluster(DaskDistributedBackend):  # type: ignore[misc]  # joblib has no ty
 
     def submit(self, func: Any, callback: Callable[[object], object]) -> Any:
         """Hand a batch of works on; ``callback`` gets what each of them has come to."""
-        places = [work[0] for _, (work, *_), _ in func.items]
+        # Without arguments it is no work, and nobody waits for its answer: see `ready`.
+        places = [arguments[0][0] for _, arguments, _ in func.items if arguments]
         return super().submit(func, lambda out: callback(_answers(places, out)))
 
     def retrieve_result_callback(self, out: Any) -> list[Told | GivenUp]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from layerscope.engine.maps.limits import MapLimits
 from layerscope.engine.maps.outcomes import Reading
 from layerscope.engine.maps.plane import Plane, Sample
 from layerscope.engine.maps.table import lines
+from layerscope.engine.store.patience import patiently
 
 __all__ = ["DASK", "Came", "Map", "compute", "fill", "map"]
 
@@ -50,7 +52,8 @@ def fill(grid: Grid, samples: Sequence[Sample], crew: Crew, store: Maps | None) 
     """
     for came in compute(samples, crew, store.known if store else lambda _: {}):
         if store:
-            store.keep((s, r, took) for s, r, took in came if r is not None and took)
+            new = [(s, r, took) for s, r, took in came if r is not None and took]
+            patiently(partial(store.keep, new))
         for sample, reading, _ in came:
             grid.add(sample.place, reading or Reading(None, LOST))
         yield grid.done

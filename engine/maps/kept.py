@@ -1,12 +1,10 @@
-"""What is kept of maps, in one file: every reading by its specification, and each map as it came.
+"""What is kept of maps, in one file: each map as it came, and beside them every reading.
 
-A reading is a pure function of its specification and the engine, so that a map asked again, or
-zoomed into, costs only what is new. Safe for threads and for several processes.
+Safe for threads and for several processes, also of different engines.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -15,33 +13,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    URL,
-    BigInteger,
-    Column,
-    Connection,
-    Double,
-    ForeignKey,
-    Integer,
-    MetaData,
-    PrimaryKeyConstraint,
-    Row,
-    String,
-    Table,
-    Text,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)  # fmt: skip
+from sqlalchemy import URL, Connection, Row, Select, delete, func, insert, select, update
 
 from layerscope.engine.basis.build import engine_build
 from layerscope.engine.basis.refusals import InvalidParameters, refusal
 from layerscope.engine.maps.outcomes import Reading
 from layerscope.engine.maps.plane import Plane, Sample
+from layerscope.engine.maps.readings import Readings
+from layerscope.engine.maps.tables import CELLS, MAPS, map_key, migrate
 from layerscope.engine.store.database import Database
-from layerscope.engine.store.errors import Unavailable
 from layerscope.engine.store.location import data_dir
 
 __all__ = [
@@ -55,56 +35,16 @@ __all__ = [
     "NoSuchMap",
     "Standing",
     "State",
+    "Waiting",
 ]
 
 FILE = "maps.db"
-MOST_READINGS = 400_000
-"""Kept at once, about 150 bytes each; the ones that were not asked for longest go first."""
-LOOK_EVERY = 500
-"""Readings between two looks at how many there are: to count them takes milliseconds."""
 MOST_MAPS = 300
-AT_ONCE = 500
-"""Keys in one question: SQLite takes no more than about a thousand."""
 UNREADABLE = "it can't be read any more"
-LOST = "its process was ended, again and again: too much memory?"
+LOST = "the process that computed it ended unexpectedly, each time that it was tried"
 
 State = str
 """``running``, ``finished``, ``cancelled`` or ``failed``."""
-
-metadata = MetaData()
-READINGS = Table(
-    "layerscope_readings",
-    metadata,
-    Column("key", String(32), primary_key=True),
-    Column("number", Double),
-    Column("text", Text, nullable=False),
-    Column("seconds", Double, nullable=False),
-    Column("asked", Double, nullable=False, index=True),
-)
-MAPS = Table(
-    "layerscope_maps",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("build", String(64), nullable=False),
-    Column("specification", Text, nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("created", Double, nullable=False),
-    Column("total", Integer, nullable=False),
-    Column("computed", Integer, nullable=False),  # not found to be known
-    Column("seconds", Double, nullable=False),  # that those took, over all processes
-)
-CELLS = Table(
-    "layerscope_map_cells",
-    metadata,
-    Column("map", ForeignKey(MAPS.c.id, ondelete="CASCADE"), nullable=False),
-    Column("sequence", BigInteger, nullable=False),
-    Column("place", Integer, nullable=False),
-    Column("number", Double),
-    Column("text", Text, nullable=False),
-    PrimaryKeyConstraint("map", "sequence"),
-)
-"""The readings of a map in the order in which they came, counted from 1."""
 
 
 class NoSuchMap(KeyError):
@@ -142,6 +82,21 @@ class ListedMap(Standing):
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A map that somebody computes, or should: whoever did, with this engine or another, may be
+    gone. ``key``: of the map and that engine."""
+
+    key: str
+    id: str
+    specification: str
+
+    @property
+    def plane(self) -> Plane:
+        """What it is of. Errors: ``InvalidParameters`` where it can't be read any more."""
+        return _plane(self.specification)
+
+
+@dataclass(frozen=True, slots=True)
 class KeptCell:
     """A reading of a map, by when it came and the sample's place."""
 
@@ -176,18 +131,19 @@ def _plane(text: str) -> Plane:
     return Plane.from_json(body)
 
 
+def _of(id: str, what: Any) -> Select[Any]:  # noqa: A002
+    """This engine's map of this id."""
+    return select(what).where(MAPS.c.key == map_key(id))
+
+
 def _standing(connection: Connection, row: Row[Any]) -> dict[str, Any]:
     done = connection.scalar(
-        select(func.count()).select_from(CELLS).where(CELLS.c.map == row.id)
+        select(func.count()).select_from(CELLS).where(CELLS.c.map == row.key)
     ) or 0  # fmt: skip
     return {
         "id": row.id, "state": row.state, "detail": row.detail, "created": row.created,
         "total": row.total, "done": done, "computed": row.computed, "seconds": row.seconds,
     }  # fmt: skip
-
-
-def _migrate(connection: Connection, _: str) -> None:
-    metadata.create_all(connection)
 
 
 class Maps:
@@ -202,9 +158,9 @@ class Maps:
     ) -> None:  # fmt: skip
         self.folder = data_dir() if folder is None else folder
         path = str(self.folder / FILE)
-        self._database = Database(URL.create("sqlite", database=path), _migrate)
+        self._database = Database(URL.create("sqlite", database=path), migrate)
         self._clock = clock
-        self._kept = LOOK_EVERY - 1  # a program that keeps few looks too
+        self._readings = Readings(self._database, clock)
 
     def close(self) -> None:
         """Give the connections back; new ones are opened when it is used again."""
@@ -212,57 +168,32 @@ class Maps:
 
     def known(self, samples: Sequence[Sample]) -> dict[int, Reading]:
         """The readings that are kept, by place."""
-        places: dict[str, list[int]] = {}
-        for sample in samples:
-            places.setdefault(sample.key, []).append(sample.place)
-        keys, found = list(places), {}
-        for at in range(0, len(keys), AT_ONCE):
-            chosen = select(READINGS.c.key, READINGS.c.number, READINGS.c.text)
-            with self._database.reading() as connection:
-                rows = connection.execute(
-                    chosen.where(READINGS.c.key.in_(keys[at : at + AT_ONCE]))
-                ).all()
-            for key, number, text in rows:
-                found.update(dict.fromkeys(places[key], Reading(number, text)))
-        if found:
-            self._asked([key for key in keys if places[key][0] in found])
-        return found
-
-    def _asked(self, keys: Sequence[str]) -> None:
-        """Let these be forgotten last; while another program writes, that is left undone."""
-        with contextlib.suppress(Unavailable), self._database.writing() as connection:
-            for at in range(0, len(keys), AT_ONCE):
-                of = READINGS.c.key.in_(keys[at : at + AT_ONCE])
-                connection.execute(update(READINGS).where(of).values(asked=self._clock()))
+        return self._readings.known(samples)
 
     def keep(self, came: Iterable[tuple[Sample, Reading, float]]) -> None:
         """Keep readings, and the seconds that each took."""
-        with self._database.writing() as connection:
-            self._keep(connection, came)
+        rows = list(came)
+        if rows:  # a transaction waits for other programs'
+            with self._database.writing() as connection:
+                self._readings.keep(connection, rows)
 
     def begin(self, plane: Plane) -> bool:
-        """Let there be this map, running; whether it was not already. What another engine computed
-        of it is forgotten."""
+        """Let there be this map, running; whether it was not already."""
         with self._database.writing() as connection:
-            found = connection.execute(
-                select(MAPS.c.state, MAPS.c.build).where(MAPS.c.id == plane.id)
-            ).first()
-            if found is not None and found.build != engine_build():
-                connection.execute(delete(MAPS).where(MAPS.c.id == plane.id))
-                found = None
-            if found is None:
-                connection.execute(
-                    insert(MAPS).values(
-                        id=plane.id, build=engine_build(), state="running", detail="",
-                        specification=json.dumps(plane.to_json()), created=self._clock(),
-                        total=plane.total, computed=0, seconds=0.0,
-                    )
-                )  # fmt: skip
-                self._forget_maps(connection)
-                return True
-            if found.state in ("running", "finished"):
+            state = connection.scalar(_of(plane.id, MAPS.c.state))
+            if state in ("running", "finished"):
                 return False
-            self._set(connection, plane.id, "running", "")
+            if state is not None:
+                self._set(connection, map_key(plane.id), "running", "")
+                return True
+            connection.execute(
+                insert(MAPS).values(
+                    key=map_key(plane.id), id=plane.id, build=engine_build(), state="running",
+                    detail="", specification=json.dumps(plane.to_json()), created=self._clock(),
+                    total=plane.total, computed=0, seconds=0.0,
+                )
+            )  # fmt: skip
+            self._forget_maps(connection)
             return True
 
     def add(self, id: str, came: Sequence[tuple[Sample, Reading | None, float]]) -> State:  # noqa: A002
@@ -270,48 +201,44 @@ class Maps:
 
         Without a reading: of a sample whose process was ended each time; not kept for other maps.
         """
+        key = map_key(id)
         with self._database.writing() as connection:
             state = self._state(connection, id)
             last = connection.scalar(
-                select(func.max(CELLS.c.sequence)).where(CELLS.c.map == id)
+                select(func.max(CELLS.c.sequence)).where(CELLS.c.map == key)
             ) or 0  # fmt: skip
             rows = [
-                {"map": id, "sequence": last + i, "place": sample.place,
+                {"map": key, "sequence": last + i, "place": sample.place,
                  "number": None if found is None else found.number,
                  "text": LOST if found is None else found.text}
                 for i, (sample, found, _) in enumerate(came, 1)
             ]  # fmt: skip
             if rows:
                 connection.execute(insert(CELLS), rows)
-            self._keep(connection, [(s, r, took) for s, r, took in came if r is not None and took])
+            self._readings.keep(
+                connection, [(s, r, took) for s, r, took in came if r is not None and took]
+            )
             took = [each[2] for each in came if each[2]]
             counted = {"computed": MAPS.c.computed + len(took),
                        "seconds": MAPS.c.seconds + sum(took)}  # fmt: skip
-            connection.execute(update(MAPS).where(MAPS.c.id == id).values(counted))
+            connection.execute(update(MAPS).where(MAPS.c.key == key).values(counted))
             return state
 
     def end(self, id: str, state: State, detail: str = "") -> None:  # noqa: A002
         """Let a running map be finished, cancelled or failed; any other stays as it is."""
         with self._database.writing() as connection:
-            if connection.scalar(select(MAPS.c.state).where(MAPS.c.id == id)) is None:
-                raise _missing(id)
-            self._set(connection, id, state, detail, of=("running",))
+            self._state(connection, id)
+            self._set(connection, map_key(id), state, detail, of=("running",))
+
+    def leave(self, key: str, why: str) -> None:
+        """Let a map of `waiting` that nobody computes have failed."""
+        with self._database.writing() as connection:
+            self._set(connection, key, "failed", why, of=("running",))
 
     def state(self, id: str) -> State:  # noqa: A002
         """The state alone of a map: a look that costs next to nothing."""
         with self._database.reading() as connection:
             return self._state(connection, id)
-
-    def plane(self, id: str) -> Plane:  # noqa: A002
-        """What a map is of, whichever engine computed it.
-
-        Errors: ``InvalidParameters`` where it can't be read any more: a registered name is gone.
-        """
-        with self._database.reading() as connection:
-            text = connection.scalar(select(MAPS.c.specification).where(MAPS.c.id == id))
-        if text is None:
-            raise _missing(id)
-        return _plane(text)
 
     def map(self, id: str) -> KeptMap:  # noqa: A002
         """A map as it is now."""
@@ -323,18 +250,20 @@ class Maps:
         with self._database.reading() as connection:
             found = self._map(connection, id)
             rows = connection.execute(
-                select(CELLS).where(CELLS.c.map == id, CELLS.c.sequence > after)
+                select(CELLS).where(CELLS.c.map == map_key(id), CELLS.c.sequence > after)
                 .order_by(CELLS.c.sequence).limit(limit + 1)
             ).all()  # fmt: skip
         cells = [KeptCell(r.sequence, r.place, Reading(r.number, r.text)) for r in rows[:limit]]
         return Following(found, cells, len(rows) > limit)
 
-    def running(self) -> list[str]:
-        """The ids of those that somebody computes, or should: whoever did, with this engine or
-        another, may be gone."""
+    def waiting(self) -> list[Waiting]:
+        """The running maps of all engines, as they were begun."""
+        chosen = select(MAPS.c.key, MAPS.c.id, MAPS.c.specification)
         with self._database.reading() as connection:
-            chosen = select(MAPS.c.id).where(MAPS.c.state == "running").order_by(MAPS.c.created)
-            return list(connection.scalars(chosen))
+            rows = connection.execute(
+                chosen.where(MAPS.c.state == "running").order_by(MAPS.c.created)
+            ).all()
+        return [Waiting(*row) for row in rows]
 
     def newest(self, limit: int = 50) -> list[ListedMap]:
         """This engine's maps that were begun last; one that can't be read has failed."""
@@ -354,9 +283,7 @@ class Maps:
             return ListedMap(**failed, plane=None)
 
     def _map(self, connection: Connection, id: str) -> KeptMap:  # noqa: A002
-        row = connection.execute(
-            select(MAPS).where(MAPS.c.id == id, MAPS.c.build == engine_build())
-        ).first()
+        row = connection.execute(_of(id, MAPS)).first()
         if row is None:
             raise _missing(id)
         try:
@@ -366,46 +293,25 @@ class Maps:
         return KeptMap(**_standing(connection, row), plane=plane)
 
     def _state(self, connection: Connection, id: str) -> State:  # noqa: A002
-        state = connection.scalar(
-            select(MAPS.c.state).where(MAPS.c.id == id, MAPS.c.build == engine_build())
-        )
+        state = connection.scalar(_of(id, MAPS.c.state))
         if state is None:
             raise _missing(id)
         return str(state)
 
     def _set(
-        self, connection: Connection, id: str, state: State, detail: str,  # noqa: A002
+        self, connection: Connection, key: str, state: State, detail: str,
         of: Sequence[State] = (),
     ) -> None:  # fmt: skip
-        chosen = update(MAPS).where(MAPS.c.id == id)
+        chosen = update(MAPS).where(MAPS.c.key == key)
         if of:
             chosen = chosen.where(MAPS.c.state.in_(of))
         connection.execute(chosen.values(state=state, detail=detail))
-
-    def _keep(
-        self, connection: Connection, came: Iterable[tuple[Sample, Reading, float]]
-    ) -> None:  # fmt: skip
-        rows: list[dict[str, Any]] = [
-            {"key": sample.key, "number": reading.number, "text": reading.text,
-             "seconds": seconds, "asked": self._clock()}
-            for sample, reading, seconds in came
-        ]  # fmt: skip
-        if not rows:
-            return
-        connection.execute(insert(READINGS).prefix_with("OR REPLACE"), rows)
-        before, self._kept = self._kept // LOOK_EVERY, self._kept + len(rows)
-        if self._kept // LOOK_EVERY == before:
-            return
-        over = (connection.scalar(select(func.count()).select_from(READINGS)) or 0) - MOST_READINGS
-        if over > 0:
-            oldest = select(READINGS.c.key).order_by(READINGS.c.asked).limit(over + over // 10)
-            connection.execute(delete(READINGS).where(READINGS.c.key.in_(oldest)))
 
     def _forget_maps(self, connection: Connection) -> None:
         over = (connection.scalar(select(func.count()).select_from(MAPS)) or 0) - MOST_MAPS
         if over > 0:
             oldest = (
-                select(MAPS.c.id).where(MAPS.c.state != "running")
+                select(MAPS.c.key).where(MAPS.c.state != "running")
                 .order_by(MAPS.c.created).limit(over)
             )  # fmt: skip
-            connection.execute(delete(MAPS).where(MAPS.c.id.in_(oldest)))
+            connection.execute(delete(MAPS).where(MAPS.c.key.in_(oldest)))

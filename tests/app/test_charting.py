@@ -12,13 +12,14 @@ from layerscope.app.charting import Charting
 from layerscope.app.errors import Problem
 from layerscope.app.settings import Settings
 from layerscope.engine.experiment import Experiment
-from layerscope.engine.maps import kept
+from layerscope.engine.maps import kept, tables
 from layerscope.engine.maps import plane as plane_module
 from layerscope.engine.maps.axes import Axis
 from layerscope.engine.maps.kept import Maps
 from layerscope.engine.maps.measuring import reading
 from layerscope.engine.maps.outcomes import Reading
 from layerscope.engine.maps.plane import Plane
+from layerscope.engine.store import patience
 from layerscope.engine.store.errors import StoreError, Unavailable
 from tests.mapping import Here
 
@@ -42,7 +43,7 @@ def gate(monkeypatch):
 def make(monkeypatch, tmp_path):
     """Charts maps in its own threads."""
     monkeypatch.setattr(charting, "Crew", Here)
-    monkeypatch.setattr(charting, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "RETRY_SECONDS", 0.0)
     made = []
 
     def start(**settings):
@@ -58,7 +59,7 @@ def leave(folder, *planes, build=None, cells=1, state="running"):
     """Maps as a server left them, some cells of each computed."""
     with pytest.MonkeyPatch.context() as patch:
         if build:
-            for each in (kept, plane_module):
+            for each in (kept, plane_module, tables):
                 patch.setattr(each, "engine_build", lambda: build)
         maps = Maps(folder)
         for plane in planes:
@@ -73,7 +74,7 @@ def spoil(folder, plane):
     """Let the specification name what is not registered any more."""
     maps = Maps(folder)
     with maps._database.writing() as connection:
-        row = kept.MAPS.update().where(kept.MAPS.c.id == plane.id)
+        row = tables.MAPS.update().where(tables.MAPS.c.id == plane.id)
         connection.execute(row.values(specification='{"x": {"parameter": "gone"}}'))
     maps.close()
 
@@ -81,7 +82,7 @@ def spoil(folder, plane):
 def state_of(folder, id):  # noqa: A002
     maps = Maps(folder)
     with maps._database.reading() as connection:
-        chosen = kept.MAPS.select().where(kept.MAPS.c.id == id)
+        chosen = tables.MAPS.select().where(tables.MAPS.c.id == id)
         row = connection.execute(chosen).one()
     maps.close()
     return row.state, row.detail
@@ -106,13 +107,29 @@ def test_an_older_engines_map_is_computed_anew_when_asked(make, tmp_path, until)
     assert all(c.reading.number != -1.0 for c in made.kept.follow(PLANE.id).cells)
 
 
+def test_servers_of_two_engines_share_a_folder(make, tmp_path, gate, monkeypatch, until):
+    """Each computes its own map, and neither ends the other's."""
+    mine, newer = make(), make()
+    mine.start(PLANE)
+    for each in (kept, plane_module, tables):
+        monkeypatch.setattr(each, "engine_build", lambda: OLD)
+    newer.resume()  # the other server computes it
+    assert not newer.active
+    assert newer.start(OTHER).state == "running"
+    assert newer.start(PLANE).state == "running"
+    gate.set()
+    until(lambda: newer.kept.map(PLANE.id).state == "finished")
+    monkeypatch.undo()
+    until(lambda: mine.kept.map(PLANE.id).state == "finished")
+
+
 def test_without_room_an_older_engines_map_keeps_its_cells(make, tmp_path, gate, monkeypatch):
     leave(tmp_path, PLANE, build=OLD, cells=6, state="finished")
     made = make(max_maps=1)
     made.start(OTHER)
     with pytest.raises(Problem, match="as many as this server takes"):
         made.start(PLANE)
-    monkeypatch.setattr(kept, "engine_build", lambda: OLD)
+    monkeypatch.setattr(tables, "engine_build", lambda: OLD)
     assert made.kept.map(PLANE.id).done == 6
 
 
@@ -148,9 +165,9 @@ def test_a_specification_that_reads_otherwise_goes_on_under_its_name(make, tmp_p
     leave(tmp_path, PLANE)
     maps = Maps(tmp_path)
     with maps._database.writing() as connection:
-        connection.execute(kept.CELLS.delete())
-        row = kept.MAPS.update().where(kept.MAPS.c.id == PLANE.id)
-        connection.execute(row.values(id="0" * 32))
+        connection.execute(tables.CELLS.delete())
+        row = tables.MAPS.update().where(tables.MAPS.c.id == PLANE.id)
+        connection.execute(row.values(key="1" * 32, id="0" * 32))
     maps.close()
     made = make()
     made.resume()
@@ -175,7 +192,7 @@ def test_an_error_that_nobody_expected_fails_the_map(make, monkeypatch, until):
     assert "no process left" in found.detail
 
 
-@pytest.mark.parametrize(("times", "state"), [(2, "finished"), (charting.TRIES, "failed")])
+@pytest.mark.parametrize(("times", "state"), [(2, "finished"), (patience.TRIES, "failed")])
 def test_a_store_that_is_busy_is_asked_again(make, monkeypatch, until, times, state):
     refused = []
     add = Maps.add
@@ -240,7 +257,7 @@ def test_what_cannot_begin_is_said_and_gives_its_right_back(make, monkeypatch, t
             made.start(PLANE)
     assert not made.active
     assert not list(tmp_path.glob("*.lock"))
-    assert not made.kept.running()
+    assert not made.kept.waiting()
     assert made.start(PLANE).state in ("running", "finished")
 
 

@@ -80,7 +80,8 @@ def test_what_was_not_computed_says_how_much_it_is(client):
 @pytest.mark.parametrize(
     ("change", "place", "said"),
     [
-        ({"x_from": "-1"}, "x_from-error", "above 0"),
+        ({"x_from": "0"}, "x_from-error", "above 0"),
+        ({"x_from": "-1"}, "x_from-error", "from 0 to 100"),
         ({"x_from": "many"}, "x_from-error", "expected a number"),
         ({"x_steps": "0"}, "x_steps-error", "from 1 to 200"),
         ({"y_values": "1,2,x"}, "y_values-error", "whole number"),

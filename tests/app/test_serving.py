@@ -131,7 +131,10 @@ def events(client, path):
 @pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")
 @pytest.mark.parametrize("host", ["::1", "::"])
 def test_ipv6(host):
-    with served("--host", host, token="") as (url, _, _), httpx.Client(base_url=url) as client:
+    with (
+        served("--host", host, token="") as (url, _, _),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
         assert urlsplit(url).hostname == "::1"
         assert client.get("/api/v1/presets").status_code == 200
         assert events(client, "/api/v1/experiment/stream")[-1] == "event: end"

@@ -118,6 +118,8 @@ def test_numbers_of_numpy_are_taken():
         ({"parameter": "depth", "from": 1, "to": 5, "steps": True}, "steps", "whole number"),
         ({"parameter": "depth", "from": 1, "to": 1, "steps": 3}, "to", "another value than from"),
         ({"parameter": "init_scale", "from": 0, "to": 1, "scale": "log"}, "from", "above 0"),
+        ({"parameter": "depth", "from": 0, "to": 9, "scale": "log"}, "from", "from 1 to 1000"),
+        ({"parameter": "bias_std", "from": -1, "to": 1, "scale": "square"}, "from", "from 0 to"),
         ({"parameter": "init_scale", "from": 1, "to": 1 + 4e-16, "steps": 9}, "steps", "once"),
         ({"parameter": "depth", "from": 1, "to": 10**400}, "to", "expected a whole number"),
         ({"parameter": "init_scale", "from": -(10**400), "to": 1}, "from", "expected a number"),

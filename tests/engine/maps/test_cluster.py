@@ -13,7 +13,7 @@ from distributed.client import CancelledError
 from joblib._dask import DaskDistributedBackend
 
 from layerscope.engine.maps.cluster import Cluster
-from layerscope.engine.maps.work import GivenUp
+from layerscope.engine.maps.work import GivenUp, ready
 
 TOLD = [(3, 1.0, "", 0.1), (5, 2.0, "", 0.1)]
 LAST = SimpleNamespace(address="tcp://127.0.0.1:9")
@@ -26,8 +26,8 @@ def answered(monkeypatch):
     handed = []
     monkeypatch.setattr(DaskDistributedBackend, "submit", lambda _, func, tell: handed.append(tell))
 
-    def call(out):
-        items = [(None, ((place, {}, None, "loss"), "build"), {}) for place in (3, 5)]
+    def call(out, items=None):
+        items = items or [(None, ((place, {}, None, "loss"), "build"), {}) for place in (3, 5)]
         answers = []
         backend.submit(SimpleNamespace(items=items), answers.append)
         handed.pop()(out)
@@ -50,3 +50,8 @@ def test_what_the_scheduler_gives_up_is_told_of_each(answered, error, killed):
 def test_what_no_worker_can_read_is_an_error(answered):
     with pytest.raises(ModuleNotFoundError, match="layerscope"):
         answered(ModuleNotFoundError("No module named 'layerscope'"))
+
+
+@pytest.mark.parametrize("out", [[None, None], CancelledError("key")])
+def test_workers_that_only_get_ready_are_no_works(answered, out):
+    answered(out, [(ready, (), {})] * 2)

@@ -76,6 +76,7 @@ def test_a_dask_cluster_gives_every_cell_though_a_worker_is_killed(cluster):
     samples = list(PLANE.samples())
     found = {}
     with Crew(dask=address) as crew:
+        crew.get_ready()
         for place, told, _ in crew.done(samples):
             if not found:
                 workers[0].kill()

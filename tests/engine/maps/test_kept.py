@@ -7,16 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.experiment import Experiment
-from layerscope.engine.maps import kept
+from layerscope.engine.maps import kept, readings, tables
 from layerscope.engine.maps.axes import Axis
 from layerscope.engine.maps.kept import Maps, NoSuchMap
 from layerscope.engine.maps.outcomes import Reading
 from layerscope.engine.maps.plane import Plane
 from layerscope.engine.store import database
+from layerscope.engine.store.errors import StoreError
 
 PLANE = Plane(Axis.of("depth", [1, 2]), Axis.of("width", [4, 5]), Experiment(batch=4), "loss")
 SAMPLES = list(PLANE.samples())
@@ -70,9 +71,9 @@ def test_a_cancelled_map_goes_on_where_it_was(maps):
     assert maps.add(PLANE.id, []) == "cancelled"
     maps.end(PLANE.id, "finished")
     assert maps.map(PLANE.id).state == "cancelled"
-    assert maps.running() == []
+    assert maps.waiting() == []
     assert maps.begin(PLANE)
-    assert maps.running() == [PLANE.id]
+    assert [each.id for each in maps.waiting()] == [PLANE.id]
     assert maps.follow(PLANE.id).cells[0].reading == Reading(1.0)
 
 
@@ -83,27 +84,42 @@ def test_what_a_killed_process_left_is_told_and_not_kept(maps):
     assert maps.known(SAMPLES) == {}
 
 
-def test_another_engines_map_begins_anew(maps, monkeypatch):
-    maps.begin(PLANE)
-    maps.add(PLANE.id, [(SAMPLES[0], Reading(1.0), 0.1)])
-    monkeypatch.setattr(kept, "engine_build", lambda: "f" * 64)
-    assert maps.begin(PLANE)
-    assert maps.map(PLANE.id).done == 0
-
-
 def test_another_engines_map_is_not_this_ones(maps, monkeypatch):
     other = Plane(PLANE.x, PLANE.y, Experiment(batch=7), "loss")
     maps.begin(PLANE)
+    maps.add(PLANE.id, [(SAMPLES[0], Reading(1.0), 0.1)])
     maps.end(PLANE.id, "finished")
     maps.begin(other)
-    monkeypatch.setattr(kept, "engine_build", lambda: "f" * 64)
-    for ask in (maps.map, maps.follow, maps.state, lambda id: maps.add(id, [])):  # noqa: A006
-        with pytest.raises(NoSuchMap):
-            ask(PLANE.id)
-    assert maps.newest() == []
-    # Nobody computes it any more: it is begun anew.
-    assert maps.running() == [other.id]
-    assert maps.plane(other.id) == other
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "engine_build", lambda: "f" * 64)
+        patch.setattr(tables, "engine_build", lambda: "f" * 64)
+        for ask in (maps.map, maps.follow, maps.state, lambda id: maps.add(id, [])):  # noqa: A006
+            with pytest.raises(NoSuchMap):
+                ask(PLANE.id)
+        assert maps.newest() == []
+        # Whoever computes it may be gone: it is begun anew, beside the other's.
+        (left,) = maps.waiting()
+        assert (left.id, left.plane) == (other.id, other)
+        assert left.key != tables.map_key(other.id)
+        assert maps.begin(PLANE)
+        assert maps.map(PLANE.id).done == 0
+        maps.leave(left.key, "it goes on")
+    assert maps.map(PLANE.id).done == 1
+    found = maps.map(other.id)
+    assert (found.state, found.detail) == ("failed", "it goes on")
+
+
+def test_an_older_file_keeps_its_readings(tmp_path):
+    maps = Maps(tmp_path)
+    maps.keep([(SAMPLES[0], Reading(1.0), 0.1)])
+    with maps._database.writing() as connection:
+        connection.execute(text("DROP TABLE layerscope_map_cells"))
+        connection.execute(text("DROP TABLE layerscope_maps"))
+        connection.execute(text("CREATE TABLE layerscope_maps (id VARCHAR(32) PRIMARY KEY)"))
+    maps.close()
+    assert list(maps.known(SAMPLES)) == [SAMPLES[0].place]
+    assert maps.begin(PLANE)
+    maps.close()
 
 
 @pytest.mark.parametrize(
@@ -115,24 +131,25 @@ def test_a_map_that_cannot_be_read_is_passed_over(maps, change, said):
     maps.begin(PLANE)
     maps.begin(odd)
     with maps._database.writing() as connection:
-        text = json.dumps(odd.to_json()).replace(*change)
-        row = update(kept.MAPS).where(kept.MAPS.c.id == odd.id)
-        connection.execute(row.values(specification=text))
+        odd_text = json.dumps(odd.to_json()).replace(*change)
+        row = update(tables.MAPS).where(tables.MAPS.c.id == odd.id)
+        connection.execute(row.values(specification=odd_text))
     assert [m.id for m in maps.newest()] == [odd.id, PLANE.id]
     listed = maps.newest()[0]
     assert (listed.state, listed.plane) == ("failed", None)
     assert said in listed.detail
-    assert maps.running() == [PLANE.id, odd.id]
+    left = maps.waiting()
+    assert [each.id for each in left] == [PLANE.id, odd.id]
     with pytest.raises(NoSuchMap, match="can't be read any more"):
         maps.map(odd.id)
     with pytest.raises(InvalidParameters, match=said):
-        maps.plane(odd.id)
-    maps.end(odd.id, "failed", "a name is gone")
-    assert maps.running() == [PLANE.id]
+        _ = left[1].plane
+    maps.leave(left[1].key, "a name is gone")
+    assert [each.id for each in maps.waiting()] == [PLANE.id]
 
 
 def test_a_program_that_keeps_few_looks_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(kept, "MOST_READINGS", 1)
+    monkeypatch.setattr(readings, "MOST_READINGS", 1)
     for at, sample in enumerate(SAMPLES[:3]):
         maps = Maps(tmp_path, clock=lambda at=at: float(at))
         maps.keep([(sample, Reading(1.0), 0.1)])
@@ -150,9 +167,24 @@ def test_what_is_known_is_told_while_another_program_writes(tmp_path, monkeypatc
     other.close()
 
 
+def test_what_is_known_is_told_where_nothing_can_be_written(tmp_path, monkeypatch):
+    maps = Maps(tmp_path)
+    maps.keep([(SAMPLES[0], Reading(1.0), 0.1)])
+
+    def refused(_):
+        raise StoreError("maps.db can't be written")
+
+    monkeypatch.setattr(database.Database, "writing", refused)
+    assert maps.known(SAMPLES) == {SAMPLES[0].place: Reading(1.0)}
+    maps.keep([])  # nothing to write
+    with pytest.raises(StoreError):
+        maps.keep([(SAMPLES[1], Reading(1.0), 0.1)])
+    maps.close()
+
+
 def test_both_are_bounded_and_the_oldest_go_first(maps, monkeypatch):
-    monkeypatch.setattr(kept, "MOST_READINGS", 2)
-    monkeypatch.setattr(kept, "LOOK_EVERY", 1)
+    monkeypatch.setattr(readings, "MOST_READINGS", 2)
+    monkeypatch.setattr(readings, "LOOK_EVERY", 1)
     monkeypatch.setattr(kept, "MOST_MAPS", 2)
     for sample in SAMPLES[:2]:
         maps.keep([(sample, Reading(1.0), 0.1)])
@@ -168,7 +200,7 @@ def test_both_are_bounded_and_the_oldest_go_first(maps, monkeypatch):
     assert [m.id for m in maps.newest()] == [planes[i].id for i in (3, 0)]
 
 
-@pytest.mark.parametrize("ask", ["map", "follow", "end", "add", "state", "plane"])
+@pytest.mark.parametrize("ask", ["map", "follow", "end", "add", "state"])
 def test_a_map_that_is_not_there_is_said(maps, ask):
     more = {"end": ["finished"], "add": [[]]}.get(ask, [])
     with pytest.raises(NoSuchMap, match="There is no map nothing"):
