@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.hooks import RemovableHandle
 
+from layerscope.engine.probe.backward import BackwardPasses
 from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.lines import users_line
 from layerscope.engine.probe.outputs import main_tensor
@@ -74,8 +75,7 @@ class ModuleHooks:
         collector: Collector,
         failed: Callable[[BaseException], None],
         looker: Callable[[Leaf, tuple[Any, ...], Tensor], None],
-        backward_begins: Callable[[], None],
-        backward_ended: Callable[[], None],
+        passes: BackwardPasses,
         found: Callable[[Call], None],
     ) -> None:
         self.mode = Mode.OFF
@@ -97,9 +97,7 @@ class ModuleHooks:
         self._collector = collector
         self._failed = failed
         self._looker = looker
-        self._backward_begins = backward_begins
-        self._backward_ended = backward_ended
-        self._announced = False
+        self._passes = passes
         self._seen: list[tuple[Key, Tensor, int]] = []
         self._handles: list[RemovableHandle] = []
         self._handle = register_module_forward_hook(self._forward, with_kwargs=True)
@@ -125,7 +123,6 @@ class ModuleHooks:
         self.bytes = 0
         self.bad_gradient = self._last_gradient = self.given = None
         self._has_found = False
-        self._announced = False
 
     def _forward(self, module: nn.Module, inputs: Any, named: Any, output: Any) -> None:
         # Dynamo traces this where it compiles a module, and is to see nothing else: at every change
@@ -237,11 +234,7 @@ class ModuleHooks:
         if self.mode is not RECORD:
             return
         try:
-            if not self._announced:
-                self._announced = True
-                self._backward_begins()
-                engine = torch.autograd.Variable._execution_engine
-                engine.queue_callback(self._ended)
+            self._passes.goes()
             gradient = gradients[place]
             if gradient is None:
                 return
@@ -255,13 +248,5 @@ class ModuleHooks:
                 self._collector.add(key, gradient)
             else:
                 self._add(key, gradient)
-        except Exception as error:
-            self._failed(error)
-
-    def _ended(self) -> None:
-        """The backward pass, or one inside a checkpoint, has ended."""
-        self._announced = False
-        try:
-            self._backward_ended()
         except Exception as error:
             self._failed(error)

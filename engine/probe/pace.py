@@ -69,6 +69,11 @@ class Pace:
             return (number - 1) % self.every == 0
         return number >= self._next
 
+    def records_after(self, number: int) -> bool:
+        """Whether the step behind step ``number``, which is the next to end, is to be recorded: by
+        a budget never two in a row."""
+        return self.records(number + 1) and (self.every is not None or not self.records(number))
+
     def ended(self, number: int, seconds: float, recorded: bool, calls: int, size: int) -> None:
         """A step took so long; ``calls`` watched modules were called in it, whose outputs were
         ``size`` bytes together."""

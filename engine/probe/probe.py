@@ -19,6 +19,7 @@ from layerscope.engine.basis.ending import State, state_after
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.probe.accelerator import Afar
 from layerscope.engine.probe.asking import AskedLoss
+from layerscope.engine.probe.backward import BackwardPasses
 from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.compiled import compiled_modules, quiet_about_global_hooks
 from layerscope.engine.probe.first_bad import FirstBad
@@ -92,9 +93,14 @@ class Probe:
         self._optimizers = OptimizerHooks(
             watched, self._collector, self._writer, self._afar, self._failed, self._before_update
         )
+        self._passes = BackwardPasses(
+            self._optimizers.backward_begins, self._optimizers.backward_ended, self._failed
+        )
+        self._asks_parameters = bool(compiled)
+        """Whether backward passes are seen by parameters too: where modules do not tell of them."""
         self._modules = ModuleHooks(
             watched, self._collector, self._failed, self._looker.look,
-            self._optimizers.backward_begins, self._optimizers.backward_ended, self._in_call,
+            self._passes, self._in_call,
         )  # fmt: skip
         self._loud = quiet_about_global_hooks()
         _live.add(self)
@@ -228,13 +234,15 @@ class Probe:
         mode = Mode.RECORD if records else between
         if records:
             self.watched.refresh()
+            if self._asks_parameters:
+                self._passes.ask(t.parameter for t in self.watched.tracked.values())
             self._scale = None if self._scaler is None else float(self._scaler.get_scale())
         self._modules.looks = records and self._looker.wanted()
         self._modules.mode = mode
         self._modules.checks = self.pace.checks and self.origin is None
         self._optimizers.begin(
             Mode.RECORD if records else Mode.LOOK_OUT,
-            next_recorded=self.pace.records(self.number + 2),
+            next_recorded=self.pace.records_after(self.number + 1),
         )
 
     def _step(self, loss: Any) -> None:
@@ -257,7 +265,10 @@ class Probe:
         elif there is not None:
             self._writer.put(partial(self._late_loss, self.number, there.clone()))
         size = self._modules.bytes
+        if recorded and self._optimizers.taken and not self._passes.seen:
+            self._asks_parameters = True
         self._modules.end_step()
+        self._passes.end_step()
         self._optimizers.end()
         self._loss.clear()
         now = time.perf_counter()
@@ -272,10 +283,6 @@ class Probe:
     def _end_record(self, loss: float | None) -> None:
         self._collector.flush()
         self._looker.flush()
-        for rate, tell in self._optimizers.late_rates:
-            self._afar.number(rate, tell)
-        for fetched in self._afar.ended():
-            self._writer.put(fetched)
         self.watched.place_the_rest()
         step = Step(
             number=self.number, time=time.time(), loss=loss,
@@ -283,9 +290,14 @@ class Probe:
             modules=[self._said(leaf) for leaf in self.watched.order if leaf.calls],
             skipped=self._scaler is not None and not self._optimizers.taken,
             scale=self._scale, baseline=self._loss.constant, origin=self._bad.told(),
-            stale=self._optimizers.stale, task=self._loss.task,
+            task=self._loss.task,
         )  # fmt: skip
-        clipped = self._optimizers.changes_gradients
+        for rate, tell in self._optimizers.late_rates:
+            self._afar.number(rate, tell)
+        self._optimizers.staleness.tell(step)
+        for fetched in self._afar.ended():
+            self._writer.put(fetched)
+        clipped = self._optimizers.gradients.changed_before
         self._writer.put(Ending(step, clipped, _power_of_two(self._scale)))
 
     def _said(self, leaf: Leaf) -> ModuleStep:
@@ -357,7 +369,7 @@ class Probe:
         for key in recorded.dropped:
             key.at_once = True
             if key.quantity is Quantity.PARAMETER_GRADIENT:
-                self._optimizers.gradients_changed()
+                self._optimizers.gradients.changed_after()
         self._judging.happened(urgent=step.origin is not None or late is not None)
 
     def _told_late(self, recorded: Recorded) -> frozenset[Quantity]:
@@ -392,6 +404,7 @@ class Probe:
     def _detach(self) -> None:
         """Leaves no hook anywhere, and nothing of the training held."""
         self._modules.remove()
+        self._passes.end_step()
         self._optimizers.remove()
         self._collector.drop()
         self._afar.drop()

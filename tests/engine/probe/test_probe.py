@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.modules import module as modules_of_torch
 from torch.optim import optimizer as optimizers_of_torch
 
+from layerscope.engine.probe import aside
 from layerscope.engine.probe.pace import Pace
 from layerscope.engine.probe.step import Outline, Quantity, Step
 from layerscope.engine.probe.telling import ProbeWarning, TrainingStopped
@@ -840,8 +841,7 @@ def test_a_probe_that_has_failed_begins_no_step(monkeypatch, when):
         assert len(begun) == (when == "as the next one begins")
         assert not probe._modules.mode
         assert not probe._optimizers.mode
-        held = probe._optimizers._aside or probe._optimizers._usual
-        assert not held  # no parameter, for a step that never comes
+        assert not probe._optimizers.aside.holds  # no parameter, for a step that never comes
 
 
 def test_findings_are_asked_for_once_after_the_first_nan(monkeypatch):
@@ -888,29 +888,89 @@ def test_the_short_way_of_a_known_call_records_the_same(monkeypatch, checks):
             assert step.said[index].shape == tuple(output.shape)
 
 
-def test_parameters_that_step_in_parts_are_measured_like_those_that_step_at_once():
-    """Two optimisers, one of which steps in turn; and one parameter that is frozen."""
+def in_groups(model):
+    """As people do it: no weight decay for what has one axis, so that the order is another one."""
+    decayed = [p for p in model.parameters() if p.dim() > 1]
+    others = [p for p in model.parameters() if p.dim() < 2]
+    return [torch.optim.AdamW([{"params": others, "weight_decay": 0.0}, {"params": decayed}])]
 
-    def ratios(split):
-        torch.manual_seed(0)
-        model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4), nn.Linear(4, 1))
-        model[0].bias.requires_grad_(False)
-        groups = [[p for p in m.parameters() if p.requires_grad] for m in model if not split]
-        groups = [[p for g in groups for p in g]] if not split else [
-            [model[0].weight], [*model[2].parameters(), *model[3].parameters()],
-        ]  # fmt: skip
-        optimizers = [torch.optim.SGD(group, 0.1) for group in groups]
+
+def without_the_frozen(model):
+    model[0].requires_grad_(False)
+    return [torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)]
+
+
+def with_the_frozen(model):
+    model[0].requires_grad_(False)
+    return [torch.optim.SGD(model.parameters(), 0.1)]
+
+
+def one_after_the_other(model):
+    return [torch.optim.SGD(model[2].parameters(), 0.1), torch.optim.Adam(model[0].parameters())]
+
+
+class Recurrent(nn.Sequential):
+    def forward(self, x):
+        return self[2](self[0](x)[0])
+
+
+RECURRENT = Recurrent(nn.LSTM(6, 5, num_layers=2), nn.Tanh(), nn.Linear(5, 1))
+PLAIN = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 1))
+
+
+@pytest.mark.parametrize(
+    ("model", "optimizers"),
+    [
+        (PLAIN, in_groups),
+        (PLAIN, without_the_frozen),
+        (PLAIN, with_the_frozen),
+        (PLAIN, one_after_the_other),
+        (RECURRENT, in_groups),
+        (RECURRENT, lambda model: [torch.optim.SGD(model.parameters(), 0.1)]),
+    ],
+)
+def test_parameters_measured_all_at_once_have_the_records_of_those_measured_one_by_one(
+    monkeypatch, model, optimizers
+):
+    def payloads(one_by_one):
+        twin = copy.deepcopy(model)
         training = Training(
-            model, optimizers,
-            lambda n: model(torch.randn(9, 6, generator=torch.Generator().manual_seed(n)))
-            .square().mean(),
+            twin, optimizers(twin), lambda n: twin(data(n, 9, 6)).square().mean()
         )  # fmt: skip
-        with watched(training, every=1) as probe:
-            training.run(probe, steps=4)
+        asked = []
+        with monkeypatch.context() as patch:
+            if one_by_one:
+                patch.setattr(aside._Usual, "of", staticmethod(lambda *_: None))
+            single = aside._storage
+            patch.setattr(aside, "_storage", lambda p: asked.append(p) or single(p))
+            with watched(training, every=1) as probe:
+                training.run(probe, steps=4)
         assert probe.error is None, probe.error
-        return [
-            (key, s) for step in probe.steps() for key, s in sorted(step.by_slot.items())
-            if key[1] in (Quantity.UPDATE, Quantity.VALUE)
-        ]  # fmt: skip
+        assert bool(asked) is one_by_one
+        steps = probe.steps()
+        for step in steps:
+            step.time = 0.0
+            assert sum(s.quantity is Quantity.UPDATE for s in step.slots) == sum(
+                p.requires_grad for p in twin.parameters()
+            )
+        return [step.to_bytes() for step in steps]
 
-    assert ratios(split=True) == ratios(split=False)
+    assert payloads(one_by_one=False) == payloads(one_by_one=True)
+
+
+def test_nothing_of_a_parameter_that_was_replaced_is_kept():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
+    optimizer, gone = torch.optim.SGD(model.parameters(), 0.1), []
+    with watch(model, optimizer, every=1, to=":memory:") as probe:
+        for number in range(6):
+            gone.append(weakref.ref(model[0].weight))
+            model[0].weight = nn.Parameter(torch.ones(3, 3))
+            optimizer.param_groups[0]["params"] = list(model.parameters())
+            optimizer.zero_grad()
+            model(data(number, 4, 3)).mean().backward()
+            optimizer.step()
+            probe.step()
+        probe.steps()  # the writing thread is through
+        gc.collect()
+        assert probe.error is None, probe.error
+        assert [ref() for ref in gone[:-1]] == [None] * 5

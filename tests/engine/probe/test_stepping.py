@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from layerscope.engine.probe.pace import Pace
 from layerscope.engine.probe.rules.gradients import stale_gradients
+from layerscope.engine.probe.step import Quantity
 from layerscope.engine.probe.watch import watch
 from layerscope.engine.statistics import device
 from tests.trainings import data
@@ -117,6 +119,15 @@ def edited_between(model, optimizer, number):
         parameter.grad = None
 
 
+def zeroed_behind_pytorchs_back(model, optimizer, number):
+    """Without a new version."""
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.grad.data.zero_()
+    forward(model, number).backward()
+    optimizer.step()
+
+
 def accumulated(model, optimizer, number):
     optimizer.zero_grad()
     for part in range(3):
@@ -135,6 +146,7 @@ def accumulated(model, optimizer, number):
         momentum_after_the_step,
         edited_without_a_backward_pass,
         edited_between,
+        zeroed_behind_pytorchs_back,
         accumulated,
     ],
 )
@@ -153,17 +165,117 @@ def test_a_frozen_head_that_keeps_its_gradient_is_not():
     assert set(staleness(each)) == {0}
 
 
-def test_a_closure_that_zeroes_is_not():
+@pytest.mark.usefixtures("anywhere")
+@pytest.mark.parametrize(("zeroing", "stale"), [(True, {0}), (False, {0}), (None, {4})])
+def test_a_closure_that_zeroes_is_not_and_one_that_does_not_is(zeroing, stale):
+    """Set to nothing, to zero in place, and never."""
+
     def each(model, optimizer, number):
         def closure():
-            optimizer.zero_grad()
+            if zeroing is not None:
+                optimizer.zero_grad(set_to_none=zeroing)
             loss = forward(model, number)
             loss.backward()
             return loss
 
         optimizer.step(closure)
 
-    assert set(staleness(each, make=lambda p, lr: torch.optim.LBFGS(p, lr, max_iter=2))) == {0}
+    found = staleness(each, make=lambda p, lr: torch.optim.LBFGS(p, lr, max_iter=2))
+    assert set(found[1:]) == stale
+
+
+def to_nothing(module):
+    module.zero_grad()
+
+
+def in_place(module):
+    module.zero_grad(set_to_none=False)
+
+
+def behind_pytorchs_back(module):
+    for parameter in module.parameters():
+        if parameter.grad is not None:
+            parameter.grad.data.zero_()
+
+
+def not_at_all(module):
+    """Which is the fault."""
+
+
+@pytest.mark.usefixtures("anywhere")
+@pytest.mark.parametrize("rounds", [1, 2])
+@pytest.mark.parametrize("detached", [True, False])
+@pytest.mark.parametrize(
+    ("zeroed", "stale"),
+    [(to_nothing, {0}), (in_place, {0}), (behind_pytorchs_back, {0}), (not_at_all, {4})],
+)
+def test_two_networks_that_train_against_each_other_are_not(zeroed, stale, detached, rounds):
+    """As a generator and its judge do, or an actor and its critic: each one's loss goes through the
+    other, and leaves gradients there that nobody uses."""
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"maker": nn.Linear(4, 4), "judge": nn.Linear(4, 1)})
+    maker, judge = model["maker"], model["judge"]
+    makers, judges = (torch.optim.SGD(each.parameters(), 0.01) for each in (maker, judge))
+    with watch(model, [makers, judges], every=1, to=":memory:") as probe:
+        for number in range(STEPS):
+            for part in range(rounds):
+                given = data(2 * number + part, 6, 4)
+                zeroed(judge)
+                made = maker(given).relu()
+                judge(made.detach() if detached else made).square().mean().backward()
+                judges.step()
+                zeroed(maker)
+                (-judge(maker(given).relu()).square().mean()).backward()
+                makers.step()
+            probe.step()
+    assert probe.error is None, probe.error
+    assert {step.stale for step in probe.steps()[1:]} == stale
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*is compiled")
+@pytest.mark.parametrize("compiled", ["module", "function"])
+@pytest.mark.parametrize(("zeroes", "stale"), [(True, {0}), (False, {2})])
+def test_what_is_wholly_compiled_is_asked_by_its_parameters(compiled, zeroes, stale):
+    """No hook of a module sees its backward pass."""
+    model = nn.Sequential(nn.Linear(4, 1), nn.Tanh())
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    asked = torch.compile(
+        model if compiled == "module" else lambda x: model(x), backend="aot_eager", fullgraph=True
+    )
+    with watch(model if compiled == "function" else asked, optimizer, every=1, to=":memory:") as p:
+        for number in range(STEPS):
+            if zeroes:
+                optimizer.zero_grad(set_to_none=False)
+            asked(data(number, 6, 4)).square().mean().backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+            optimizer.step()
+            p.step()
+    assert p.error is None, p.error
+    assert Quantity.UNCLIPPED in {slot.quantity for slot in p.steps()[-1].slots}
+    assert {step.stale for step in p.steps()[2:]} == stale
+    assert not any(parameter._backward_hooks for parameter in model.parameters())
+    torch._dynamo.reset()
+
+
+def test_under_a_budget_the_step_before_a_recorded_one_is_noted_and_no_other():
+    pace, recorded, noted = Pace(None, 0.05), [], []
+    for number in range(1, 40):
+        recorded.append(pace.records(number))
+        noted.append(pace.records_after(number))
+        pace.ended(number, 1.0, recorded[-1], calls=1, size=1)
+    assert 1 < sum(recorded) < len(recorded)
+    assert noted[:-1] == recorded[1:]
+
+
+def test_what_is_never_zeroed_is_stale_under_a_budget_too():
+    def each(model, optimizer, number):
+        forward(model, number).backward()
+        optimizer.step()
+
+    found = staleness(each, every=None)
+    assert len(found) >= 2
+    assert set(found[1:]) == {4}
 
 
 class _Steps:
