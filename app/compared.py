@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from layerscope.app.encoding import json_text
+from layerscope.app.configs import MOST_SETTINGS, Setting, settings
 from layerscope.app.errors import refused
 from layerscope.app.recorded import Question
 from layerscope.engine.diagnosis.finding import SEVERITIES
 from layerscope.engine.execution.records import Facts
-from layerscope.engine.probe.series import QUANTITIES, history
+from layerscope.engine.probe.series import OF_THE_RUN, QUANTITIES, histories, history
 from layerscope.engine.store import Run, Store
-from layerscope.engine.store import Step as StoredStep
 
 __all__ = [
-    "MOST_RUNS", "OFFERED", "Compared", "Comparison", "FindingRow", "Setting", "chosen_runs",
-    "compare",
+    "MOST_RUNS", "OFFERED", "At", "Compared", "Comparison", "FindingRow", "chosen_runs", "compare",
+    "stands",
 ]  # fmt: skip
 
 MOST_RUNS = 8
@@ -26,22 +25,28 @@ MOST_RUNS = 8
 OFFERED = tuple(name for name in QUANTITIES if name != "loss")
 """The quantities beside the loss, which is always shown."""
 LETTERS = "ABCDEFGH"
-MOST_SETTINGS = 200
-MOST_TEXT = 120
-DEEPEST = 8
-"""Levels of a configuration that are settings of their own."""
 
 Values = list[float | None]
 
 
 @dataclass(frozen=True, slots=True)
+class At:
+    """The recorded step that is nearest to a chosen one."""
+
+    step: int
+    loss: float | None
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Compared:
-    """A run as its letter. ``values``, None where it has no such module, and ``loss`` are by
-    ``steps``; ``lost`` and ``faulty`` are the steps where the loss, and what was recorded of the
-    module, is not finite."""
+    """A run of so many modules as its letter. ``values``, None where it has no such module, and
+    ``loss`` are by ``steps``; ``lost`` and ``faulty`` are the steps where the loss, and what was
+    recorded of the module, is not finite."""
 
     letter: str
     run: Run
+    modules: int
     steps: list[int]
     loss: Values
     lost: list[int]
@@ -49,23 +54,15 @@ class Compared:
     faulty: list[int]
     least: tuple[int, float] | None
     """The step of its least loss among these, and that loss."""
+    at: At | None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, but for losses that are not finite."""
         return {
             "letter": self.letter, "id": self.run.id, "name": self.run.name,
-            "state": self.run.state, "steps": self.steps, "loss": self.loss, "lost": self.lost,
-            "values": self.values, "faulty": self.faulty,
+            "state": self.run.state, "modules": self.modules, "steps": self.steps,
+            "loss": self.loss, "lost": self.lost, "values": self.values, "faulty": self.faulty,
         }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A setting by its path in the configuration, with each run's text for it; None: not set."""
-
-    name: str
-    texts: tuple[str | None, ...]
-    differs: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +75,15 @@ class FindingRow:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Everything of it. ``modules``: the names in any of the runs, in forward order."""
+    """Everything of it. ``modules``: the names in any of the runs, in forward order; ``module`` is
+    None of a quantity that is the whole run's. ``left_out``: settings beside those told."""
 
     quantity: str
     module: str | None
     modules: Sequence[str]
     runs: Sequence[Compared]
     settings: Sequence[Setting]
+    left_out: int
     findings: Sequence[FindingRow]
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,6 +95,7 @@ class Comparison:
             "runs": [each.to_dict() for each in self.runs],
             "differs": {s.name: list(s.texts) for s in self.settings if s.differs},
             "same": {s.name: s.texts[0] for s in self.settings if not s.differs},
+            "left_out": self.left_out,
             "findings": {row.rule: list(row.found) for row in self.findings},
         }
 
@@ -111,7 +111,17 @@ def chosen_runs(given: Sequence[str]) -> list[str]:
     return ids
 
 
-def compare(store: Store, ids: Sequence[str], module: str | None, wanted: Question) -> Comparison:
+def stands(store: Store, ids: Sequence[str]) -> str:
+    """Where these runs stand: as long as it stays, there is nothing new of them. Cheap.
+
+    Errors: of the store.
+    """
+    return ",".join(f"{sequence}.{state}" for sequence, state in map(store.position, ids))
+
+
+def compare(
+    store: Store, ids: Sequence[str], module: str | None, wanted: Question, step: int | None = None
+) -> Comparison:
     """These runs, lettered in this order; ``module`` by default the first that all of them have.
 
     Errors: of the store; ``Problem`` 422 for a module that none of the runs has.
@@ -124,25 +134,19 @@ def compare(store: Store, ids: Sequence[str], module: str | None, wanted: Questi
         module = next(iter(shared or names), None)
     elif module not in names:
         raise refused("module", "expected a module of one of these runs", module)
-    own_configs = [
-        {**dict(_leaves(run.config)), "modules": str(len(own))}
-        for run, own in zip(runs, facts, strict=True)
-    ]
+    rows = settings([run.config for run in runs])
     return Comparison(
         quantity=wanted.quantity,
-        module=module,
+        module=None if wanted.quantity in OF_THE_RUN else module,
         modules=names,
         runs=[
-            _compared(letter, run, _of(own, module), _steps(store, run.id, wanted), wanted.quantity)
+            _compared(store, letter, run, own, module, wanted, step)
             for letter, run, own in zip(LETTERS, runs, facts, strict=False)
         ],
-        settings=_settings(own_configs),
+        settings=rows[:MOST_SETTINGS],
+        left_out=max(0, len(rows) - MOST_SETTINGS),
         findings=_rules([store.findings(each) for each in ids]),
     )
-
-
-def _steps(store: Store, run: str, wanted: Question) -> list[StoredStep]:
-    return store.steps(run, wanted.start, wanted.stop, points=wanted.points)
 
 
 def _of(facts: Sequence[Facts], name: str | None) -> Facts | None:
@@ -155,49 +159,33 @@ def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _compared(
-    letter: str, run: Run, facts: Facts | None, steps: Sequence[StoredStep], quantity: str
-) -> Compared:
-    known = [] if facts is None else [facts]
-    rows = history(quantity, steps, known).values
-    counts = history("nonfinite", steps, known).values
+    store: Store, letter: str, run: Run, facts: Sequence[Facts], module: str | None,
+    wanted: Question, step: int | None,
+) -> Compared:  # fmt: skip
+    chosen = _of(facts, module)
+    known = [] if chosen is None else [chosen]
+    steps = store.steps(run.id, wanted.start, wanted.stop, points=wanted.points)
+    quantity, counts = histories((wanted.quantity, "nonfinite"), steps, known)
     losses = [
         (s.loss, s.number) for s in steps if s.loss is not None and math.isfinite(s.loss)
     ]  # fmt: skip
     least = min(losses, default=None)
+    near = None if step is None else store.nearest(run.id, step)
     return Compared(
         letter=letter,
         run=run,
+        modules=len(facts),
         steps=[s.number for s in steps],
         loss=[s.loss for s in steps],
         lost=[s.number for s in steps if s.loss is not None and not math.isfinite(s.loss)],
-        values=rows[0] if rows else None,
-        faulty=[
-            s.number for s, n in zip(steps, counts[0], strict=True) if n
-        ] if counts else [],
+        values=next(iter(quantity.values), None),
+        faulty=[s for row in counts.values for s, n in zip(counts.steps, row, strict=True) if n],
         least=None if least is None else (least[1], least[0]),
+        at=None if near is None else At(
+            near.number, near.loss,
+            next((row[0] for row in history(wanted.quantity, [near], known).values), None),
+        ),
     )  # fmt: skip
-
-
-def _leaves(config: Mapping[str, Any], path: str = "", depth: int = 1) -> Iterator[tuple[str, str]]:
-    for name, value in config.items():
-        where = f"{path}.{name}" if path else str(name)
-        if isinstance(value, Mapping) and value and depth < DEEPEST:
-            yield from _leaves(value, where, depth + 1)
-        else:
-            yield where, _text(value)
-
-
-def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else json_text(value)
-    return text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 1] + "…"
-
-
-def _settings(configs: Sequence[Mapping[str, str]]) -> list[Setting]:
-    """Those that differ first."""
-    names = _in_order([list(config) for config in configs])
-    rows = [tuple(config.get(name) for config in configs) for name in names]
-    found = [Setting(n, row, len(set(row)) > 1) for n, row in zip(names, rows, strict=True)]
-    return sorted(found, key=lambda setting: not setting.differs)[:MOST_SETTINGS]
 
 
 def _rules(lists: Sequence[Sequence[dict[str, Any]]]) -> list[FindingRow]:

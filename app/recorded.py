@@ -22,8 +22,8 @@ from layerscope.engine.store import Following, NoSuchRun, Position, Store, Store
 from layerscope.engine.store.sampling import FEWEST
 
 __all__ = [
-    "MOST_POINTS", "WHOLE", "Follower", "Polling", "Pulse", "Question", "RunId", "Stored", "asked",
-    "from_store", "question", "whole",
+    "LAST_STEP", "MOST_POINTS", "SPAN", "WHOLE", "Follower", "Polling", "Pulse", "Question",
+    "RunId", "Stored", "asked", "from_store", "named", "question", "whole",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -33,6 +33,9 @@ POLL_SECONDS = 0.25
 AT_ONCE = 200
 """Steps read at once."""
 MOST_POINTS = 2000
+LAST_STEP = 10**18
+SPAN = ("from", "to", "points")
+"""Of a query: between which steps, both inclusive, and how many of them at most."""
 WHOLE = re.compile(r"[0-9]{1,18}")
 """Text that ``int`` may be asked of: thousands of digits would be an error of its own, digits of
 other scripts would be taken."""
@@ -92,9 +95,14 @@ def asked(request: Request, names: Iterable[str]) -> dict[str, list[str]]:
 
     Errors: ``Problem`` 422 for one that is none of ``names``.
     """
+    return named(request.query_params.multi_items(), names)
+
+
+def named(pairs: Iterable[tuple[str, str]], names: Iterable[str]) -> dict[str, list[str]]:
+    """The same of a query's pairs."""
     known = tuple(names)
     found: dict[str, list[str]] = {}
-    for name, value in request.query_params.multi_items():
+    for name, value in pairs:
         if name not in known:
             raise refused(name, f"unknown parameter; expected one of {', '.join(known)}", value)
         found.setdefault(name, []).append(value)
@@ -102,24 +110,23 @@ def asked(request: Request, names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def question(
-    request: Request, more: Iterable[str] = (), quantities: Iterable[str] = QUANTITIES
-) -> Question:
-    """The question in a query: one of the ``quantities``, ``modules`` (repeated or with commas),
-    ``from``, ``to`` (both inclusive), ``points``; ``more`` may stand beside them.
+    given: Mapping[str, list[str]], quantities: Iterable[str] = QUANTITIES
+) -> Question:  # fmt: skip
+    """The question in a query's parameters: one of the ``quantities``, ``modules`` (repeated or
+    with commas), and `SPAN`.
 
     Errors: ``Problem`` 422 that names the value and what was expected.
     """
-    given = asked(request, ("quantity", "modules", "from", "to", "points", *more))
     quantity = given.get("quantity", ["std"])[-1]
     known = tuple(quantities)
     if quantity not in known:
         raise refused("quantity", f"expected one of {', '.join(known)}", quantity)
     points = whole(given, "points", FEWEST, MOST_POINTS)
-    last = whole(given, "to", 0, 10**18)
+    last = whole(given, "to", 0, LAST_STEP)
     return Question(
         quantity,
         tuple(n for text in given.get("modules", ()) for n in text.split(",")),
-        whole(given, "from", 0, 10**18),
+        whole(given, "from", 0, LAST_STEP),
         None if last is None else last + 1,
         300 if points is None else points,
     )

@@ -27,11 +27,23 @@ from layerscope.app.compared import MOST_RUNS, OFFERED, chosen_runs, compare
 from layerscope.app.encoding import json_text
 from layerscope.app.errors import refused
 from layerscope.app.forms import query_parameter
-from layerscope.app.recorded import Follower, RunId, Stored, asked, from_store, question, whole
+from layerscope.app.recorded import (
+    LAST_STEP,
+    MOST_POINTS,
+    SPAN,
+    Follower,
+    RunId,
+    Stored,
+    asked,
+    from_store,
+    question,
+    whole,
+)
 from layerscope.app.streams import EventStream, Wire
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.probe.series import QUANTITIES, SERIES, Series, column, history, outlined
 from layerscope.engine.store import Following, Run
+from layerscope.engine.store.sampling import FEWEST
 
 __all__ = ["router"]
 
@@ -41,7 +53,15 @@ RUN = {
     "updated": 1.8e9, "steps": 120, "last_step": 120, "last_loss": 0.31, "tags": [],
     "verdict": None, "config": {}, "summary": {},
 }  # fmt: skip
-STEP_NUMBER = {"type": "integer", "minimum": 0, "maximum": 10**18}
+STEP_NUMBER = {"type": "integer", "minimum": 0, "maximum": LAST_STEP}
+BETWEEN = (
+    query_parameter("from", "First step.", STEP_NUMBER),
+    query_parameter("to", "Last step.", STEP_NUMBER),
+    query_parameter("points", "So many steps of a run at most.",
+                    {"type": "integer", "minimum": FEWEST, "maximum": MOST_POINTS,
+                     "default": 300}),
+)  # fmt: skip
+"""`SPAN`, as OpenAPI has it."""
 
 
 @router.get(
@@ -104,10 +124,7 @@ async def get_run(request: Request, run: RunId, store: Stored) -> Response:
                             {"type": "string", "enum": list(QUANTITIES), "default": "std"}),
             query_parameter("modules", "Qualified names, separated by commas; all by default.",
                             {"type": "string"}),
-            query_parameter("from", "First step.", STEP_NUMBER),
-            query_parameter("to", "Last step.", STEP_NUMBER),
-            query_parameter("points", "So many steps at most.",
-                            {"type": "integer", "minimum": 10, "maximum": 2000, "default": 300}),
+            *BETWEEN,
         ]
     },
     responses={
@@ -119,7 +136,7 @@ async def get_run(request: Request, run: RunId, store: Stored) -> Response:
 )  # fmt: skip
 async def get_series(request: Request, run: RunId, store: Stored) -> Response:
     """Fewer steps than there are keep the extremes of the loss and whatever is not finite."""
-    wanted = question(request)
+    wanted = question(asked(request, ("quantity", "modules", *SPAN)))
     if request.state.head:
         return bodiless("application/json", NO_STORE)
 
@@ -152,29 +169,31 @@ async def get_series(request: Request, run: RunId, store: Stored) -> Response:
                             {"type": "string", "enum": list(OFFERED), "default": "std"}),
             query_parameter("module", "Its qualified name; by default the first that all have.",
                             {"type": "string"}),
-            query_parameter("from", "First step.", STEP_NUMBER),
-            query_parameter("to", "Last step.", STEP_NUMBER),
-            query_parameter("points", "So many steps of each at most.",
-                            {"type": "integer", "minimum": 10, "maximum": 2000, "default": 300}),
+            *BETWEEN,
         ]
     },
     responses={
         200: described_json("Each run's loss and values by its steps, the settings in which they "
-                            "differ, and findings by rule, each with one entry a run.",
+                            "differ, and findings by rule, each with one entry a run; `left_out` "
+                            "counts settings that are not told.",
                             {"quantity": "std", "module": "0", "runs": [], "differs": {},
-                             "same": {}, "findings": {}}, "runs", "differs", "findings"),
+                             "same": {}, "left_out": 0, "findings": {}},
+                            "runs", "differs", "findings"),
         **problems(404, 422, 503),
     },
 )  # fmt: skip
 async def compare_runs(request: Request, store: Stored) -> Response:
-    """`values` is null for a run without such a module."""
-    wanted = question(request, ("run", "module", "step"), OFFERED)
-    ids = chosen_runs(request.query_params.getlist("run"))
+    """`values` is null for a run without such a module, `module` for what is the whole run's. A
+    setting's name is its path; a name of it that has a dot is in quotes, and so is text that reads
+    like a number."""
+    given = asked(request, ("run", "quantity", "module", *SPAN))
+    wanted = question(given, OFFERED)
+    ids = chosen_runs(given.get("run", ()))
     if len(ids) < 2:
         raise refused("run", f"expected two to {MOST_RUNS} runs", len(ids))
     if request.state.head:
         return bodiless("application/json", NO_STORE)
-    module = request.query_params.get("module")
+    module = given.get("module", [None])[-1]
     found = await from_store(partial(compare, store, ids, module, wanted))
     return fresh(found.to_dict())
 

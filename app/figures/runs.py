@@ -24,7 +24,8 @@ SCALES: dict[str, list[list[Any]]] = {
 @dataclass(frozen=True, slots=True)
 class Display:
     """How a quantity is shown: on a linear scale from 0 to ``span``, or, where ``log``, by powers
-    of ten, ``span`` of them to either side of ``centre``; None: of the median of what is shown."""
+    of ten, ``span`` of them to either side of ``centre``; None: of the median of what is shown.
+    ``signed``: it may be negative, and its size is what is drawn."""
 
     title: str
     note: str
@@ -32,6 +33,7 @@ class Display:
     span: float
     log: bool = True
     centre: float | None = None
+    signed: bool = False
 
     @property
     def low(self) -> str:
@@ -53,7 +55,8 @@ class Display:
 
 DISPLAYS: dict[str, Display] = {
     "std": Display("Activation", "std of the output, against 1", "magnitude", 4, centre=1),
-    "mean": Display("Activation mean", "|mean| of the output, against 1", "magnitude", 4, centre=1),
+    "mean": Display("Activation mean", "|mean| of the output, against 1", "magnitude", 4, centre=1,
+                    signed=True),
     "gradient_std": Display(
         "Gradient", "std of ∂L/∂output, against the median of what is shown", "magnitude", 4
     ),

@@ -16,8 +16,8 @@ from layerscope.app.slices import sliced
 from layerscope.app.templating import root_path, templates
 
 __all__ = [
-    "FLUSH", "SEND", "Page", "address", "context", "environment", "flushed", "render",
-    "stream",
+    "FLUSH", "SEND", "Page", "address", "context", "environment", "flushed", "in_part", "render",
+    "render_either", "shared", "stream",
 ]  # fmt: skip
 
 FLUSH = "\0"
@@ -91,6 +91,27 @@ async def render(request: Request, template: str, page: object, status: int = 20
     if status == 503:
         headers["Retry-After"] = str(RETRY_SECONDS)
     return HTMLResponse(html, status_code=status, headers=headers)
+
+
+def in_part(request: Request) -> bool:
+    """Whether htmx asks, which puts a part into a page that is there."""
+    return request.headers.get("hx-request") == "true"
+
+
+def shared(request: Request) -> dict[str, str]:
+    """Headers of an address at which htmx gets a part of what a browser gets: whoever goes back,
+    and a cache, must find neither in the other's place."""
+    kept = "no-store" if in_part(request) else "private, no-cache"
+    return {"Cache-Control": kept, "Vary": "HX-Request"}
+
+
+async def render_either(
+    request: Request, whole: str, part: str, page: object, status: int = 200
+) -> HTMLResponse:
+    """The page by its template ``whole``, to htmx by ``part``."""
+    answer = await render(request, part if in_part(request) else whole, page, status)
+    answer.headers.update(shared(request))
+    return answer
 
 
 def stream(request: Request, template: str, page: object) -> AsyncIterator[str]:

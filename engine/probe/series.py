@@ -11,7 +11,10 @@ from layerscope.engine.execution.records import Facts
 from layerscope.engine.probe.step import Outline, Quantity, Step
 from layerscope.engine.store import Step as StoredStep
 
-__all__ = ["QUANTITIES", "SERIES", "Series", "column", "history", "outlined", "recorded"]
+__all__ = [
+    "OF_THE_RUN", "QUANTITIES", "SERIES", "Series", "column", "histories", "history", "outlined",
+    "recorded",
+]  # fmt: skip
 
 Values = list[float | None]
 
@@ -123,13 +126,28 @@ def history(quantity: str, steps: Iterable[StoredStep], facts: Sequence[Facts]) 
 
     Errors: ``ValueError`` for a quantity that is none of `QUANTITIES`.
     """
-    steps = list(steps)
-    numbers = [stored.number for stored in steps]
+    return histories((quantity,), steps, facts)[0]
+
+
+def histories(
+    quantities: Sequence[str], steps: Iterable[StoredStep], facts: Sequence[Facts]
+) -> list[Series]:
+    """Several, from steps that are read once: that is what takes the time.
+
+    Errors: as of `history`.
+    """
+    if unknown := [name for name in quantities if name not in QUANTITIES]:
+        raise ValueError(f"expected one of {', '.join(QUANTITIES)}; got {unknown[0]!r}")
+    read = [(stored, outlined(stored)) for stored in steps]
+    return [_series(name, read, facts) for name in quantities]
+
+
+def _series(
+    quantity: str, read: Sequence[tuple[StoredStep, Outline | None]], facts: Sequence[Facts]
+) -> Series:
+    numbers = [stored.number for stored, _ in read]
     if (whole := OF_THE_RUN.get(quantity)) is not None:
-        row = [whole(stored, outlined(stored)) for stored in steps]
-        return Series(quantity, numbers, [quantity], [row])
-    if quantity not in SERIES:
-        raise ValueError(f"expected one of {', '.join(QUANTITIES)}; got {quantity!r}")
-    columns = [column(quantity, outlined(stored), facts) for stored in steps]
+        return Series(quantity, numbers, [quantity], [[whole(*each) for each in read]])
+    columns = [column(quantity, step, facts) for _, step in read]
     rows = [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in facts]
     return Series(quantity, numbers, [each.name for each in facts], rows)

@@ -19,7 +19,7 @@ from layerscope.engine.store.schema import FINDINGS, LOSS_IS_NAN, RUNS, STEPS
 
 __all__ = [
     "STALE_SECONDS", "Following", "Position", "Run", "Step", "facts", "findings", "follow",
-    "key_of", "matching", "one", "outline", "page", "position", "steps",
+    "key_of", "matching", "nearest", "one", "outline", "page", "position", "steps",
 ]  # fmt: skip
 
 STALE_SECONDS = 10.0
@@ -209,6 +209,18 @@ def steps(
     values = np.where(marks & LOSS_IS_NAN, np.nan, values)
     chosen = sequences[kept(numbers, values, marks != 0, points)]
     return _numbered(connection, key, chosen.tolist(), payload=payload)
+
+
+def nearest(connection: Connection, key: int, number: int) -> Step | None:
+    """The step whose number is nearest to ``number``, of two as near the earlier; None without."""
+    found: list[Step] = []
+    for within, by in (
+        (STEPS.c.number <= number, (STEPS.c.number.desc(), STEPS.c.sequence.desc())),
+        (STEPS.c.number > number, (STEPS.c.number, STEPS.c.sequence.desc())),
+    ):
+        query = select(*_columns(payload=True)).where(STEPS.c.run == key, within)
+        found += _steps(connection.execute(query.order_by(*by).limit(1)))
+    return min(found, key=lambda step: abs(step.number - number), default=None)
 
 
 def outline(connection: Connection, run: str, points: int) -> list[Step]:

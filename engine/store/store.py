@@ -120,6 +120,11 @@ class Store:
             run, lambda c, key: reading.steps(c, key, start, stop, points, payload=payload)
         )
 
+    def nearest(self, run: str, number: int) -> Step | None:
+        """A run's step whose number is nearest to ``number``, with its payload, of two as near the
+        earlier; None of a run without steps."""
+        return self._of(run, lambda c, key: reading.nearest(c, key, number))
+
     def follow(
         self, run: str, after: int = 0, *, limit: int = 1000, payload: bool = True
     ) -> Following:

@@ -36,18 +36,20 @@ export function listen(element, listener) {
   hear("htmx:sse:close", (detail) => {
     if (detail.connection === connection && !failed) listener.ended?.(finished);
   });
-  hear("htmx:response:error", ({ ctx }) => {
-    let problem = { detail: `The server answered ${ctx.response.status}.` };
-    try {
-      problem = JSON.parse(ctx.text);
-    } catch {
-      // Not ours: something between us and the server answered.
-    }
-    listener.refused(problem, ctx.response);
-  });
+  hear("htmx:response:error", ({ ctx }) => listener.refused(problemOf(ctx), ctx.response));
   hear("htmx:error", ({ error }) => {
     if (error?.name !== "AbortError") fail({ detail: "The server can't be reached." });
   });
+}
+
+/** The problem that an answer told. @param {any} ctx htmx's request @returns {{detail: string, errors?: {field: string, message: string}[]}} */
+export function problemOf(ctx) {
+  try {
+    return JSON.parse(ctx.text);
+  } catch {
+    // Not ours: something between us and the server answered.
+    return { detail: `The server answered ${ctx.response.status}.` };
+  }
 }
 
 /** Calls `act` as soon as htmx listens to `element`, which may be before or after the page has loaded.

@@ -18,7 +18,7 @@ from layerscope.app.figures.schemes import Panel, panel
 from layerscope.app.forms import Form
 from layerscope.app.foundations.schemes import STEP, SchemesForm
 from layerscope.app.pages.foundations.step import answered, step_page
-from layerscope.app.pages.render import FLUSH, address, flushed, stream
+from layerscope.app.pages.render import FLUSH, address, flushed, shared, stream
 from layerscope.app.streams import EventStream, GrowingResponse, Wire
 from layerscope.app.templating import templates
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped
@@ -80,7 +80,7 @@ async def show(request: Request) -> Response:
         view = View(_panels(holding, running, experiment, lab), holding)
         page = step_page(request, STEP, form, experiment, view)
         pieces = flushed(stream(request, TEMPLATE, page))
-        return GrowingResponse(pieces, running, headers={"Vary": "HX-Request"})
+        return GrowingResponse(pieces, running, headers=shared(request))
     except BaseException:  # the page could not be begun: nothing else would stop the work
         running.stop()
         raise

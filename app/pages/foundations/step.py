@@ -15,7 +15,7 @@ from layerscope.app.errors import Problem
 from layerscope.app.figures.text import shown
 from layerscope.app.forms import Control, Form, controls
 from layerscope.app.foundations import TOUR, Step
-from layerscope.app.pages.render import address, environment, render
+from layerscope.app.pages.render import address, environment, in_part, render_either
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.foundations.record import value_text
@@ -96,7 +96,7 @@ def step_page(
             previous=TOUR[at - 1] if at else None,
             following=TOUR[at + 1] if at + 1 < len(TOUR) else None,
         ),
-        fragment="hx-request" in request.headers,
+        fragment=in_part(request),
         path=address(request, step.route),
         twin=address(request, step.twin, form.query()),
         form=form,
@@ -109,6 +109,4 @@ def step_page(
 async def answered(request: Request, page: StepPage, status: int = 200) -> Response:
     """The page, whole or what htmx asks for."""
     template = f"pages/foundations/{page.step.name}.html"
-    response = await render(request, template, page, status)
-    response.headers["Vary"] = "HX-Request"
-    return response
+    return await render_either(request, template, template, page, status)

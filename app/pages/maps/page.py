@@ -28,7 +28,14 @@ from layerscope.app.mapped import (
 )  # fmt: skip
 from layerscope.app.pages.controls import experiment_controls
 from layerscope.app.pages.maps.query import Axes, MapQuery, query_of
-from layerscope.app.pages.render import Page, address, context, environment, render
+from layerscope.app.pages.render import (
+    Page,
+    address,
+    context,
+    environment,
+    in_part,
+    render_either,
+)
 from layerscope.app.recorded import from_store
 from layerscope.app.recorded import whole as whole_number
 from layerscope.app.streams import EventStream, Wire
@@ -147,7 +154,7 @@ async def cancel(request: Request, map: MapId, charting: ChartingMaps) -> Respon
     """Cancel a map; htmx is told how far it came, a browser led back."""
     await from_store(partial(charting.cancel, map))
     found = await from_store(partial(charting.kept.map, map))
-    if request.headers.get("hx-request") == "true":
+    if in_part(request):
         template = environment.get_template("partials/maps/progress.html")
         told = {**context(request, None), "progress": _progress(found, charting.jobs)}
         html = await template.render_async(told)
@@ -193,13 +200,8 @@ async def _answer(
             if problem.status != 404:
                 query = query.refused(problem)
     page = _page(request, charting, query, found, grid, after)
-    alone = request.headers.get("hx-request") == "true"
-    template = "partials/maps/maps.html" if alone else "pages/maps/map.html"
-    answer = await render(request, template, page, status)
-    if alone:  # going back must not find it in the whole page's place
-        answer.headers["Cache-Control"] = "no-store"
-    answer.headers["Vary"] = "HX-Request"
-    return answer
+    whole, part = "pages/maps/map.html", "partials/maps/maps.html"
+    return await render_either(request, whole, part, page, status)
 
 
 def _page(

@@ -16,7 +16,7 @@ from layerscope.app.figures.heads import cost_share
 from layerscope.app.figures.plot import Plot, Series, plot
 from layerscope.app.figures.text import age, loss_text, whole
 from layerscope.app.forms import posted
-from layerscope.app.pages.render import Page, address, environment, render
+from layerscope.app.pages.render import Page, address, environment, in_part, render
 from layerscope.app.recorded import Stored, asked, from_store
 from layerscope.engine.store import Run, Store
 from layerscope.engine.training.presets import TRAINING_PRESETS
@@ -154,7 +154,7 @@ async def _field(request: Request, name: str) -> str:
 
 async def _answer(request: Request, store: Store, run: str, *, gone: bool = False) -> Response:
     """The row anew for htmx, the list for a browser without scripts."""
-    if request.headers.get("hx-request") != "true":
+    if not in_part(request):
         return RedirectResponse(address(request, "runs"), 303)
     row = await from_store(lambda: _row(store, store.run(run)))
     template = environment.get_template("partials/runs/row.html")

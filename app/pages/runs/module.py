@@ -77,17 +77,12 @@ def known_facts(store: Store, run: str) -> Sequence[Facts]:
 def module_view(
     store: Store, run: str, facts: Sequence[Facts], chosen: Facts, step: int | None
 ) -> ModuleView:
-    """The module at ``step``, or at the recorded one before it; the last by default."""
+    """The module at the recorded step nearest to ``step``; the last by default."""
     steps = store.steps(run, points=POINTS)
     read = [outlined(each) for each in steps]
-    at = None
-    if step is not None:
-        exact = store.steps(run, step, step + 1)
-        at = recorded(exact[-1]) if exact else None
-    if at is None:
-        before = [each for each, known in zip(steps, read, strict=True)
-                  if known and (step is None or known.number <= step)]  # fmt: skip
-        at = recorded(before[-1]) if before else None
+    last = next((each for each, known in zip(steps[::-1], read[::-1], strict=True) if known), None)
+    found = last if step is None else store.nearest(run, step)
+    at = None if found is None else recorded(found)
     place = [f.index for f in facts].index(chosen.index)
     names = [f.name for f in facts]
     return ModuleView(

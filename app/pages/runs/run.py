@@ -21,7 +21,17 @@ from layerscope.app.pages.render import address, context, environment, render
 from layerscope.app.pages.runs.module import ModuleView, known_facts, module_view
 from layerscope.app.pages.runs.train import Bar, bar_of
 from layerscope.app.pictures import columns, drawing, marks
-from layerscope.app.recorded import Follower, Question, RunId, Stored, from_store, question
+from layerscope.app.recorded import (
+    LAST_STEP,
+    SPAN,
+    Follower,
+    Question,
+    RunId,
+    Stored,
+    asked,
+    from_store,
+    question,
+)
 from layerscope.app.recorded import whole as whole_number
 from layerscope.app.streams import EventStream, Wire
 from layerscope.app.templating import templates
@@ -31,9 +41,8 @@ from layerscope.engine.store import Following, Store
 
 __all__ = ["RunPage", "router"]
 
-LOOK = ("module", "step", "after")
-"""What the page's query says beside the question."""
-LAST = 10**18
+LOOK = ("quantity", *SPAN, "module", "step", "after")
+"""What the page's query may say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +92,9 @@ async def run_page(request: Request, run: RunId, store: Stored) -> Response:
 
 
 def _look(request: Request) -> _Look:
-    wanted = question(request, LOOK, DISPLAYS)
-    given: dict[str, list[str]] = {}
-    for name, value in request.query_params.multi_items():
-        given.setdefault(name, []).append(value)
-    step, after = (whole_number(given, name, 0, LAST) for name in ("step", "after"))
-    return _Look(wanted, given.get("module", [None])[-1], step, after)
+    given = asked(request, LOOK)
+    step, after = (whole_number(given, name, 0, LAST_STEP) for name in ("step", "after"))
+    return _Look(question(given, DISPLAYS), given.get("module", [None])[-1], step, after)
 
 
 def _page(store: Store, run: str, look: _Look, bar: Callable[[], Bar | None]) -> RunPage:

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from layerscope.app.errors import Problem
 from layerscope.app.forms import Control, Form, controls, posted
-from layerscope.app.pages.render import Page, address, context, environment, render
+from layerscope.app.pages.render import Page, address, context, environment, in_part, render
 from layerscope.app.recorded import WHOLE, RunId, from_store
 from layerscope.app.trainings import Leading, Trainings, name_of
 from layerscope.engine.basis.refusals import InvalidParameters
@@ -189,7 +189,7 @@ async def lead(request: Request, run: RunId, trainings: Leading) -> Response:
             raise
         problem = str(told.document["detail"])
     there = address(request, "run_page", run=to)
-    if request.headers.get("hx-request") != "true":
+    if not in_part(request):
         return RedirectResponse(there, 303)
     if to != run:
         return Response(headers={"HX-Redirect": there, "Cache-Control": "no-store"})

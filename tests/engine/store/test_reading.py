@@ -193,3 +193,21 @@ def test_a_position_moves_with_every_entry_and_with_the_end(tmp_path):
     assert writer.store.position(writer.id) == (run.sequence, run.state) == (3, "finished")
     with pytest.raises(NoSuchRun):
         writer.store.position("none")
+
+
+@pytest.mark.parametrize(
+    ("number", "nearest"), [(0, 10), (10, 10), (15, 10), (16, 20), (20, 20), (99, 40)]
+)
+def test_the_nearest_step_is_the_earlier_of_two_as_near(store, number, nearest):
+    begin(store, "r", 0.0, *(StepEntry(n, 0.0, 1.0, b"%d" % n) for n in (10, 20, 40)))
+    found = store.nearest("r", number)
+    assert (found.number, found.payload) == (nearest, b"%d" % nearest)
+
+
+def test_the_nearest_of_steps_of_one_number_is_the_last_and_of_none_there_is_none(store):
+    begin(store, "r", 0.0, StepEntry(1, 0.0, 1.0, b"first"), StepEntry(1, 0.0, 1.0, b"again"))
+    assert store.nearest("r", 1).payload == b"again"
+    begin(store, "empty")
+    assert store.nearest("empty", 1) is None
+    with pytest.raises(NoSuchRun):
+        store.nearest("none", 1)
