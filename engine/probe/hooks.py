@@ -193,11 +193,7 @@ class ModuleHooks:
             self._collector.add(key, tensor)
         if not leaf.index:
             self._input(leaf, inputs)
-        node = tensor.grad_fn
-        if node is not None:
-            self._handles.append(
-                node.register_prehook(partial(self._backward, leaf, tensor.output_nr))
-            )
+        self._follow(leaf, tensor)
 
     def _record(self, leaf: Leaf, inputs: tuple[Any, ...], tensor: Tensor, again: bool) -> None:
         if leaf.index < 0:
@@ -211,6 +207,10 @@ class ModuleHooks:
                 self._input(leaf, inputs)
             if self.looks:
                 self._looker(leaf, inputs, tensor)
+        self._follow(leaf, tensor)
+
+    def _follow(self, leaf: Leaf, tensor: Tensor) -> None:
+        """Its gradient is to be seen, without a hook at the tensor."""
         node = tensor.grad_fn
         if node is not None:
             self._handles.append(

@@ -167,9 +167,9 @@ def test_a_loss_that_lies_elsewhere_than_the_model_is_not_lost(monkeypatch):
         for number in range(4):
             loss = training._ordinary(number)
             detached = loss.detach()
-            monkeypatch.setattr(
-                probe, "_there", lambda _, value=detached: value
-            )  # as it does of a tensor on a device
+            monkeypatch.setattr(  # as it does of a tensor on a device
+                "layerscope.engine.probe.probe.loss_given", lambda *_, value=detached: value
+            )
             probe.step(loss)
             there.append(detached)
     assert probe.error is None, probe.error
@@ -190,7 +190,7 @@ def test_a_learning_rate_that_is_a_tensor_comes_with_the_step(elsewhere):
             for _ in range(3):
                 waits = len(counter.waits)
                 training.forward(0).backward()
-                probe._optimizers._pre(training.optimizers[0], (), {})
+                probe._recorder.optimizers._pre(training.optimizers[0], (), {})
                 assert len(counter.waits) == waits
                 training.optimizers[0].step()
                 probe.step()

@@ -41,7 +41,7 @@ def trained(model, x, y, *, steps=4, optimizer=None, loss=None, checks=True, **o
     with watch(model, optimizer, loss=loss, to=":memory:", **options) as probe:
         for number in range(steps):
             if not checks:
-                probe._modules.checks = False
+                probe._recorder.modules.checks = False
             given = x(number) if callable(x) else x
             value = probe.loss(model(given), y)
             value.backward()

@@ -177,7 +177,7 @@ def test_a_failing_probe_warns_once_and_the_training_goes_on(monkeypatch):
         def broken(*_):
             raise ZeroDivisionError("broken on purpose")
 
-        monkeypatch.setattr(probe._modules, "_called", broken)
+        monkeypatch.setattr(probe._recorder.modules, "_called", broken)
         with pytest.warns(ProbeWarning, match=r"is off now.*ZeroDivisionError: broken") as told:
             training.run(probe)
         assert len(told) == 1
@@ -722,7 +722,7 @@ def test_a_validation_within_a_step_is_not_recorded(mode):
             with mode():
                 model(torch.full((99, 8), math.inf))
             model.train()
-            assert len(probe._modules.given[0][0]) == 16, "what a run again would be given"
+            assert len(probe._recorder.modules.given[0][0]) == 16, "what a run again would be given"
             training.optimizers[0].step()
             training.optimizers[0].zero_grad()
             probe.step(loss)
@@ -806,7 +806,7 @@ def test_a_model_whose_probe_has_failed_can_be_watched_again(monkeypatch):
         def broken(*_):
             raise ZeroDivisionError("broken on purpose")
 
-        monkeypatch.setattr(first._modules, "_called", broken)
+        monkeypatch.setattr(first._recorder.modules, "_called", broken)
         with pytest.warns(ProbeWarning, match="is off now"):
             training.run(first)
         with watched(training, every=1) as second:
@@ -820,7 +820,7 @@ def test_a_probe_that_has_failed_begins_no_step(monkeypatch, when):
     training = mlp()
     with watched(training, every=1) as probe:
         training.run(probe, steps=2)
-        ended, began = probe.pace.ended, probe._optimizers.begin
+        ended, began = probe.pace.ended, probe._recorder.optimizers.begin
         begun = []
 
         def fails(*given):
@@ -835,13 +835,14 @@ def test_a_probe_that_has_failed_begins_no_step(monkeypatch, when):
 
         if when == "before the step ends":
             monkeypatch.setattr(probe.pace, "ended", fails)
-        monkeypatch.setattr(probe._optimizers, "begin", late)
+        monkeypatch.setattr(probe._recorder.optimizers, "begin", late)
         with pytest.warns(ProbeWarning, match="is off now"):
             training.run(probe, steps=2)
         assert len(begun) == (when == "as the next one begins")
-        assert not probe._modules.mode
-        assert not probe._optimizers.mode
-        assert not probe._optimizers.aside.holds  # no parameter, for a step that never comes
+        assert not probe._recorder.modules.mode
+        optimizers = probe._recorder.optimizers
+        assert not optimizers.mode
+        assert not optimizers.aside.holds  # no parameter, for a step that never comes
 
 
 def test_findings_are_asked_for_once_after_the_first_nan(monkeypatch):
@@ -868,10 +869,11 @@ def test_the_short_way_of_a_known_call_records_the_same(monkeypatch, checks):
     for module in training.model:
         module.register_forward_hook(lambda *given: seen.append(given[-1].detach().clone()))
     with watched(training, every=1) as probe:
-        probe._looker.wanted = lambda: False
-        short = probe._modules._known_call
+        probe._recorder.looker.wanted = lambda: False
+        modules = probe._recorder.modules
+        short = modules._known_call
         monkeypatch.setattr(
-            probe._modules, "_known_call", lambda *given: (ways.append(given[0]), short(*given))
+            modules, "_known_call", lambda *given: (ways.append(given[0]), short(*given))
         )
         training.run(probe, steps=4)
     assert probe.error is None, probe.error
