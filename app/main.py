@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from layerscope.app import api, pages
 from layerscope.app.access import SameOrigin, Token
+from layerscope.app.api.exports import Exports
 from layerscope.app.api.health import Readiness
 from layerscope.app.caching import version
 from layerscope.app.charting import Charting
@@ -116,6 +117,7 @@ def create_app(settings: Settings | None = None, fork_server: ForkServer | None 
     app.state.settings = settings
     app.state.sending = sending
     app.state.compute = compute
+    app.state.exports = Exports(settings.max_exports)
     app.state.store = Store(settings.store_url)
     app.state.trainings = Trainings(settings, app.state.store, fork_server)
     app.state.charting = Charting(settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from layerscope.app.recorded import Question
@@ -12,7 +12,7 @@ from layerscope.engine.probe.series import column, outlined
 from layerscope.engine.store import Run, Store
 from layerscope.engine.store import Step as StoredStep
 
-__all__ = ["columns", "drawing", "marks"]
+__all__ = ["columns", "drawing", "marks", "pictured"]
 
 
 def drawing(
@@ -41,12 +41,20 @@ def marks(findings: Sequence[Any]) -> list[list[Any]]:
 def columns(steps: Sequence[StoredStep], facts: Sequence[Facts], quantity: str) -> dict[str, Any]:
     """``faults`` has, for each step, the places of the modules with entries that are not finite;
     ``lost`` says whether the loss is not."""
+    found = pictured(steps, facts, (quantity,))
+    return {**found, "columns": found["columns"][quantity]}
+
+
+def pictured(
+    steps: Sequence[StoredStep], facts: Sequence[Facts], quantities: Iterable[str]
+) -> dict[str, Any]:
+    """The same of several, whose ``columns`` are by quantity; each step is decoded once."""
     read = [outlined(step) for step in steps]
     return {
         "steps": [step.number for step in steps],
         "loss": [step.loss for step in steps],
         "lost": [step.loss is not None and not math.isfinite(step.loss) for step in steps],
-        "columns": [column(quantity, step, facts) for step in read],
+        "columns": {name: [column(name, step, facts) for step in read] for name in quantities},
         "faults": [
             [i for i, count in enumerate(column("nonfinite", step, facts)) if count]
             for step in read

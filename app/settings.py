@@ -137,6 +137,8 @@ class Settings(BaseSettings):
     max_sending_bytes: int = Field(256 * 2**20, ge=1)
     """Bytes of large answers that may be on their way to clients at once; further ones get 503. One
     answer alone may be larger."""
+    max_exports: int = Field(4, ge=1, le=1024)
+    """Runs written as files at once; further ones get 503."""
     cache_seconds: int = Field(60, ge=0)
     """How long a browser or proxy may reuse a result without asking again."""
     warm_up: bool = True

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import IO
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from layerscope.app.api.responses import NO_STORE, bodiless, described, problems
-from layerscope.app.errors import refused
+from layerscope.app.errors import Problem, refused
 from layerscope.app.exported import run_document
 from layerscope.app.forms import query_parameter
 from layerscope.app.recorded import RunId, Stored, asked, from_store
@@ -21,11 +20,9 @@ from layerscope.engine.probe import parquet
 from layerscope.engine.probe.table import lines
 from layerscope.engine.store import Store
 
-__all__ = ["router"]
+__all__ = ["Exports", "router"]
 
 router = APIRouter(tags=["runs"], default_response_class=Response)
-AT_ONCE = 2**20
-"""Bytes of a file that are sent at once."""
 
 Pieces = Iterator[str] | Iterator[bytes]
 
@@ -46,16 +43,46 @@ def _parquet(store: Store, run: str, facts: Sequence[Facts]) -> Iterator[bytes]:
     """Errors: ``Problem`` 422 where pyarrow is not installed."""
     if not parquet.available():
         raise refused("format", f"{parquet.MISSING}; csv needs nothing", "parquet")
-    return _read(partial(parquet.write, store, run, facts))
+    return parquet.pieces(store, run, facts)
 
 
-def _read(write: Callable[[IO[bytes]], None]) -> Iterator[bytes]:
-    """What ``write`` writes, by way of a file: a run may be larger than the memory."""
-    with tempfile.TemporaryFile() as file:
-        write(file)
-        file.seek(0)
-        while piece := file.read(AT_ONCE):
-            yield piece
+class Exports:
+    """How many files are written at once; ``app.state.exports``.
+
+    Args:
+        most: the bound.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.running = 0
+
+    def take(self) -> None:
+        """Count one more. Errors: ``Problem`` 503 beyond the bound."""
+        if self.running >= self.most:
+            raise Problem(
+                503, f"{self.running} runs are being written as files, and this server writes at "
+                f"most {self.most} at once.", kind="busy", title="Too many exports at once",
+            )  # fmt: skip
+        self.running += 1
+
+    def give(self) -> None:
+        """It was written, or never will be."""
+        self.running -= 1
+
+
+class _Export(StreamingResponse):
+    """A file while it is written; whatever ends it gives its place back."""
+
+    def __init__(self, exports: Exports, pieces: Pieces, headers: dict[str, str], media: str):
+        super().__init__(pieces, headers=headers, media_type=media)
+        self._exports = exports
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._exports.give()
 
 
 FORMATS = {
@@ -94,5 +121,11 @@ async def export_run(request: Request, run: RunId, store: Stored) -> Response:
     }
     if request.state.head:
         return bodiless(chosen.media, headers)
-    pieces = await from_store(partial(chosen.pieces, store, run, facts))
-    return StreamingResponse(pieces, headers=headers, media_type=chosen.media)
+    exports: Exports = request.app.state.exports
+    exports.take()
+    try:
+        pieces = await from_store(partial(chosen.pieces, store, run, facts))
+    except BaseException:
+        exports.give()
+        raise
+    return _Export(exports, pieces, headers, chosen.media)

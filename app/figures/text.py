@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 from layerscope.engine.foundations.record import value_text
 
-__all__ = ["age", "loss_text", "number", "raised", "shown", "whole"]
+__all__ = ["age", "loss_text", "moment", "number", "raised", "shown", "whole"]
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -68,10 +69,24 @@ def loss_text(loss: float | None) -> str:
 def age(seconds: float) -> str:
     """How long ago, in the largest unit that fits.
 
-    >>> age(3), age(150), age(7300), age(200000)
-    ('just now', '2 min ago', '2 h ago', '2 d ago')
+    >>> age(3), age(150), age(7300), age(200000), age(float("inf"))
+    ('just now', '2 min ago', '2 h ago', '2 d ago', '–')
     """
+    if not math.isfinite(seconds):
+        return "–"
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{int(seconds // size)} {unit} ago"
     return "just now"
+
+
+def moment(seconds: float) -> str:
+    """A time since 1970, for who reads it whenever and wherever.
+
+    >>> moment(1.8e9), moment(1e300)
+    ('2027-01-15 08:00:00 UTC', '–')
+    """
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, ValueError, OSError):  # any number may have been posted
+        return "–"

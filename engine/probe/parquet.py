@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
-from typing import IO
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.probe.series import SERIES
 from layerscope.engine.probe.table import HEADER, rows
 from layerscope.engine.store import Store
 
-__all__ = ["MISSING", "available", "write"]
+__all__ = ["MISSING", "available", "pieces"]
 
 MISSING = 'Parquet needs pyarrow, which is not installed: pip install "layerscope[parquet]"'
+
+GROUP = 50_000
+"""Rows of a row group, at least."""
 
 
 def available() -> bool:
@@ -21,8 +25,8 @@ def available() -> bool:
     return importlib.util.find_spec("pyarrow") is not None
 
 
-def write(store: Store, run: str, facts: Sequence[Facts], to: IO[bytes]) -> None:
-    """All of the run into ``to``, a row group for each piece that is read at once. ``step`` is
+def pieces(store: Store, run: str, facts: Sequence[Facts]) -> Iterator[bytes]:
+    """The file in pieces, as they are written: a run may be larger than the memory. ``step`` is
     int64, ``module`` a dictionary of texts, everything else float64; null where nothing was
     recorded, NaN where that was the figure.
 
@@ -34,9 +38,48 @@ def write(store: Store, run: str, facts: Sequence[Facts], to: IO[bytes]) -> None
     module = pa.dictionary(pa.int32(), pa.string())
     types = {"step": pa.int64(), "module": module, **dict.fromkeys(SERIES, pa.float64())}
     schema = pa.schema([(name, types.get(name, pa.float64())) for name in HEADER])
-    with parquet.ParquetWriter(to, schema) as writer:
-        for part in rows(store, run, facts):
-            across = zip(*part, strict=True)
-            arrays = [pa.array(c, f.type) for c, f in zip(across, schema, strict=False)]
-            if arrays:
-                writer.write_table(pa.table(arrays, schema=schema))
+    written = _Written()
+    with parquet.ParquetWriter(written, schema) as writer:
+        yield written.taken()
+        for group in _groups(rows(store, run, facts)):
+            across = zip(*group, strict=True)
+            arrays = [pa.array(c, f.type) for c, f in zip(across, schema, strict=True)]
+            writer.write_table(pa.table(arrays, schema=schema))
+            yield written.taken()
+    yield written.taken()
+
+
+def _groups(parts: Iterable[list[list[Any]]]) -> Iterator[list[list[Any]]]:
+    """Rows together that make a row group worth its own description."""
+    group: list[list[Any]] = []
+    for part in parts:
+        group += part
+        if len(group) >= GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+class _Written(io.RawIOBase):
+    """What was written since it was taken."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._bytes = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._pieces.append(bytes(data))
+        self._bytes += len(self._pieces[-1])
+        return len(self._pieces[-1])
+
+    def tell(self) -> int:
+        return self._bytes
+
+    def taken(self) -> bytes:
+        found = b"".join(self._pieces)
+        self._pieces.clear()
+        return found

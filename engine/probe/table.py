@@ -15,20 +15,22 @@ __all__ = ["HEADER", "lines", "rows"]
 
 HEADER = ("step", "time", "loss", "module", *SERIES)
 
-AT_ONCE = 500
-"""Steps read at once."""
+ROWS = 2000
+"""Of a piece, about: as many steps are read at once as give that, of a run of many modules one."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
 
 
 def rows(store: Store, run: str, facts: Sequence[Facts]) -> Iterator[list[list[Any]]]:
     """The table in pieces, each some rows of what `HEADER` names; None where there is no figure.
+    What a piece takes does not grow with the run, and the first is there before the rest is read.
 
     Errors: of the store.
     """
     cursor, more = 0, True
+    at_once = max(1, ROWS // max(1, len(facts)))
     while more:
-        came = store.follow(run, cursor, limit=AT_ONCE)
+        came = store.follow(run, cursor, limit=at_once)
         cursor, more = came.cursor, came.more
         part: list[list[Any]] = []
         for stored in came.steps:

@@ -54,6 +54,17 @@ export class Plot {
     this.stale = true;
   }
 
+  /** What is to be drawn, as Plotly takes it, whether or not anybody sees it. */
+  figured() {
+    const { traces, layout } = this.content ?? { traces: [], layout: {} };
+    const base = this.resolved.layout;
+    const data = this.resolved.data.map((/** @type {any} */ trace, /** @type {number} */ i) => ({ ...trace, ...traces[i] }));
+    const [width, height] = this.size;
+    const merged = { ...base, ...resolve(layout), width, height, datarevision: this.revision };
+    for (const axis of ["xaxis", "yaxis"]) merged[axis] = { ...base[axis], ...layout[axis] };
+    return { data, layout: merged };
+  }
+
   /** Draws now, if there is something to draw and somebody to see it. */
   draw() {
     const Plotly = window.Plotly;
@@ -62,13 +73,10 @@ export class Plot {
     // Scrolled into view, it may be seen before its observer is told: what was drawn before is not shown then.
     this.box.toggleAttribute("data-undrawn", this.stale && this.revision > 0);
     if (this.stale) return;
-    const { traces, layout } = this.content;
-    const data = this.resolved.data.map((/** @type {any} */ trace, /** @type {number} */ i) => ({ ...trace, ...traces[i] }));
-    const base = this.resolved.layout;
-    const merged = { ...base, ...resolve(layout), width: this.size[0], height: this.size[1], datarevision: ++this.revision };
-    for (const axis of ["xaxis", "yaxis"]) merged[axis] = { ...base[axis], ...layout[axis] };
+    this.revision++;
+    const { data, layout } = this.figured();
     // Given again, the configuration would be compared, and the box measured, at every draw.
-    Plotly.react(this.box, data, merged, ...(this.revision === 1 ? [CONFIG] : []));
+    Plotly.react(this.box, data, layout, ...(this.revision === 1 ? [CONFIG] : []));
     if (this.revision > 1) return;
     // The size is always given: without this, Plotly measures the box at each draw, which lays the whole page out.
     Object.assign(this.box._context, { _hasZeroHeight: true, _hasZeroWidth: true });

@@ -1,9 +1,12 @@
 /** Buttons that save a chart as it is drawn now, as PNG or SVG. */
 import { make } from "./dom.js";
+import { plotly } from "./plot.js";
 import { token } from "./tokens.js";
 
 /** @typedef {import("./plot.js").Plot} Plot */
 
+/** Pixels, of a chart that has no place on the page. */
+const [WIDTH, HEIGHT] = [800, 400];
 const FORMATS = /** @type {const} */ (["png", "svg"]);
 
 /** A name that every file system takes. @param {string} text */
@@ -28,12 +31,14 @@ export function saving(place, plots, title) {
       );
 }
 
-/** @param {Plot} plot @param {"png"|"svg"} format @param {string} title */
+/** The chart as its data say now: it may never have been on screen, or before there were these.
+ * @param {Plot} plot @param {"png"|"svg"} format @param {string} title */
 async function save(plot, format, title) {
-  const { data, layout } = plot.box;
+  const Plotly = /** @type {any} */ (await plotly);
+  const { data, layout } = plot.figured();
   // Charts are drawn on the page's own ground, which the file must bring along.
   const figure = { data, layout: { ...layout, paper_bgcolor: token("--surface") } };
-  const size = { width: Math.round(plot.size[0]), height: Math.round(plot.size[1]), scale: format === "png" ? 2 : 1 };
-  const href = await /** @type {any} */ (window.Plotly).toImage(figure, { format, ...size });
+  const size = { width: Math.round(layout.width) || WIDTH, height: Math.round(layout.height) || HEIGHT, scale: format === "png" ? 2 : 1 };
+  const href = await Plotly.toImage(figure, { format, ...size });
   make("a", { href, download: `${fileName(title)}.${format}` }).click();
 }

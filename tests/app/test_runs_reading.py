@@ -371,7 +371,7 @@ ODD_CONFIG = {
 )  # fmt: skip
 def test_whatever_was_posted_can_be_read(ask, tmp_path, payload):
     client = ask(data_dir=tmp_path)
-    told = [Start("odd", ODD_CONFIG, 0.0), Modules([f.to_bytes() for f in facts(1)]),
+    told = [Start("odd", ODD_CONFIG, -math.inf), Modules([f.to_bytes() for f in facts(1)]),
             StepEntry(1, 0.0, math.inf, payload), StepEntry(2, 0.0, math.nan, payload),
             Findings([StoredFinding("error", "odd", each) for each in ODD_FINDINGS], whole=True),
             Finish("finished", 0.0)]  # fmt: skip

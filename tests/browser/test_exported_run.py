@@ -66,3 +66,27 @@ def test_it_opens_from_a_disk_and_draws(browser: Browser, tmp_path: Path) -> Non
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert inaccessible(page) == []
     context.close()
+
+
+def test_a_chart_that_was_never_on_screen_is_saved_as_it_is(
+    browser: Browser, tmp_path: Path
+) -> None:
+    store = open_store(tmp_path / "runs.db")
+    recorded_run(store, "r", {}, [[1.0, 2.0]] * 3)
+    file = tmp_path / "run.html"
+    file.write_text(run_document(store, "r"), encoding="utf-8")
+    store.close()
+    context = browser.new_context(
+        offline=True, accept_downloads=True, viewport={"width": 800, "height": 60}
+    )
+    page = context.new_page()
+    page.goto(file.as_uri())
+    button = page.get_by_role("button", name="picture SVG")
+    expect(button).to_be_attached()
+    with page.expect_download() as saved:
+        button.evaluate("button => button.click()")  # without going there
+    assert page.evaluate("document.querySelector('#chart-map .plot').data === undefined")
+    drawn = Path(saved.value.path()).read_text()
+    assert "block.0.linear" in drawn
+    assert "<image" in drawn
+    context.close()

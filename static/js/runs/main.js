@@ -1,22 +1,17 @@
 /** A run: the loss and a map of modules over steps, as the stream brings them; a click chooses a module and a step. */
-import { find, json, oncePerFrame } from "../dom.js";
-import { Plot, plotly } from "../plot.js";
+import { find, json } from "../dom.js";
+import { plotly } from "../plot.js";
 import { saving } from "../saving.js";
 import { listen, whenWired } from "../stream.js";
 import { Picture } from "./picture.js";
+import { View } from "./view.js";
 
 /** More columns than this are asked for anew, thinned out by the server. */
 const MOST_COLUMNS = 1500;
-const ROW_REM = 0.9;
-const MOVES = new Map([["ArrowLeft", [0, -1]], ["ArrowRight", [0, 1]], ["ArrowUp", [-1, 0]], ["ArrowDown", [1, 0]]]); // prettier-ignore
-
 const form = /** @type {HTMLFormElement} */ (find("#look"));
 const place = find("#module-place");
 const figures = json("figures");
-const loss = new Plot(find("#chart-loss"), figures.loss);
-const map = new Plot(find("#chart-map"), figures.map);
 const drawing = json("drawing");
-let picture = new Picture(drawing, figures.displays);
 /** The entry up to which the page came; what came after it is asked for once. @type {string|null} */
 let after = String(drawing.after);
 /** Whether nothing is followed, since the run has ended. */
@@ -27,19 +22,11 @@ const chosen = new URLSearchParams(location.search);
 /** @type {{module: string|null, step: number|null}} */
 const at = { module: chosen.get("module"), step: chosen.has("step") ? Number(chosen.get("step")) : null };
 
-const draw = oncePerFrame(() => {
-  const rows = Math.min(48, Math.max(8, picture.modules.length)) * ROW_REM + 2;
-  find("#chart-map").style.setProperty("--map", `${rows}rem`);
-  find("#run-empty").hidden = picture.steps.length > 0;
-  const cursor = picture.cursor(at.module, at.step);
-  const first = picture.lossChart(cursor);
-  loss.show(first.traces, first.layout);
-  loss.draw();
-  const second = picture.map(cursor);
-  map.show(second.traces, second.layout);
-  map.draw();
-  find("#run-readout").textContent = picture.readout(at.module, at.step) || "\u00a0";
-});
+const view = new View(figures, new Picture(drawing, figures.displays), at, told);
+const draw = () => {
+  find("#run-empty").hidden = view.picture.steps.length > 0;
+  view.draw();
+};
 
 const look = () => window.htmx.trigger(form, "look");
 form.addEventListener("htmx:config:request", (event) => {
@@ -56,23 +43,23 @@ listen(form, {
   on: {
     start(data) {
       asked = false;
-      picture = new Picture(JSON.parse(data), figures.displays);
+      view.picture = new Picture(JSON.parse(data), figures.displays);
       draw();
     },
     modules(data) {
-      picture.rename(JSON.parse(data));
+      view.picture.rename(JSON.parse(data));
       draw();
     },
     columns(data) {
-      picture.add(JSON.parse(data));
-      if (picture.steps.length > MOST_COLUMNS && !asked) {
+      view.picture.add(JSON.parse(data));
+      if (view.picture.steps.length > MOST_COLUMNS && !asked) {
         asked = true;
         look();
       }
       draw();
     },
     marks(data) {
-      picture.marks = JSON.parse(data);
+      view.picture.marks = JSON.parse(data);
       draw();
     },
   },
@@ -99,12 +86,10 @@ function note() {
   history.replaceState(null, "", `${location.pathname}?${query}`);
 }
 
-/** @param {string|null} module @param {number|null} step */
-function choose(module, step) {
-  Object.assign(at, { module, step });
+/** Of a module and a step that were chosen. @param {string|null} module @param {number|null} step */
+function told(module, step) {
   const rewind = /** @type {HTMLInputElement|null} */ (document.querySelector("#rewind-step"));
   if (rewind && step !== null) rewind.value = String(step);
-  draw();
   note();
   if (module !== null) window.htmx.trigger(place, "choose");
 }
@@ -113,25 +98,13 @@ place.addEventListener("htmx:config:request", (/** @type {CustomEvent} */ { deta
   if (at.step !== null) detail.ctx.request.body.set("step", String(at.step));
 });
 
-loss.onClick = (step) => choose(at.module ?? picture.modules[0] ?? null, Number(step));
-map.onClick = (step, label) => choose(picture.labelled(label), Number(step));
 document.addEventListener("click", (event) => {
   const link = /** @type {Element} */ (event.target).closest("[data-module]");
   if (!link) return;
   event.preventDefault();
-  choose(/** @type {HTMLElement} */ (link).dataset.module ?? null, at.step);
+  view.choose(/** @type {HTMLElement} */ (link).dataset.module ?? null, at.step);
   place.scrollIntoView({ block: "nearest" });
 });
-// Only where the picture has the focus: elsewhere arrows scroll.
-find("#picture").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-  const move = MOVES.get(event.key);
-  const typing = /** @type {Element} */ (event.target).closest("input, select");
-  if (!move || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  const next = picture.beside(at.module, at.step, move[0], move[1]);
-  if (next) choose(next.module, next.step);
-});
-
 /* Steps between two: typed, or dragged over the loss */
 
 const whole = find("#whole");
@@ -167,12 +140,13 @@ addEventListener("pointerup", (event) => {
   const end = begun === null ? null : stepAt(event);
   if (begun !== null && end !== null) {
     const [low, high] = [Math.min(begun, end), Math.max(begun, end)];
-    const span = picture.steps.length ? picture.steps[picture.steps.length - 1] - picture.steps[0] : 0;
+    const { steps } = view.picture;
+    const span = steps.length ? steps[steps.length - 1] - steps[0] : 0;
     if (high - low > span / 50 && high - low >= 2) zoom(String(Math.max(0, Math.ceil(low))), String(Math.floor(high)));
   }
   begun = null;
 });
 
-saving(find("#saves"), { loss, picture: map }, find("h1").textContent);
+saving(find("#saves"), { loss: view.loss, picture: view.map }, find("h1").textContent);
 whenWired(form, look);
 plotly.then(draw);
