@@ -21,18 +21,20 @@ if TYPE_CHECKING:
     from layerscope.engine.probe.callbacks.lightning import LightningCallback
     from layerscope.engine.probe.callbacks.transformers import TransformersCallback
     from layerscope.engine.probe.preflight.flight import preflight
+    from layerscope.engine.probe.ranks import Ranks
     from layerscope.engine.probe.watch import watch
     from layerscope.engine.statistics import statistics
 
 __all__ = [
-    "Experiment", "FastaiCallback", "LightningCallback", "ToTensorBoard", "ToWandb",
-    "TransformersCallback", "map", "preflight", "run", "statistics", "watch",
+    "Experiment", "FastaiCallback", "LightningCallback", "Ranks", "ToTensorBoard",
+    "ToWandb", "TransformersCallback", "map", "preflight", "run", "statistics", "watch",
 ]  # fmt: skip
 
 _HOMES = {
     "Experiment": ("layerscope.engine.experiment", "Experiment"),
     "FastaiCallback": ("layerscope.engine.probe.callbacks.fastai", "FastaiCallback"),
     "LightningCallback": ("layerscope.engine.probe.callbacks.lightning", "LightningCallback"),
+    "Ranks": ("layerscope.engine.probe.ranks", "Ranks"),
     "ToTensorBoard": ("layerscope.engine.probe.callbacks.forwarding", "ToTensorBoard"),
     "ToWandb": ("layerscope.engine.probe.callbacks.forwarding", "ToWandb"),
     "TransformersCallback": (

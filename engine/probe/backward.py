@@ -38,7 +38,7 @@ class BackwardPasses:
         if not self._goes:
             self._goes = self.seen = True
             self._begins()
-            torch.autograd.Variable._execution_engine.queue_callback(self._ended)
+            _queue(self._nearly_ended)
 
     def ask(self, parameters: Iterable[Tensor]) -> None:
         """Of these too, before their gradients are added to: where the modules' hooks see nothing,
@@ -63,9 +63,18 @@ class BackwardPasses:
         except Exception as error:
             self._failed(error)
 
+    def _nearly_ended(self) -> None:
+        """Others have asked to be told too, and change gradients then, as
+        DistributedDataParallel does, which puts the ranks' mean there: they come first."""
+        _queue(self._ended)
+
     def _ended(self) -> None:
         self._goes = False
         try:
             self._tell_end()
         except Exception as error:
             self._failed(error)
+
+
+def _queue(call: Callable[[], None]) -> None:
+    torch.autograd.Variable._execution_engine.queue_callback(call)

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from layerscope.engine.diagnosis import SEVERITIES, Finding
 from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.probe.asking import AskedLoss
+from layerscope.engine.probe.distributed import named_by_rank, refuse_parts
 from layerscope.engine.probe.pace import Pace
 from layerscope.engine.probe.probe import Probe, watched_already
 from layerscope.engine.probe.sinks import Several, Sink, sink_for
@@ -67,10 +68,11 @@ def watch(
     (['0', '1', '2'], 1)
     """
     _checked(model, every, budget)
+    refuse_parts(model)
     _checked_calls(loss, on_finding, scaler, stop_on)
     watched = Watched(model, _optimizers(model, optimizer))
     tell = Teller()
-    sink = sink_for(to, name, config)
+    sink = sink_for(to, *named_by_rank(name, config))
     return Probe(
         watched, Pace(every, budget), Several(sink, also, tell) if also else sink,
         AskedLoss(loss), News(on_finding, stop_on), scaler, tell,

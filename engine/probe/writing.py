@@ -18,7 +18,7 @@ from layerscope.engine.probe.step import Quantity, Step
 from layerscope.engine.probe.watched import Key, Watched
 from layerscope.engine.statistics.many import Answers, Reader
 
-__all__ = ["Ending", "Layout", "Recorded", "Writer"]
+__all__ = ["TOGETHER", "Ending", "Layout", "Recorded", "Writer"]
 
 TOGETHER = frozenset({Quantity.ACTIVATION, Quantity.GRADIENT, Quantity.INPUT})
 """What several calls of a module add to; of everything else the last one counts."""
