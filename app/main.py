@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -37,7 +38,7 @@ from layerscope.app.templating import assets, load_templates
 from layerscope.app.trainings import Trainings
 from layerscope.app.workers.forking import ForkServer
 from layerscope.app.workers.pool import WorkerLost, Workers
-from layerscope.engine.store import Store
+from layerscope.engine.store import Store, StoreError
 
 __all__ = ["create_app"]
 
@@ -50,6 +51,9 @@ gives the same numbers, whether followed as a stream or asked for as a whole.
 
 JSON holds no NaN and no Infinity: such a figure is `null`, and counted beside it.
 """
+
+TIDY_SECONDS = 600.0
+"""Between one look for deleted runs to remove and the next."""
 
 log = structlog.stdlib.get_logger("layerscope")
 
@@ -153,8 +157,24 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
             closing.push_async_callback(asyncio.to_thread, app.state.charting.close)
             resuming = asyncio.create_task(asyncio.to_thread(app.state.charting.resume))
             closing.push_async_callback(_joined, resuming)
+            stopping = asyncio.Event()
+            closing.push_async_callback(_joined, asyncio.create_task(_tidy(app, stopping)))
+            closing.callback(stopping.set)
             closing.callback(stop)
             yield {"stop": stop}  # for layerscope.app.connections
+
+
+async def _tidy(app: FastAPI, stopping: asyncio.Event) -> None:
+    """Remove deleted runs that can't be brought back any more: at start, and now and then."""
+    seconds = app.state.settings.undo_hours * 3600
+    while not stopping.is_set():
+        try:
+            if removed := await asyncio.to_thread(app.state.trainings.purge, seconds):
+                log.info("deleted runs were removed", runs=removed)
+        except StoreError as error:
+            log.warning("deleted runs could not be removed", why=str(error))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), TIDY_SECONDS)
 
 
 async def _joined(task: asyncio.Task[None]) -> None:

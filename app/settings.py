@@ -141,6 +141,9 @@ class Settings(BaseSettings):
     """Runs written as files at once; further ones get 503."""
     cache_seconds: int = Field(60, ge=0)
     """How long a browser or proxy may reuse a result without asking again."""
+    undo_hours: float = Field(24.0, gt=0)
+    """How long a deleted run can be brought back; then it is removed for good, and what a training
+    of ours kept beside it."""
     warm_up: bool = True
     """Compile and run everything once at start; `/healthz` is 503 until then."""
     shutdown_seconds: int = Field(5, ge=0)

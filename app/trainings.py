@@ -174,6 +174,21 @@ class Trainings:
             self._launch(other)
         return other
 
+    def purge(self, seconds: float) -> int:
+        """Remove for good what was deleted more than ``seconds`` ago, first what a training kept
+        beside its run, so that what is left half-way is found again; how many runs.
+
+        Errors: of the store.
+        """
+        removed = 0
+        for run in self._store.expired(seconds):
+            if run in self._running or run in self._beginning:
+                continue
+            with contextlib.suppress(ValueError):  # an id that none of ours can have
+                self.folder(run).remove()
+            removed += self._store.purge(run, seconds)
+        return removed
+
     def close(self) -> None:
         """Stop all of them; each can be gone on with."""
         self._compute.close()

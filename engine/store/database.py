@@ -55,6 +55,13 @@ class Database:
             return str(self.url.database)
         return self.url.set(query={}).render_as_string(hide_password=True)
 
+    @property
+    def begun(self) -> bool:
+        """Whether there may be something in it: a file that is not there was never written."""
+        if not self.is_sqlite or self.in_memory or self.url.query:
+            return True
+        return Path(str(self.url.database)).exists()
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that writes nothing, and sees one moment wherever the database can."""

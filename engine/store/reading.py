@@ -18,8 +18,8 @@ from layerscope.engine.store.sampling import kept
 from layerscope.engine.store.schema import FINDINGS, LOSS_IS_NAN, RUNS, STEPS
 
 __all__ = [
-    "STALE_SECONDS", "Following", "Position", "Run", "Step", "facts", "findings", "follow",
-    "key_of", "matching", "nearest", "one", "outline", "page", "position", "steps",
+    "STALE_SECONDS", "Following", "Position", "Run", "Step", "expired", "facts", "findings",
+    "follow", "key_of", "matching", "nearest", "one", "outline", "page", "position", "steps",
 ]  # fmt: skip
 
 STALE_SECONDS = 10.0
@@ -109,6 +109,12 @@ def position(connection: Connection, now: float, run: str) -> Position | None:
     columns = RUNS.c.sequence, RUNS.c.state, RUNS.c.heartbeat
     row = connection.execute(select(*columns).where(RUNS.c.id == run)).first()
     return None if row is None else (row.sequence, _state(row, now))
+
+
+def expired(connection: Connection, now: float, seconds: float) -> list[str]:
+    """Runs that were deleted more than ``seconds`` ago, but for those that are still written."""
+    query = select(RUNS.c.id, RUNS.c.state, RUNS.c.heartbeat).where(RUNS.c.deleted < now - seconds)
+    return [row.id for row in connection.execute(query) if _state(row, now) != "running"]
 
 
 def matching(connection: Connection, now: float, words: str) -> list[Run]:

@@ -149,11 +149,20 @@ class Store:
         """Bring a deleted run back."""
         self._change(run, deleted=None)
 
-    def purge(self, seconds: float) -> int:
-        """Remove for good what was deleted more than ``seconds`` ago; how many runs there were."""
+    def expired(self, seconds: float) -> list[str]:
+        """The runs that were deleted more than ``seconds`` ago, and that nobody writes to."""
+        if not self._database.begun:
+            return []
+        with self._database.reading() as connection:
+            return reading.expired(connection, self._clock(), seconds)
+
+    def purge(self, run: str, seconds: float) -> bool:
+        """Remove one of `expired` for good; whether it still was one of them."""
         with self._database.writing() as connection:
-            old = RUNS.c.deleted < self._clock() - seconds
-            return connection.execute(delete(RUNS).where(old)).rowcount
+            if run not in reading.expired(connection, self._clock(), seconds):
+                return False
+            connection.execute(delete(RUNS).where(RUNS.c.id == run))
+            return True
 
     def _of(self, run: str, read: Callable[[Connection, int], T]) -> T:
         with self._database.reading() as connection:

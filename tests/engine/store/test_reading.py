@@ -159,12 +159,14 @@ def test_renamed_tagged_deleted_and_brought_back(store, clock):
     assert (store.run("run").name, store.run("run").tags) == ("better", ["a", "b"])
     store.delete("run")
     assert store.runs()[0] == []
-    assert store.purge(60) == 0
+    assert store.expired(60) == []
+    assert not store.purge("run", 60)
     store.restore("run")
     assert [r.id for r in store.runs()[0]] == ["run"]
     store.delete("run")
     clock.now += 61
-    assert store.purge(60) == 1
+    assert store.expired(60) == ["run"]
+    assert store.purge("run", 60)
     with pytest.raises(KeyError):
         store.run("run")
     with pytest.raises(KeyError, match="no run 'run'"):
@@ -211,3 +213,24 @@ def test_the_nearest_of_steps_of_one_number_is_the_last_and_of_none_there_is_non
     assert store.nearest("empty", 1) is None
     with pytest.raises(NoSuchRun):
         store.nearest("none", 1)
+
+
+def test_a_run_that_is_still_written_does_not_expire_and_one_brought_back_is_not_purged(
+    store, clock
+):
+    begin(store, "busy")
+    begin(store, "back")
+    for run in ("busy", "back"):
+        store.delete(run)
+    clock.now += 100
+    store.append("busy", Batch(1, []))  # a sign of life
+    assert store.expired(60) == ["back"]
+    store.restore("back")
+    assert not store.purge("back", 60)
+    assert store.run("back").deleted is None
+
+
+def test_asking_for_what_expired_makes_no_file(tmp_path):
+    made = Store(make_url(f"sqlite:///{tmp_path}/none.db"))
+    assert made.expired(0) == []
+    assert not (tmp_path / "none.db").exists()
