@@ -59,9 +59,9 @@ EVERYTHING = LeftOut()
 class Plan:
     """What of an experiment's result is computed: all but what is ``left_out``.
 
-    ``quick``: whether it takes a fraction of a second, so that it need not wait its turn. Fixes do
-    not count: they are priced as if three things were wrong and nothing helped, and tried only
-    where something is.
+    ``quick``: whether it takes a fraction of a second at most, so that it need not wait its turn.
+    Fixes count, though they are tried only where something is wrong: who waits for the place of
+    what is quick would wait for them.
     """
 
     left_out: LeftOut
@@ -91,7 +91,7 @@ def planned(experiment: Experiment, settings: Settings) -> Plan:
     unfixed = ""
     if not fixes:
         unfixed = _too_much("no fix was tried: with fixes", parts.sum(check=check, fixes=True))
-    return Plan(LeftOut(why, unfixed), is_quick(parts.sum(check=check, fixes=False).flops))
+    return Plan(LeftOut(why, unfixed), is_quick(parts.sum(check=check, fixes=fixes).flops))
 
 
 def _too_much(what: str, needed: Cost) -> str:

@@ -32,12 +32,14 @@ FAULTY = Experiment(depth=2, width=4, batch=8, init="zeros")
 UNFIXED = LeftOut(unfixed="no fix was tried: too dear")
 
 
-def test_a_small_result_is_quick_though_its_fixes_are_not(monkeypatch):
+def test_a_result_is_as_quick_as_all_that_is_run_for_it(monkeypatch):
     monkeypatch.setattr("layerscope.engine.execution.prices._used", TYPICAL)
     parts = ResultCost.of(SMALL)
-    assert not is_quick(parts.sum(check=True).flops)
-    assert is_quick(parts.sum(check=True, fixes=False).flops)
-    assert planned(SMALL, Settings()).quick
+    with_fixes, without = parts.sum(check=True), parts.sum(check=True, fixes=False)
+    assert not is_quick(with_fixes.flops)
+    assert not planned(SMALL, Settings()).quick
+    assert is_quick(without.flops)
+    assert planned(SMALL, Settings(max_flops=without.flops)).quick  # the fixes are left out
 
 
 def test_what_takes_long_without_its_fixes_is_not_quick(monkeypatch):
