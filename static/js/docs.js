@@ -1,18 +1,34 @@
-/** Starts Swagger UI on the documentation page, dark where the page is. */
+/** Starts Swagger UI on the documentation page. */
 const target = /** @type {HTMLElement} */ (document.getElementById("swagger-ui"));
-const root = document.documentElement;
 
-/** Swagger's own dark colours hang on a class of the root. */
-function follow() {
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  root.classList.toggle("dark-mode", dark);
+/** Swagger's parts in the page's own `<main>`, under a heading: its own layout is a `<main>` with none.
+ * @param {any} system */
+function within({ React }) {
+  const part = (/** @type {any} */ component) => React.createElement(component);
+  /** @param {any} props */
+  function Page({ getComponent, specSelectors }) {
+    const status = specSelectors.loadingStatus();
+    if (status !== "success")
+      return React.createElement("div", { className: "swagger-ui" }, status && status !== "loading" ? part(getComponent("errors", true)) : null);
+    return React.createElement(
+      "div",
+      { className: "swagger-ui" },
+      part(getComponent("SvgAssets")),
+      part(getComponent("errors", true)),
+      part(getComponent("InfoContainer", true)),
+      React.createElement("h2", { className: "visually-hidden" }, "Routes"),
+      part(getComponent("operations", true)),
+      part(getComponent("Models", true)),
+    );
+  }
+  return { components: { Page } };
 }
 
-document.addEventListener("look", follow);
-follow();
 window.SwaggerUIBundle({
   url: target.dataset.openapi,
   domNode: target,
+  plugins: [within],
+  layout: "Page",
   deepLinking: false, // the page's fragments name problem types
   validatorUrl: null, // the badge would ask another host
 });

@@ -138,7 +138,7 @@ def test_no_text_is_too_small_to_read(blank: Page, url: str, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in PAGES if name != "docs"])  # Swagger's colours
+@pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing_in_both_themes(blank: Page, url: str, name: str) -> None:
     blank.allowed += ["422", "404"]  # type: ignore[attr-defined]
     blank.goto(url + PAGES[name])
