@@ -1,5 +1,5 @@
-"""What every Plotly chart of ours has: no zoom, one type, colours as ``var(--forward)``, sizes as
-``{"rem": …}``, which ``static/js/tokens.js`` resolves."""
+"""What every Plotly chart of ours has: no zoom, one type, colours and sizes of type as
+``var(--forward)``, other sizes as ``{"rem": …}``, which ``static/js/tokens.js`` resolves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def literal(text: str) -> str:
 
 def font(color: str) -> Form:
     """The type of labels."""
-    return {"family": "var(--mono)", "size": {"rem": 0.6875}, "color": f"var({color})"}
+    return {"family": "var(--mono)", "size": "var(--text-xs)", "color": f"var({color})"}
 
 
 def axis(**more: Any) -> Form:

@@ -65,7 +65,7 @@ def _layout(y: Form) -> Form:
             **still,
             tick0=0,
             showgrid=False,
-            title={"text": "layer", "standoff": 3, "font": {"size": {"rem": 0.6875}}},
+            title={"text": "layer", "standoff": 3, "font": {"size": "var(--text-xs)"}},
         ),
         yaxis=axis(**still, **y),
     )

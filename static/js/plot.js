@@ -25,6 +25,8 @@ export class Plot {
     /** @type {null | {traces: any[], layout: any}} */
     this.content = null;
     this.onClick = (/** @type {any} */ _x, /** @type {any} */ _y) => {};
+    /** The layout as it is drawn, its size known. @type {(traces: any[], layout: any) => any} */
+    this.finish = (_traces, layout) => layout;
     /** Draws at the next animation frame. */
     this.ask = oncePerFrame(() => this.draw());
     // The newest entry is the last. Drawn there and then: a frame later is a frame too late.
@@ -76,7 +78,7 @@ export class Plot {
     this.revision++;
     const { data, layout } = this.figured();
     // Given again, the configuration would be compared, and the box measured, at every draw.
-    Plotly.react(this.box, data, layout, ...(this.revision === 1 ? [CONFIG] : []));
+    Plotly.react(this.box, data, this.finish(data, layout), ...(this.revision === 1 ? [CONFIG] : []));
     if (this.revision > 1) return;
     // The size is always given: without this, Plotly measures the box at each draw, which lays the whole page out.
     Object.assign(this.box._context, { _hasZeroHeight: true, _hasZeroWidth: true });

@@ -17,10 +17,14 @@ export function token(name) {
 /** Pixels of one rem. */
 export const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
 
-/** A copy of `value` with every "var(--name)" replaced by the token's value, and every {"rem": n} by pixels.
+/** A copy of `value` with every "var(--name)" replaced by the token's value, and every {"rem": n} and token in rem by pixels.
  * @param {any} value @returns {any} */
 export function resolve(value) {
-  if (typeof value === "string") return value.startsWith("var(--") ? token(value.slice(4, -1)) : value;
+  if (typeof value === "string") {
+    if (!value.startsWith("var(--")) return value;
+    const told = token(value.slice(4, -1));
+    return told.endsWith("rem") ? parseFloat(told) * rem() : told;
+  }
   if (Array.isArray(value)) return value.map(resolve);
   if (value && typeof value === "object") {
     if (Object.keys(value).length === 1 && "rem" in value) return value.rem * rem();

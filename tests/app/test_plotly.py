@@ -27,13 +27,15 @@ def forms(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def resolved(value: Any) -> Any:
-    """As ``static/js/tokens.js`` does in the browser: tokens to colours, rem to pixels."""
+    """As ``static/js/tokens.js`` does in the browser: tokens to colours or sizes, rem to pixels."""
     if isinstance(value, dict):
         if value.keys() == {"rem"}:
             return value["rem"] * REM_PIXELS
         return {name: resolved(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [resolved(inner) for inner in value]
+    if isinstance(value, str) and value.startswith("var(--text-"):
+        return REM_PIXELS
     if isinstance(value, str):
         return "monospace" if value == "var(--mono)" else re.sub(r"var\(--[\w-]+\)", HUE, value)
     return value

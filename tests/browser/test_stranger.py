@@ -16,8 +16,8 @@ pytestmark = pytest.mark.browser
 PAGES = {name: path for name, path in views().items() if name != "lab-deep"}
 WIDTHS = (390, 1024, 1600)
 
-# Every text that is seen, smaller than 11 pixels as it is drawn: figures scale theirs.
-SMALL = """() => {
+# Every text that is seen, smaller than so many pixels as it is drawn: figures scale theirs.
+SMALL = """(least) => {
   const found = new Set();
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walk.nextNode(); node; node = walk.nextNode()) {
@@ -26,10 +26,18 @@ SMALL = """() => {
     if (element.closest("script, style, noscript, .visually-hidden, title, desc")) continue;
     const drawn = element.closest("svg") && element.getScreenCTM?.();
     const size = parseFloat(getComputedStyle(element).fontSize) * (drawn ? Math.hypot(drawn.a, drawn.b) : 1);
-    if (size < 10.99) found.add(`${size.toFixed(2)}px ${element.tagName} ${element.className.baseVal ?? element.className}: ${node.data.trim().slice(0, 30)}`);
+    if (size < least - 0.01) found.add(`${size.toFixed(2)}px ${element.tagName} ${element.className.baseVal ?? element.className}: ${node.data.trim().slice(0, 30)}`);
   }
   return [...found];
 }"""  # noqa: E501
+
+# Words in charts that are written over others.
+COVERED = """() => [...document.querySelectorAll(".plot")].flatMap((plot) => {
+  const words = [...plot.querySelectorAll(".annotation-text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
+  return words.flatMap(([name, a], i) => words.slice(i + 1)
+    .filter(([, b]) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)
+    .map(([other]) => `${name} over ${other}`));
+})"""  # noqa: E501
 
 
 def picture(page: Page) -> dict[str, Any]:
@@ -133,8 +141,37 @@ def test_no_text_is_too_small_to_read(blank: Page, url: str, name: str) -> None:
         blank.set_viewport_size({"width": width, "height": 900})
         blank.goto(url + PAGES[name])
         blank.wait_for_load_state("networkidle")
-        assert blank.evaluate(SMALL) == [], width
+        assert blank.evaluate(SMALL, 11) == [], width
         assert blank.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])
+def test_a_projection_can_be_read_from_the_last_row(
+    blank: Page, url: str, size: tuple[int, int]
+) -> None:
+    blank.set_viewport_size({"width": size[0], "height": size[1]})
+    for query in ("", "init=normal&activation=linear", "activation=tanh&init_scale=2"):
+        blank.goto(f"{url}/?{query}#present=1")
+        for chart in ("gradients", "magnitudes", "silent", "activations"):
+            blank.locator(f".which [value={chart}]").click()
+            drawn = blank.locator(f"#chart-{chart} .main-svg").first
+            expect(drawn).to_be_visible()
+            idle(blank)
+            assert blank.evaluate(SMALL, 20) == [], chart
+            assert blank.evaluate(COVERED) == [], chart
+            box = drawn.bounding_box()
+            assert box
+            assert box["y"] + box["height"] <= size[1], chart
+        assert blank.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+
+def test_the_names_of_curves_that_meet_stand_apart(blank: Page, url: str) -> None:
+    for query in ("init=normal&activation=linear", "depth=3&width=8"):
+        blank.goto(f"{url}/?{query}")
+        blank.locator("#chart-activations").scroll_into_view_if_needed()
+        until(blank, "document.querySelectorAll('#chart-activations .annotation-text').length >= 3")
+        assert blank.evaluate(COVERED) == [], query
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
 /** The Lab's four charts: from a profile to traces, in the order of the forms that app/figures/lab.py made. */
 import { Plot } from "../plot.js";
 import { raised } from "../format.js";
-import { token } from "../tokens.js";
+import { resolve, token } from "../tokens.js";
+import { placed } from "./labels.js";
 import { chosenLine, faults, logRange } from "./marks.js";
 
 /** @typedef {import("./series.js").Series} Series */
@@ -35,6 +36,8 @@ export class Charts {
     for (const figure of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-chart]"))) {
       const plot = new Plot(figure, forms.charts[figure.dataset.chart ?? ""]);
       plot.onClick = (x) => select(Math.round(x));
+      const labels = this.labels[figure.dataset.chart ?? ""];
+      plot.finish = (traces, layout) => (labels.length ? named(labels, traces, layout) : layout);
       this.plots[figure.dataset.chart ?? ""] = plot;
     }
   }
@@ -48,10 +51,8 @@ export class Charts {
     for (const [name, part] of Object.entries(parts)) {
       if (!names.has(name)) continue;
       const { traces, layout, empty } = part.call(this, view, x);
-      const named = this.labels[name].flatMap((label) => curveLabel(label, /** @type {any} */ (traces[label.trace]), x.length, layout.yaxis?.range));
       const drawn = {
         ...layout,
-        annotations: [...(layout.annotations ?? []), ...named],
         shapes: [...(layout.shapes ?? []), ...chosenLine(view.chosen)],
         xaxis,
       };
@@ -154,34 +155,19 @@ export class Charts {
 /** @param {Series|null} pinned @param {(number|null)[]} y */
 const ghost = (pinned, y) => (pinned ? curve(pinned.numbers, y) : GONE);
 
-/** The name of a curve beside it, where it is known. @param {{at: number, side: string, color: string, name: string}} label
- * @param {{visible?: boolean, x: number[], y: (number|null)[]}} trace @param {number} blocks @param {[number, number]|undefined} range of a log axis, where it is one */
-function curveLabel({ at, side, color, name }, trace, blocks, range) {
-  // A band comes back along its lower edge: there is its name.
-  const from = side === "inside" ? trace.x.length / 2 : 0;
-  const { x } = trace;
-  if (trace.visible === false) return [];
-  const wanted = 1 + at * (blocks - 1);
-  const known = x.map((_, i) => i).filter((i) => i >= from && trace.y[i] !== null && (!range || Number(trace.y[i]) > 0));
-  if (!known.length) return [];
-  const i = known.reduce((best, other) => (Math.abs(x[other] - wanted) < Math.abs(x[best] - wanted) ? other : best));
-  const value = Number(trace.y[i]);
-  const y = range ? Math.min(range[1], Math.max(range[0], Math.log10(value))) : value;
-  const yanchor = side === "bottom" ? "top" : "bottom";
-  return [
-    {
-      text: name,
-      x: x[i],
-      y,
-      xref: "x",
-      yref: "y",
-      xanchor: blocks < 3 ? "center" : at > 0.7 ? "right" : "left",
-      yanchor,
-      showarrow: false,
-      borderpad: 2,
-      font: { color },
-    },
-  ];
+/** A layout of known size with the curves' names. @param {any[]} labels @param {any[]} traces @param {any} layout */
+function named(labels, traces, layout) {
+  const { width, height, margin, font, xaxis, yaxis, annotations = [] } = layout;
+  const area = {
+    width: Math.max(1, width - margin.l - margin.r),
+    height: Math.max(1, height - margin.t - margin.b),
+    blocks: xaxis.range[1] - xaxis.range[0],
+    range: yaxis.range,
+    log: yaxis.type === "log",
+    char: 0.6 * font.size,
+    line: 1.3 * font.size,
+  };
+  return { ...layout, annotations: [...annotations, ...placed(labels, traces, annotations, area).map(resolve)] };
 }
 
 /** Ticks at powers, on a log axis of base 10 by their value, else by the exponent. Written as the server writes them: Plotly's own
