@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layerscope.app.figures.axes import Axis, Curve, Frame, path, round_ticks
+from layerscope.app.figures.axes import Axis, Curve, Frame, decades, path, round_ticks
 
 __all__ = ["Mark", "Plot", "Series", "plot"]
 
@@ -49,10 +49,12 @@ def plot(
     width: float = 460,
     height: float = 250,
     axes: bool = True,
+    log: bool = False,
 ) -> Plot:
     """The plot of ``series`` over ascending ``x``; a unit of ``width`` is about a pixel.
 
-    ``y_range``: by default everything finite. ``axes``: room for the numbers at the axes.
+    ``y_range``: by default everything finite. ``axes``: room for the numbers at the axes. ``log``:
+    every y is an exponent of ten.
     """
     left, bottom = (LEFT, height - BOTTOM) if axes else (1.0, height - 1)
     right, top = (width - RIGHT, TOP) if axes else (width - 1, 1.0)
@@ -60,7 +62,7 @@ def plot(
     up = Axis(*(y_range or _range(series)), bottom, top)
     return Plot(
         width=width, height=height, left=left, right=right, top=top, bottom=bottom,
-        x_ticks=round_ticks(across), y_ticks=round_ticks(up, 4),
+        x_ticks=round_ticks(across), y_ticks=decades(up, 4) if log else round_ticks(up, 4),
         curves=tuple(
             Curve(s.name, s.css, path(across, up, zip(x, s.y, strict=True))) for s in series
         ),

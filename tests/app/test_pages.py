@@ -24,6 +24,7 @@ from layerscope.app.pages.lab.fixes import FixLink
 from layerscope.app.pages.lab.inspector import Inspected, Picture
 from layerscope.app.pages.lab.look import Look
 from layerscope.app.pages.lab.page import LabPage
+from layerscope.app.pages.lab.stills import Still
 from layerscope.app.pages.lab.verdict import VerdictWords
 from layerscope.engine.experiment.presets import PRESETS
 from layerscope.engine.experiment.specification import Experiment
@@ -59,6 +60,7 @@ def attributes_of(name: str, template: str, seen: set[str] | None = None) -> set
         ("verdict", "pages/lab.html", VerdictWords, {"decided", "faulty", "searched", "settled"}),
         ("frame", "pages/lab.html", Frame, set()),
         ("words", "macros/chart.html", ChartWords, set()),
+        ("still", "partials/lab/stills.html", Still, set()),
         ("inspected", "partials/lab/inspector.html", Inspected, set()),
         ("picture", "partials/lab/inspector.html", Picture, set()),
         ("c", "macros/controls.html", Control, set()),

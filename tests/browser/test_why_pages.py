@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -38,6 +39,12 @@ def test_dragging_the_point_runs_it_in_the_lab(blank: Page, url: str) -> None:
     blank.mouse.down()
     blank.mouse.move(x + 80, y - 60, steps=5)
     expect(blank.locator("#plane-readout")).to_contain_text("χ₁ ≈")
+    expect(blank.locator("#plane-readout")).to_contain_text("from σw 1.20, σb 0.100: ordered")
+    expect(blank.locator("#verdict-title")).to_have_text(
+        re.compile(
+            r"^Chaotic: .* Trainable to about [\d.]+ layers, (less than|enough for) these 7\.$"
+        )
+    )
     said = blank.locator("#handle").get_attribute("aria-valuenow")
     blank.mouse.up()
     blank.wait_for_url("**/?*")

@@ -16,6 +16,7 @@ from layerscope.app.pages.lab.captions import (
 )
 from layerscope.app.pages.lab.findings import finding_words
 from layerscope.app.pages.lab.fixes import FixLink, fix_link
+from layerscope.app.pages.lab.stills import Still, stills
 from layerscope.app.pages.lab.verdict import TERMS, Line, VerdictWords, check_line, theory_line
 from layerscope.app.results import Checked
 from layerscope.engine.diagnosis.run import (
@@ -116,6 +117,11 @@ class Progress:
     def readouts(self) -> list[tuple[str, str]]:
         """The figures of each block, after φ and before it."""
         return readouts(self.blocks, self.records)
+
+    @property
+    def stills(self) -> tuple[Still, ...]:
+        """The charts of who has no scripts."""
+        return stills(self.blocks, self.records)
 
     @property
     def rows(self) -> list[TableRow]:

@@ -12,6 +12,13 @@ from layerscope.engine.analyses.phase_diagram import PhasePosition, trainable_de
 
 __all__ = ["VIEW", "PhaseView"]
 
+SIDES = {
+    "critical": "On the edge: signal and gradient pass any number of layers.",
+    "ordered": "Ordered: every two inputs end up alike, gradients vanish.",
+    "chaotic": "Chaotic: gradients explode, and near inputs are torn apart or lengths run away.",
+}
+"""What is said of a phase."""
+
 
 @dataclass(frozen=True, slots=True)
 class PhaseView:
@@ -22,7 +29,8 @@ class PhaseView:
     """Name, formula and value of each number at the point."""
     verdict: str
     data: dict[str, Any]
-    """For the script: the grid, to read a number off while the point is dragged."""
+    """For the script: the experiment's own point, and the grid, off which others are read and
+    judged while the point is dragged."""
 
 
 def _view(found: PhasePosition) -> PhaseView:
@@ -52,21 +60,17 @@ def _verdict(found: PhasePosition) -> str:
     if p is None:
         return f"No place in this plane: the weights of {found.experiment.init} have no variance."
     depth, layers = trainable_depth(p), found.experiment.depth
-    if p.phase == "critical":
-        return "On the edge: signal and gradient pass any number of layers."
-    side = (
-        "Ordered: every two inputs end up alike, gradients vanish"
-        if p.phase == "ordered"
-        else "Chaotic: gradients explode, and near inputs are torn apart or lengths run away"
-    )
     if depth is None:
-        return f"{side}."
+        return SIDES[p.phase]
     reaches = "enough for" if depth >= layers else "less than"
-    return f"{side}. Trainable to about {number(depth)} layers, {reaches} these {layers}."
+    return f"{SIDES[p.phase]} Trainable to about {number(depth)} layers, {reaches} these {layers}."
 
 
 def _data(found: PhasePosition, picture: PhasePicture) -> dict[str, Any]:
     return {
+        "own": [found.sigma_w, found.sigma_b],
+        "layers": found.experiment.depth,
+        "sides": SIDES,
         "far": picture.far,
         "box": [picture.left, picture.top, picture.right, picture.bottom],
         "chi1": [[p.chi1 for p in row.points] for row in found.diagram.rows],

@@ -35,13 +35,33 @@ function move(wantedW, wantedB) {
   const [x, y] = place(w, b);
   handle.setAttribute("transform", `translate(${x} ${y})`);
   handle.setAttribute("aria-valuenow", String(w));
-  const row = Math.round((b / farB) * (data.chi1.length - 1));
-  const column = Math.round((w / farW) * (data.chi1[0].length - 1));
-  const depth = data.depth[row][column];
-  const words = `σw ${number(w)}, σb ${number(b)}: ${data.phase[row][column]}, χ₁ ≈ ${number(data.chi1[row][column])}, trainable to ${depth === null ? "any depth" : `≈ ${number(depth)} layers`}`;
+  const here = known(w, b);
+  const words = told(w, b);
   handle.setAttribute("aria-valuetext", words);
-  find("#plane-readout").textContent = words;
+  const [ownW, ownB] = data.own;
+  find("#plane-readout").textContent = ownW === null ? words : `${words} · from ${told(ownW, ownB)}`;
+  const reach =
+    here.depth === null
+      ? ""
+      : ` Trainable to about ${number(here.depth)} layers, ${here.depth < data.layers ? "less than" : "enough for"} these ${data.layers}.`;
+  find("#verdict-title").textContent = data.sides[here.phase] + reach;
   return { w, b };
+}
+
+/** What the grid has nearest to a place. @param {number} w @param {number} b */
+function known(w, b) {
+  const { data, farW, farB } = plane();
+  const rows = data.chi1.length - 1;
+  const columns = data.chi1[0].length - 1;
+  const row = Math.min(rows, Math.round((b / farB) * rows));
+  const column = Math.min(columns, Math.round((w / farW) * columns));
+  return { phase: data.phase[row][column], chi1: data.chi1[row][column], depth: data.depth[row][column] };
+}
+
+/** The same in words. @param {number} w @param {number} b */
+function told(w, b) {
+  const { phase, chi1, depth } = known(w, b);
+  return `σw ${number(w)}, σb ${number(b)}: ${phase}, χ₁ ≈ ${number(chi1)}, trainable to ${depth === null ? "any depth" : `≈ ${number(depth)} layers`}`;
 }
 
 /** The form follows the point: weights of variance σw²/n, whatever the scheme was. @param {{w: number, b: number}} at */
