@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -108,6 +109,8 @@ class Broadcast(Record):
     failed_axis: int | None
     """The failing axis found first, from the right; counted from the left."""
     explanation: str
+    trap: str
+    """What becomes of two operands of equally many elements whose axes differ; else empty."""
     message: str
     """Torch's own error; empty when the shapes fit."""
 
@@ -161,8 +164,24 @@ def broadcast(operands: Sequence[Operand | tuple[int, ...]]) -> Broadcast:
         explanation=f"the result has shape {shape_text(shape or ())}"
         if first is None
         else f"axis {first.axis} fails: {first.explanation}",
+        trap="" if shape is None else _trap(shapes, shape),
         message="" if first is None else _message(shapes),
     )
+
+
+def _trap(shapes: list[tuple[int, ...]], result: tuple[int, ...]) -> str:
+    """Named where it is sprung: outputs (N, 1) and targets (N,), whose difference is (N, N)."""
+    for (i, a), (j, b) in combinations(enumerate(shapes), 2):
+        count = math.prod(a)
+        if len(a) == len(b) or count != math.prod(b) or math.prod(result) <= count:
+            continue
+        return (
+            f"the {count} elements of {NAMES[i]} {shape_text(a)} and the {count} of {NAMES[j]} "
+            f"{shape_text(b)} make {math.prod(result)}: each of {NAMES[i]} meets each of "
+            f"{NAMES[j]}. If these are a network's outputs and their targets, the loss compares "
+            f"each output with all targets; give both one shape, by squeeze(-1) or [..., None]"
+        )
+    return ""
 
 
 def _check_shape(name: str, shape: tuple[int, ...]) -> None:

@@ -20,8 +20,11 @@ MAX_INDEX_LENGTH = 256  # characters
 MAX_STEPS = 8
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-_BARE = re.compile(r"N|:|\.\.\.|[+-]?[0-9]")  # how an index without its brackets starts
-_WORD = re.compile(r"[A-Za-z_]+")
+_BARE = re.compile(
+    r"N|n(?:p|umpy|ewaxis)\b|torch\b|Ellipsis|:|\.\.\.|[+-]?[0-9]"
+)  # how an index without its brackets starts
+_WORD = re.compile(r"[A-Za-z_.]+")
+_NEW_AXIS = frozenset({"None", "newaxis", "np.newaxis", "numpy.newaxis", "torch.newaxis"})
 
 Item = EllipsisType | slice | None
 
@@ -123,7 +126,8 @@ class Index:
 
 
 def parse_index(text: str) -> Index:
-    """Read ``None, ..., :`` with or without brackets, ``unsqueeze(1)``, or several in a row.
+    """Read ``None, ..., :`` with or without brackets, ``unsqueeze(1)``, or several in a row; None
+    may be called ``np.newaxis``, and ``...`` ``Ellipsis``.
 
     Errors:
         `LiteralError`; an integer or a slice with bounds is one too, since neither adds an axis.
@@ -192,8 +196,10 @@ def _item(scanner: Scanner) -> Item:
     if scanner.take(":"):
         return slice(None)
     word = scanner.token(_WORD)
-    if word == "None" and scanner.take(word):
+    if word in _NEW_AXIS and scanner.take(word):
         return None
+    if word == "Ellipsis" and scanner.take(word):
+        return ...
     if scanner.token(_INTEGER):
         raise scanner.error("None, ... or ':' (a number would remove an axis, not add one)")
     raise scanner.error("None, ... or ':'")

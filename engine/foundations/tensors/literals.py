@@ -28,7 +28,9 @@ OVERFLOW = 2.0**128 - 2.0**103
 
 _TOKEN = re.compile(r"[+-]?(?:[0-9]|\.[0-9]|[A-Za-z_])[0-9A-Za-z_.]*(?:(?<=[eE])[+-][0-9]+)?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_WORDS = {"nan": math.nan, "inf": math.inf}
+_WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
+_PRINTED_SHAPES = ("torch.Size", "Size")
+_PRINTED_TENSORS = ("torch.tensor", "tensor", "np.array", "numpy.array", "array")
 _BOOLS = {"True": True, "False": False}
 
 
@@ -38,6 +40,7 @@ def parse_tensor(
     """A tensor written as a nested Python list of numbers, or as one number (0-d).
 
     Integers, decimals, exponents, ``nan``, ``inf`` and ``True``/``False``; a comma may end a list.
+    ``tensor(…)`` and NumPy's ``array(…)`` around it, as they are printed, change nothing.
     The dtype is float32, as in the notes' ``tensor([10., 6, 4])``; ``bool`` where every entry is
     ``True`` or ``False``. A number beyond float32's largest is refused, not made infinite.
 
@@ -62,7 +65,10 @@ def parse_tensor(
     if not 0 <= max_depth <= 64:
         raise ValueError(f"max_depth is {max_depth}; expected 0 to 64")
     parser = _TensorParser(Scanner(text, max_length), max_elements, max_depth)
+    called = _called(parser.scanner, _PRINTED_TENSORS)
     shape = parser.value(())
+    if called and not parser.scanner.take(")"):
+        raise parser.scanner.error("')': nothing else, a number format neither")
     parser.scanner.expect_end()
     values = parser.values
     only_bools = bool(values) and all(isinstance(value, bool) for value in values)
@@ -120,6 +126,11 @@ class _TensorParser:
         return (count, *(first or ()))
 
 
+def _called(scanner: Scanner, names: tuple[str, ...]) -> bool:
+    """Step over one of the names and its '(', as Python prints a value; whether they were there."""
+    return any(scanner.take(f"{name}(") for name in names)
+
+
 def _number(scanner: Scanner) -> float:
     """Read one number, or one of the words that stand for one."""
     token = scanner.token(_TOKEN)
@@ -166,9 +177,15 @@ def _ragged(
     return LiteralError(position, found, f"{first[0]} as row 0 has")
 
 
-def _integers(text: str, what: str, read: Callable[[Scanner], int]) -> tuple[int, ...]:
-    """Integers between optional brackets, separated by commas or spaces."""
+def _integers(
+    text: str, what: str, read: Callable[[Scanner], int], printed: tuple[str, ...] = ()
+) -> tuple[int, ...]:
+    """Integers between optional brackets, separated by commas or spaces; ``printed``: names that
+    may be called on them."""
     scanner = Scanner(text, MAX_SHAPE_LENGTH)
+    called = _called(scanner, printed)
+    if called and scanner.peek() not in ("(", "["):
+        raise scanner.error("'['")
     closing = {"(": ")", "[": "]"}.get(scanner.peek(), "")
     if closing:
         scanner.take(scanner.peek())
@@ -185,6 +202,8 @@ def _integers(text: str, what: str, read: Callable[[Scanner], int]) -> tuple[int
         comma = scanner.take(",")
     if closing:
         scanner.take(closing)
+        if called and not scanner.take(")"):
+            raise scanner.error("')'")
         scanner.expect_end()
     return tuple(numbers)
 
@@ -219,6 +238,7 @@ def _axis(scanner: Scanner) -> int:
 
 def parse_shape(text: str) -> tuple[int, ...]:
     """A shape: sizes separated by commas or spaces, with or without brackets; none is a scalar's.
+    As PyTorch prints it, ``torch.Size([64, 1])``, is one too.
 
     Errors:
         `LiteralError` for anything else, for more than `MAX_AXES` sizes, one above `MAX_SIZE`, or
@@ -226,8 +246,10 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
     >>> parse_shape("3, 1, 4"), parse_shape("(3,)"), parse_shape("[3 1 4]"), parse_shape("")
     ((3, 1, 4), (3,), (3, 1, 4), ())
+    >>> parse_shape("torch.Size([64, 1])")
+    (64, 1)
     """
-    return _integers(text, "size", _size)
+    return _integers(text, "size", _size, _PRINTED_SHAPES)
 
 
 def parse_axes(text: str) -> tuple[int, ...] | None:

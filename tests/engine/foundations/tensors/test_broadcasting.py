@@ -148,3 +148,26 @@ def test_limits_and_wrong_use() -> None:
         broadcast([Operand((3,), ":, :"), (3,)])
     with pytest.raises(LiteralError):
         broadcast([Operand((3,), "0"), (3,)])
+
+
+@pytest.mark.parametrize(
+    ("shapes", "sprung"),
+    [
+        ([(64, 1), (64,)], True),
+        ([(64,), (64, 1)], True),
+        ([(8, 1, 1), (8,)], True),
+        ([(2, 3), (6, 1, 1)], True),
+        ([(64, 1), (64, 1)], False),
+        ([(64,), (64,)], False),
+        ([(1, 64), (64,)], False),
+        ([(1,), ()], False),
+        ([(5, 1), (1, 5)], False),  # an outer product, asked for axis by axis
+        ([(64, 1), (63,)], False),
+    ],
+)
+def test_as_many_elements_and_other_axes_are_named_a_trap(shapes, sprung):
+    result = broadcast(shapes)
+    assert bool(result.trap) == sprung
+    if sprung:
+        assert f"make {result.elements}:" in result.trap
+        assert result.elements > max(torch.zeros(s).numel() for s in shapes)

@@ -110,3 +110,20 @@ def test_steps_that_do_not_fit_name_the_shape() -> None:
         parse_index("unsqueeze(3)").apply(c)
     with pytest.raises(ShapeError, match="makes 9 axes, above 8"):
         parse_index(", ".join(["None"] * 8)).apply(c)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [("[:, np.newaxis]", "[:, None]"), ("newaxis, :", "None, :"),
+     ("[Ellipsis, None]", "[..., None]"),
+     ("np.newaxis", "None"), ("Ellipsis, torch.newaxis", "..., None"),
+     ("numpy.newaxis,", "None,")],
+)  # fmt: skip
+def test_other_names_of_a_new_axis_and_of_all(text, same):
+    assert parse_index(text) == parse_index(same)
+
+
+@pytest.mark.parametrize("text", ["np", "np.nan", "Ellipsis.x", "newaxis2", "[np.newaxis.T]"])
+def test_no_other_name_is_one(text):
+    with pytest.raises(LiteralError):
+        parse_index(text)

@@ -46,6 +46,11 @@ def test_what_python_writes_is_read_back(tensor: torch.Tensor) -> None:
         ("5", torch.tensor(5.0)),
         (" [ [ .5 ,-1e-3],[+2E2, 3.] , ] ", torch.tensor([[0.5, -1e-3], [200, 3]])),
         ("[inf, -Inf, +inf]", torch.tensor([math.inf, -math.inf, math.inf])),
+        ("[Infinity, -Infinity]", torch.tensor([math.inf, -math.inf])),
+        ("tensor([1., 2.])", torch.tensor([1.0, 2])),
+        ("torch.tensor( [[1], [2]] )", torch.tensor([[1.0], [2]])),
+        ("np.array([1, 2])", torch.tensor([1.0, 2])),
+        ("array(3)", torch.tensor(3.0)),
         ("[True, False]", torch.tensor([True, False])),
         ("[True, 2]", torch.tensor([1.0, 2.0])),
         ("True", torch.tensor(True)),
@@ -234,3 +239,25 @@ def test_axes_that_are_none() -> None:
         parse_axes("x")
     with pytest.raises(LiteralError, match="found '12345'"):
         parse_axes("12345")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("tensor([1, 2], dtype=torch.float64)", "a number format neither"), ("tensor([1, 2]", "'\\)'"),
+     ("tensor()", "a number or"), ("eval([1])", "a number, nan")],
+)  # fmt: skip
+def test_nothing_but_a_tensors_numbers_is_called(text: str, expected: str) -> None:
+    with pytest.raises(LiteralError, match=expected):
+        parse_tensor(text)
+
+
+@pytest.mark.parametrize("shape", [(64, 1), (3,), ()])
+def test_a_shape_as_pytorch_prints_it(shape: tuple[int, ...]) -> None:
+    assert parse_shape(str(torch.zeros(shape).shape)) == shape
+    assert parse_shape(f" Size( {list(shape)} ) ") == shape
+
+
+@pytest.mark.parametrize("text", ["torch.Size(3)", "torch.Size([3]", "torch.Size([3]) 4", "Size"])
+def test_half_a_printed_shape_is_none(text: str) -> None:
+    with pytest.raises(LiteralError):
+        parse_shape(text)
