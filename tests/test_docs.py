@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from layerscope.app.settings import Settings
+from layerscope.engine.experiment import Experiment
 from tools.rules_table import TABLES, filled
 
 pytestmark = pytest.mark.slow
@@ -43,6 +44,21 @@ def test_a_page_without_its_table_is_filled(path):
     text = path.read_text(encoding="utf-8")
     name = sorted(TABLES[path][0])[0]
     assert filled(path, text.replace(f"| `{name}` |", "| `another` |")) == text
+
+
+def test_every_parameter_is_told_as_it_is():
+    table = (ROOT / "docs" / "experiment.md").read_text("utf-8")
+    rows = {
+        r[0]: r for r in re.findall(r"^\| `(\w+)` \|(.*)\|(.*)\| (.*) \|$", table, re.MULTILINE)
+    }
+    for name, field in Experiment.model_fields.items():
+        _, values, default, meaning = rows.pop(name)
+        assert meaning == field.description
+        assert {f"`{option}`" for option in Experiment.options(name)} >= set(
+            re.findall(r"`\w+`", values) if Experiment.options(name) else ()
+        )
+        assert field.default is None or f"`{field.default}`".lower() in default
+    assert not rows
 
 
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")

@@ -47,6 +47,8 @@ class Control:
     step: float
     marks: tuple[str, ...]
     options: tuple[Option, ...]
+    rare: bool
+    """Whether it may stay behind a word until it is asked for."""
     formula: str = ""
 
     @property
@@ -91,6 +93,7 @@ def controls(
             slider=shown.slider,
             step=shown.step,
             marks=_marks(shown),
+            rare=shown.rare,
             options=tuple(Option(n, **text) for n, text in model.options(name).items()),
         )
     return found

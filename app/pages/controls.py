@@ -26,6 +26,9 @@ def _weight(found: Mapping[str, Control]) -> str:
     width = found["width"].value
     n_in = _features(found) or width if found["depth"].value == "1" else width
     formula = found["init"].chosen.formula or found["init"].value
+    if found["fan"].value == "fan_out":  # drawn from the outputs to the inputs, and turned over
+        formula = formula.replace("n_in", width).replace("n_out", n_in)
+        return f"w = {found['init_scale'].value} · ({formula})ᵀ"
     formula = formula.replace("n_in", n_in).replace("n_out", width)
     return f"w = {found['init_scale'].value} · {formula}"
 

@@ -105,7 +105,9 @@ class _Reference:
                 ours = ours.to(output.dtype) - target
                 output = _shifted(output, self._to_our_side(output - target, ours, loss.kinks))
         output.requires_grad_()
-        (self._gradient,) = torch.autograd.grad(loss.reference(output, target), output)
+        (self._gradient,) = torch.autograd.grad(
+            loss.reference(output, target) * loss.factor(target), output
+        )  # fmt: skip
 
     def of(self, index: int) -> _Compared:
         """What autograd says of the layer at ``index``; asked for from the last to the first."""

@@ -149,9 +149,11 @@ def _measure(experiment: Experiment, should_stop: ShouldStop) -> list[Tensor]:
 def _predict(experiment: Experiment) -> tuple[Sequence[tuple[float, ...]], str | None]:
     if chosen_norm(experiment.norm) or experiment.residual:
         return (), "no theory for this setting: norm or residual sums"
+    if experiment.beyond_theory is not None:
+        return (), f"no theory for this setting: {experiment.beyond_theory}"
     scheme = INITS[experiment.init]
     n, width = experiment.n_inputs, experiment.width
-    first, hidden = scheme.variance(n, width), scheme.variance(width, width)
+    first, hidden = experiment.weight_variance(n, width), experiment.weight_variance(width, width)
     if not scheme.mean_field or first is None or hidden is None:
         return (), f"no theory for this setting: weights of {experiment.init} are not independent"
     scale, b1, b2 = experiment.init_scale**2, *map(experiment.bias_variance, (n, width))

@@ -13,7 +13,6 @@ from layerscope.engine.execution.cost import Cost
 from layerscope.engine.execution.prices import prices
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import chosen_norm
-from layerscope.engine.layers.initialization import INITS
 from layerscope.engine.theory import phase
 from layerscope.engine.theory.experiments import predict_experiment
 from layerscope.engine.theory.meanfield import TRAINABLE, FixedPoint, fixed_point
@@ -87,7 +86,7 @@ def sigma_w(experiment: Experiment) -> float | None:
     True
     """
     n = experiment.width
-    variance = INITS[experiment.init].variance(n, n)
+    variance = experiment.weight_variance(n, n)
     return None if variance is None else experiment.init_scale * math.sqrt(n * variance)
 
 

@@ -196,8 +196,11 @@ def _theory(
         return nothing, "no theory for a network with norm or residual sums"
     if experiment.n_inputs != experiment.width:
         return nothing, "no theory where the input's width is another than the layers'"
+    if experiment.beyond_theory is not None:
+        return nothing, f"no theory for {experiment.beyond_theory}"
     w2, b2 = scale**2, experiment.bias_std**2
-    path = length_path(experiment.activation, w2 + b2, w2, b2, experiment.depth)
+    first = w2 * experiment.input_moments.mean_square + b2
+    path = length_path(experiment.activation, first, w2, b2, experiment.depth)
     total, sums = 0.0, []
     for log_q in path:
         slope = chi(experiment.activation, math.exp(min(log_q, 700.0)), w2)

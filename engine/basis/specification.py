@@ -71,6 +71,8 @@ class Presentation:
     step: float = 1
     log: bool = False
     """Whether the slider is logarithmic."""
+    rare: bool = False
+    """Whether a form may keep it behind a word until it is asked for."""
 
 
 def parameter(
@@ -83,6 +85,7 @@ def parameter(
     slider: tuple[float, float] | None = None,
     step: float = 1,
     log: bool = False,
+    rare: bool = False,
     **bounds: Any,
 ) -> Any:
     """A field of a `Specification`, with what a form shows of it: see `Presentation`.
@@ -92,7 +95,7 @@ def parameter(
     field: FieldInfo = Field(
         default, title=title, description=help, validate_default=True, **bounds
     )
-    field.metadata.append(Presentation(unit, options, slider, step, log))
+    field.metadata.append(Presentation(unit, options, slider, step, log, rare))
     return field
 
 

@@ -31,9 +31,17 @@ FINDINGS = 3
 FEW_SAMPLES, SAMPLES = 8, 64  # a batch of fewer, and what to try instead
 FEW_UNITS, UNITS = 16, 64  # the same of a layer's units
 
-WARNING = SEVERITIES.index("warning")
-
 Change = dict[str, Any]
+
+USUAL: Change = {
+    name: Experiment.model_fields[name].default
+    for name in (
+        "input_scale", "input_mean", "bias_mean", "output_scale", "fan", "reduction"
+    )
+}  # fmt: skip
+"""What is hardly ever meant to be otherwise, so that it is set back first."""
+
+WARNING = SEVERITIES.index("warning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,7 @@ def candidates(experiment: Experiment, finding: Finding) -> Iterator[Change]:
         yield {"dtype": "float32"}
     if finding.rule == "precision_loss" and e.dtype == "bfloat16":
         yield {"dtype": "float32"}
+    yield from _usual(e)
     scale = _critical_scale(e)
     if scale is not None and scale != e.init_scale:
         yield {"init_scale": scale}
@@ -89,6 +98,14 @@ def candidates(experiment: Experiment, finding: Finding) -> Iterator[Change]:
     if e.width < FEW_UNITS:
         yield {"width": UNITS}
     yield from _architecture(e, {"init": recommended, **whole})
+
+
+def _usual(e: Experiment) -> Iterator[Change]:
+    unusual = {name: value for name, value in USUAL.items() if getattr(e, name) != value}
+    if unusual:
+        yield unusual
+    if len(unusual) > 1:
+        yield from ({name: value} for name, value in unusual.items())
 
 
 def _architecture(e: Experiment, init: Change) -> Iterator[Change]:
@@ -107,8 +124,8 @@ def _architecture(e: Experiment, init: Change) -> Iterator[Change]:
 def _critical_scale(e: Experiment) -> float | None:
     """The init scale at which theory neither grows nor shrinks the gradient; None if unknown."""
     scheme = INITS[e.init]
-    variance = scheme.variance(e.width, e.width) if scheme.mean_field else None
-    if not variance or chosen_norm(e.norm) or e.residual:
+    variance = e.weight_variance(e.width, e.width) if scheme.mean_field else None
+    if not variance or chosen_norm(e.norm) or e.residual or e.beyond_theory:
         return None
     try:
         sigma_w2 = critical_point(e.activation, e.bias_variance(e.width)).sigma_w2

@@ -99,32 +99,49 @@ class Network:
         sample = DATASETS[experiment.data].draw(
             experiment.batch, experiment.n_inputs, torch.Generator().manual_seed(data_seed)
         )
-        self.loss: Loss = LOSSES[experiment.loss]()
+        self.loss: Loss = LOSSES[experiment.loss](experiment.reduction)
         self.feed(sample)
 
     def feed(self, sample: Sample) -> None:
         """Take ``sample`` for the next pass."""
-        dtype = self.experiment.torch_dtype
-        self.x = sample.x.to(dtype)  # (batch, inputs)
+        e, x = self.experiment, sample.x
+        dtype = e.torch_dtype
+        if e.input_scale != 1:
+            x = x * e.input_scale
+        if e.input_mean:
+            x = x + e.input_mean
+        self.x = x.to(dtype)  # (batch, inputs)
         label = sample.label if self.loss.classifies else None
         self.target = sample.number.to(dtype) if label is None else label
 
     def build(self, info: LayerInfo, x: Tensor) -> Layer:
         """The layer at ``info``; must be called in forward order. ``x`` is its input."""
+        last = info.block > self.experiment.depth
         return info.layer.build(
-            info.n_in, info.shape[1], x.dtype, lambda n_in, n_out: self._draw(n_in, n_out, x)
+            info.n_in, info.shape[1], x.dtype, lambda n_in, n_out: self._draw(n_in, n_out, x, last)
         )
 
-    def _draw(self, n_in: int, n_out: int, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _draw(self, n_in: int, n_out: int, x: Tensor, last: bool) -> tuple[Tensor, Tensor]:
         """Weight (n_in, n_out) and bias (n_out,) of a layer whose input is ``x``, in float32."""
         e = self.experiment
         scheme = INITS[e.init]
-        weight = scheme.draw(n_in, n_out, generator=self._generator)
+        if e.fan == "fan_in":
+            weight = scheme.draw(n_in, n_out, generator=self._generator)
+        else:
+            weight = scheme.draw(n_out, n_in, generator=self._generator).t().contiguous()
         if scheme.calibrate is not None:
             weight = scheme.calibrate(weight, x)
         weight = weight * e.init_scale
+        if last and e.output_scale != 1:
+            weight = weight * e.output_scale
+        bias = self._bias(n_in, n_out)
+        return weight, bias + e.bias_mean if e.bias_mean else bias
+
+    def _bias(self, n_in: int, n_out: int) -> Tensor:
+        e = self.experiment
+        scheme = INITS[e.init]
         if e.bias_std > 0:
-            return weight, torch.randn(n_out, generator=self._generator) * e.bias_std
+            return torch.randn(n_out, generator=self._generator) * e.bias_std
         if scheme.bias is not None:
-            return weight, scheme.bias(n_in, n_out, generator=self._generator) * e.init_scale
-        return weight, torch.zeros(n_out)
+            return scheme.bias(n_in, n_out, generator=self._generator) * e.init_scale
+        return torch.zeros(n_out)

@@ -49,7 +49,7 @@ DTYPE = torch.{dtype}
 DEPTH, WIDTH, OUTPUTS = {depth}, {width}, {outputs}
 
 sample = draw_data({batch}, {inputs}, data)
-x = sample.x.to(DTYPE)  # (batch, inputs)
+x = {data}.to(DTYPE)  # (batch, inputs)
 target = {target}
 
 digest = hashlib.sha256()
@@ -61,10 +61,10 @@ def seen(name: str, tensor: Tensor) -> None:
     print(f"{{name:>24}}  std {{std}}")
 
 
-def linear(x: Tensor, n_out: int) -> tuple[Tensor, Tensor]:
-    w = draw_weight(x.shape[1], n_out, generator=weights)
+def linear(x: Tensor, n_out: int{is_last}) -> tuple[Tensor, Tensor]:
+    w = {weight}
 {calibrate}    w = w * {init_scale!r}
-    b = {bias}
+{last}    b = {bias}
     return w.to(DTYPE), b.to(DTYPE)
 
 
@@ -82,15 +82,15 @@ for block in range(1, DEPTH + 1):
     x = torch.addmm(b, x, w)  # (batch, width)
     seen(f"linear{{block}}", x)
 {forward}
-w, b = linear(x, OUTPUTS)
+w, b = linear(x, OUTPUTS{as_last})
 tape.append((linear_backward, f"linear{{DEPTH + 1}}", x, w))
 x = torch.addmm(b, x, w)  # (batch, outputs)
 seen(f"linear{{DEPTH + 1}}", x)
 
-print("loss", float(loss(x, target)))
+print("loss", float(loss(x, target){terms}))
 
 # Backward: g is the gradient of the loss by a layer's output.
-g = loss_gradient({wide_output}, {wide_target}){to_narrow}
+g = {gradient}
 for backward, name, *saved in reversed(tape):
     seen(f"{{name}}.grad", g)
     g = backward(name, g, *saved)
@@ -131,12 +131,16 @@ def as_pytorch(experiment: Experiment) -> str:
         width=e.width, outputs=e.n_outputs, batch=e.batch, inputs=e.n_inputs,
         target="sample.label" if loss.classifies else "sample.number.to(DTYPE)",
         calibrate="    w = calibrate(w, x)\n" if scheme.calibrate else "",
+        data=_data(e),
+        weight=_weight(e),
         init_scale=e.init_scale,
-        bias=_bias(e),
+        last=f"    if last:\n        w = w * {e.output_scale!r}\n" if e.output_scale != 1 else "",
+        is_last=", last: bool = False" if e.output_scale != 1 else "",
+        as_last=", last=True" if e.output_scale != 1 else "",
+        bias=_bias(e) + (f" + {e.bias_mean!r}" if e.bias_mean else ""),
         backward=backward, forward=forward, start="    start = x\n" if e.residual else "",
-        wide_output="x.float()" if narrow else "x",
-        wide_target="target.float()" if narrow and not loss.classifies else "target",
-        to_narrow=".to(DTYPE)" if narrow else "",
+        terms=" * target.numel()" if e.reduction == "sum" else "",
+        gradient=_gradient(e, narrow),
         meet="    if name in shortcut:\n        g = g + shortcut.pop(name)\n" if e.residual else "",
     )  # fmt: skip
     given: set[str] = set()
@@ -148,6 +152,31 @@ def as_pytorch(experiment: Experiment) -> str:
         math="import math\n" if "math." in body else "",
     )
     return header + body
+
+
+def _data(e: Experiment) -> str:
+    """What goes in, before it is cast."""
+    scaled = "sample.x" if e.input_scale == 1 else f"sample.x * {e.input_scale!r}"
+    if e.input_mean:
+        scaled = f"{scaled} + {e.input_mean!r}"
+    return scaled if scaled == "sample.x" else f"({scaled})"
+
+
+def _weight(e: Experiment) -> str:
+    """How a layer's weight is drawn, before it is scaled."""
+    if e.fan == "fan_in":
+        return "draw_weight(x.shape[1], n_out, generator=weights)"
+    return "draw_weight(n_out, x.shape[1], generator=weights).t().contiguous()"
+
+
+def _gradient(e: Experiment, narrow: bool) -> str:
+    """The gradient that the loss sends back, in the network's format."""
+    output = "x.float()" if narrow else "x"
+    target = "target.float()" if narrow and not LOSSES[e.loss].classifies else "target"
+    wide = f"loss_gradient({output}, {target})"
+    if e.reduction == "sum":
+        wide += " * target.numel()"
+    return f"({wide}).to(DTYPE)" if narrow else wide
 
 
 def _bias(e: Experiment) -> str:

@@ -13,10 +13,10 @@ from pydantic import ValidationInfo, field_validator
 from layerscope.engine.basis.refusals import FieldError
 from layerscope.engine.basis.registry import Described
 from layerscope.engine.basis.specification import Options, Specification, parameter
-from layerscope.engine.experiment.data import DATASETS
+from layerscope.engine.experiment.data import DATASETS, InputMoments
 from layerscope.engine.layers import ACTIVATIONS, NORMS
 from layerscope.engine.layers.initialization import INITS
-from layerscope.engine.layers.losses import LOSSES
+from layerscope.engine.layers.losses import LOSSES, REDUCTIONS
 
 __all__ = ["DTYPES", "MAX_SEED", "Experiment"]
 
@@ -26,6 +26,17 @@ DTYPES: dict[str, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+FANS: Options = {
+    "fan_in": {
+        "formula": "variance by n_in", "source": "He et al. 2015",
+        "help": "Keeps the length of the signal on its way forward.",
+    },
+    "fan_out": {
+        "formula": "variance by n_out", "source": "He et al. 2015; PyTorch's mode='fan_out'",
+        "help": "Keeps the length of the gradient on its way back: the weight is drawn as if it "
+        "led from its outputs to its inputs.",
+    },
+}  # fmt: skip
 MAX_SEED = 2**53 - 1  # the largest whole number that JSON readers keep exactly
 
 
@@ -93,13 +104,37 @@ class Experiment(Specification):
         "Biases are drawn from N(0, bias_std²); at 0 they are the init scheme's, mostly 0.",
         ge=0, le=100,
     )  # fmt: skip
+    bias_mean: float = parameter(
+        0.0, "Bias mean", "Added to every bias: constant biases, negative ones too.",
+        rare=True, ge=-100, le=100,
+    )  # fmt: skip
+    fan: str = parameter(
+        "fan_in", "Fan", "Which side of a weight its init scheme takes for the inputs.",
+        options=lambda: FANS, rare=True,
+    )  # fmt: skip
+    output_scale: float = parameter(
+        1.0, "Output scale", "Multiplies the weight of the last layer once more.",
+        rare=True, ge=0, le=100,
+    )  # fmt: skip
     data: str = parameter(
         "gaussian", "Data", "What goes in, and what should come out.",
         options=_datasets,
     )  # fmt: skip
+    input_scale: float = parameter(
+        1.0, "Input scale", "Multiplies the data: 127 and a mean of 127 are as pixels come.",
+        rare=True, ge=0, le=1000,
+    )  # fmt: skip
+    input_mean: float = parameter(
+        0.0, "Input mean", "Added to the scaled data: what is not centred, or only positive.",
+        rare=True, ge=-1000, le=1000,
+    )  # fmt: skip
     loss: str = parameter(
         "mse", "Loss", "What the backward pass starts from.",
         options=lambda: _described(LOSSES.items()),
+    )  # fmt: skip
+    reduction: str = parameter(
+        "mean", "Reduction", "How the loss makes one number of its terms.",
+        options=lambda: REDUCTIONS, rare=True,
     )  # fmt: skip
     dtype: str = parameter("float32", "Number format", "Every tensor's dtype.", options=_dtypes)
     batch: int = parameter(200, "Batch", "Samples.", unit="samples", ge=1, le=65536)
@@ -141,6 +176,27 @@ class Experiment(Specification):
         dataset = DATASETS[self.data]
         classes = dataset.classes if LOSSES[self.loss].classifies else None
         return classes or dataset.numbers
+
+    def weight_variance(self, n_in: int, n_out: int) -> float | None:
+        """Of one entry as the scheme means it, before ``init_scale``; None: it has no such figure.
+
+        >>> [Experiment(fan=fan).weight_variance(100, 50) for fan in ("fan_in", "fan_out")]
+        [0.02, 0.04]
+        """
+        fans = (n_in, n_out) if self.fan == "fan_in" else (n_out, n_in)
+        return INITS[self.init].variance(*fans)
+
+    @property
+    def input_moments(self) -> InputMoments:
+        """Of the data as it goes in."""
+        return DATASETS[self.data].moments(self.n_inputs, self.input_scale, self.input_mean)
+
+    @property
+    def beyond_theory(self) -> str | None:
+        """What mean-field theory cannot describe whatever the rest is."""
+        if self.bias_mean:
+            return f"biases of mean {self.bias_mean:g}, in which all units of a layer agree"
+        return None
 
     def bias_variance(self, n_in: int) -> float:
         """Of the biases of a layer with so many inputs.

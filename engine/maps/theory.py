@@ -70,7 +70,8 @@ def _log(value: float | None) -> float:
 
 def _point(experiment: Experiment) -> FixedPoint | None:
     w = sigma_w(experiment)
-    if w is None or chosen_norm(experiment.norm) or experiment.residual:
+    beyond = chosen_norm(experiment.norm) or experiment.residual or experiment.beyond_theory
+    if w is None or beyond:
         return None
     return fixed_point(experiment.activation, w * w, experiment.bias_variance(experiment.width))
 

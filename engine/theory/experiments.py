@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from layerscope.engine.experiment.data import DATASETS
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers.initialization import INITS
 from layerscope.engine.theory import Prediction, predict
@@ -21,7 +20,11 @@ def predict_experiment(experiment: Experiment) -> Prediction:
     """
     e = experiment
     scheme = INITS[e.init]
-    moments = DATASETS[e.data].moments(e.n_inputs)
+    if e.beyond_theory is not None:
+        return Prediction(
+            available=False, reason=f"no theory for this setting: {e.beyond_theory}"
+        )  # fmt: skip
+    moments = e.input_moments
     return predict(
         e.activation,
         depth=e.depth,
@@ -29,8 +32,9 @@ def predict_experiment(experiment: Experiment) -> Prediction:
         inputs=e.n_inputs,
         outputs=e.n_outputs,
         batch=e.batch,
-        variance=scheme.variance if scheme.mean_field else lambda n_in, n_out: None,
+        variance=e.weight_variance if scheme.mean_field else lambda n_in, n_out: None,
         init_scale=e.init_scale,
+        output_scale=e.output_scale,
         bias_std=e.bias_std,
         bias_variance=e.bias_variance,
         norm=e.norm,
@@ -40,6 +44,7 @@ def predict_experiment(experiment: Experiment) -> Prediction:
         input_correlation=moments.correlation,
         dtype=e.dtype,
         loss=e.loss,
+        reduction=e.reduction,
         target_second_moment=moments.target_mean_square,
         gaussian_weights=scheme.gaussian,
         orthogonal=scheme.orthogonal,

@@ -63,6 +63,8 @@ class MeanFieldNetwork(NamedTuple):
     log_input: float
     input_norm_variance: float
     input_correlation: float
+    log_gain: float
+    """ln of the square of what multiplies the gradient of the mean loss."""
 
 
 class SignalMoments(NamedTuple):

@@ -46,6 +46,7 @@ def predict(
     batch: int,
     variance: Callable[[int, int], float | None],
     init_scale: float = 1.0,
+    output_scale: float = 1.0,
     bias_std: float = 0.0,
     bias_variance: Callable[[int], float] | None = None,
     norm: str = "none",
@@ -55,6 +56,7 @@ def predict(
     input_correlation: float = 0.0,
     dtype: str = "float32",
     loss: str = "mse",
+    reduction: str = "mean",
     target_second_moment: float = 1.0,
     gaussian_weights: bool = True,
     orthogonal: bool = False,
@@ -69,13 +71,15 @@ def predict(
         depth, width, inputs, outputs, batch: sizes; ``depth`` counts hidden blocks.
         variance: variance of a weight's entry by (n_in, n_out), or ``None`` for a scheme whose
             entries are not independent draws around 0 (identity, constant).
-        init_scale: factor on every weight. bias_std: standard deviation of Gaussian biases;
-            ``bias_variance``: in its place the variance of a layer's biases by n_in.
+        init_scale: factor on every weight; ``output_scale``: another on the last. bias_std:
+            standard deviation of Gaussian biases; ``bias_variance``: in its place the variance of a
+            layer's biases by n_in.
         norm: ``none`` or the option of a registered norm.
         input_second_moment: mean of x² over the data; ``input_norm_variance``: relative variance of
             a sample's mean x², 2/inputs (Gaussian data) unless given; ``input_correlation``: of two
             samples.
-        dtype: for the forecast. loss: registered name. target_second_moment: of the targets.
+        dtype: for the forecast. loss: registered name; ``reduction``: ``mean`` or ``sum``.
+        target_second_moment: of the targets.
         gaussian_weights: whether entries are Gaussian; ``orthogonal``: whether columns or rows are
             orthonormal, which takes most of the fluctuation away.
 
@@ -93,7 +97,8 @@ def predict(
         [('linear1', 1.414214), ('relu1', 1.0)]
     """
     _check(locals(), ("depth", "width", "inputs", "outputs", "batch"))
-    for name, value in (("init_scale", init_scale), ("bias_std", bias_std)):
+    scales = (("init_scale", init_scale), ("output_scale", output_scale), ("bias_std", bias_std))
+    for name, value in scales:
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name} must be finite and ≥ 0, got {value!r}")
     formats_up_to(dtype)
@@ -108,7 +113,10 @@ def predict(
     net = MeanFieldNetwork(
         table=moment_table(activation),
         fans=fans,
-        log_sigma_w2=[log_w[fan] for fan in fans],
+        log_sigma_w2=[
+            *(log_w[fan] for fan in fans[:-1]),
+            log_w[fans[-1]] + log_of(output_scale**2),
+        ],
         log_sigma_b2=[log_of(biases(n_in)) for n_in, _ in fans],
         batch=batch,
         norm=None if normalization is None else normalization.theory,
@@ -118,6 +126,7 @@ def predict(
         log_input=log_of(input_second_moment),
         input_norm_variance=2 / inputs if input_norm_variance is None else input_norm_variance,
         input_correlation=input_correlation,
+        log_gain=0.0 if reduction == "mean" else 2 * math.log(_terms(loss, batch, outputs)),
     )
     law = LOSSES[loss].theory if loss in LOSSES else None
     try:
@@ -130,6 +139,7 @@ def predict(
                 law, out.log_second, out.cross, target=target_second_moment, batch=batch,
                 outputs=outputs,
             )  # fmt: skip
+            send = send._replace(log_second=send.log_second + net.log_gain)
             gradients = backward(net, traces, send)
         laws = _laws(net, traces, law if gradients else None, target_second_moment)
         kinds = (Linear, normalization, phi, Add)
@@ -146,6 +156,11 @@ def predict(
         forecast=_forecasts(layers, net, dtype),
         **limits,  # type: ignore[arg-type]
     )
+
+
+def _terms(loss: str, batch: int, outputs: int) -> int:
+    """How many terms a loss is the mean of."""
+    return batch if loss in LOSSES and LOSSES[loss].classifies else batch * outputs
 
 
 def _check(given: dict[str, object], sizes: tuple[str, ...]) -> None:

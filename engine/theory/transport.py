@@ -173,19 +173,19 @@ class LengthChain:
 
     def _outset(self, loss: LossTheory, target: float) -> tuple[Array, Array]:
         """ln E[δ² | q] at the output, and E[(z·δ)² | q]/(m q E[δ² | q])."""
-        net, outputs = self.net, self.traces[-1].n
+        net, outputs, gain = self.net, self.traces[-1].n, self.net.log_gain
         if isinstance(loss, PowerOfDifference) and loss.degree == 1:
             entries, factor = net.batch * outputs, loss.log_factor
             logs = np.logaddexp(self.grid, log_of(target)) + factor - 2 * math.log(entries)
             response = np.exp(self.grid + factor - 2 * math.log(entries) - logs)
-            return logs, 1 + (outputs + 1) * response
+            return logs + gain, 1 + (outputs + 1) * response
         count = max(4, min(24, math.ceil(self.grid[-1] - self.grid[0])))  # no closed form:
         points = np.linspace(self.grid[0], self.grid[-1], count)  # a few lengths, and a spline
         sent = [
             loss_gradient(loss, x, 0.0, target=target, batch=net.batch, outputs=outputs)
             for x in points.tolist()
         ]
-        both = np.array([(g.log_second, 1 + (outputs + 1) * g.response) for g in sent])
+        both = np.array([(g.log_second + gain, 1 + (outputs + 1) * g.response) for g in sent])
         found: Array = CubicSpline(points, both)(self.grid)
         return found[:, 0], found[:, 1]
 

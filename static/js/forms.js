@@ -11,6 +11,7 @@ export function refuse(form, errors, named = false) {
     const place = control.querySelector(".error");
     if (place && place.textContent !== message) place.textContent = message;
     control.toggleAttribute("data-invalid", message !== "");
+    if (message) control.closest("details")?.setAttribute("open", "");
     const box = /** @type {Element|null} */ (form.elements.namedItem(name));
     if (message) box?.setAttribute?.("aria-invalid", "true");
     else box?.removeAttribute?.("aria-invalid");

@@ -71,6 +71,11 @@ class LabPage:
     flush: str = ""
     send: str = ""
 
+    @property
+    def shows_rare(self) -> bool:
+        """Whether a control that is seldom asked for says something."""
+        return any(c.rare and (c.error or c.value != c.default) for c in self.controls)
+
 
 router = APIRouter(include_in_schema=False)
 PAGE = Page("/", "Lab", "Lab", router, True)

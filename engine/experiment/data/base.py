@@ -78,20 +78,21 @@ class Dataset:
     """How many classes there are for a loss over classes; None: there is no such loss of it."""
     requires: tuple[str, ...] = ()
     """Packages beside torch that ``draw`` imports, as one installs them."""
-    known_moments: Callable[[int], InputMoments] | None = None
-    """By the number of features; None: measured."""
+    known_moments: Callable[[int, float, float], InputMoments] | None = None
+    """By the number of features, of the data times a scale and plus a mean; None: measured."""
 
     @property
     def name(self) -> str:
         return self.draw.__name__
 
-    def moments(self, features: int) -> InputMoments:
-        """As stated, or measured from one draw, the same every time."""
+    def moments(self, features: int, scale: float = 1.0, mean: float = 0.0) -> InputMoments:
+        """Of the data times ``scale`` and plus ``mean``: as stated, or measured from one draw, the
+        same every time."""
         if self.known_moments is not None:
-            return self.known_moments(features)
+            return self.known_moments(features, scale, mean)
         batch = min(MEASURED, self.samples or MEASURED)
         sample = self.draw(batch, features, torch.Generator().manual_seed(0))
-        return measured_moments(sample.x, sample.number)
+        return measured_moments(sample.x * scale + mean, sample.number)
 
 
 DATASETS: Registry[Dataset] = Registry("data")

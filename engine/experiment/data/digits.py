@@ -24,11 +24,12 @@ def all_digits() -> tuple[Tensor, Tensor]:
     return (x - x.mean()) / x.std(), torch.tensor(data.target)
 
 
-@lru_cache(maxsize=1)
-def digits_moments(_features: int) -> InputMoments:
+@lru_cache(maxsize=64)
+def digits_moments(_features: int, scale: float = 1.0, mean: float = 0.0) -> InputMoments:
     """Of all of them, and of rows with a single 1."""
     x, label = all_digits()
-    return measured_moments(x, torch.eye(DIGITS)[label])._replace(target_mean_square=1 / DIGITS)
+    found = measured_moments(x * scale + mean, torch.eye(DIGITS)[label])
+    return found._replace(target_mean_square=1 / DIGITS)
 
 
 @dataset(

@@ -11,12 +11,21 @@ __all__ = ["gaussian"]
 GAUSSIAN_CLASSES = 10  # as many as the digits have, so that the losses compare
 
 
+def _moments(features: int, scale: float, mean: float) -> InputMoments:
+    """Of scale·z + mean, z standard normal: E[x²] = s² + m², Var[x²] = 2s⁴ + 4s²m²."""
+    s2, m2 = scale**2, mean**2
+    second = s2 + m2
+    if second == 0:
+        return InputMoments(0.0, 0.0, 0.0, 1.0)
+    return InputMoments(second, (2 * s2**2 + 4 * s2 * m2) / second**2 / features, m2 / second, 1.0)
+
+
 @dataset(
     formula="x = randn(batch, inputs), t = randn(batch)",
     source="the notes",
     help="Independent standard normal numbers, input and target: nothing to learn, all to see.",
     classes=GAUSSIAN_CLASSES,
-    known_moments=lambda features: InputMoments(1.0, 2 / features, 0.0, 1.0),
+    known_moments=_moments,
 )
 def gaussian(batch: int, features: int, generator: torch.Generator) -> Sample:
     """Standard normal input, one standard normal number and one random class per sample."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -13,7 +14,19 @@ from layerscope.engine.basis.registry import Registry
 from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.layers.losses.theory import LossTheory
 
-__all__ = ["LOSSES", "Loss"]
+__all__ = ["LOSSES", "REDUCTIONS", "Loss"]
+
+REDUCTIONS: Mapping[str, Mapping[str, str]] = {
+    "mean": {
+        "formula": "mean", "source": "PyTorch's default",
+        "help": "The gradient does not depend on how many samples there are.",
+    },
+    "sum": {
+        "formula": "sum", "source": "PyTorch's reduction='sum'",
+        "help": "Gradients grow with the batch: so does the learning rate that they come to.",
+    },
+}  # fmt: skip
+"""How the terms of a loss become one number."""
 
 
 class Loss(ABC):
@@ -34,7 +47,8 @@ class Loss(ABC):
     theory: ClassVar[LossTheory | None] = None
     """What mean-field theory must know of the gradient; None: it has nothing to say of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, reduction: str = "mean") -> None:
+        self.reduction = reduction
         self.scale = 1.0
         """What ``backward`` multiplies with, before it rounds to the output's format."""
         self._saved: tuple[Tensor, Tensor] | None = None
@@ -60,13 +74,22 @@ class Loss(ABC):
         """One entry's term: ``x`` the output, ``t`` the target (or the other class's logit)."""
 
     @classmethod
-    def baseline(cls, target: Tensor) -> float:
-        """The loss of an output that is the same for every sample: the target's mean.
-
-        What a network must get below to have learned anything. ``target``: (batch, k).
-        """
+    def constant(cls, target: Tensor) -> float:
+        """The mean loss of an output that is the same for every sample: the target's mean."""
         wide = target.double()
         return float(cls.function(wide.mean(0).expand_as(wide), wide))
+
+    def factor(self, target: Tensor) -> int:
+        """What the mean is multiplied with: the number of its terms, for the sum of them."""
+        return target.numel() if self.reduction == "sum" else 1
+
+    def baseline(self, target: Tensor) -> float:
+        """The loss of the same output for every sample, as this one reduces it.
+
+        What a network must get below to have learned anything. ``target``: (batch, k), or (batch,)
+        of classes.
+        """
+        return self.factor(target) * self.constant(target)
 
     @classmethod
     def slope(cls, x: Tensor, t: float) -> Tensor:
@@ -75,14 +98,16 @@ class Loss(ABC):
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         self._saved = (output, target)
-        return self.function(output, target)
+        value, factor = self.function(output, target), self.factor(target)
+        return value if factor == 1 else value * factor
 
     def backward(self) -> Tensor:
         if self._saved is None:
             raise RuntimeError(f"{self.name}: backward was called before forward")
         output, target = self._saved
         g = self.gradient(widened(output), widened(target))
-        return (g if self.scale == 1 else g * self.scale).to(output.dtype)
+        scale = self.scale * self.factor(target)
+        return (g if scale == 1 else g * scale).to(output.dtype)
 
 
 LOSSES: Registry[type[Loss]] = Registry("loss")

@@ -58,7 +58,7 @@ class CrossEntropy(Loss):
         return sympy.log(1 + sympy.exp(t - x))  # two classes: x the right one's logit, t the other
 
     @classmethod
-    def baseline(cls, target: Tensor) -> float:
+    def constant(cls, target: Tensor) -> float:
         """The entropy of the classes' shares: the loss of always answering with these."""
         share = torch.bincount(target).double() / max(len(target), 1)
         return float(-(share * share.clamp_min(1e-300).log()).sum())

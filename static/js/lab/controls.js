@@ -42,6 +42,8 @@ export class Controls {
       note.querySelector(".formula").textContent = chosen.formula ?? "";
       note.querySelector(".more").textContent = ` ${chosen.help ?? ""} ${chosen.source ?? ""}`;
     }
+    for (const box of /** @type {NodeListOf<HTMLInputElement>} */ (this.form.querySelectorAll(".rare [data-default]")))
+      if (box.value !== box.dataset.default) box.closest("details")?.setAttribute("open", "");
     this.describe();
   }
 
@@ -50,8 +52,11 @@ export class Controls {
     const width = this.box("width").value;
     const features = this.box("inputs").value || this.box("data").selectedOptions[0]?.dataset.features || width;
     const inputs = this.box("depth").value === "1" ? features : width;
-    const formula = (this.box("init").selectedOptions[0]?.dataset.formula ?? "").replaceAll("n_in", inputs).replaceAll("n_out", width);
-    find("#weight-formula output").textContent = `w = ${this.box("init_scale").value} · ${formula}`;
+    // By fan_out it is drawn from the outputs to the inputs, and turned over.
+    const turned = this.box("fan").value === "fan_out";
+    const [rows, columns] = turned ? [width, inputs] : [inputs, width];
+    const formula = (this.box("init").selectedOptions[0]?.dataset.formula ?? "").replaceAll("n_in", rows).replaceAll("n_out", columns);
+    find("#weight-formula output").textContent = `w = ${this.box("init_scale").value} · ${turned ? `(${formula})ᵀ` : formula}`;
   }
 
   /** Sets one control as if it had been typed. @param {string} name @param {string} value */

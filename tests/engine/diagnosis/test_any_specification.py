@@ -55,8 +55,23 @@ def specification(seed):
         inputs=None if own else chosen.choice([None, edge(chosen, 1, 100)]),
         loss=chosen.choice([n for n, loss in LOSSES.items() if classes or not loss.classifies]),
         init_scale=min(100.0, scale(chosen, 100.0)), bias_std=min(100.0, scale(chosen, 100.0)),
-        residual=chosen.random() < 0.3, **options,
+        residual=chosen.random() < 0.3, **options, **rare(chosen),
     )  # fmt: skip
+
+
+def rare(chosen):
+    """One in three, some of what is seldom asked for."""
+    if chosen.random() > 1 / 3:
+        return {}
+    drawn = {
+        "input_scale": min(1000.0, scale(chosen, 1000.0)),
+        "input_mean": chosen.choice([-1, 1]) * min(1000.0, scale(chosen, 1000.0)) or 0.0,
+        "bias_mean": chosen.choice([-1, 1]) * min(100.0, scale(chosen, 100.0)) or 0.0,
+        "output_scale": min(100.0, scale(chosen, 100.0)),
+        "fan": chosen.choice(list(Experiment.options("fan"))),
+        "reduction": chosen.choice(list(Experiment.options("reduction"))),
+    }
+    return {name: drawn[name] for name in chosen.sample(list(drawn), chosen.randint(1, 3))}
 
 
 @pytest.mark.slow

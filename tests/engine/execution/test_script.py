@@ -23,7 +23,12 @@ SPECIFICATIONS = [
     Experiment(depth=2, loss="huber", dtype="float64", init="sparse", init_scale=3, seed=2**40),
     Experiment(depth=4, activation="gelu_tanh", dtype="float16", loss="mae"),
     Experiment(depth=50, activation="linear", init="normal"),
-]
+    Experiment(depth=2, input_scale=3.0, input_mean=-0.5, reduction="sum", bias_mean=-0.2),
+    Experiment(depth=2, fan="fan_out", inputs=30, output_scale=0.1, init="lsuv", bias_std=0.3,
+               bias_mean=0.1),
+    Experiment(depth=2, data="digits", loss="cross_entropy", reduction="sum", dtype="float16",
+               input_mean=1.0),
+]  # fmt: skip
 
 
 def engine_digest(experiment):

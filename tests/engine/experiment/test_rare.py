@@ -1,0 +1,158 @@
+"""What is seldom asked for: data, biases, fans, last layers and reductions, and their theory."""
+
+from __future__ import annotations
+
+import math
+from statistics import fmean, stdev
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from layerscope.engine.diagnosis.run import result
+from layerscope.engine.execution.network import Network
+from layerscope.engine.execution.passes import BackwardStep, ForwardStep, LossStep, passes
+from layerscope.engine.experiment.data import DATASETS
+from layerscope.engine.experiment.data.base import measured_moments
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.theory.experiments import predict_experiment
+
+SMALL = Experiment(depth=2, width=12, batch=8, inputs=9)
+RARE = [
+    {"input_scale": 3.0},
+    {"input_mean": 2.0},
+    {"input_scale": 0.5, "input_mean": -1.0, "data": "digits", "inputs": None},
+    {"output_scale": 0.1},
+    {"fan": "fan_out"},
+    {"reduction": "sum"},
+    {"reduction": "sum", "loss": "huber"},
+    {"reduction": "sum", "loss": "cross_entropy", "data": "digits", "inputs": None},
+    {"bias_mean": -0.5},
+]
+
+
+def changed(change, **more):
+    return Experiment.model_validate({**SMALL.to_dict(), **change, **more})
+
+
+def linear(experiment):
+    """Weights and biases, from the first layer on."""
+    kept = []
+    for step in passes(Network(experiment)):
+        if isinstance(step, ForwardStep) and step.layer.parameters:
+            kept.append({n: p.clone() for n, p in step.layer.parameters.items()})
+    return kept
+
+
+@pytest.mark.parametrize("data", list(DATASETS))
+def test_the_data_is_scaled_and_then_shifted(data):
+    plain = changed({"data": data, "inputs": None})
+    x = Network(plain).x
+    assert torch.equal(Network(changed(plain.to_dict(), input_scale=2.5)).x, x * 2.5)
+    both = changed(plain.to_dict(), input_scale=2.5, input_mean=-4.0)
+    assert torch.equal(Network(both).x, x * 2.5 - 4.0)
+
+
+def test_a_bias_mean_moves_biases_and_nothing_else():
+    for bias in ({}, {"bias_std": 0.3}, {"init": "pytorch_default"}):
+        before, after = linear(changed(bias)), linear(changed(bias, bias_mean=-0.25))
+        for a, b in zip(before, after, strict=True):
+            assert torch.equal(a["weight"], b["weight"])
+            assert torch.equal(a["bias"] - 0.25, b["bias"])
+
+
+def test_the_output_scale_is_of_the_last_layer():
+    before, after = linear(SMALL), linear(changed({}, output_scale=0.01))
+    for a, b in zip(before[:-1], after[:-1], strict=True):
+        assert torch.equal(a["weight"], b["weight"])
+    assert torch.equal(before[-1]["weight"] * 0.01, after[-1]["weight"])
+
+
+@pytest.mark.parametrize("init", ["kaiming_normal", "kaiming_uniform", "orthogonal"])
+def test_by_fan_out_a_weight_is_drawn_backwards_and_turned_over(init):
+    wide = Experiment(depth=1, width=400, inputs=100, batch=2, init=init, fan="fan_out")
+    weight = linear(wide)[0]["weight"]
+    turned = linear(Experiment(depth=1, width=100, inputs=400, batch=2, init=init))[0]["weight"]
+    assert torch.equal(weight, turned.t())
+    assert weight.is_contiguous()
+    intended = wide.weight_variance(100, 400)
+    assert float(weight.var()) == pytest.approx(intended, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("loss", "theirs"), [("mse", F.mse_loss), ("mae", F.l1_loss), ("huber", F.huber_loss),
+                         ("cross_entropy", F.cross_entropy)],
+)  # fmt: skip
+def test_a_summed_loss_is_pytorchs(loss, theirs):
+    network = Network(changed({"loss": loss, "reduction": "sum"}))
+    steps = passes(network)
+    last = next(s for s in steps if isinstance(s, LossStep))
+    output = last.output.clone().requires_grad_()
+    want = theirs(output, network.target, reduction="sum")
+    assert float(last.loss) == pytest.approx(want.item(), rel=1e-6)
+    want.backward()
+    first = next(s for s in steps if isinstance(s, BackwardStep))
+    torch.testing.assert_close(first.gradient, output.grad)
+
+
+@pytest.mark.parametrize("change", RARE, ids=str)
+def test_gradients_equal_autograds(change):
+    told = result(changed(change, dtype="float64"), fixes=False)["check"]
+    assert told["autograd_max_relative_error"] < 1e-9
+
+
+@pytest.mark.parametrize(("scale", "mean"), [(1.0, 0.0), (2.0, 0.5), (0.3, -1.0), (0.0, 2.0)])
+def test_moments_of_gaussian_data_are_those_measured(scale, mean):
+    told = DATASETS["gaussian"].moments(50, scale, mean)
+    sample = DATASETS["gaussian"].draw(4096, 50, torch.Generator().manual_seed(1))
+    seen = measured_moments(sample.x * scale + mean, sample.number)
+    assert told.mean_square == pytest.approx(seen.mean_square, rel=0.01)
+    assert told.length_variance == pytest.approx(seen.length_variance, rel=0.1, abs=1e-9)
+    assert told.correlation == pytest.approx(seen.correlation, abs=0.01)
+
+
+def test_of_nothing_nothing_is_told():
+    assert DATASETS["gaussian"].moments(5, 0.0, 0.0)[:3] == (0.0, 0.0, 0.0)
+
+
+THEORY = [
+    {"input_scale": 3.0},
+    {"input_mean": 1.0},
+    {"output_scale": 0.1},
+    {"fan": "fan_out", "inputs": 400},
+    {"reduction": "sum"},
+    {"reduction": "sum", "loss": "cross_entropy"},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", THEORY, ids=str)
+def test_theory_equals_simulation(change):
+    """Second moments over seeds, at the first layer, in the middle, and at the output."""
+    setting = {"depth": 4, "width": 200, "batch": 16, "activation": "tanh",
+               "init": "lecun_normal", **change}  # fmt: skip
+    prediction = predict_experiment(Experiment(**setting))
+    assert prediction.available
+    seen = [result(Experiment(seed=s, **setting), check=False)["layers"] for s in range(40)]
+    for place in (0, 4, 8):
+        told = prediction.layers[place]
+        for name in ("activation", "gradient"):
+            squares = [layers[place][name]["rms"] ** 2 for layers in seen]
+            want = getattr(told, name).to_dict()["rms"] ** 2
+            error = stdev(squares) / math.sqrt(len(squares))
+            assert fmean(squares) == pytest.approx(want, abs=4 * error + 0.02 * want), (place, name)
+
+
+def test_beyond_theory_the_reason_is_given():
+    told = predict_experiment(changed({"bias_mean": -0.5}))
+    assert not told.available
+    assert "biases of mean -0.5" in told.reason
+
+
+@pytest.mark.parametrize(
+    "change", [{"bias_mean": -1.0}, {"input_scale": 50.0, "input_mean": 100.0}], ids=str
+)
+def test_what_is_hardly_meant_is_set_back_first(change):
+    told = result(Experiment(depth=6, **change), check=False)
+    (finding,) = told["findings"]
+    assert finding["fix"] == {name: Experiment.model_fields[name].default for name in change}
