@@ -342,7 +342,7 @@ def name_of(experiment: Experiment, training: Training) -> str:
     >>> name_of(Experiment(depth=5), Training(optimizer="adam", learning_rate=0.001))
     'relu 5×100, adam 0.001'
     """
-    parts = [experiment.activation, f"{experiment.depth}×{experiment.width}"]
+    parts = [experiment.phi, f"{experiment.depth}×{experiment.width}"]
     if experiment.norm != "none":
         parts.append(f"{experiment.norm} norm")
     if experiment.dtype != "float32":

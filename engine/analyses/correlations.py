@@ -161,7 +161,7 @@ def _predict(experiment: Experiment) -> tuple[Sequence[tuple[float, ...]], str |
     q = w1 + b1
     if q == 0 or (w2 == 0 and b2 == 0):
         return (), "no theory for this setting: all pre-activations are zero"
-    phi, depth = experiment.activation, experiment.depth
+    phi, depth = experiment.phi, experiment.depth
     starts = [(w1 * c + b1) / q for c in STARTS]
     try:
         return [tuple(correlation_path(phi, c, q, w2, b2, depth)) for c in starts], None

@@ -123,14 +123,14 @@ def phase_diagram(experiment: Experiment, *, should_stop: ShouldStop = never) ->
     ('critical', 1.414, 2.0)
     """
     far_w, far_b = axis_ends(experiment)
-    diagram = _diagram(experiment.activation, far_w, far_b, _Ask(should_stop))
+    diagram = _diagram(experiment.phi, far_w, far_b, _Ask(should_stop))
     w, b, said = sigma_w(experiment), sigma_b(experiment), predict_experiment(experiment)
     reason = None if said.available else said.reason
     if chosen_norm(experiment.norm) or experiment.residual:
         reason = "the diagram is of plain networks: norms and residual sums change these recursions"
     point = None
     if w is not None:
-        point = fixed_point(experiment.activation, w * w, b * b)
+        point = fixed_point(experiment.phi, w * w, b * b)
     return PhasePosition(experiment, diagram, w, b, point, reason)
 
 

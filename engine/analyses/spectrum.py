@@ -200,10 +200,10 @@ def _theory(
         return nothing, f"no theory for {experiment.beyond_theory}"
     w2, b2 = scale**2, experiment.bias_std**2
     first = w2 * experiment.input_moments.mean_square + b2
-    path = length_path(experiment.activation, first, w2, b2, experiment.depth)
+    path = length_path(experiment.phi, first, w2, b2, experiment.depth)
     total, sums = 0.0, []
     for log_q in path:
-        slope = chi(experiment.activation, math.exp(min(log_q, 700.0)), w2)
+        slope = chi(experiment.phi, math.exp(min(log_q, 700.0)), w2)
         total += 0.5 * math.log10(slope) if slope > 0 else -math.inf
         sums.append(total)
     return tuple(sums[d - 1] if math.isfinite(sums[d - 1]) else None for d in depths), None

@@ -86,7 +86,7 @@ def candidates(experiment: Experiment, finding: Finding) -> Iterator[Change]:
     scale = _critical_scale(e)
     if scale is not None and scale != e.init_scale:
         yield {"init_scale": scale}
-    recommended = ACTIVATIONS[e.activation].recommended_init
+    recommended = ACTIVATIONS[e.phi].recommended_init
     whole = {} if e.init_scale == 1 else {"init_scale": 1.0}
     for init in dict.fromkeys((recommended, "kaiming_normal", "lsuv", "orthogonal")):
         if init != e.init or whole:
@@ -117,7 +117,7 @@ def _architecture(e: Experiment, init: Change) -> Iterator[Change]:
     for norm in norms:
         yield {"norm": norm}
         yield {"norm": norm, "residual": True} if not e.residual else {"norm": norm, **init}
-    if ACTIVATIONS[e.activation].often_at_fault:
+    if ACTIVATIONS[e.phi].often_at_fault:
         yield {"activation": "relu", **init, "init": "kaiming_normal"}
 
 
@@ -128,7 +128,7 @@ def _critical_scale(e: Experiment) -> float | None:
     if not variance or chosen_norm(e.norm) or e.residual or e.beyond_theory:
         return None
     try:
-        sigma_w2 = critical_point(e.activation, e.bias_variance(e.width)).sigma_w2
+        sigma_w2 = critical_point(e.phi, e.bias_variance(e.width)).sigma_w2
     except NoCriticalPoint:
         return None
     scale = math.sqrt(sigma_w2 / (variance * e.width))

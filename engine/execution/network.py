@@ -67,7 +67,7 @@ def layout(experiment: Experiment) -> list[LayerInfo]:
     """
     layers: list[LayerInfo] = []
     e, n_in = experiment, experiment.n_inputs
-    norm, activation = chosen_norm(e.norm), ACTIVATIONS[e.activation]
+    norm, activation = chosen_norm(e.norm), ACTIVATIONS[e.phi]
     within: list[type[Layer]] = [Linear]
     if norm is not None:
         within.append(norm)

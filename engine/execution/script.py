@@ -115,7 +115,7 @@ def as_pytorch(experiment: Experiment) -> str:
         wanted.append((scheme.calibrate, "calibrate"))
     if scheme.bias is not None and not e.bias_std:
         wanted.append((scheme.bias, "draw_bias"))
-    activation, norm = ACTIVATIONS[e.activation], chosen_norm(e.norm)
+    activation, norm = ACTIVATIONS[e.phi], chosen_norm(e.norm)
     if activation.adds_layer:
         wanted += [(activation.function, "activation"), (activation.chain, "activation_backward")]
     if norm is not None:

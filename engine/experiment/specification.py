@@ -89,6 +89,11 @@ class Experiment(Specification):
         "relu", "Activation", "The nonlinearity φ after every hidden layer.",
         options=lambda: _described(ACTIVATIONS.items()),
     )  # fmt: skip
+    alpha: float | None = parameter(
+        None, "Alpha",
+        "Of an activation that has a parameter: leaky_relu's slope below 0 (0.01), elu's α (1).",
+        rare=True, ge=0, le=100,
+    )  # fmt: skip
     init: str = parameter(
         "kaiming_normal", "Init scheme", "How weights are drawn.",
         options=lambda: _described(INITS.items()),
@@ -155,6 +160,8 @@ class Experiment(Specification):
 
     def _go_together(self) -> None:
         dataset = DATASETS[self.data]
+        if self.alpha is not None and ACTIVATIONS[self.activation].parameter is None:
+            raise FieldError("alpha", f"expected nothing: {self.activation} has no parameter")
         n = dataset.features
         if n is not None and self.inputs not in (None, n):
             raise FieldError("inputs", f"expected {n} or nothing: {self.data} has {n} features")
@@ -164,6 +171,15 @@ class Experiment(Specification):
         if dataset.classes is None and LOSSES[self.loss].classifies:
             others = ", ".join(name for name, loss in LOSSES.items() if not loss.classifies)
             raise FieldError("loss", f"expected one of: {others}; {self.data} has no classes")
+
+    @property
+    def phi(self) -> str:
+        """The activation with its parameter, as `ACTIVATIONS` knows it.
+
+        >>> Experiment(activation="leaky_relu", alpha=0.2).phi, Experiment().phi
+        ('leaky_relu(0.2)', 'relu')
+        """
+        return self.activation if self.alpha is None else f"{self.activation}({self.alpha!r})"
 
     @property
     def n_inputs(self) -> int:

@@ -73,7 +73,7 @@ def _point(experiment: Experiment) -> FixedPoint | None:
     beyond = chosen_norm(experiment.norm) or experiment.residual or experiment.beyond_theory
     if w is None or beyond:
         return None
-    return fixed_point(experiment.activation, w * w, experiment.bias_variance(experiment.width))
+    return fixed_point(experiment.phi, w * w, experiment.bias_variance(experiment.width))
 
 
 @line(

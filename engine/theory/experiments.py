@@ -26,7 +26,7 @@ def predict_experiment(experiment: Experiment) -> Prediction:
         )  # fmt: skip
     moments = e.input_moments
     return predict(
-        e.activation,
+        e.phi,
         depth=e.depth,
         width=e.width,
         inputs=e.n_inputs,

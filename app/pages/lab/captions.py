@@ -122,10 +122,9 @@ def chart_words(
     weight_norms = Words(f"Norm of the weight gradients by layer: {norms}.")
     shares = [r.saturation for r in records if r.saturation is not None]
     flat = (
-        f"of their inputs at most {number(100 * max(shares))} % where {experiment.activation} "
-        "is flat"
+        f"of their inputs at most {number(100 * max(shares))} % where {experiment.phi} is flat"
         if shares
-        else f"{experiment.activation} is flat nowhere"
+        else f"{experiment.phi} is flat nowhere"
     )
     most = f"{number(100 * max(dead, default=0.0))} %"
     return [
@@ -147,7 +146,7 @@ def chart_words(
         ChartWords(
             "silent",
             [Words(f"Units that are zero for every sample: at most {most} of a layer; {flat}.")],
-            [Words(f"{experiment.activation} passes everything on: nothing can fall silent")],
+            [Words(f"{experiment.phi} passes everything on: nothing can fall silent")],
         ),
     ]  # fmt: skip
 

@@ -141,7 +141,7 @@ def _query(experiment: Experiment, training: Training) -> str:
 
 def _network(e: Experiment) -> str:
     """The experiment in a line."""
-    words = f"{e.depth} blocks of {e.width} {e.activation} units, {e.init}"
+    words = f"{e.depth} blocks of {e.width} {e.phi} units, {e.init}"
     if e.init_scale != 1:
         words += f" × {e.init_scale:g}"
     if e.norm != "none":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import FunctionType, new_class
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +17,17 @@ from layerscope.engine.basis.registry import Registry
 from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.layers.base import Layer
 
-__all__ = ["ACTIVATIONS", "Activation", "activation_of"]
+__all__ = ["ACTIVATIONS", "Activation", "Activations", "Parameter", "activation_of"]
+
+
+class Parameter(NamedTuple):
+    """What can be chosen of an activation: a slope, say. ``constant``: the name under which its
+    functions find the value; ``setting``: PyTorch's name of it; ``written``: ``formula``,
+    ``gradient_formula`` and ``subgradient`` with any value."""
+
+    constant: str
+    setting: str
+    written: Callable[[float], dict[str, str]]
 
 
 class Activation(Layer):
@@ -32,6 +45,8 @@ class Activation(Layer):
     """Which value of φ' is chosen at the kinks, in words; empty where φ is smooth."""
     recommended_init: ClassVar[str] = "xavier_normal"
     """The init scheme to try first where the signal fails."""
+    parameter: ClassVar[Parameter | None] = None
+    """None: there is nothing to choose."""
     often_at_fault: ClassVar[bool] = False
     """Whether φ itself stops deep networks, so that another one is worth a try."""
 
@@ -82,7 +97,45 @@ class Activation(Layer):
         return self.chain(widened(g), widened(saved)).to(g.dtype)
 
 
-ACTIVATIONS: Registry[type[Activation]] = Registry("activation")
+_CHOSEN = re.compile(r"(\w+)\(([0-9.]+(?:e[+-]?[0-9]+)?)\)", re.ASCII)
+
+
+class Activations(Registry[type[Activation]]):
+    """Activations by name; one with a parameter also as ``name(value)``, which is not listed.
+
+    >>> ACTIVATIONS["leaky_relu(0.2)"].formula, "leaky_relu(0.2)" in list(ACTIVATIONS)
+    ('max(x, 0.2·x)', False)
+    """
+
+    def __getitem__(self, name: str) -> type[Activation]:
+        chosen = _CHOSEN.fullmatch(name)
+        if chosen is None:
+            return super().__getitem__(name)
+        return _with(super().__getitem__(chosen[1]), float(chosen[2]))
+
+
+@lru_cache(maxsize=256)
+def _with(activation: type[Activation], value: float) -> type[Activation]:
+    """The activation with another value of its parameter: the same functions, which find it."""
+    parameter = activation.parameter
+    if parameter is None:
+        raise KeyError(f"{activation.name} has no parameter")
+
+    def moved(name: str) -> Any:
+        f: Any = getattr(activation, name)
+        scope = {**f.__globals__, parameter.constant: value}
+        return staticmethod(
+            FunctionType(f.__code__, scope, f.__name__, f.__defaults__, f.__closure__)
+        )
+
+    changed = {name: moved(name) for name in ("function", "chain", "reference", "symbolic")}
+    changed |= {"torch_settings": ((parameter.setting, value),), **parameter.written(value)}
+    return new_class(
+        activation.__name__, (activation,), exec_body=lambda scope: scope.update(changed)
+    )
+
+
+ACTIVATIONS = Activations("activation")
 
 
 def activation_of(module: nn.Module) -> type[Activation] | None:

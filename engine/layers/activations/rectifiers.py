@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from layerscope.engine.basis.symbolic import sympy
-from layerscope.engine.layers.activations.base import ACTIVATIONS, Activation
+from layerscope.engine.layers.activations.base import ACTIVATIONS, Activation, Parameter
 
 __all__ = [
     "ELU", "SELU", "LeakyReLU", "ReLU", "ReLU6", "Softplus", "SquaredReLU",
@@ -17,6 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 LEAKY_SLOPE = 0.01  # PyTorch's default negative_slope
+ELU_ALPHA = 1.0  # PyTorch's default alpha
 SELU_ALPHA = 1.6732632423543772  # fixed point at mean 0, variance 1: Klambauer et al. 2017
 SELU_SCALE = 1.0507009873554805  # the same
 
@@ -60,9 +61,18 @@ class ReLU(Activation):
         return sympy.Max(0, x)
 
 
+def _leaky(slope: float) -> dict[str, str]:
+    return {
+        "formula": f"max(x, {slope:g}·x)" if slope <= 1 else f"x where x > 0, else {slope:g}·x",
+        "gradient_formula": f"∂L/∂x = g where x > 0, else {slope:g}·g",
+        "subgradient": f"φ'(0) = {slope:g}",
+    }
+
+
 @ACTIVATIONS.register
 class LeakyReLU(Activation):
     name = "leaky_relu"
+    parameter = Parameter("LEAKY_SLOPE", "negative_slope", _leaky)
     formula = "max(x, 0.01·x)"
     gradient_formula = "∂L/∂x = g where x > 0, else 0.01·g"
     source = "Maas, Hannun & Ng 2013"
@@ -83,7 +93,7 @@ class LeakyReLU(Activation):
 
     @staticmethod
     def reference(x: Tensor) -> Tensor:
-        return F.leaky_relu(x, 0.01)
+        return F.leaky_relu(x, LEAKY_SLOPE)
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
@@ -119,9 +129,18 @@ class ReLU6(Activation):
         return sympy.Min(sympy.Max(0, x), 6)
 
 
+def _elu(alpha: float) -> dict[str, str]:
+    return {
+        "formula": f"x where x > 0, else {alpha:g}·(eˣ − 1)",
+        "gradient_formula": f"∂L/∂x = g where x > 0, else g·{alpha:g}·eˣ",
+        "subgradient": f"φ'(0) = {alpha:g} (from the left)",
+    }
+
+
 @ACTIVATIONS.register
 class ELU(Activation):
     name = "elu"
+    parameter = Parameter("ELU_ALPHA", "alpha", _elu)
     formula = "x where x > 0, else eˣ − 1"
     gradient_formula = "∂L/∂x = g where x > 0, else g·eˣ"
     source = "Clevert, Unterthiner & Hochreiter 2016"
@@ -134,19 +153,19 @@ class ELU(Activation):
 
     @staticmethod
     def function(x: Tensor) -> Tensor:
-        return torch.where(x > 0, x, torch.expm1(x))
+        return torch.where(x > 0, x, ELU_ALPHA * torch.expm1(x))
 
     @staticmethod
     def chain(g: Tensor, saved: Tensor) -> Tensor:
-        return torch.where(saved > 0, g, g * torch.exp(saved))
+        return torch.where(saved > 0, g, g * (ELU_ALPHA * torch.exp(saved)))
 
     @staticmethod
     def reference(x: Tensor) -> Tensor:
-        return F.elu(x)
+        return F.elu(x, ELU_ALPHA)
 
     @staticmethod
     def symbolic(x: sympy.Symbol) -> sympy.Expr:
-        return sympy.Piecewise((x, x > 0), (sympy.exp(x) - 1, True))
+        return sympy.Piecewise((x, x > 0), (sympy.nsimplify(ELU_ALPHA) * (sympy.exp(x) - 1), True))
 
 
 @ACTIVATIONS.register

@@ -15,6 +15,7 @@ import pytest
 from layerscope.engine.diagnosis.run import Summary, run
 from layerscope.engine.experiment.data import DATASETS
 from layerscope.engine.experiment.specification import MAX_SEED, Experiment
+from layerscope.engine.layers import ACTIVATIONS
 from layerscope.engine.layers.losses import LOSSES
 
 COUNT = int(os.environ.get("LAYERSCOPE_SWEEP", "300"))
@@ -55,15 +56,17 @@ def specification(seed):
         inputs=None if own else chosen.choice([None, edge(chosen, 1, 100)]),
         loss=chosen.choice([n for n, loss in LOSSES.items() if classes or not loss.classifies]),
         init_scale=min(100.0, scale(chosen, 100.0)), bias_std=min(100.0, scale(chosen, 100.0)),
-        residual=chosen.random() < 0.3, **options, **rare(chosen),
+        residual=chosen.random() < 0.3, **options, **rare(chosen, options["activation"]),
     )  # fmt: skip
 
 
-def rare(chosen):
+def rare(chosen, activation):
     """One in three, some of what is seldom asked for."""
     if chosen.random() > 1 / 3:
         return {}
+    alpha = {} if ACTIVATIONS[activation].parameter is None else {"alpha": scale(chosen, 100.0)}
     drawn = {
+        **alpha,
         "input_scale": min(1000.0, scale(chosen, 1000.0)),
         "input_mean": chosen.choice([-1, 1]) * min(1000.0, scale(chosen, 1000.0)) or 0.0,
         "bias_mean": chosen.choice([-1, 1]) * min(100.0, scale(chosen, 100.0)) or 0.0,

@@ -28,6 +28,8 @@ SPECIFICATIONS = [
                bias_mean=0.1),
     Experiment(depth=2, data="digits", loss="cross_entropy", reduction="sum", dtype="float16",
                input_mean=1.0),
+    Experiment(depth=2, activation="leaky_relu", alpha=0.2),
+    Experiment(depth=2, activation="elu", alpha=0.5, dtype="bfloat16"),
 ]  # fmt: skip
 
 

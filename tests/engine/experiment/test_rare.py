@@ -6,15 +6,19 @@ import math
 from statistics import fmean, stdev
 
 import pytest
+import sympy
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.diagnosis.run import result
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.passes import BackwardStep, ForwardStep, LossStep, passes
 from layerscope.engine.experiment.data import DATASETS
 from layerscope.engine.experiment.data.base import measured_moments
 from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.layers import ACTIVATIONS
 from layerscope.engine.theory.experiments import predict_experiment
 
 SMALL = Experiment(depth=2, width=12, batch=8, inputs=9)
@@ -28,6 +32,9 @@ RARE = [
     {"reduction": "sum", "loss": "huber"},
     {"reduction": "sum", "loss": "cross_entropy", "data": "digits", "inputs": None},
     {"bias_mean": -0.5},
+    {"activation": "leaky_relu", "alpha": 0.2},
+    {"activation": "leaky_relu", "alpha": 1.5, "norm": "layer"},
+    {"activation": "elu", "alpha": 0.3},
 ]
 
 
@@ -122,6 +129,8 @@ THEORY = [
     {"fan": "fan_out", "inputs": 400},
     {"reduction": "sum"},
     {"reduction": "sum", "loss": "cross_entropy"},
+    {"activation": "leaky_relu", "alpha": 0.4},
+    {"activation": "elu", "alpha": 2.5},
 ]
 
 
@@ -156,3 +165,57 @@ def test_what_is_hardly_meant_is_set_back_first(change):
     told = result(Experiment(depth=6, **change), check=False)
     (finding,) = told["findings"]
     assert finding["fix"] == {name: Experiment.model_fields[name].default for name in change}
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("leaky_relu(0.2)", nn.LeakyReLU(0.2)), ("leaky_relu(1.5)", nn.LeakyReLU(1.5)),
+     ("leaky_relu(0.0)", nn.LeakyReLU(0.0)), ("elu(0.3)", nn.ELU(0.3)),
+     ("elu(1e-05)", nn.ELU(1e-5))],
+)  # fmt: skip
+def test_a_parameter_is_pytorchs(name, module):
+    phi = ACTIVATIONS[name]
+    assert phi.computes(module)
+    assert phi is ACTIVATIONS[name]
+    x = torch.linspace(-3, 3, 61, dtype=torch.float64, requires_grad=True)
+    y = module(x)
+    torch.testing.assert_close(phi.function(x.detach()), y.detach())
+    y.sum().backward()
+    kink = x.detach() == 0
+    torch.testing.assert_close(phi.derivative(x.detach())[~kink], x.grad[~kink])
+    symbol = sympy.Symbol("x", real=True)
+    value = phi.symbolic(symbol).subs(symbol, -1.5)
+    assert float(value) == pytest.approx(float(phi.function(torch.tensor(-1.5).double())))
+
+
+def test_with_its_usual_value_it_is_as_before():
+    for name, value in (("leaky_relu", 0.01), ("elu", 1.0)):
+        plain = changed({"activation": name})
+        for a, b in zip(linear(plain), linear(changed(plain.to_dict(), alpha=value)), strict=True):
+            assert all(torch.equal(a[k], b[k]) for k in a)
+        assert result(plain, fixes=False)["loss"] == result(
+            changed(plain.to_dict(), alpha=value), fixes=False
+        )["loss"]  # fmt: skip
+        usual, same = ACTIVATIONS[name], ACTIVATIONS[f"{name}({value})"]
+        assert usual.torch_settings == same.torch_settings
+
+
+@pytest.mark.parametrize(
+    "name", ["relu(0.2)", "leaky_relu()", "leaky_relu(x)", "leaky_relu(nan)", "leaky_relu(-1)",
+             "leaky_relu(0.2", "nothing(0.2)", "(0.2)"],
+)  # fmt: skip
+def test_no_other_name_is_an_activation(name):
+    assert name not in ACTIVATIONS
+
+
+def test_a_parameter_needs_an_activation_that_has_one():
+    with pytest.raises(InvalidParameters, match="expected nothing: relu has no parameter"):
+        Experiment.from_json({"alpha": 0.2})
+
+
+def test_the_critical_scale_follows_the_slope():
+    told = predict_experiment(
+        Experiment(activation="leaky_relu", alpha=0.5, init="kaiming_normal",
+                   init_scale=math.sqrt(1 / (1 + 0.5**2)))
+    )  # fmt: skip
+    assert told.phase == "critical"
