@@ -405,10 +405,14 @@ def test_a_search_goes_on_over_pages(ask, tmp_path, monkeypatch):
     client.app.state.store.close()
 
 
-def test_a_page_with_a_bad_question_says_so(client, runs):
-    answer = client.get(f"/runs/{runs[0]}?points=1")
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [("points=1", "expected a whole number from 10"), ("rows=some", "expected one of blocks, mod")],
+)
+def test_a_page_with_a_bad_question_says_so(client, runs, query, said):
+    answer = client.get(f"/runs/{runs[0]}?{query}")
     assert answer.status_code == 422
-    assert "expected a whole number from 10" in unescape(answer.text)
+    assert said in unescape(answer.text)
 
 
 def test_a_question_has_defaults():

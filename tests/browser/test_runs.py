@@ -276,3 +276,46 @@ def test_what_comes_leaves_the_focus_and_what_is_open(blank: Page, site: str, fo
     assert blank.locator(".same").get_attribute("open") is not None
     assert blank.locator("input[name=step]").input_value() == "typed"
     until(blank, "document.querySelector('#compared-loss .plot').data[2].y.length === 2")
+
+
+def test_blocks_of_many_modules_are_closed_until_they_are_looked_at(
+    blank: Page, site: str, folder: Path
+) -> None:
+    parts = ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")
+    names = [f"h.{layer}.{part}" for layer in range(12) for part in parts]
+    modules = [
+        msgspec.structs.replace(f, name=name) for f, name in zip(facts(72), names, strict=True)
+    ]
+    bad = names.index("h.7.mlp.c_fc")
+    stds = [[1.0] * 72 for _ in range(4)]
+    stds[3][bad] = float("nan")
+    store = open_store(folder / "runs.db")
+    recorded_run(store, "deep", {}, stds, modules=modules)
+    store.close()
+    labels = "document.querySelector('#chart-map .plot').data[0].y"
+    blank.goto(f"{site}/runs/deep")
+    until(blank, f"{labels}.length === 12")
+    assert blank.evaluate(f"{labels}[7]") == "h.7 · 6"
+    marked = "document.querySelector('#chart-map .plot').data[1].z.map(row => row[3])"
+    assert blank.evaluate(marked) == [1 if row == 7 else None for row in range(12)]
+    # A click opens the block at the module that is not finite there.
+    where = blank.evaluate(
+        """() => { const plot = document.querySelector('#chart-map .plot'), full = plot._fullLayout;
+        const box = plot.getBoundingClientRect();
+        return [box.x + full.xaxis._offset + full.xaxis.c2p(4),
+                box.y + full.yaxis._offset + full.yaxis.c2p(7)]; }"""
+    )
+    blank.mouse.click(*where)
+    until(blank, f"{labels}.length === 17")
+    expect(blank.locator("#run-readout")).to_contain_text("h.7.mlp.c_fc at step 4")
+    assert "module=h.7.mlp.c_fc" in blank.url
+    blank.locator("#picture").press("ArrowDown")
+    blank.locator("#picture").press("ArrowDown")
+    expect(blank.locator("#run-readout")).to_contain_text("h.8.ln_1 at step 4")
+    until(blank, f"{labels}.length === 17 && {labels}[8] === 'h.8.ln_1'")
+    blank.get_by_label("Rows").select_option("modules")
+    until(blank, f"{labels}.length === 72")
+    assert "rows=modules" in blank.url
+    blank.reload()
+    until(blank, f"{labels}.length === 72")
+    assert inaccessible(blank, "#picture") == []

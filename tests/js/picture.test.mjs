@@ -43,8 +43,8 @@ test("a module's name is text to Plotly too, and its label leads back to it", ()
   assert.deepEqual(labels, ['&lt;a href="https://example.org">a&lt;/a>', "b &amp;lt;"]);
   assert.deepEqual(layout.yaxis.tickvals, labels);
   assert.ok(layout.yaxis.ticktext.every((/** @type {string} */ text) => !text.includes("<")));
-  assert.equal(some.labelled(labels[1]), "b &lt;");
-  assert.equal(some.labelled("c"), null);
+  assert.equal(some.labelled(labels[1], 1), "b &lt;");
+  assert.equal(some.labelled("c", 1), null);
 });
 
 test("a value is coloured by its power of ten around the centre, within the scale", () => {
@@ -93,4 +93,42 @@ test("what is not finite is said, and a missing value is a dash", () => {
 test("long names keep their end", () => {
   assert.equal(short("encoder.layers.11.attention.query"), "…1.attention.query");
   assert.equal(short("fc"), "fc");
+});
+
+const LAYERS = Array.from({ length: 6 }, (_, i) => [`h.${i}.a`, `h.${i}.b`, ...Array.from({ length: 8 }, (_, j) => `h.${i}.m.${j}`)]).flat();
+
+function deep() {
+  const some = picture();
+  some.rename(LAYERS);
+  some.columns = [LAYERS.map(() => 1), LAYERS.map((name) => (name === "h.2.m.3" ? 1e-3 : name === "h.2.a" ? 10 : 1))];
+  some.faults = [[LAYERS.indexOf("h.4.b")], []];
+  return some;
+}
+
+test("closed blocks show the worst of their modules, and what is not finite before all", () => {
+  const some = deep();
+  some.arrange(null, true);
+  assert.deepEqual(some.rows.map(({ name }) => name), ["h.0", "h.1", "h.2", "h.3", "h.4", "h.5"]); // prettier-ignore
+  const { values, faults } = some.mapped();
+  assert.deepEqual(values[2], [1, 1e-3]);
+  assert.deepEqual(faults.map((row) => row[0]), [null, null, null, null, 1, null]); // prettier-ignore
+  const { traces } = some.map(some.cursor(null, null));
+  const labels = /** @type {any} */ (traces[0]).y;
+  assert.equal(labels[2], "h.2 · 10");
+  assert.equal(some.labelled(labels[2], 2), "h.2.m.3");
+  assert.equal(some.labelled(labels[4], 1), "h.4.b");
+});
+
+test("the block of the module that is looked at is open, and arrows pass every module", () => {
+  const some = deep();
+  some.arrange("h.1.m.7", true);
+  assert.equal(some.rows.length, 15);
+  assert.deepEqual(some.cursor("h.1.m.7", 1), { step: 1, row: 10 });
+  assert.equal(some.beside("h.1.m.7", 1, 1, 0)?.module, "h.2.a");
+  some.arrange("h.2.a", true);
+  assert.equal(some.rows[2].name, "h.2.a");
+  assert.equal(some.beside("h.2.a", 1, -1, 0)?.module, "h.1.m.7");
+  some.arrange("h.2.a", false);
+  assert.equal(some.rows.length, LAYERS.length);
+  assert.equal(some.mapped().values.length, LAYERS.length);
 });

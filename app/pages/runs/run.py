@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from layerscope.app.compute import Compute
 from layerscope.app.encoding import json_text
-from layerscope.app.errors import Problem
+from layerscope.app.errors import Problem, refused
 from layerscope.app.figures.found import FindingView, finding_view
 from layerscope.app.figures.heads import Head, head
 from layerscope.app.figures.runs import DISPLAYS, Display, run_figures
@@ -41,8 +41,10 @@ from layerscope.engine.store import Following, Store
 
 __all__ = ["RunPage", "router"]
 
-LOOK = ("quantity", *SPAN, "module", "step", "after")
+LOOK = ("quantity", *SPAN, "rows", "module", "step", "after")
 """What the page's query may say."""
+ROWS = {"blocks": "blocks", "modules": "every module"}
+"""What the map has a row for, where there are many modules; js/runs/folding.js makes blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class RunPage:
     head: Head
     findings: Sequence[FindingView]
     question: Question
+    rows: str
+    arrangements: Sequence[tuple[str, str]]
     displays: Sequence[tuple[str, str]]
     display: Display
     drawing: dict[str, Any]
@@ -68,6 +72,7 @@ class _Look:
     """What is looked at: the picture's question, a module at a step, and what is known already."""
 
     question: Question
+    rows: str
     module: str | None
     step: int | None
     after: int | None
@@ -94,7 +99,10 @@ async def run_page(request: Request, run: RunId, store: Stored) -> Response:
 def _look(request: Request) -> _Look:
     given = asked(request, LOOK)
     step, after = (whole_number(given, name, 0, LAST_STEP) for name in ("step", "after"))
-    return _Look(question(given, DISPLAYS), given.get("module", [None])[-1], step, after)
+    rows = given.get("rows", ["blocks"])[-1]
+    if rows not in ROWS:
+        raise refused("rows", f"expected one of {', '.join(ROWS)}", rows)
+    return _Look(question(given, DISPLAYS), rows, given.get("module", [None])[-1], step, after)
 
 
 def _page(store: Store, run: str, look: _Look, bar: Callable[[], Bar | None]) -> RunPage:
@@ -105,6 +113,8 @@ def _page(store: Store, run: str, look: _Look, bar: Callable[[], Bar | None]) ->
         head=head(found, len(facts)),
         findings=[finding_view(f) for f in findings],
         question=wanted,
+        rows=look.rows,
+        arrangements=list(ROWS.items()),
         displays=[(name, d.title) for name, d in DISPLAYS.items()],
         display=DISPLAYS[wanted.quantity],
         drawing=drawing(store, found, facts, findings, wanted),

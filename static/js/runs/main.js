@@ -23,7 +23,10 @@ const chosen = new URLSearchParams(location.search);
 const at = { module: chosen.get("module"), step: chosen.has("step") ? Number(chosen.get("step")) : null };
 
 const view = new View(figures, new Picture(drawing, figures.displays), at, told);
+const rows = /** @type {HTMLSelectElement} */ (find("#rows"));
+view.fold = rows.value !== "modules";
 const draw = () => {
+  find("#rows-label").hidden = !view.picture.foldable;
   find("#run-empty").hidden = view.picture.steps.length > 0;
   view.draw();
 };
@@ -76,11 +79,18 @@ find("#run").addEventListener("htmx:after:swap", (/** @type {Event} */ event) =>
   if (/** @type {Element} */ (event.target).closest("#lead") && closed) look();
 });
 
+rows.addEventListener("change", () => {
+  view.fold = rows.value !== "modules";
+  note();
+  draw();
+});
+
 /* What is looked at, in the address */
 
 function note() {
   const query = new URLSearchParams(/** @type {any} */ (new FormData(form)));
   for (const [name, value] of [...query]) if (value === "") query.delete(name);
+  if (rows.value !== "blocks") query.set("rows", rows.value);
   if (at.module !== null) query.set("module", at.module);
   if (at.step !== null) query.set("step", String(at.step));
   history.replaceState(null, "", `${location.pathname}?${query}`);

@@ -1,15 +1,17 @@
 /** A run's picture as numbers: columns of modules over steps, and what the two charts make of them. */
 import { literal, number } from "../format.js";
 import { token } from "../tokens.js";
+import { foldable, folded, unfolded } from "./folding.js";
 
 /** @typedef {{quantity: string, modules: string[], steps: number[], loss: (number|null)[], lost: boolean[],
  *   columns: (number|null)[][], faults: number[][], after: number, marks: [number, string, string][]}} Drawing */
 /** @typedef {{scale: [number, string][], span: number, log: boolean, centre: number|null}} Display */
 /** @typedef {{step: number|null, row: number|null}} Cursor */
 
+/** @typedef {import("./folding.js").Row} Row */
+
 /** A module without a qualified name: the model itself. */
 const WHOLE = "the whole";
-const named = (/** @type {string[]} */ modules) => modules.map((name) => name || WHOLE);
 
 /** The middle of the sizes; 1 where there are none. @param {(number|null)[][]} columns */
 function median(columns) {
@@ -28,7 +30,8 @@ export class Picture {
     this.columns = [...drawing.columns];
     this.faults = [...drawing.faults];
     this.modules = drawing.modules;
-    this.names = named(drawing.modules);
+    /** What the map has a row for: modules, or blocks of them. @type {Row[]} */
+    this.rows = unfolded(this.modules);
     this.centre = this.display.centre ?? 1;
     /** @type {null | {shades: (number|null)[][], values: (number|null)[][], faults: (number|null)[][]}} */
     this.cells = null;
@@ -37,8 +40,42 @@ export class Picture {
   /** Qualified names in forward order. @param {string[]} modules */
   rename(modules) {
     this.modules = modules;
-    this.names = named(modules);
+    this.rows = unfolded(modules);
     this.cells = null;
+  }
+
+  /** Whether blocks of modules may be closed. */
+  get foldable() {
+    return foldable(this.modules);
+  }
+
+  /** Rows for blocks, but for the one of the module that is looked at; or for every module. @param {string|null} module @param {boolean} fold */
+  arrange(module, fold) {
+    const place = this.placeOf(module);
+    const rows = fold && this.foldable ? folded(this.modules, place) : unfolded(this.modules);
+    if (rows.length === this.rows.length && rows.every(({ name }, i) => name === this.rows[i].name)) return;
+    this.rows = rows;
+    this.cells = null;
+  }
+
+  /** @param {string|null} module @returns {number|null} */
+  placeOf(module) {
+    const place = module === null ? -1 : this.modules.indexOf(module);
+    return place < 0 ? null : place;
+  }
+
+  /** What the map calls a row. @param {Row} row */
+  label({ name, members }) {
+    return literal(members.length > 1 ? `${name} · ${members.length}` : name || WHOLE);
+  }
+
+  /** Of the modules of a row, the one that is farthest from what is wanted, what is not finite first. @param {Row} row @param {number} column */
+  worst({ members }, column) {
+    const faults = this.faults[column];
+    const found = faults?.length ? members.find((member) => faults.includes(member)) : undefined;
+    if (found !== undefined || members.length === 1) return found ?? members[0];
+    const far = (/** @type {number} */ member) => Math.abs(this.shade(this.columns[column]?.[member]) ?? -1);
+    return members.reduce((one, other) => (far(other) > far(one) ? other : one));
   }
 
   /** What came since. @param {Pick<Drawing, "steps"|"loss"|"lost"|"columns"|"faults">} more */
@@ -55,14 +92,16 @@ export class Picture {
     });
   }
 
-  /** The map's cells by module and step: colours, values, what is not finite. Kept until there are more. */
+  /** The map's cells by row and step: colours, values, what is not finite; of several modules the worst. Kept until there are more. */
   mapped() {
     if (this.cells) return this.cells;
     this.centre = this.display.centre ?? median(this.columns);
-    const rows = this.modules.map((_, row) => this.columns.map((column) => column[row] ?? null));
-    const faults = this.modules.map(() => new Array(this.steps.length).fill(null));
+    const rows = this.rows.map((row) => this.columns.map((column, i) => column[this.worst(row, i)] ?? null));
+    const faults = this.rows.map(() => new Array(this.steps.length).fill(null));
+    const rowOf = this.modules.map(() => 0);
+    this.rows.forEach(({ members }, row) => members.forEach((member) => (rowOf[member] = row)));
     this.faults.forEach((of, i) => {
-      for (const row of of) faults[row][i] = 1;
+      for (const member of of) if (rowOf[member] !== undefined) faults[rowOf[member]][i] = 1;
     });
     this.cells = { shades: rows.map((row) => row.map((value) => this.shade(value))), values: rows, faults };
     return this.cells;
@@ -78,24 +117,27 @@ export class Picture {
     return best;
   }
 
-  /** The module that the map calls so. @param {string} label @returns {string|null} */
-  labelled(label) {
-    return this.modules[this.names.findIndex((name) => literal(name) === label)] ?? null;
+  /** The module of the row that the map calls so; the worst of several at that step. @param {string} label @param {number|null} step @returns {string|null} */
+  labelled(label, step) {
+    const row = this.rows.find((each) => this.label(each) === label);
+    return row ? this.modules[this.worst(row, this.place(step))] : null;
   }
 
   /** @param {string|null} module @param {number|null} step @returns {Cursor} */
   cursor(module, step) {
-    const row = module === null ? -1 : this.modules.indexOf(module);
+    const place = this.placeOf(module);
+    const row = place === null ? -1 : this.rows.findIndex(({ members }) => members.includes(place));
     return { step, row: row < 0 ? null : row };
   }
 
   /** The module and step beside these. @param {string|null} module @param {number|null} step @param {number} rows @param {number} columns */
   beside(module, step, rows, columns) {
     if (!this.steps.length || !this.modules.length) return null;
-    const row = Math.max(0, module === null ? 0 : this.modules.indexOf(module));
+    const now = Math.max(0, this.placeOf(module) ?? 0);
     const place = this.place(step);
     const clamp = (/** @type {number} */ v, /** @type {number} */ length) => Math.min(length - 1, Math.max(0, v));
-    return { module: this.modules[clamp(row + rows, this.modules.length)], step: this.steps[clamp(place + columns, this.steps.length)] };
+    // A closed block is gone into from the side that one comes from, so that every module is passed.
+    return { module: this.modules[clamp(now + rows, this.modules.length)], step: this.steps[clamp(place + columns, this.steps.length)] };
   }
 
   /** Where a value lies on the colours' scale. @param {number|null|undefined} value */
@@ -108,12 +150,12 @@ export class Picture {
 
   /** @param {string|null} module @param {number|null} step */
   readout(module, step) {
-    const row = module === null ? -1 : this.modules.indexOf(module);
-    if (row < 0 || !this.steps.length) return "";
+    const member = this.placeOf(module);
+    if (member === null || !this.steps.length) return "";
     const place = this.place(step);
-    const value = this.columns[place]?.[row];
-    const fault = this.faults[place]?.includes(row) ? ", with entries that are not finite" : "";
-    return `${this.names[row]} at step ${this.steps[place]}: ${number(value ?? null)}${fault}`;
+    const value = this.columns[place]?.[member];
+    const fault = this.faults[place]?.includes(member) ? ", with entries that are not finite" : "";
+    return `${module || WHOLE} at step ${this.steps[place]}: ${number(value ?? null)}${fault}`;
   }
 
   /** @returns {[number, number]} */
@@ -149,7 +191,7 @@ export class Picture {
   map(cursor) {
     const { shades, values, faults } = this.mapped();
     const { log, span, scale } = this.display;
-    const labels = this.names.map(literal);
+    const labels = this.rows.map((row) => this.label(row));
     const range = this.range();
     const shapes =
       cursor.row === null
@@ -169,7 +211,7 @@ export class Picture {
         }),
       );
     const every = Math.ceil(labels.length / 40);
-    const some = (/** @type {string[]} */ all) => all.filter((_, i) => i % every === 0);
+    const some = (/** @type {any[]} */ all) => all.filter((_, i) => i % every === 0);
     return {
       traces: [
         {
@@ -180,12 +222,15 @@ export class Picture {
       ],
       layout: {
         xaxis: { range },
-        yaxis: { range: [labels.length - 0.5, -0.5], tickmode: "array", tickvals: some(labels), ticktext: some(this.names).map((name) => literal(short(name))) },
+        yaxis: { range: [labels.length - 0.5, -0.5], tickmode: "array", tickvals: some(labels), ticktext: some(this.rows).map((row) => tick(row)) },
         shapes,
       },
     }; // prettier-ignore
   }
 }
 
-/** A qualified name's end, where it is long. @param {string} name */
-export const short = (name) => (name.length > 18 ? `…${name.slice(-17)}` : name);
+/** A row's name where it is written. @param {Row} row */
+const tick = ({ name, members }) => literal(members.length > 1 ? `▸ ${short(name, 16)}` : short(name || WHOLE));
+
+/** A qualified name's end, where it is long. @param {string} name @param {number} [most] characters */
+export const short = (name, most = 18) => (name.length > most ? `…${name.slice(1 - most)}` : name);

@@ -15,11 +15,13 @@ export class View {
     this.picture = picture;
     this.at = at;
     this.chosen = chosen;
+    /** Whether blocks of modules are closed, where there are many. */
+    this.fold = true;
     this.loss = new Plot(find("#chart-loss"), figures.loss);
     this.map = new Plot(find("#chart-map"), figures.map);
     this.draw = oncePerFrame(() => this.drawNow());
     this.loss.onClick = (step) => this.choose(at.module ?? this.picture.modules[0] ?? null, Number(step));
-    this.map.onClick = (step, label) => this.choose(this.picture.labelled(label), Number(step));
+    this.map.onClick = (step, label) => this.choose(this.picture.labelled(label, Number(step)), Number(step));
     // Only where the picture has the focus: elsewhere arrows scroll.
     find("#picture").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.move(event));
   }
@@ -43,7 +45,8 @@ export class View {
 
   drawNow() {
     const { picture, at } = this;
-    const rows = Math.min(MOST_ROWS, Math.max(FEWEST_ROWS, picture.modules.length)) * ROW_REM + 2;
+    picture.arrange(at.module, this.fold);
+    const rows = Math.min(MOST_ROWS, Math.max(FEWEST_ROWS, picture.rows.length)) * ROW_REM + 2;
     find("#chart-map").style.setProperty("--map", `${rows}rem`);
     const cursor = picture.cursor(at.module, at.step);
     const both = /** @type {[Plot, any][]} */ ([[this.loss, picture.lossChart(cursor)], [this.map, picture.map(cursor)]]); // prettier-ignore
