@@ -80,7 +80,7 @@ def test_heatmap_is_the_default_and_at_most_128_square(server):
     [
         ({"layer": 7, "tensor": "weight"}, 404, "0 to 6"),
         ({"layer": 10**8, "tensor": "weight"}, 404, "0 to 6"),
-        ({"layer": 10**20, "tensor": "weight"}, 404, "0 to 6"),
+        ({"layer": 10**20, "tensor": "weight"}, 422, "0 to 6"),
         ({"layer": -1, "tensor": "weight"}, 422, "0 to 6"),
         ({"layer": "", "tensor": "weight"}, 422, "0 to 6"),
         ({"layer": "١", "tensor": "weight"}, 422, "0 to 6"),

@@ -63,7 +63,7 @@ def attributes_of(name: str, template: str, seen: set[str] | None = None) -> set
         ("still", "partials/lab/stills.html", Still, set()),
         ("inspected", "partials/lab/inspector.html", Inspected, set()),
         ("picture", "partials/lab/inspector.html", Picture, set()),
-        ("c", "macros/controls.html", Control, set()),
+        ("c", "macros/controls.html", Control, {"rare"}),
         ("finding", "macros/findings.html", FindingWords, set()),
         ("figure", "macros/findings.html", Measured, set()),
         ("fix", "macros/findings.html", FixLink, set()),
@@ -259,7 +259,7 @@ def test_a_layer_that_gets_no_place_does_not_hold_up_the_page(
     run = Compute.run
 
     async def crowded(self: Compute, work: Any, *others: Any, **named: Any) -> Any:
-        if isinstance(getattr(work.func, "__self__", None), Look):
+        if isinstance(getattr(getattr(work, "func", None), "__self__", None), Look):
             await asyncio.Event().wait()
         return await run(self, work, *others, **named)
 

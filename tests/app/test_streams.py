@@ -183,7 +183,8 @@ def test_too_many_at_once_are_told_to_retry(serve, until):
             assert late.status_code == 503
             assert "0.5 s" in late.json()["detail"]
             # What costs little or nothing is still answered.
-            assert server.client.get("/api/v1/experiment", params={"depth": 1}).status_code == 200
+            layer = {"depth": 1, "layer": 0, "tensor": "weight", "format": "json"}
+            assert server.client.get("/api/v1/experiment/tensor", params=layer).status_code == 200
             assert server.client.get("/healthz").json()["computing"] == 1
         until(lambda: server.compute.active == 0)
         assert server.client.get("/api/v1/experiment", params={"depth": 1}).status_code == 200
