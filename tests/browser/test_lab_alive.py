@@ -114,7 +114,7 @@ def test_the_layer_chosen_last_is_shown_however_late_another_comes(blank: Page, 
       inspector.addEventListener("htmx:after:swap", () => window.swaps++);
     }""")
     late: list[Route] = []
-    blank.route("**/lab/layer?*block=6*", late.append)
+    blank.route("**/lab/layer?*block=6*", lambda route: late.append(route))
     with blank.expect_request("**/lab/layer?*block=6*"):
         blank.keyboard.press("]")
     blank.keyboard.press("[")

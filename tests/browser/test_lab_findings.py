@@ -220,6 +220,7 @@ def test_a_control_in_focus_is_not_under_the_slider(page: Page) -> None:
 def test_charts_below_the_fold_are_drawn_when_scrolled_to(blank: Page, url: str) -> None:
     blank.set_viewport_size({"width": 390, "height": 844})
     blank.goto(f"{url}/?depth=30")
+    blank.locator("#chart-activations").scroll_into_view_if_needed()
     until(blank, "document.querySelector('#chart-activations .main-svg')")
     silent = blank.locator("#chart-silent")
     expect(silent.locator(".main-svg")).to_have_count(0)

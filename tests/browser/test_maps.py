@@ -130,7 +130,7 @@ def test_a_drag_marks_cells_too(blank: Page, url: str) -> None:
 def test_what_is_wrong_stands_beside_its_control(blank: Page, url: str) -> None:
     blank.goto(f"{url}/maps?{SMALL}")
     blank.allowed.append("422")  # type: ignore[attr-defined]
-    blank.locator("#c-x_from").fill("-1")
+    blank.locator("#c-x_from").fill("0")
     blank.get_by_role("button", name="Compute").click()
     until(blank, "document.querySelector('#x_from-error')?.textContent")
     assert "above 0" in blank.locator("#x_from-error").text_content()
