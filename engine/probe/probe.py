@@ -23,6 +23,7 @@ from layerscope.engine.probe.given import loss_given, without_update
 from layerscope.engine.probe.pace import Pace
 from layerscope.engine.probe.recorder import Recorder
 from layerscope.engine.probe.ring import Ring
+from layerscope.engine.probe.showing import training_markup
 from layerscope.engine.probe.sinks import Sink
 from layerscope.engine.probe.step import Origin, Step
 from layerscope.engine.probe.telling import News, Teller
@@ -154,6 +155,14 @@ class Probe:
         """The recorded steps that are still in memory, oldest first."""
         self._writer.wait()
         return list(self.ring)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the findings, and every module over the steps in memory."""
+        model = type(self.watched.model).__name__
+        return training_markup(
+            f"{model}: {self.state} at step {self.number}",
+            self.ring.facts, self.steps(), list(self.ring.losses), self.findings(),
+        )  # fmt: skip
 
     def cost(self) -> dict[str, Any]:
         """What recording has cost so far; see ``Pace.cost``."""

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from layerscope.engine.diagnosis import Finding
 from layerscope.engine.execution.records import Record
+from layerscope.engine.probe.markup import STYLE, finding_markup, number_text
 from layerscope.engine.probe.preflight.outcome import Outcome
 from layerscope.engine.probe.preflight.words import fix_said, loss_said
 from layerscope.engine.statistics import Statistics
@@ -17,21 +17,10 @@ __all__ = ["document", "fragment"]
 WIDTH, HEIGHT, EDGE = 720, 160, 24
 """Of the picture, in pixels."""
 
-STYLE = """
-.ls{font:14px/1.5 system-ui,sans-serif;max-width:60rem;color:#1b1f24;background:#fff;padding:1rem}
-.ls h2{font-size:1.2rem;margin:.2rem 0}.ls section{border-left:4px solid #888;margin:1rem 0;
-padding:.2rem 0 .2rem .8rem}.ls .error{border-color:#c62828}.ls .warning{border-color:#c77700}
-.ls .info{border-color:#1565c0}.ls pre{background:#f3f4f6;padding:.6rem;overflow-x:auto}
-.ls table{border-collapse:collapse;font-variant-numeric:tabular-nums}.ls td,.ls th{padding:.1rem
-.6rem;text-align:right;border-bottom:1px solid #ddd}.ls td:first-child,.ls th:first-child{
-text-align:left}.ls svg{max-width:100%;height:auto}.ls .forward{stroke:#1565c0;fill:none}
-.ls .backward{stroke:#c77700;fill:none}.ls figcaption{color:#555}.ls figure{margin:1rem 0}
-"""
-
 
 def fragment(report: Outcome) -> str:
     """For the page of a notebook."""
-    found = "".join(_finding(f) for f in report.findings)
+    found = "".join(finding_markup(f, fix_said(f)) for f in report.findings)
     reason = report.fixes_not_tried
     told = f"<p>No fixes were tried: {escape(reason)}.</p>" if reason and not report.ok else ""
     return (
@@ -48,23 +37,6 @@ def document(report: Outcome) -> str:
         '<meta name="viewport" content="width=device-width">'
         f"<title>Preflight: {escape(report.title)}</title></head>"
         f"<body>{fragment(report)}</body></html>\n"
-    )
-
-
-def _finding(finding: Finding) -> str:
-    modules = ", ".join(name or "the model itself" for name in finding.modules)
-    at = f"<p>At <code>{escape(modules)}</code></p>" if modules else ""
-    follows = "".join(
-        f"<li>{escape(c.title)} (<code>{escape(c.rule)}</code>)</li>" for c in finding.consequences
-    )
-    below = f"<p>Follows from it:</p><ul>{follows}</ul>" if follows else ""
-    code = (finding.fix or {}).get("code")
-    lines = f"<pre><code>{escape(code)}</code></pre>" if code else ""
-    said = fix_said(finding)
-    return (
-        f'<section class="{escape(finding.severity)}"><h3>{escape(finding.title)}</h3>'
-        f"<p>{escape(finding.severity)}, <code>{escape(finding.rule)}</code></p>{at}"
-        f"<p>{escape(finding.explanation)}</p>{below}<p>{escape(said)}</p>{lines}</section>"
     )
 
 
@@ -109,9 +81,9 @@ def _table(records: Sequence[Record]) -> str:
         return ""
     rows = "".join(
         f"<tr><td>{escape(r.facts.name or 'the model itself')}</td><td>{escape(r.facts.kind)}</td>"
-        f"<td>{escape(str(list(r.facts.shape)))}</td><td>{_number(r.activation.mean)}</td>"
-        f"<td>{_number(r.activation.std)}</td>"
-        f"<td>{_number(r.gradient.rms if r.gradient else None)}</td>"
+        f"<td>{escape(str(list(r.facts.shape)))}</td><td>{number_text(r.activation.mean)}</td>"
+        f"<td>{number_text(r.activation.std)}</td>"
+        f"<td>{number_text(r.gradient.rms if r.gradient else None)}</td>"
         f"<td>{r.units.dead if r.units else ''}</td></tr>"
         for r in records
     )
@@ -121,7 +93,3 @@ def _table(records: Sequence[Record]) -> str:
         f"<details><summary>{len(records)} calls</summary>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>"
     )
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
