@@ -134,7 +134,7 @@ def _map() -> Form:
                 "showscale": False,
                 "zauto": False,
                 "hoverongaps": False,
-                "hovertemplate": "%{y}<br>step %{x}: %{customdata:.3g}<extra></extra>",
+                "hovertemplate": "%{y}%{text}<br>step %{x}: %{customdata:.3g}<extra></extra>",
             },
             {  # what is not finite, over whatever the rest would say
                 "type": "heatmap",
@@ -144,7 +144,7 @@ def _map() -> Form:
                 "zmax": 1,
                 "colorscale": [[0, "var(--fault)"], [1, "var(--fault)"]],
                 "hoverongaps": False,
-                "hovertemplate": "%{y}<br>step %{x}: not finite<extra></extra>",
+                "hovertemplate": "%{y}%{text}<br>step %{x}: not finite<extra></extra>",
             },
         ],
         "layout": _layout(y={"autorange": "reversed", "showgrid": False, "type": "category"}),

@@ -46,3 +46,24 @@ test("a block that comes again is another row", () => {
   assert.deepEqual(rows[rows.length - 1].members, [modules.length - 2, modules.length - 1]);
   assert.equal(new Set(names(rows)).size, rows.length);
 });
+
+test("an opened block has no more rows than all have, and the module that is looked at is one of them", () => {
+  const experts = Array.from({ length: 3 }, (_, i) => Array.from({ length: 700 }, (_, j) => `h.${i}.experts.${j}.w`)).flat();
+  for (const modules of [experts, [...experts, "h.1", "h.1.b", ...transformer(2000)]])
+    for (const at of [0, 700, 701, 1399, 1400, 2099]) {
+      const rows = folded(modules, at);
+      assert.ok(rows.length <= 3 * MOST_MODULES, `${rows.length} rows`);
+      assert.deepEqual(rows.flatMap(({ members }) => members), modules.map((_, i) => i)); // prettier-ignore
+      assert.ok(rows.some(({ name, members }) => name === modules[at] && members.length === 1 && members[0] === at));
+      assert.equal(new Set(names(rows)).size, rows.length, "no name twice");
+    }
+});
+
+test("a block of one module goes by the module's name, also beside a block that comes again", () => {
+  const modules = ["h.0.a", "x", "h.0", "h.0.b", ...transformer(8).slice(8)];
+  for (const at of [null, 0, 2, 3]) {
+    const rows = folded(modules, at);
+    assert.equal(rows[0].name, "h.0.a");
+    assert.equal(new Set(names(rows)).size, rows.length, "no name twice");
+  }
+});

@@ -132,3 +132,58 @@ test("the block of the module that is looked at is open, and arrows pass every m
   assert.equal(some.rows.length, LAYERS.length);
   assert.equal(some.mapped().values.length, LAYERS.length);
 });
+
+test("a module without a value is never the worst of its block", () => {
+  const some = deep();
+  some.columns = [LAYERS.map((name) => (name.startsWith("h.1") ? null : name.endsWith(".b") ? 1 : null)), LAYERS.map((_, i) => (i % 10 === 9 ? 0.01 : null))];
+  some.arrange(null, true);
+  const { values, names } = some.mapped();
+  assert.deepEqual(values.map((row) => row[0]), [1, null, 1, 1, 1, 1]); // prettier-ignore
+  assert.deepEqual(values.map((row) => row[1]), LAYERS.filter((_, i) => i % 10 === 9).map(() => 0.01)); // prettier-ignore
+  assert.equal(names[0][0], "<br>the worst: h.0.b");
+});
+
+/** What a picture of the same, made anew, shows. @param {InstanceType<typeof Picture>} some @param {string|null} module @param {boolean} fold */
+function anew({ display, modules, steps, loss, lost, columns, faults, marks }, module, fold) {
+  const other = new Picture(/** @type {any} */ ({ quantity: "its", modules, steps, loss, lost, columns, faults, marks }), { its: display });
+  other.arrange(module, fold);
+  return other;
+}
+
+test("cells that are kept are those worked out anew, whatever is looked at and comes in between", () => {
+  for (const quantity of ["std", "gradient_std", "dead_share"]) {
+    const some = picture(quantity);
+    some.rename(LAYERS);
+    some.columns = [LAYERS.map((_, i) => i / 60), LAYERS.map((_, i) => 1 - i / 60)];
+    const looks = /** @type {[string|null, boolean][]} */ ([[null, true], ["h.2.a", true], ["h.2.b", true], ["h.4.m.1", true], [null, false], ["h.2.a", true]]); // prettier-ignore
+    looks.forEach(([module, fold], round) => {
+      some.arrange(module, fold);
+      const step = some.steps[some.steps.length - 1] + 1;
+      for (const more of [0, 1]) {
+        const other = anew(some, module, fold);
+        assert.deepEqual(some.rows, other.rows);
+        assert.deepEqual(some.mapped(), other.mapped());
+        assert.equal(some.centre, other.centre);
+        const came = LAYERS.map((_, i) => (i % 7 === round ? null : Math.abs(Math.sin(step + more + i)) * 10 ** more));
+        some.add({ steps: [step + more], loss: [1], lost: [false], columns: [came], faults: [round % 2 ? [round, 30] : []] });
+      }
+    });
+    some.rename(LAYERS.map((name) => `net.${name}`));
+    assert.deepEqual(some.mapped(), anew(some, null, false).mapped());
+  }
+});
+
+test("the middle of the sizes is worked out once for as long as no column comes", () => {
+  const some = deep();
+  some.display = { ...some.display, centre: null };
+  let asked = 0;
+  some.columns = some.columns.map((column) => new Proxy(column, { get: (of, name) => (name === Symbol.iterator && asked++, Reflect.get(of, name)) }));
+  for (const module of [null, "h.1.a", "h.2.a"]) {
+    some.arrange(module, true);
+    some.mapped();
+  }
+  assert.equal(asked, 2);
+  some.add({ steps: [9], loss: [1], lost: [false], columns: [LAYERS.map(() => 5)], faults: [[]] });
+  some.mapped();
+  assert.equal(asked, 4);
+});

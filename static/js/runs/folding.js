@@ -27,7 +27,8 @@ function blocks(modules) {
     last = block;
     found[found.length - 1].members.push(place);
   }
-  return found;
+  // A block of one module is that module: it goes by the name that it has where the block is open.
+  return found.map((row) => (row.members.length > 1 ? row : { ...row, name: modules[row.members[0]] }));
 }
 
 /** Rows, where there are too many, in ranges of as many each. @param {Row[]} rows @returns {Row[][]} */
@@ -42,18 +43,24 @@ function between(first, last) {
   return `${first} … ${stem && last.startsWith(stem) ? last.slice(stem.length) : last}`;
 }
 
-/** A row of its own for every module. @param {string[]} modules @returns {Row[]} */
-export const unfolded = (modules) => modules.map((name, place) => ({ name, members: [place] }));
+/** A row of its own for each of these. @param {string[]} modules @param {number[]} places @returns {Row[]} */
+const alone = (modules, places) => places.map((place) => ({ name: modules[place], members: [place] }));
 
-/** Closed blocks, but for the one of the module that is looked at. @param {string[]} modules @param {number|null} at its place @returns {Row[]} */
-export function folded(modules, at) {
-  const open = (/** @type {Row} */ row) => at !== null && row.members.includes(at);
-  return ranges(blocks(modules)).flatMap((some) => {
-    if (some.length > 1 && !some.some(open)) {
-      const name = between(some[0].name, some[some.length - 1].name);
-      return [{ name, members: some.flatMap(({ members }) => members) }];
-    }
-    return some.flatMap((block) => (open(block) ? block.members.map((place) => ({ name: modules[place], members: [place] })) : [block]));
+/** A row of its own for every module. @param {string[]} modules @returns {Row[]} */
+export const unfolded = (modules) => alone(modules, [...modules.keys()]);
+
+/** Closed blocks, but for the one of the module that is looked at; of that too no more rows than of all, if it has many modules.
+ * @param {string[]} modules @param {number|null} at its place @returns {Row[]} */
+export const folded = (modules, at) => gathered(blocks(modules), modules, at);
+
+/** @param {Row[]} rows in forward order @param {string[]} modules @param {number|null} at a module's place @returns {Row[]} */
+function gathered(rows, modules, at) {
+  const open = (/** @type {Row} */ { members }) => at !== null && members.length > 1 && members.includes(at);
+  return ranges(rows).flatMap((some) => {
+    if (some.length === 1) return open(some[0]) ? gathered(alone(modules, some[0].members), modules, at) : some;
+    const members = some.flatMap((row) => row.members);
+    const name = between(some[0].name, some[some.length - 1].name);
+    return open({ name, members }) ? gathered(some, modules, at) : [{ name, members }];
   });
 }
 

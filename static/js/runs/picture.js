@@ -13,11 +13,19 @@ import { foldable, folded, unfolded } from "./folding.js";
 /** A module without a qualified name: the model itself. */
 const WHOLE = "the whole";
 
+/** A row's cells, a column each: values, where they lie on the colours' scale, what is not finite, and of several modules whose they are.
+ * @typedef {{values: (number|null)[], shades: (number|null)[], faults: (number|null)[], names: string[]}} Cells */
+
 /** The middle of the sizes; 1 where there are none. @param {(number|null)[][]} columns */
 function median(columns) {
-  const sizes = columns.flatMap((column) => column.filter((v) => v).map((v) => Math.abs(Number(v)))).sort((a, b) => a - b);
-  return sizes.length ? sizes[Math.floor(sizes.length / 2)] : 1;
+  const sizes = new Float64Array(columns.reduce((sum, { length }) => sum + length, 0));
+  let count = 0;
+  for (const column of columns) for (const value of column) if (value) sizes[count++] = Math.abs(value);
+  return count ? sizes.subarray(0, count).sort()[Math.floor(count / 2)] : 1;
 }
+
+/** What tells a row's members, which follow one another, from any other row's. @param {Row} row */
+const keyOf = ({ members }) => `${members[0]}+${members.length}`;
 
 export class Picture {
   /** @param {Drawing} drawing @param {Record<string, Display>} displays */
@@ -29,31 +37,48 @@ export class Picture {
     this.lost = [...drawing.lost];
     this.columns = [...drawing.columns];
     this.faults = [...drawing.faults];
+    /** Which modules are not finite, by column. @type {Set<number>[]} */
+    this.faulty = [];
+    /** The middle of the scale; null until it is asked for. @type {number|null} */
+    this.middle = null;
+    /** What the cells that are kept were worked out around. @type {number|null} */
+    this.around = null;
+    /** A row's cells go on as columns come. @type {Map<string, Cells>} */
+    this.kept = new Map();
+    /** Of the rows as they are. @type {null | {[of in keyof Cells]: Cells[of][]}} */
+    this.cells = null;
     this.modules = drawing.modules;
     /** What the map has a row for: modules, or blocks of them. @type {Row[]} */
     this.rows = unfolded(this.modules);
-    this.centre = this.display.centre ?? 1;
-    /** @type {null | {shades: (number|null)[][], values: (number|null)[][], faults: (number|null)[][]}} */
-    this.cells = null;
+    /** Whether blocks of modules may be closed. */
+    this.foldable = foldable(this.modules);
+    /** What the rows were arranged for. @type {{place: number|null, fold: boolean}} */
+    this.arranged = { place: null, fold: false };
   }
 
   /** Qualified names in forward order. @param {string[]} modules */
   rename(modules) {
     this.modules = modules;
     this.rows = unfolded(modules);
+    this.foldable = foldable(modules);
+    this.arranged = { place: null, fold: false };
+    this.kept = new Map();
     this.cells = null;
   }
 
-  /** Whether blocks of modules may be closed. */
-  get foldable() {
-    return foldable(this.modules);
+  /** What the colours' scale is around: the median of what is shown, where the quantity has no centre of its own. */
+  get centre() {
+    return (this.middle ??= this.display.centre ?? median(this.columns));
   }
 
-  /** Rows for blocks, but for the one of the module that is looked at; or for every module. @param {string|null} module @param {boolean} fold */
-  arrange(module, fold) {
-    const place = this.placeOf(module);
-    const rows = fold && this.foldable ? folded(this.modules, place) : unfolded(this.modules);
-    if (rows.length === this.rows.length && rows.every(({ name }, i) => name === this.rows[i].name)) return;
+  /** Rows for blocks, but for the one of the module that is looked at; or for every module. @param {string|null} module @param {boolean} closed */
+  arrange(module, closed) {
+    const fold = closed && this.foldable;
+    const place = fold ? this.placeOf(module) : null;
+    if (fold === this.arranged.fold && place === this.arranged.place) return;
+    this.arranged = { place, fold };
+    const rows = fold ? folded(this.modules, place) : unfolded(this.modules);
+    if (rows.length === this.rows.length && rows.every((row, i) => keyOf(row) === keyOf(this.rows[i]))) return;
     this.rows = rows;
     this.cells = null;
   }
@@ -71,11 +96,24 @@ export class Picture {
 
   /** Of the modules of a row, the one that is farthest from what is wanted, what is not finite first. @param {Row} row @param {number} column */
   worst({ members }, column) {
-    const faults = this.faults[column];
-    const found = faults?.length ? members.find((member) => faults.includes(member)) : undefined;
-    if (found !== undefined || members.length === 1) return found ?? members[0];
-    const far = (/** @type {number} */ member) => Math.abs(this.shade(this.columns[column]?.[member]) ?? -1);
-    return members.reduce((one, other) => (far(other) > far(one) ? other : one));
+    if (members.length === 1) return members[0];
+    const faults = this.faultsOf(column);
+    const found = faults.size ? members.find((member) => faults.has(member)) : undefined;
+    if (found !== undefined) return found;
+    const values = this.columns[column] ?? [];
+    let [worst, farthest] = [members[0], -1];
+    for (const member of members) {
+      const shade = this.shade(values[member]);
+      // One without a value is no worse than any other.
+      const far = shade === null ? -1 : Math.abs(shade);
+      if (far > farthest) [worst, farthest] = [member, far];
+    }
+    return worst;
+  }
+
+  /** The modules that are not finite there. @param {number} column */
+  faultsOf(column) {
+    return (this.faulty[column] ??= new Set(this.faults[column]));
   }
 
   /** What came since. @param {Pick<Drawing, "steps"|"loss"|"lost"|"columns"|"faults">} more */
@@ -89,22 +127,34 @@ export class Picture {
       this.columns.push(more.columns[i]);
       this.faults.push(more.faults[i]);
       this.cells = null;
+      this.middle = null;
     });
   }
 
-  /** The map's cells by row and step: colours, values, what is not finite; of several modules the worst. Kept until there are more. */
+  /** The map's cells by row and step; of several modules the worst. Those of rows that stay are kept, and go on as columns come, as long
+   * as the centre stays too. */
   mapped() {
     if (this.cells) return this.cells;
-    this.centre = this.display.centre ?? median(this.columns);
-    const rows = this.rows.map((row) => this.columns.map((column, i) => column[this.worst(row, i)] ?? null));
-    const faults = this.rows.map(() => new Array(this.steps.length).fill(null));
-    const rowOf = this.modules.map(() => 0);
-    this.rows.forEach(({ members }, row) => members.forEach((member) => (rowOf[member] = row)));
-    this.faults.forEach((of, i) => {
-      for (const member of of) if (rowOf[member] !== undefined) faults[rowOf[member]][i] = 1;
-    });
-    this.cells = { shades: rows.map((row) => row.map((value) => this.shade(value))), values: rows, faults };
+    if (this.around !== this.centre) this.kept = new Map();
+    this.around = this.centre;
+    this.kept = new Map(this.rows.map((row) => [keyOf(row), this.onwards(row)]));
+    const all = [...this.kept.values()];
+    this.cells = { shades: all.map((c) => c.shades), values: all.map((c) => c.values), faults: all.map((c) => c.faults), names: all.map((c) => c.names) };
     return this.cells;
+  }
+
+  /** A row's cells up to the last column, from those that are kept. @param {Row} row @returns {Cells} */
+  onwards(row) {
+    const cells = this.kept.get(keyOf(row)) ?? { values: [], shades: [], faults: [], names: [] };
+    for (let column = cells.values.length; column < this.columns.length; column++) {
+      const worst = this.worst(row, column);
+      const value = this.columns[column][worst] ?? null;
+      cells.values.push(value);
+      cells.shades.push(this.shade(value));
+      cells.faults.push(this.faultsOf(column).has(worst) ? 1 : null);
+      cells.names.push(row.members.length > 1 ? `<br>the worst: ${literal(this.modules[worst])}` : "");
+    }
+    return cells;
   }
 
   /** The column nearest to a step. @param {number|null} step */
@@ -145,7 +195,7 @@ export class Picture {
     if (value === null || value === undefined) return null;
     const { log, span } = this.display;
     if (!log) return value;
-    return value ? Math.min(span, Math.max(-span, Math.log10(Math.abs(value) / (this.centre || 1)))) : -span;
+    return value ? Math.min(span, Math.max(-span, Math.log10(Math.abs(value) / this.centre))) : -span;
   }
 
   /** @param {string|null} module @param {number|null} step */
@@ -189,7 +239,7 @@ export class Picture {
 
   /** @param {Cursor} cursor */
   map(cursor) {
-    const { shades, values, faults } = this.mapped();
+    const { shades, values, faults, names } = this.mapped();
     const { log, span, scale } = this.display;
     const labels = this.rows.map((row) => this.label(row));
     const range = this.range();
@@ -215,10 +265,10 @@ export class Picture {
     return {
       traces: [
         {
-          x: this.steps, y: labels, z: shades, customdata: values, zmin: log ? -span : 0, zmax: span,
+          x: this.steps, y: labels, z: shades, customdata: values, text: names, zmin: log ? -span : 0, zmax: span,
           colorscale: scale.map(([at, name]) => [at, token(name)]),
         },
-        { x: this.steps, y: labels, z: faults, visible: this.faults.some((of) => of.length > 0) },
+        { x: this.steps, y: labels, z: faults, text: names, visible: this.faults.some((of) => of.length > 0) },
       ],
       layout: {
         xaxis: { range },
