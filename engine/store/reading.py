@@ -111,9 +111,14 @@ def position(connection: Connection, now: float, run: str) -> Position | None:
     return None if row is None else (row.sequence, _state(row, now))
 
 
-def expired(connection: Connection, now: float, seconds: float) -> list[str]:
-    """Runs that were deleted more than ``seconds`` ago, but for those that are still written."""
+def expired(
+    connection: Connection, now: float, seconds: float, run: str | None = None
+) -> list[str]:
+    """Runs that were deleted more than ``seconds`` ago, but for those that are still written; with
+    ``run`` that one alone is asked about."""
     query = select(RUNS.c.id, RUNS.c.state, RUNS.c.heartbeat).where(RUNS.c.deleted < now - seconds)
+    if run is not None:
+        query = query.where(RUNS.c.id == run)
     return [row.id for row in connection.execute(query) if _state(row, now) != "running"]
 
 
@@ -218,13 +223,19 @@ def steps(
 
 
 def nearest(connection: Connection, key: int, number: int) -> Step | None:
-    """The step whose number is nearest to ``number``, of two as near the earlier; None without."""
+    """The step with a payload whose number is nearest to ``number``, of two as near the earlier;
+    where none has one, of all steps; None without."""
+    told = _nearest(connection, key, number, func.length(STEPS.c.payload) > 0)
+    return told or _nearest(connection, key, number)
+
+
+def _nearest(connection: Connection, key: int, number: int, *which: Any) -> Step | None:
     found: list[Step] = []
     for within, by in (
         (STEPS.c.number <= number, (STEPS.c.number.desc(), STEPS.c.sequence.desc())),
         (STEPS.c.number > number, (STEPS.c.number, STEPS.c.sequence.desc())),
     ):
-        query = select(*_columns(payload=True)).where(STEPS.c.run == key, within)
+        query = select(*_columns(payload=True)).where(STEPS.c.run == key, within, *which)
         found += _steps(connection.execute(query.order_by(*by).limit(1)))
     return min(found, key=lambda step: abs(step.number - number), default=None)
 

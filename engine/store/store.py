@@ -122,7 +122,7 @@ class Store:
 
     def nearest(self, run: str, number: int) -> Step | None:
         """A run's step whose number is nearest to ``number``, with its payload, of two as near the
-        earlier; None of a run without steps."""
+        earlier: of those that have a payload, or of all where none has; None without steps."""
         return self._of(run, lambda c, key: reading.nearest(c, key, number))
 
     def follow(
@@ -159,7 +159,7 @@ class Store:
     def purge(self, run: str, seconds: float) -> bool:
         """Remove one of `expired` for good; whether it still was one of them."""
         with self._database.writing() as connection:
-            if run not in reading.expired(connection, self._clock(), seconds):
+            if not reading.expired(connection, self._clock(), seconds, run):
                 return False
             connection.execute(delete(RUNS).where(RUNS.c.id == run))
             return True

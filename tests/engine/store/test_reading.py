@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sqlalchemy import event, make_url
 
-from layerscope.engine.store import Batch, NoSuchRun, Store, open_run
+from layerscope.engine.store import Batch, NoSuchRun, Store, open_run, reading
 from layerscope.engine.store.entries import (
     Findings,
     Finish,
@@ -213,6 +213,27 @@ def test_the_nearest_of_steps_of_one_number_is_the_last_and_of_none_there_is_non
     assert store.nearest("empty", 1) is None
     with pytest.raises(NoSuchRun):
         store.nearest("none", 1)
+
+
+def test_the_nearest_step_is_one_that_has_a_payload_unless_none_has(store):
+    told = {0: b"0", 10: b"", 19: b"", 20: b"20", 21: b""}
+    begin(store, "r", 0.0, *(StepEntry(n, 0.0, 1.0, payload) for n, payload in told.items()))
+    assert [store.nearest("r", n).number for n in (0, 9, 10, 11, 19, 99)] == [0, 0, 0, 20, 20, 20]
+    begin(store, "bare", 0.0, *(StepEntry(n, 0.0, 1.0, b"") for n in (10, 20)))
+    assert store.nearest("bare", 19).number == 20
+
+
+def test_purging_a_run_asks_about_that_run_alone(store, clock, monkeypatch):
+    for run in ("a", "b", "c"):
+        begin(store, run)
+        store.delete(run)
+    clock.now += 100
+    asked = []
+    state = reading._state
+    monkeypatch.setattr(reading, "_state", lambda row, now: asked.append(row.id) or state(row, now))
+    assert store.purge("b", 60)
+    assert asked == ["b"]
+    assert not store.purge("b", 60)
 
 
 def test_a_run_that_is_still_written_does_not_expire_and_one_brought_back_is_not_purged(
