@@ -175,19 +175,38 @@ class Trainings:
         return other
 
     def purge(self, seconds: float) -> int:
-        """Remove for good what was deleted more than ``seconds`` ago, first what a training kept
-        beside its run, so that what is left half-way is found again; how many runs.
+        """Remove for good what was deleted more than ``seconds`` ago, with what a training kept
+        beside its run; how many runs. What is kept is put aside first, so that a run which is
+        brought back meanwhile has it again, and what is left half-way is found.
 
         Errors: of the store.
         """
+        for run in TrainingFolder.left_aside(self._parent):
+            self._settle(run)
         removed = 0
         for run in self._store.expired(seconds):
             if run in self._running or run in self._beginning:
                 continue
-            with contextlib.suppress(ValueError):  # an id that none of ours can have
-                self.folder(run).remove()
-            removed += self._store.purge(run, seconds)
+            try:
+                self.folder(run).put_aside()
+            except ValueError:  # an id that none of ours can have
+                removed += self._store.purge(run, seconds)
+                continue
+            try:
+                removed += self._store.purge(run, seconds)
+            finally:
+                self._settle(run)
         return removed
+
+    def _settle(self, run: str) -> None:
+        """Put back what was put aside where there is such a run, or else remove it."""
+        folder = self.folder(run)
+        try:
+            self._store.position(run)
+        except NoSuchRun:
+            folder.remove()
+        else:
+            folder.put_back()
 
     def close(self) -> None:
         """Stop all of them; each can be gone on with."""

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from layerscope.engine.training.specification import Training
 __all__ = ["Change", "TrainingFolder", "Wish"]
 
 RUN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ASIDE = ".aside"
+"""Ends the name of a folder that is put aside; no run's id can end so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,10 @@ class TrainingFolder:
     @property
     def _specification(self) -> Path:
         return self.path / "training.json"
+
+    @property
+    def _aside(self) -> Path:
+        return self.path.with_name(self.run + ASIDE)
 
     @property
     def _wish(self) -> Path:
@@ -162,9 +169,25 @@ class TrainingFolder:
                 shutil.copyfile(self.path / f"{kept}.pt", other.path / f"{kept}.pt")
         other.create(experiment, training, [c for c in self.changes() if c.after < step])
 
+    def put_aside(self) -> None:
+        """It is not there any more, until it is put back; of one that is not there nothing."""
+        with suppress(FileNotFoundError):
+            self.path.rename(self._aside)
+
+    def put_back(self) -> None:
+        """Undo `put_aside`; whoever else has done so was as right."""
+        with suppress(FileNotFoundError):
+            self._aside.rename(self.path)
+
     def remove(self) -> None:
-        """Nothing of it stays."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Nothing of it stays, wherever it was put."""
+        for path in (self._aside, self.path):
+            shutil.rmtree(path, ignore_errors=True)
+
+    @staticmethod
+    def left_aside(parent: Path) -> list[str]:
+        """The runs whose folders are put aside: by who removes them now, or was ended at it."""
+        return [path.stem for path in parent.glob(f"*{ASIDE}") if RUN.fullmatch(path.stem)]
 
 
 def _json(value: object) -> bytes:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import closing
 
+import pytest
+
 from layerscope.app.trainings import FOLDER
 from layerscope.engine.experiment import Experiment
-from layerscope.engine.store import Batch, NoSuchRun, Store
+from layerscope.engine.store import Batch, NoSuchRun, Store, StoreError
 from layerscope.engine.store.entries import Finish, Start
 from layerscope.engine.store.location import default_url
 from layerscope.engine.training import Training
@@ -46,6 +48,43 @@ def test_what_was_deleted_long_ago_is_removed_with_what_it_kept(ask, tmp_path):
     assert (there(store, "new"), new.exists) == (True, True)
     store.restore("new")
     assert trainings.purge(0) == 0
+    store.close()
+
+
+def test_a_run_that_is_brought_back_meanwhile_has_its_training_still(ask, tmp_path, monkeypatch):
+    app = ask(data_dir=tmp_path).app
+    store, trainings = app.state.store, app.state.trainings
+    kept = deleted(tmp_path, "old", 2 * HOUR, store._clock())
+    purge = store.purge
+
+    def brought_back(run, seconds):
+        store.restore(run)
+        return purge(run, seconds)
+
+    monkeypatch.setattr(store, "purge", brought_back)
+    assert trainings.purge(HOUR) == 0
+    assert (there(store, "old"), trainings.ours("old") is not None) == (True, True)
+    assert [path.name for path in kept.path.parent.iterdir()] == ["old"]
+    store.close()
+
+
+def test_what_a_removal_left_half_way_is_settled_by_the_next(ask, tmp_path, monkeypatch):
+    app = ask(data_dir=tmp_path).app
+    store, trainings = app.state.store, app.state.trainings
+    new, gone = (deleted(tmp_path, run, 0, store._clock()) for run in ("new", "gone"))
+    assert store.purge("gone", -1)
+    for folder in (new, gone):
+        folder.put_aside()
+    assert trainings.purge(HOUR) == 0
+    assert [path.name for path in new.path.parent.iterdir()] == ["new"]
+
+    def unavailable(run, seconds):
+        raise StoreError("away")
+
+    monkeypatch.setattr(store, "purge", unavailable)
+    with pytest.raises(StoreError):
+        trainings.purge(-1)
+    assert new.exists
     store.close()
 
 
