@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
 from layerscope.app.forms.form import default_text
-from layerscope.engine.basis.specification import Presentation, Specification, bounds, presentation
+from layerscope.engine.basis.specification import (
+    Presentation,
+    Specification,
+    bounds,
+    presentation,
+    takes_fractions,
+)
 
 __all__ = ["Control", "Option", "controls"]
 
@@ -87,7 +93,7 @@ def controls(
             value=typed.get(name, default),
             default=default,
             error=errors.get(name, ""),
-            decimal=field.annotation is float,
+            decimal=takes_fractions(field),
             low=str(low),
             high=str(high),
             slider=shown.slider,

@@ -25,7 +25,7 @@ from layerscope.engine.basis.refusals import FieldError, InvalidParameters, fiel
 
 __all__ = [
     "Options", "Presentation", "Specification", "Text", "bounds", "parameter", "presentation",
-    "text_of",
+    "takes_fractions", "text_of",
 ]  # fmt: skip
 
 MOST_PARAMETERS = 100
@@ -97,6 +97,11 @@ def parameter(
     )
     field.metadata.append(Presentation(unit, options, slider, step, log, rare))
     return field
+
+
+def takes_fractions(field: FieldInfo) -> bool:
+    """Whether a number of this parameter need not be whole."""
+    return float in (field.annotation, *get_args(field.annotation))
 
 
 class Specification(BaseModel):
@@ -212,7 +217,7 @@ class Specification(BaseModel):
             return "expected one of: " + ", ".join(known)
         if field.annotation is bool:
             return "expected true or false"
-        whole = "a number" if field.annotation is float else "a whole number"
+        whole = "a number" if takes_fractions(field) else "a whole number"
         low, high = bounds(field)
         return f"expected {whole} from {low:g} to {high}"
 
@@ -246,7 +251,7 @@ class Specification(BaseModel):
             if text.lower() in _BOOLEANS:
                 return _BOOLEANS[text.lower()]
         elif len(text) <= 40:
-            pattern, number = (_DECIMAL, float) if kind is float else (_WHOLE, int)
+            pattern, number = (_DECIMAL, float) if takes_fractions(field) else (_WHOLE, int)
             if pattern.fullmatch(text.strip()):
                 return number(text)
         raise ValueError(cls.expectation(name))

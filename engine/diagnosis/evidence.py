@@ -70,6 +70,8 @@ class Evidence:
     """The power of a large output with which the loss grows."""
     loss_cause: Cause | None = None
     """Why the loss is not finite where the output is."""
+    untrained: bool = True
+    """Whether no step of a training has been made."""
 
     @cached_property
     def blocks(self) -> list[list[Record]]:

@@ -102,10 +102,12 @@ def candidates(experiment: Experiment, finding: Finding) -> Iterator[Change]:
 
 def _usual(e: Experiment) -> Iterator[Change]:
     unusual = {name: value for name, value in USUAL.items() if getattr(e, name) != value}
-    if unusual:
-        yield unusual
+    parameter = ACTIVATIONS[e.activation].parameter
+    if parameter is not None and e.alpha not in (None, parameter.usual):
+        unusual["alpha"] = parameter.usual
+    yield from ({name: value} for name, value in unusual.items())
     if len(unusual) > 1:
-        yield from ({name: value} for name, value in unusual.items())
+        yield unusual
 
 
 def _architecture(e: Experiment, init: Change) -> Iterator[Change]:

@@ -126,7 +126,8 @@ class Experiment(Specification):
         options=_datasets,
     )  # fmt: skip
     input_scale: float = parameter(
-        1.0, "Input scale", "Multiplies the data: 127 and a mean of 127 are as pixels come.",
+        1.0, "Input scale",
+        "Multiplies the data: 6.02, and a mean of 4.88, are the digits as they come.",
         rare=True, ge=0, le=1000,
     )  # fmt: skip
     input_mean: float = parameter(

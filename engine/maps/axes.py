@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from layerscope.engine.basis.refusals import InvalidParameters, refusal
-from layerscope.engine.basis.specification import Specification, bounds
+from layerscope.engine.basis.specification import Specification, bounds, takes_fractions
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.training import Training
 
@@ -97,7 +97,7 @@ def is_number(parameter: str) -> bool:
 
 
 def _is_whole(parameter: str) -> bool:
-    return owner(parameter).model_fields[parameter].annotation is not float
+    return not takes_fractions(owner(parameter).model_fields[parameter])
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +317,7 @@ def _accepted(parameter: str, value: object, name: str = "values") -> None:
         low, high = max(low, -sys.float_info.max), min(high, sys.float_info.max)
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        fits = bool(number and (whole or field.annotation is float) and low <= value <= high)  # type: ignore[operator]
+        fits = bool(number and (whole or takes_fractions(field)) and low <= value <= high)  # type: ignore[operator]
         fits = fits and str(value) != "-0.0"  # an experiment has one zero
     if not fits:
         raise refusal(name, expected, value)

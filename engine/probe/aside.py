@@ -94,6 +94,8 @@ class _Part:
         self._views = [usual.views[i] for i in places]
         self._rooms = [usual.rooms[i] for i in places]
         self._updates = [tracked.update for tracked in members]
+        self._all_kept = all(room is not None for room in self._rooms)
+        """Else one has joined the optimiser within the step: nobody knows what it was."""
 
     @property
     def _in_place(self) -> bool:
@@ -108,7 +110,9 @@ class _Part:
     @property
     def moved_in_place(self) -> bool:
         """Whether they lie where they lay, and may be read later."""
-        return self._in_place and not any(key.at_once for key in self._updates)
+        return (
+            self._all_kept and self._in_place and not any(key.at_once for key in self._updates)
+        )  # fmt: skip
 
     def updates(self) -> Batch:
         """To read what they are now less what was kept."""

@@ -48,7 +48,7 @@ class Delivery:
         self._sink = sink
         self._bad = bad
         self._gradients_changed = gradients_changed
-        self._afar = KEPT if scaled else ALL
+        self._told_late = KEPT if scaled else ALL
         """What may be told late of tensors that nobody looks at as they are made."""
         self._sent: list[Any] = []
         self._verdicts = Verdicts(ring, has_optimizer=bool(watched.optimizers))
@@ -75,7 +75,7 @@ class Delivery:
         step = recorded.step
         if recorded.late_loss and step.loss is not None:
             self._ring.loss(step.number, step.loss)
-        asked = self._afar if recorded.from_afar else PASSING
+        asked = self._told_late if recorded.from_afar else PASSING
         late = self._bad.in_figures(
             step.number,
             [key for key in recorded.nonfinite if key.quantity in asked],

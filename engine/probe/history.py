@@ -28,6 +28,8 @@ SIGMAS = 3.0
 """Of the noise that an improvement must exceed."""
 LEAST_GAIN = 0.02
 """Share of the first loss that an improvement must exceed too."""
+GREW = 10.0
+"""Times the first loss: one that is far above it."""
 BETTER = 0.9
 """Of the constant predictor's loss: below that something has been learned."""
 
@@ -133,9 +135,20 @@ class History:
         """Whether the loss is well above where it began."""
         first, last = self.first_loss, self.last_loss
         if first is None or last is None or self.too_early:
-            return bool(self.losses) and not math.isfinite(self.losses[-1][1])
+            return self.broke
         noise = SIGMAS * self.noise / math.sqrt(self._width)
         return last - first > max(noise, 0.2 * abs(first))
+
+    @property
+    def broke(self) -> bool:
+        """Whether the loss is not finite any more."""
+        return bool(self.losses) and not math.isfinite(self.losses[-1][1])
+
+    @cached_property
+    def grew(self) -> bool:
+        """Whether the last finite loss is far above the first."""
+        finite = [v for v in (*self.first, *(v for _, v in self.losses)) if math.isfinite(v)]
+        return bool(finite) and finite[-1] > GREW * abs(finite[0])
 
     def weights(self) -> Iterator[Weight]:
         """Every parameter, each once, in forward order."""

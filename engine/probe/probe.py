@@ -159,9 +159,10 @@ class Probe:
     def _repr_html_(self) -> str:
         """What a notebook shows: the findings, and every module over the steps in memory."""
         model = type(self.watched.model).__name__
+        findings, steps = self.findings(), self.steps()  # both wait for what is being written
         return training_markup(
             f"{model}: {self.state} at step {self.number}",
-            self.ring.facts, self.steps(), list(self.ring.losses), self.findings(),
+            self.ring.facts, steps, list(self.ring.losses), findings,
         )  # fmt: skip
 
     def cost(self) -> dict[str, Any]:

@@ -102,12 +102,14 @@ class Ranks:
         gradients = self._since(Quantity.PARAMETER_GRADIENT)
         averaged = not gradients
         where = [f for f in self.facts if any(index == f.index for index, _ in apart)]
-        names = [
-            f"{f.name}.{name}".lstrip(".")
+        known = {
+            f"{f.name}.{name}".lstrip("."): apart[f.index, place]
             for f in where
             for place, name in enumerate(f.parameters)
             if (f.index, place) in apart
-        ]
+        }
+        names, first = list(known), next(name for name, step in known.items() if step == since)
+        differ = "1 parameter differs" if len(names) == 1 else f"{len(names)} parameters differ"
         why = (
             "The ranks' gradients are the same: something else changes the parameters, or they "
             "began apart."
@@ -119,8 +121,8 @@ class Ranks:
         return [
             Finding(
                 rule="ranks_apart", severity="error",
-                title=f"{len(names)} parameters differ between {len(self._ranks)} ranks",
-                explanation=f"In step {since} {names[0]} is another one in each rank. {why}",
+                title=f"{differ} between {len(self._ranks)} ranks",
+                explanation=f"In step {since} {first} is not the same in all ranks. {why}",
                 direction="both" if averaged else "backward",
                 modules=tuple(f.name for f in where),
                 layers=(min(f.index for f in where), max(f.index for f in where)), blocks=(0, 0),

@@ -9,7 +9,7 @@ have been left as they were, and those of an accelerator there, without waiting 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -54,6 +54,8 @@ class Staleness:
         """Those by which the optimisers have stepped, in the last step and in this one."""
         self._left: dict[Tracked, _Gradient] = {}
         """What nobody has touched up to this backward pass, of these and of those below."""
+        self._before: dict[Tracked, _Gradient] = {}
+        """Those below, as this backward pass began."""
         self._added: dict[Tracked, _Gradient] = {}
         """Used ones to which a backward pass has added since."""
         self._stale: dict[Tracked, Tensor | None] = {}
@@ -61,7 +63,7 @@ class Staleness:
 
     def clear(self) -> None:
         """Lets go of everything."""
-        for held in (self._used, self._left, self._added, self._stale):
+        for held in (self._used, self._left, self._before, self._added, self._stale):
             held.clear()
 
     def begin(self, *, recorded: bool) -> None:
@@ -70,7 +72,7 @@ class Staleness:
         if not recorded:
             self.clear()
 
-    def keep(self, several: Iterable[Tracked]) -> None:
+    def keep(self, several: Collection[Tracked]) -> None:
         """Others are gone."""
         self._used, self._added = (
             {t: held[t] for t in several if t in held} for held in (self._used, self._added)
@@ -84,7 +86,8 @@ class Staleness:
 
     def backward_begins(self) -> None:
         """Gradients are about to be computed: what is there has been left, or changed since."""
-        held, self._left, self._added = {**self._used, **self._added}, {}, {}
+        held = {**self._used, **self._added}
+        self._left, self._before, self._added = {}, self._added, {}
         for tracked, before in held.items():
             gradient = tracked.parameter.grad
             if gradient is None or not before.is_still(gradient):
@@ -98,12 +101,18 @@ class Staleness:
                 self._left[tracked] = _Gradient.of(gradient)
 
     def backward_ended(self) -> None:
-        """Gradients have been added to what was there, unless one is what it was still."""
+        """Gradients have been added to what was there, unless one is what it was still: by this
+        backward pass then only if by one before."""
         left, self._left = self._left, {}
         for tracked, before in left.items():
             gradient = tracked.parameter.grad
-            if gradient is not None and not before.is_still(gradient):
+            if gradient is None:
+                continue
+            if not before.is_still(gradient):
                 self._added[tracked] = _Gradient.of(gradient, before.something)
+            elif tracked in self._before:
+                self._added[tracked] = before
+        self._before = {}
 
     def steps(self, mine: Sequence[Tracked]) -> None:
         """An optimiser is about to step by their gradients, which may have been clipped."""

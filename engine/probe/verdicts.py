@@ -96,7 +96,8 @@ class Verdicts:
             records = step.records(self._ring.facts) if step is not None else []
             if step is None or not records:
                 return []
-            known = found_by(Evidence(records, step.loss, step.baseline))
+            untrained = number <= 1
+            known = found_by(Evidence(records, step.loss, step.baseline, untrained=untrained))
             self._of_step[number] = known
         return known
 

@@ -67,7 +67,7 @@ def watch(
     >>> [facts.name for facts in probe.facts()], len(probe.steps())
     (['0', '1', '2'], 1)
     """
-    _checked(model, every, budget)
+    _checked(model, every, budget, config)
     refuse_parts(model)
     _checked_calls(loss, on_finding, scaler, stop_on)
     watched = Watched(model, _optimizers(model, optimizer))
@@ -79,7 +79,7 @@ def watch(
     )  # fmt: skip
 
 
-def _checked(model: Any, every: Any, budget: Any) -> None:
+def _checked(model: Any, every: Any, budget: Any, config: Any) -> None:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
     if not any(True for _ in model.parameters()):
@@ -88,6 +88,8 @@ def _checked(model: Any, every: Any, budget: Any) -> None:
         raise ValueError(f"every: expected a number of steps from 1 on, or None, got {every!r}")
     if not isinstance(budget, int | float) or not 0 < budget <= 1:
         raise ValueError(f"budget: expected a share of the step time in (0, 1], got {budget!r}")
+    if config is not None and not isinstance(config, Mapping):
+        raise TypeError(f"config: expected a mapping of settings, got {type(config).__name__}")
     if watched_already(model):
         raise ValueError("model: it, or a part of it, is watched already; close that probe first")
 

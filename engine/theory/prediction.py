@@ -126,7 +126,7 @@ def predict(
         log_input=log_of(input_second_moment),
         input_norm_variance=2 / inputs if input_norm_variance is None else input_norm_variance,
         input_correlation=input_correlation,
-        log_gain=0.0 if reduction == "mean" else 2 * math.log(_terms(loss, batch, outputs)),
+        log_gain=_log_gain(loss, reduction, batch, outputs),
     )
     law = LOSSES[loss].theory if loss in LOSSES else None
     try:
@@ -158,9 +158,10 @@ def predict(
     )
 
 
-def _terms(loss: str, batch: int, outputs: int) -> int:
-    """How many terms a loss is the mean of."""
-    return batch if loss in LOSSES and LOSSES[loss].classifies else batch * outputs
+def _log_gain(loss: str, reduction: str, batch: int, outputs: int) -> float:
+    if reduction == "mean" or loss not in LOSSES:
+        return 0.0
+    return 2 * math.log(LOSSES[loss].terms(batch, outputs))
 
 
 def _check(given: dict[str, object], sizes: tuple[str, ...]) -> None:

@@ -102,7 +102,7 @@ def precision_loss(evidence: Evidence) -> Finding | None:
     "diverge. No network of the corpus that starts beyond this trained with both optimisers.",
 )
 def output_scale(evidence: Evidence) -> Finding | None:
-    """The untrained network's answers are far larger than the targets."""
+    """The network's answers are far larger than the targets."""
     loss, baseline = evidence.loss, evidence.baseline
     out = evidence.records[-1]
     if loss is None or not baseline or out.activation.finite < out.activation.count:
@@ -111,14 +111,15 @@ def output_scale(evidence: Evidence) -> Finding | None:
     warn = RATIO_WARN ** (evidence.loss_degree / 2)
     if ratio <= warn:
         return None
-    start = f"{loss:.3g}" if math.isfinite(loss) else "more than the number format holds"
+    figure = f"{loss:.3g}" if math.isfinite(loss) else "more than the number format holds"
+    starts, at = ("starts", "starts at") if evidence.untrained else ("is", "has come to")
     return evidence.finding(
         "output_scale", "error" if ratio > RATIO_ERROR else "warning", [out],
-        title=f"The loss starts {ratio:.2g} times above that of a constant answer"
+        title=f"The loss {starts} {ratio:.2g} times above that of a constant answer"
         if math.isfinite(ratio)
         else f"The loss overflows {out.facts.dtype}, the outputs do not",
         explanation=f"The outputs have rms {out.activation.rms or 0:.2g}; a constant output "
-        f"would have a loss of {baseline:.3g}, this network starts at {start}."
+        f"would have a loss of {baseline:.3g}, this network {at} {figure}."
         + (f" {evidence.loss_cause.said}." if evidence.loss_cause else ""),
         direction="forward",
         evidence={

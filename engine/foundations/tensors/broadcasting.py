@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -164,22 +165,28 @@ def broadcast(operands: Sequence[Operand | tuple[int, ...]]) -> Broadcast:
         explanation=f"the result has shape {shape_text(shape or ())}"
         if first is None
         else f"axis {first.axis} fails: {first.explanation}",
-        trap="" if shape is None else _trap(shapes, shape),
+        trap="" if shape is None else _trap(shapes),
         message="" if first is None else _message(shapes),
     )
 
 
-def _trap(shapes: list[tuple[int, ...]], result: tuple[int, ...]) -> str:
+def _trap(shapes: list[tuple[int, ...]]) -> str:
     """Named where it is sprung: outputs (N, 1) and targets (N,), whose difference is (N, N)."""
     for (i, a), (j, b) in combinations(enumerate(shapes), 2):
         count = math.prod(a)
-        if len(a) == len(b) or count != math.prod(b) or math.prod(result) <= count:
+        if len(a) == len(b) or count != math.prod(b):
             continue
+        together = math.prod(np.broadcast_shapes(a, b))
+        if together <= count:
+            continue
+        meets = ""
+        if together == count**2:
+            meets = f": each of {NAMES[i]} meets each of {NAMES[j]}"
         return (
             f"the {count} elements of {NAMES[i]} {shape_text(a)} and the {count} of {NAMES[j]} "
-            f"{shape_text(b)} make {math.prod(result)}: each of {NAMES[i]} meets each of "
-            f"{NAMES[j]}. If these are a network's outputs and their targets, the loss compares "
-            f"each output with all targets; give both one shape, by squeeze(-1) or [..., None]"
+            f"{shape_text(b)} make {together}{meets}. If these are a network's outputs and their "
+            f"targets, the loss compares outputs with targets that are not theirs; give both one "
+            f"shape, by squeeze(-1) or [..., None]"
         )
     return ""
 

@@ -21,10 +21,11 @@ __all__ = ["ACTIVATIONS", "Activation", "Activations", "Parameter", "activation_
 
 
 class Parameter(NamedTuple):
-    """What can be chosen of an activation: a slope, say. ``constant``: the name under which its
-    functions find the value; ``setting``: PyTorch's name of it; ``written``: ``formula``,
-    ``gradient_formula`` and ``subgradient`` with any value."""
+    """What can be chosen of an activation: a slope, say. ``usual``: its value where nothing is
+    said; ``constant``: the name under which its functions find it; ``setting``: PyTorch's name of
+    it; ``written``: ``formula``, ``gradient_formula`` and ``subgradient`` with any value."""
 
+    usual: float
     constant: str
     setting: str
     written: Callable[[float], dict[str, str]]
@@ -97,7 +98,7 @@ class Activation(Layer):
         return self.chain(widened(g), widened(saved)).to(g.dtype)
 
 
-_CHOSEN = re.compile(r"(\w+)\(([0-9.]+(?:e[+-]?[0-9]+)?)\)", re.ASCII)
+_CHOSEN = re.compile(r"(\w+)\(([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)\)", re.ASCII)
 
 
 class Activations(Registry[type[Activation]]):

@@ -72,7 +72,7 @@ def _leaky(slope: float) -> dict[str, str]:
 @ACTIVATIONS.register
 class LeakyReLU(Activation):
     name = "leaky_relu"
-    parameter = Parameter("LEAKY_SLOPE", "negative_slope", _leaky)
+    parameter = Parameter(LEAKY_SLOPE, "LEAKY_SLOPE", "negative_slope", _leaky)
     formula = "max(x, 0.01·x)"
     gradient_formula = "∂L/∂x = g where x > 0, else 0.01·g"
     source = "Maas, Hannun & Ng 2013"
@@ -140,7 +140,7 @@ def _elu(alpha: float) -> dict[str, str]:
 @ACTIVATIONS.register
 class ELU(Activation):
     name = "elu"
-    parameter = Parameter("ELU_ALPHA", "alpha", _elu)
+    parameter = Parameter(ELU_ALPHA, "ELU_ALPHA", "alpha", _elu)
     formula = "x where x > 0, else eˣ − 1"
     gradient_formula = "∂L/∂x = g where x > 0, else g·eˣ"
     source = "Clevert, Unterthiner & Hochreiter 2016"

@@ -79,6 +79,11 @@ class Loss(ABC):
         wide = target.double()
         return float(cls.function(wide.mean(0).expand_as(wide), wide))
 
+    @classmethod
+    def terms(cls, batch: int, outputs: int) -> int:
+        """How many terms the loss is the mean of."""
+        return batch if cls.classifies else batch * outputs
+
     def factor(self, target: Tensor) -> int:
         """What the mean is multiplied with: the number of its terms, for the sum of them."""
         return target.numel() if self.reduction == "sum" else 1

@@ -13,24 +13,31 @@ __all__ = ["learning_rate_high", "learning_rate_low", "precision_loss"]
 
 HIGH = 0.05  # rms(Δw)/rms(w): twenty steps replace a weight; a thousandth is usual
 LOW = 1e-5  # ten thousand steps change a weight by a tenth
+MANIFOLD = 10.0  # of what the weights are: one such step is enough
 USUAL = 1e-3  # Karpathy 2019; Bottou 2012
 LOST = 0.9  # share of a parameter's entries that a step leaves as they are
 WARMING = 1.2  # a learning rate that has grown by this factor is being warmed up
 NARROW = ("bfloat16", "float16")
 
 
-def _matrices(history: History) -> list[tuple[Weight, float]]:
-    """Weights of more than one axis that the optimiser moves, with their median Δw/w."""
-    known = [
-        (w, history.median_ratio(w)) for w in history.weights()
+def _matrices(history: History) -> list[Weight]:
+    """Weights of more than one axis that the optimiser moves."""
+    return [
+        w for w in history.weights()
         if len(w.facts.shape) > 1 and w.facts.group is not None and w.facts.trains
     ]  # fmt: skip
+
+
+def _moved(history: History) -> list[tuple[Weight, float]]:
+    """Those with their median Δw/w over the recent steps."""
+    known = [(w, history.median_ratio(w)) for w in _matrices(history)]
     return [(w, r) for w, r in known if r is not None]
 
 
-def _rate(history: History) -> float | None:
-    rates = history.steps[-1].learning_rates if history.steps else []
-    return max(rates, default=None)
+def _rate(history: History, number: int | None = None) -> float | None:
+    """In a recorded step; the newest by default."""
+    chosen = [s for s in history.steps if number in (None, s.number)]
+    return max(chosen[-1].learning_rates, default=None) if chosen else None
 
 
 def _fix(rate: float | None, ratio: float) -> str:
@@ -50,30 +57,39 @@ def _fix(rate: float | None, ratio: float) -> str:
 )  # fmt: skip
 def learning_rate_high(history: History) -> Finding | None:
     """Steps are too large for the loss to fall."""
-    moved = _matrices(history)
-    if history.too_early or history.learns or not moved:
+    # The first too large a step: who has diverged moves large weights by little, or what has
+    # exploded by any factor.
+    large = [(number, ratio) for number, ratio in _medians(history) if ratio > HIGH]
+    if history.learns or not large:
         return None
-    # The largest of the medians so far: who has diverged moves large weights by little.
-    ratio = max(_medians(history), default=0.0)
-    if ratio <= HIGH:
+    since, ratio = large[0]
+    enough = ratio >= MANIFOLD
+    if history.broke and not (history.grew or enough):
+        return None  # something else broke it: the loss had not been growing
+    if history.too_early and not history.broke and not (history.grew and enough):
         return None
-    severity: Severity = "error" if history.rises else "warning"
-    went = "has risen" if history.rises else "does not fall"
-    rate = _rate(history)
+    rises = history.rises or history.grew
+    severity: Severity = "error" if rises else "warning"
+    went = "is not finite any more" if history.broke else "has risen" if rises else "does not fall"
+    rate = _rate(history, since)
     return history.finding(
-        "learning_rate_high", severity, [w.module for w, _ in moved],
-        title=f"Weights change by {ratio:.0%} a step, and the loss {went}",
+        "learning_rate_high", severity, [w.module for w in _matrices(history)],
+        title=f"Weights change by {_share(ratio)} a step, and the loss {went}",
         explanation=f"The loss went from {history.first_loss:.3g} to {history.last_loss:.3g} over "
         f"{history.number} steps; a step usually changes a weight by about {USUAL:g} of it."
         if history.last_loss is not None and history.first_loss is not None
         else "The loss is not finite any more.",
         evidence={"update_ratio": ratio, "learning_rate": rate},
-        threshold={"update_ratio": HIGH}, since=history.steps[0].number,
+        threshold={"update_ratio": HIGH}, since=since,
         fix=_fix(rate, ratio),
     )  # fmt: skip
 
 
-def _medians(history: History) -> list[float]:
+def _share(ratio: float) -> str:
+    return f"{ratio:.0%}" if ratio < 10 else f"{ratio:.2g} times themselves"
+
+
+def _medians(history: History) -> list[tuple[int, float]]:
     """Of Δw/w over the weights, by recorded step."""
     found = []
     weights = [w for w in history.weights() if len(w.facts.shape) > 1]
@@ -81,7 +97,7 @@ def _medians(history: History) -> list[float]:
         ratios = [step.update_ratio(w.module.index, w.place) for w in weights]
         known = [r for r in ratios if r is not None]
         if known:
-            found.append(median(known))
+            found.append((step.number, median(known)))
     return found
 
 
@@ -93,7 +109,7 @@ def _medians(history: History) -> list[float]:
 )
 def learning_rate_low(history: History) -> Finding | None:
     """Steps are too small to get anywhere."""
-    moved = _matrices(history)
+    moved = _moved(history)
     if history.too_early or history.learns or not moved or _warms_up(history):
         return None
     largest = max(ratio for _, ratio in moved)

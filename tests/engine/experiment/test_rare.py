@@ -159,12 +159,18 @@ def test_beyond_theory_the_reason_is_given():
 
 
 @pytest.mark.parametrize(
-    "change", [{"bias_mean": -1.0}, {"input_scale": 50.0, "input_mean": 100.0}], ids=str
+    ("change", "fix"),
+    [
+        ({"bias_mean": -1.0}, {"bias_mean": 0.0}),
+        ({"bias_mean": -1.0, "output_scale": 0.9}, {"bias_mean": 0.0}),  # one alone before all
+        ({"input_scale": 50.0, "input_mean": 100.0}, {"input_scale": 1.0, "input_mean": 0.0}),
+        ({"activation": "leaky_relu", "alpha": 50.0}, {"alpha": 0.01}),
+    ],
+    ids=str,
 )
-def test_what_is_hardly_meant_is_set_back_first(change):
+def test_what_is_hardly_meant_is_set_back_first(change, fix):
     told = result(Experiment(depth=6, **change), check=False)
-    (finding,) = told["findings"]
-    assert finding["fix"] == {name: Experiment.model_fields[name].default for name in change}
+    assert told["findings"][0]["fix"] == fix
 
 
 @pytest.mark.parametrize(
@@ -201,11 +207,23 @@ def test_with_its_usual_value_it_is_as_before():
 
 
 @pytest.mark.parametrize(
-    "name", ["relu(0.2)", "leaky_relu()", "leaky_relu(x)", "leaky_relu(nan)", "leaky_relu(-1)",
-             "leaky_relu(0.2", "nothing(0.2)", "(0.2)"],
+    "name",
+    [
+        "relu(0.2)", "leaky_relu()", "leaky_relu(x)", "leaky_relu(nan)", "leaky_relu(-1)",
+        "leaky_relu(0.2", "leaky_relu(0.1.2)", "leaky_relu(.)", "leaky_relu(1e999)",
+        "nothing(0.2)", "(0.2)",
+    ],
 )  # fmt: skip
 def test_no_other_name_is_an_activation(name):
     assert name not in ACTIVATIONS
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 1e-5])
+def test_a_parameter_goes_into_a_link_and_comes_back(alpha):
+    chosen = Experiment(activation="elu", alpha=alpha)
+    assert Experiment.from_strings(chosen.to_query().items()) == chosen
+    assert Experiment.from_json(chosen.to_dict()) == chosen
+    assert "expected a number from 0 to 100" in Experiment.expectation("alpha")
 
 
 def test_a_parameter_needs_an_activation_that_has_one():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from layerscope.engine.basis.refusals import InvalidParameters
-from layerscope.engine.basis.specification import bounds
+from layerscope.engine.basis.specification import bounds, takes_fractions
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.layers import ACTIVATIONS
 from layerscope.engine.maps.axes import SCALES, Axis, is_number, parameters, value_of
@@ -33,6 +33,15 @@ def test_every_parameter_of_an_experiment_is_an_axis(name):
     # Only some activations have a parameter.
     base = {"activation": "leaky_relu"} if name == "alpha" else {}
     Experiment.from_json({**base, name: axis.values[0]})
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, f in Experiment.model_fields.items() if takes_fractions(f)]
+)
+def test_a_number_that_need_not_be_whole_is_an_axis_of_fractions(name):
+    axis = Axis.from_json({"parameter": name, "from": 0.25, "to": 0.75, "steps": 3})
+    assert axis.values == (0.25, 0.5, 0.75)
+    assert [type(value) for value in Axis.of(name, [1, 2]).values] == [float, float]
 
 
 def test_all_options_are_the_registrys():

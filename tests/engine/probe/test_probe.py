@@ -311,6 +311,11 @@ class TestWrongUse:
         with pytest.raises(ValueError, match=f"{name}: expected"):
             watch(nn.Linear(1, 1), **options)
 
+    @pytest.mark.parametrize("config", [[("lr", 1)], "lr=1", 3])
+    def test_a_config_that_is_no_mapping(self, config):
+        with pytest.raises(TypeError, match="config: expected a mapping of settings, got"):
+            watch(nn.Linear(1, 1), config=config)
+
     @pytest.mark.parametrize(
         ("option", "value", "error", "said"),
         [
@@ -686,6 +691,27 @@ def test_facts_that_change_reach_whoever_keeps_the_run():
     said = [[(p.trains, p.group) for p in facts[0].parameters.values()] for facts in told]
     assert said == [[(False, None)] * 2, [(True, 1)] * 2]
     assert probe.ring.facts == told[-1]
+
+
+def test_what_joins_an_optimiser_within_a_step_has_no_update_in_it():
+    """Nobody knows what it was as the step began."""
+    training = frozen_first()
+    optimizer = training.optimizers[0]
+    joining = list(training.model[0].parameters())
+    with watched(training, every=1) as probe:
+        for number in range(4):
+            if number == 2:
+                training.model[0].requires_grad_(True)
+            training.model(torch.ones(3, 6) * (number + 1)).sum().backward()
+            if number == 2:
+                optimizer.add_param_group({"params": joining})
+            optimizer.step()
+            optimizer.zero_grad()
+            probe.step()
+    ratios = [step.update_ratio(0) for step in probe.steps()]
+    assert ratios[2] is None
+    assert 0 < ratios[3] < 100
+    assert all(step.update_ratio(2) is not None for step in probe.steps())
 
 
 def test_parameters_without_figures_are_left_out():

@@ -152,6 +152,23 @@ def test_what_began_apart_and_is_averaged_since_is_told_so():
     assert "began apart" in finding.explanation
 
 
+def test_the_parameter_that_is_named_is_one_that_differed_first():
+    """In one of three ranks, and the last module before the first."""
+    probes, _ = alone()
+    facts, steps = probes[0].facts(), probes[0].steps()
+    odd = [type(step).from_bytes(step.to_bytes()) for step in steps]
+    apart = {(2, 1): 2, (0, 0): 3}  # module, parameter: since which step
+    for step in odd:
+        for place, slot in enumerate(step.slots):
+            since = apart.get((slot.module, slot.parameter))
+            if slot.quantity is Quantity.VALUE and since is not None and step.number >= since:
+                step.statistics[place] = statistics(torch.full((3,), 7.0))
+    (finding,) = Ranks(facts, [steps, odd, steps]).findings()
+    assert finding.since == 2
+    assert finding.explanation.startswith("In step 2 2.bias is not the same in all ranks.")
+    assert finding.title == "2 parameters differ between 3 ranks"
+
+
 def test_ranks_without_a_step_in_common_are_refused():
     probes, _ = alone()
     steps = probes[0].steps()

@@ -323,6 +323,56 @@ def test_a_finding_brings_the_lines_that_help():
     assert finding.since == 1
 
 
+@pytest.mark.parametrize(
+    ("rate", "steps"), [(1.0, 40), (5.0, 5), (5.0, 40), (1e6, 5), (1e6, 40), (1e12, 3)]
+)
+def test_a_rate_is_judged_by_its_first_too_large_step_and_the_one_that_is_offered_learns(
+    rate, steps
+):
+    """Not by the steps after: what has exploded moves by any factor, and then is not finite."""
+    x, y = data()
+    torch.manual_seed(0)
+    (finding,) = train(nn.Linear(10, 1), x, y, lr=rate, steps=steps)
+    assert (finding.rule, finding.since, finding.severity) == ("learning_rate_high", 1, "error")
+    assert finding.evidence["learning_rate"] == rate
+    assert "%" not in finding.title or rate == 1.0
+    offered = float(finding.fix["code"].partition("= ")[2].partition(" ")[0])
+    assert 1e-5 < offered < 0.1
+    torch.manual_seed(0)
+    again = nn.Linear(10, 1)
+    with torch.no_grad():
+        before = F.mse_loss(again(x), y)
+    assert accused(train(again, x, y, lr=offered, steps=200)) == set()
+    with torch.no_grad():
+        assert F.mse_loss(again(x), y) < 0.95 * before
+
+
+def test_what_breaks_without_having_grown_is_no_learning_rate():
+    def each(number):
+        if number == 15:
+            x[0, 0] = torch.nan
+
+    x, y = data()
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    found = train(model, x, y, optimizer=optimizer, each=each)
+    assert found[0].rule == "nonfinite"
+    assert "learning_rate_high" not in {f.rule for f in found}
+
+
+def test_the_loss_starts_somewhere_only_before_the_first_step():
+    x, y = data()
+    torch.manual_seed(0)
+    (root,) = train(nn.Linear(10, 1), x, y, lr=2.0, steps=4)
+    (finding,) = (f for f in root.consequences if f.rule == "output_scale")
+    assert finding.title.startswith("The loss is ")
+    with torch.no_grad():
+        (model := nn.Linear(10, 1)).weight.mul_(1e3)
+    (finding,) = train(model, x, y, lr=1e-6, steps=1)
+    assert finding.title.startswith("The loss starts ")
+
+
 def test_findings_are_called_back_and_stop():
     torch.manual_seed(0)
     model, told = mlp(), []

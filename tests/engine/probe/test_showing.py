@@ -94,3 +94,16 @@ def test_many_modules_and_steps_share_a_cell(trained):
     assert "0 and 1 more" in [t.text for t in root.iter("title")]
     assert NOT_FINITE in colours(html)  # of whatever shares a cell, what is not finite is shown
     assert len(html) < 400_000
+
+
+def test_it_waits_for_what_is_being_written():
+    """Asked while the training goes on, of a step that has just ended."""
+    deep = nn.Sequential(*[nn.Linear(4, 4) for _ in range(20)])
+    optimizer = torch.optim.SGD(deep.parameters(), 0.01)
+    with layerscope.watch(deep, optimizer, to=":memory:", every=1) as probe:
+        deep(torch.ones(2, 4)).sum().backward()
+        optimizer.step()
+        probe.step()
+        html = probe._repr_html_()
+    assert "running at step 1" in html
+    assert "No step" not in html

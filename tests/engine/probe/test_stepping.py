@@ -55,6 +55,24 @@ def test_what_is_never_zeroed_is_stale(every):
     assert set(found[1:]) == {4}
 
 
+def two_heads(model, optimizer, number):
+    forward(model, number, "a").backward()
+    forward(model, number, "b").backward()
+    optimizer.step()
+
+
+def another_loss_behind(model, optimizer, number):
+    forward(model, number, "a").backward()
+    model["b"](data(number, 6, 4)).square().mean().backward()
+    optimizer.step()
+
+
+@pytest.mark.usefixtures("anywhere")
+@pytest.mark.parametrize(("each", "stale"), [(two_heads, 6), (another_loss_behind, 6)])
+def test_what_a_later_backward_pass_leaves_alone_stays_stale(each, stale):
+    assert staleness(each) == [0] + [stale] * (STEPS - 1)
+
+
 @pytest.mark.usefixtures("anywhere")
 @pytest.mark.parametrize("create_graph", [False, True])
 @pytest.mark.filterwarnings("ignore:Using backward")

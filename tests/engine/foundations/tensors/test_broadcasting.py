@@ -157,6 +157,7 @@ def test_limits_and_wrong_use() -> None:
         ([(64,), (64, 1)], True),
         ([(8, 1, 1), (8,)], True),
         ([(2, 3), (6, 1, 1)], True),
+        ([(2, 3), (3, 2, 1)], True),
         ([(64, 1), (64, 1)], False),
         ([(64,), (64,)], False),
         ([(1, 64), (64,)], False),
@@ -169,5 +170,15 @@ def test_as_many_elements_and_other_axes_are_named_a_trap(shapes, sprung):
     result = broadcast(shapes)
     assert bool(result.trap) == sprung
     if sprung:
-        assert f"make {result.elements}:" in result.trap
+        assert f"make {result.elements}" in result.trap
         assert result.elements > max(torch.zeros(s).numel() for s in shapes)
+        count = torch.zeros(shapes[0]).numel()
+        assert ("each of a meets each of b" in result.trap) == (result.elements == count**2)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "made"), [([(3,), (1, 3), (5, 1)], None), ([(2, 1), (2,), (5, 1, 1)], 4)]
+)
+def test_a_trap_is_that_of_its_pair_whatever_the_others_are(shapes, made):
+    trap = broadcast(shapes).trap
+    assert f"make {made}:" in trap if made else trap == ""
