@@ -21,7 +21,7 @@ def lab_figures() -> Form:
     """``charts`` by name, ``scales`` (colours of magnitudes by tensor), ``formats`` (limits).
 
     A chart's ``labels`` are those of its curves: the trace, where along it (0 to 1) its name is
-    written, whether above or below it, and in which colour."""
+    written, whether above or below it, or over it alone, and in which colour."""
     return {
         "charts": {
             "activations": _by_layer("--forward", "std", "|mean|", "--forward-faint"),
@@ -142,7 +142,7 @@ def _silent() -> Form:
         ],
         "layout": _layout(share),
         "labels": [
-            _label(1, 0.5, "top", "--forward"),
+            _label(1, 0.5, "over", "--forward"),
             _label(2, 0.2, "top", "--ink-2"),
             _label(3, 0.84, "top", "--ink-2"),
         ],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { boxOf, meet, placed } from "../../static/js/lab/labels.js";
+import { boxOf, inside, meet, placed } from "../../static/js/lab/labels.js";
 
 /** @type {import("../../static/js/lab/labels.js").Area} */
 const AREA = { width: 600, height: 200, blocks: 50, range: [-2, 2], log: true, char: 6, line: 14 };
@@ -59,4 +59,35 @@ test("a single layer has its names in the middle, and a linear axis is taken as 
   const area = { ...AREA, blocks: 1, range: [0, 1.02], log: false };
   const [found] = placed([label(0, { at: 0.5 })], [{ x: [1], y: [0.5] }], [], area);
   assert.deepEqual([found.x, found.y, found.xanchor], [1, 0.5, "center"]);
+});
+
+test("of places that are clear the first is taken, however far it is, before one over a curve", () => {
+  const noisy = { x: Array.from({ length: 500 }, (_, i) => 1 + i / 10), y: Array.from({ length: 500 }, (_, i) => (i > 250 ? (i % 2 ? 50 : 0.02) : 0.02)) };
+  const [found] = placed([label(0)], [curve(() => 1), noisy], [], AREA);
+  assert.ok(boxOf(found, AREA).right < AREA.width * 0.51, "beside the part that is full");
+});
+
+test("beside a curve that rises its name is written to the left of it, over it", () => {
+  const rising = curve((i) => 10 ** ((i - 25) / 14));
+  const under = curve((i) => 0.6 * 10 ** ((i - 25) / 14));
+  const [found] = placed([label(0, { at: 0.5, name: "95 of 100 seeds" })], [rising, under], [], AREA);
+  assert.deepEqual([found.x, found.xanchor, found.yanchor], [25, "right", "bottom"]);
+});
+
+test("a band's way back is a curve that a name keeps clear of", () => {
+  const band = { x: [...x, ...[...x].reverse()], y: [...x.map(() => 50), ...x.map(() => 1.3)] };
+  const [found] = placed([label(0)], [curve(() => 1), band], [], AREA);
+  assert.equal(found.yanchor, "top");
+});
+
+test("what would stand out of the chart stands under its line", () => {
+  const limit = { text: "float32 max", x: 0.005, y: 1.9, xref: "paper", yref: "y", xanchor: "left", yanchor: "bottom" };
+  const low = inside(limit, AREA);
+  assert.deepEqual([low.yanchor, boxOf(low, AREA).top >= 0], ["top", true]);
+  assert.equal(inside({ ...limit, y: 1 }, AREA).yanchor, "bottom");
+});
+
+test("bars are named over them", () => {
+  const bars = { x, y: x.map((i) => (i % 2 ? 30 : 40)) };
+  for (const at of [0.2, 0.5, 0.84]) assert.equal(placed([label(0, { at, side: "over" })], [bars], [], { ...AREA, range: [-2, 2] })[0].yanchor, "bottom");
 });

@@ -2,7 +2,7 @@
 import { Plot } from "../plot.js";
 import { raised } from "../format.js";
 import { resolve, token } from "../tokens.js";
-import { placed } from "./labels.js";
+import { inside, placed } from "./labels.js";
 import { chosenLine, faults, logRange } from "./marks.js";
 
 /** @typedef {import("./series.js").Series} Series */
@@ -167,7 +167,8 @@ function named(labels, traces, layout) {
     char: 0.6 * font.size,
     line: 1.3 * font.size,
   };
-  return { ...layout, annotations: [...annotations, ...placed(labels, traces, annotations, area).map(resolve)] };
+  const others = annotations.map((/** @type {any} */ other) => inside(other, area));
+  return { ...layout, annotations: [...others, ...placed(labels, traces, others, area).map(resolve)] };
 }
 
 /** Ticks at powers, on a log axis of base 10 by their value, else by the exponent. Written as the server writes them: Plotly's own

@@ -1,6 +1,6 @@
 /** Where the names of curves are written: beside each curve, and apart from one another. */
 
-/** `at`: wanted place along the curve, 0 to 1. `side` of the curve; "inside" a band, whose second half is its lower edge.
+/** `at`: wanted place along the curve, 0 to 1. `side` of the curve, or the other one, but for "over" bars; "inside" a band, whose second half is its lower edge.
  * @typedef {{at: number, side: string, color: string, name: string}} Label */
 /** @typedef {{visible?: boolean, x: number[], y: (number|null)[]}} Trace */
 /** What is drawn on, in pixels; `range` of its values, exponents where `log`; `char` and `line` of its type.
@@ -16,44 +16,82 @@ const COST = { words: 100, beyond: 50, curve: 3, step: 0.5 };
  * @param {any[]} others that are written in the chart already @param {Area} area */
 export function placed(labels, traces, others, area) {
   const taken = others.map((other) => boxOf(other, area));
-  const curves = traces.filter(({ visible }) => visible !== false).map((trace) => points(trace, area));
+  const curves = traces.filter(({ visible }) => visible !== false).flatMap((trace) => ways(points(trace, area)));
   return labels.flatMap((label) => {
     const trace = traces[label.trace];
     if (!trace || trace.visible === false) return [];
-    const places = candidates(label, trace, area);
-    if (!places.length) return [];
-    const costs = places.map((place, i) => cost(boxOf(place, area), taken, curves, area) + COST.step * i);
-    const best = places[costs.indexOf(Math.min(...costs))];
+    const best = clear(candidates(label, trace, area), (place) => cost(boxOf(place, area), taken, curves, area));
+    if (!best) return [];
     taken.push(boxOf(best, area));
     return [best];
   });
 }
 
-/** The places for a name, the wanted one first. @param {Label} label @param {Trace} trace @param {Area} area @returns {any[]} */
-function candidates({ at, side, color, name }, { x, y }, { blocks, range, log }) {
+/** An annotation that stands on its place, or under it where it would leave the chart. @param {any} annotation @param {Area} area */
+export function inside(annotation, area) {
+  const out = annotation.yanchor === "bottom" && boxOf(annotation, area).top < 0;
+  return out ? { ...annotation, yanchor: "top" } : annotation;
+}
+
+/** The first of the places, the wanted one first, that costs nothing; else the cheapest. @template T @param {Iterable<T>} places
+ * @param {(place: T) => number} costs @returns {T|null} */
+function clear(places, costs) {
+  /** @type {T|null} */
+  let best = null;
+  let [least, away] = [Infinity, 0];
+  for (const place of places) {
+    const cost = costs(place);
+    if (cost === 0) return place;
+    if (cost + away < least) [best, least] = [place, cost + away];
+    away += COST.step;
+  }
+  return best;
+}
+
+/** The places for a name, the wanted one first. @param {Label} label @param {Trace} trace @param {Area} area @returns {Generator<any>} */
+function* candidates({ at, side, color, name }, { x, y }, { blocks, range, log }) {
   const from = side === "inside" ? x.length / 2 : 0;
-  const known = x.map((_, i) => i).filter((i) => i >= from && y[i] !== null && (!log || Number(y[i]) > 0));
-  if (!known.length) return [];
-  const anchors = { top: ["bottom", "top"], bottom: ["top", "bottom"], inside: ["bottom", "top"] }[side] ?? [];
-  const ats = STEPS.map((step) => at + step).filter((there) => there >= 0 && there <= 1);
-  return ats.flatMap((there) => {
-    const wanted = 1 + there * (blocks - 1);
-    const i = known.reduce((best, other) => (Math.abs(x[other] - wanted) < Math.abs(x[best] - wanted) ? other : best));
-    const value = log ? Math.min(range[1], Math.max(range[0], Math.log10(Number(y[i])))) : Number(y[i]);
-    const xanchor = blocks < 3 ? "center" : there > 0.7 ? "right" : "left";
-    return anchors.map((yanchor) => ({
-      text: name,
-      x: x[i],
-      y: value,
-      xref: "x",
-      yref: "y",
-      xanchor,
-      yanchor,
-      showarrow: false,
-      borderpad: PAD,
-      font: { color },
-    }));
-  });
+  const known = x.flatMap((block, i) => (i >= from && y[i] !== null && (!log || Number(y[i]) > 0) ? [[block, Number(y[i])]] : []));
+  if (!known.length) return;
+  if (known[0][0] > known[known.length - 1][0]) known.reverse();
+  const anchors = { top: ["bottom", "top"], bottom: ["top", "bottom"], inside: ["bottom", "top"], over: ["bottom"] }[side] ?? [];
+  for (const there of STEPS.map((step) => at + step)) {
+    if (there < 0 || there > 1) continue;
+    const [block, value] = nearest(known, 1 + there * (blocks - 1));
+    const sides = blocks < 3 ? ["center"] : there > 0.7 ? ["right", "left"] : ["left", "right"];
+    for (const xanchor of sides)
+      for (const yanchor of anchors)
+        yield {
+          text: name,
+          x: block,
+          y: log ? Math.min(range[1], Math.max(range[0], Math.log10(value))) : value,
+          xref: "x",
+          yref: "y",
+          xanchor,
+          yanchor,
+          showarrow: false,
+          borderpad: PAD,
+          font: { color },
+        };
+  }
+}
+
+/** The place of the first point that is not before `x`; their number where there is none. @param {number[][]} points in the order of x @param {number} x */
+function firstFrom(points, x) {
+  let [low, high] = [0, points.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (points[middle][0] < x) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** @param {number[][]} points in the order of x, at least one @param {number} x */
+function nearest(points, x) {
+  const i = firstFrom(points, x);
+  if (i === 0) return points[0];
+  return i === points.length || x - points[i - 1][0] <= points[i][0] - x ? points[i - 1] : points[i];
 }
 
 /** @param {Box} box @param {Box[]} taken @param {[number, number][][]} curves @param {Area} area */
@@ -86,16 +124,23 @@ const points = ({ x, y }, area) =>
     return [[column(at, area), row(area.log ? Math.log10(value) : value, area)]];
   });
 
-/** Whether a curve goes through a box, which its own may touch. @param {[number, number][]} curve @param {Box} box */
+/** A curve's way there and its way back, if it has one, each in the order of x. @param {[number, number][]} points @returns {[number, number][][]} */
+function ways(points) {
+  const turn = points.findIndex(([x], i) => i > 0 && x < points[i - 1][0]);
+  return turn < 0 ? [points] : [points.slice(0, turn), points.slice(turn).reverse()];
+}
+
+/** Whether a curve goes through a box, which its own may touch. @param {[number, number][]} curve in the order of x @param {Box} box */
 function crosses(curve, { left, right, top, bottom }) {
-  const inner = { left, right, top: top + PAD + 1, bottom: bottom - PAD - 1 };
-  return curve.some(([x, y], i) => {
+  const inner = { top: top + PAD + 1, bottom: bottom - PAD - 1 };
+  for (let i = firstFrom(curve, left); i < curve.length; i++) {
+    const [x, y] = curve[i];
     const [before, high] = i ? curve[i - 1] : [x, y];
-    if (Math.max(x, before) < left || Math.min(x, before) > right) return false;
+    if (before > right || (!i && x > right)) return false;
     // The part of the piece that is over or under the box.
-    const there = (/** @type {number} */ at) =>
-      x === before ? y : high + ((y - high) * (Math.min(Math.max(at, Math.min(x, before)), Math.max(x, before)) - before)) / (x - before);
+    const there = (/** @type {number} */ at) => high + ((y - high) * (Math.min(Math.max(at, before), x) - before)) / (x - before);
     const ends = x === before ? [y, high] : [there(left), there(right)];
-    return Math.max(...ends) > inner.top && Math.min(...ends) < inner.bottom;
-  });
+    if (Math.max(...ends) > inner.top && Math.min(...ends) < inner.bottom) return true;
+  }
+  return false;
 }
