@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import urllib.request
+from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -243,6 +244,56 @@ def test_present_mode_is_a_link_too(page: Page) -> None:
     until(page, f"{size} === 24")
     page.keyboard.press("Escape")
     assert page.evaluate(size) == 16
+
+
+def test_presenting_on_a_phone_nothing_lies_over_anything(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.keyboard.press("p")
+    box = """all => all.map((each) => each.getBoundingClientRect().toJSON())
+        .filter(({ width }) => width)"""
+    (tools,), (presets,) = (page.locator(css).evaluate_all(box) for css in (".tools", ".presets"))
+    assert tools["bottom"] <= presets["top"]
+    shown = "[data-control='depth'] > {0}, [data-control='width'] > {0}"
+    parts = page.locator(f"{shown.format('label')}, {shown.format('input')}").evaluate_all(box)
+    assert len(parts) == 4
+    for one, other in pairwise(parts):
+        assert one["right"] <= other["left"]
+    (last,) = page.locator("[data-tick='50']").evaluate_all(box)
+    pairs = "document.querySelector('.pairs')"
+    wide = page.evaluate(f"{pairs}.getBoundingClientRect().left + {pairs}.clientWidth")
+    written = "getComputedStyle(document.querySelector('[data-tick=\"50\"]'), '::after')"
+    digits = page.evaluate(f"parseFloat({written}.width)")
+    assert digits > last["right"] - last["left"], "or it could not be cut"
+    assert last["left"] + digits <= wide
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_what_the_inspector_says_of_a_tensor_stays_over_it(page: Page) -> None:
+    page.set_viewport_size({"width": 1024, "height": 768})
+    over = """all => all.flatMap((each) => [...each.children]
+        .map((part) => part.getBoundingClientRect().right - each.getBoundingClientRect().right))"""
+    found = page.locator("#inspector figure.tensor figcaption").evaluate_all(over)
+    assert len(found) == 12
+    assert max(found) <= 0.5
+
+
+def test_more_stays_closed_until_there_is_more_behind_it(page: Page, url: str) -> None:
+    page.goto(f"{url}/?output_scale=0.5")
+    rare = page.locator(".rare")
+    expect(rare).to_have_attribute("open", "")
+    rare.locator("summary").click()
+    page.locator("#c-activation").select_option("tanh")
+    until(page, "location.search.includes('tanh')")
+    expect(rare).not_to_have_attribute("open", "")
+    rare.locator("summary").click()
+    page.locator("#c-output_scale").fill("1")
+    page.locator("#c-output_scale").press("Tab")
+    until(page, "!location.search.includes('output_scale')")
+    rare.locator("summary").click()
+    expect(rare).not_to_have_attribute("open", "")
+    page.go_back()
+    expect(page.locator("#c-output_scale")).to_have_value("0.5")
+    expect(rare).to_have_attribute("open", "")
 
 
 def test_keys_and_dialogs(page: Page) -> None:

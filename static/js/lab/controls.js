@@ -6,6 +6,8 @@ export class Controls {
   /** @param {HTMLFormElement} form */
   constructor(form) {
     this.form = form;
+    /** What the boxes behind "More" said when they were shown last. */
+    this.rare = "";
     this.sliders = [.../** @type {NodeListOf<HTMLInputElement>} */ (form.querySelectorAll("input[type=range]"))];
     // Runs before htmx's listener on the form, which reads the boxes.
     form.addEventListener("input", ({ target }) => (target instanceof HTMLInputElement && target.type === "range" ? this.fromSlider(target) : this.show()), {
@@ -42,9 +44,16 @@ export class Controls {
       note.querySelector(".formula").textContent = chosen.formula ?? "";
       note.querySelector(".more").textContent = ` ${chosen.help ?? ""} ${chosen.source ?? ""}`;
     }
-    for (const box of /** @type {NodeListOf<HTMLInputElement>} */ (this.form.querySelectorAll(".rare [data-default]")))
-      if (box.value !== box.dataset.default) box.closest("details")?.setAttribute("open", "");
+    this.reveal();
     this.describe();
+  }
+
+  /** Opens "More" where a box behind it has come to say something; who closes it has it closed. */
+  reveal() {
+    const boxes = [.../** @type {NodeListOf<HTMLInputElement>} */ (this.form.querySelectorAll(".rare [data-default]"))];
+    const said = boxes.filter(({ value, dataset }) => value !== dataset.default).map(({ name, value }) => `${name}=${value}`);
+    if (said.length && String(said) !== this.rare) boxes[0].closest("details")?.setAttribute("open", "");
+    this.rare = String(said);
   }
 
   /** The formula under the init scale: w = 1 · √(2/100) · randn(100, 100); of the only hidden layer, which takes the data's features, or of any behind it. */
