@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from layerscope.app.bundling import bundle
 from layerscope.app.configs import leaves, value_words
 from layerscope.app.figures.found import FindingView, finding_view
 from layerscope.app.figures.heads import Head, saved_head
-from layerscope.app.figures.runs import DISPLAYS, Display, run_figures
+from layerscope.app.figures.runs import DISPLAYS, ROWS, Display, run_figures
 from layerscope.app.pictures import marks, pictured
 from layerscope.app.templating import templates
 from layerscope.engine.execution.cost import OverLimit
@@ -39,6 +39,7 @@ class ExportedRun:
     head: Head
     findings: Sequence[FindingView]
     displays: Sequence[tuple[str, Display]]
+    arrangements: Mapping[str, str]
     settings: Sequence[tuple[str, str]]
     modules: Sequence[Facts]
     shown: int
@@ -59,6 +60,7 @@ def run_document(store: Store, run: str) -> str:
         head=saved_head(found, len(facts)),
         findings=[finding_view(f) for f in findings],
         displays=list(DISPLAYS.items()),
+        arrangements=ROWS,
         settings=[(name, value_words(value)) for name, value in leaves(found.config)],
         modules=facts,
         shown=len(steps),

@@ -10,7 +10,7 @@ from typing import Any
 from layerscope.app.figures.charts import Form, axis, layout
 from layerscope.app.figures.text import raised
 
-__all__ = ["DISPLAYS", "Display", "run_figures"]
+__all__ = ["DISPLAYS", "ROWS", "Display", "run_figures"]
 
 SCALES: dict[str, list[list[Any]]] = {
     "magnitude": [[0.0, "--vanish"], [0.25, "--vanish-2"], [0.5, "--hold"], [0.75, "--explode-2"],
@@ -19,6 +19,9 @@ SCALES: dict[str, list[list[Any]]] = {
     "count": [[0.0, "--heat-0"], [1.0, "--fault"]],
 }  # fmt: skip
 """Colours along a scale; css/runs.css draws the same as the key's ramps."""
+
+ROWS = {"blocks": "blocks", "modules": "every module"}
+"""What the map has a row for, where there are many modules; js/runs/folding.js makes blocks."""
 
 
 @dataclass(frozen=True, slots=True)

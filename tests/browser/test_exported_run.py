@@ -65,6 +65,31 @@ def test_it_opens_from_a_disk_and_draws(browser: Browser, tmp_path: Path) -> Non
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert inaccessible(page) == []
+    expect(page.locator("#rows")).to_be_hidden()
+    context.close()
+
+
+def test_blocks_of_many_modules_are_closed_and_can_be_opened(
+    browser: Browser, tmp_path: Path
+) -> None:
+    store = open_store(tmp_path / "runs.db")
+    names = [f"h.{block}.{part}" for block in range(25) for part in ("attn", "mlp")]
+    modules = [msgspec.structs.replace(f, name=n) for f, n in zip(facts(50), names, strict=True)]
+    recorded_run(store, "r", {}, [[1.0, 100.0] * 25] * 3, modules=modules)
+    file = tmp_path / "run.html"
+    file.write_text(run_document(store, "r"), encoding="utf-8")
+    store.close()
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto(file.as_uri())
+    drawn = "document.querySelector('#chart-map .plot').data?.[0]"
+    until(page, f"{drawn}.y.length === 25")
+    assert page.evaluate(f"{drawn}.text[0][0]") == "<br>the worst: h.0.mlp"
+    expect(page.locator("#picture .hint")).to_contain_text("blocks are closed (▸)")
+    page.get_by_label("Rows").select_option("modules")
+    until(page, f"{drawn}.y.length === 50")
+    page.locator("#quantity").select_option("mean")
+    until(page, f"{drawn}.customdata[0][0] === 0 && {drawn}.y.length === 50")
     context.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from layerscope.app.encoding import json_text
 from layerscope.app.errors import Problem, refused
 from layerscope.app.figures.found import FindingView, finding_view
 from layerscope.app.figures.heads import Head, head
-from layerscope.app.figures.runs import DISPLAYS, Display, run_figures
+from layerscope.app.figures.runs import DISPLAYS, ROWS, Display, run_figures
 from layerscope.app.pages.render import address, context, environment, render
 from layerscope.app.pages.runs.module import ModuleView, known_facts, module_view
 from layerscope.app.pages.runs.train import Bar, bar_of
@@ -43,8 +43,6 @@ __all__ = ["RunPage", "router"]
 
 LOOK = ("quantity", *SPAN, "rows", "module", "step", "after")
 """What the page's query may say."""
-ROWS = {"blocks": "blocks", "modules": "every module"}
-"""What the map has a row for, where there are many modules; js/runs/folding.js makes blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class RunPage:
     findings: Sequence[FindingView]
     question: Question
     rows: str
-    arrangements: Sequence[tuple[str, str]]
+    arrangements: Mapping[str, str]
     displays: Sequence[tuple[str, str]]
     display: Display
     drawing: dict[str, Any]
@@ -114,7 +112,7 @@ def _page(store: Store, run: str, look: _Look, bar: Callable[[], Bar | None]) ->
         findings=[finding_view(f) for f in findings],
         question=wanted,
         rows=look.rows,
-        arrangements=list(ROWS.items()),
+        arrangements=ROWS,
         displays=[(name, d.title) for name, d in DISPLAYS.items()],
         display=DISPLAYS[wanted.quantity],
         drawing=drawing(store, found, facts, findings, wanted),

@@ -11,14 +11,18 @@ function open() {
   const picture = () => new Picture({ ...drawing, quantity: choice.value, columns: drawing.columns[choice.value] }, figures.displays);
   const view = new View(figures, picture(), { module: null, step: null }, () => {});
 
+  const rows = /** @type {HTMLSelectElement} */ (find("#rows"));
+
   function show() {
     view.picture = picture();
+    view.fold = rows.value !== "modules";
+    find("#rows-label").hidden = !view.picture.foldable;
     find("#display-note").textContent = choice.selectedOptions[0].dataset.note ?? "";
     for (const key of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-key]"))) key.hidden = key.dataset.key !== choice.value;
     view.draw();
   }
 
-  choice.addEventListener("change", show);
+  for (const one of [choice, rows]) one.addEventListener("change", show);
   saving(find(".saves"), { loss: view.loss, picture: view.map }, document.title);
   show();
 }
