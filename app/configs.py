@@ -70,13 +70,24 @@ def leaves(
 def value_words(value: Any) -> str:
     """A setting's value in words, whole; text that reads like another kind of value in quotes.
 
-    >>> value_words(1), value_words("1"), value_words("adam"), value_words([1, None])
-    ('1', '"1"', 'adam', '[1,null]')
+    >>> value_words(1), value_words("1"), value_words("adam"), value_words([1, None, math.inf])
+    ('1', '"1"', 'adam', '[1,null,inf]')
     """
     if isinstance(value, str):
         return json_text(value) if _reads_as_a_value(value) else value
+    return _whole(value)
+
+
+def _whole(value: Any) -> str:
+    """As JSON, but for what it has no word for: ``nan``, ``inf`` and ``-inf``, however deep."""
     if isinstance(value, float) and not math.isfinite(value):
         return value_text(value)
+    if isinstance(value, Mapping):
+        keys = [key if isinstance(key, str) else _whole(key) for key in value]
+        pairs = zip(map(json_text, keys), map(_whole, value.values()), strict=True)
+        return f"{{{','.join(map(':'.join, pairs))}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_whole, value))}]"
     return json_text(value)
 
 

@@ -30,8 +30,9 @@ class Head:
 def head(run: Run, modules: int) -> Head:
     """Of a run with so many modules, as it is now; with the first of its settings."""
     own = {k: v for k, v in run.config.items() if not (k in OF_OURS and isinstance(v, dict))}
-    told = [(name, str(cut([value_words(value)])[0])) for name, value in leaves(own)]
-    facts = [("begun", age(time.time() - run.created)), *told[:MOST_CONFIG]]
+    told = list(leaves(own))
+    first = [(name, str(cut([value_words(value)])[0])) for name, value in told[:MOST_CONFIG]]
+    facts = [("begun", age(time.time() - run.created)), *first]
     if len(told) > MOST_CONFIG:
         facts.append(("more settings", str(len(told) - MOST_CONFIG)))
     return _head(run, modules, facts)

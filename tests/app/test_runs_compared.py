@@ -100,6 +100,15 @@ def test_settings_are_compared_whole_and_by_kind(client):
     assert [cell[-3:] for cell in told["text"]] == ["xxa", "xxb"]
 
 
+def test_what_is_not_finite_is_told_apart_within_a_setting_too(client):
+    values = (None, float("nan"), float("inf"), {"a.b": [float("-inf")]})
+    for name, value in zip("klmn", values, strict=True):
+        recorded_run(client.app.state.store, name, {"betas": [0.9, value]}, [[1.0]])
+    found = client.get("/api/v1/compare?run=k&run=l&run=m&run=n").json()
+    texts = ["[0.9,null]", "[0.9,nan]", "[0.9,inf]", '[0.9,{"a.b":[-inf]}]']
+    assert found["differs"] == {"betas": texts}
+
+
 def test_it_is_said_how_many_settings_are_left_out(client):
     for name in ("one", "two"):
         config = {f"s{n}": n for n in range(compared.MOST_SETTINGS + 3)}

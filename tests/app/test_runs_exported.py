@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from layerscope.app import exported
+from layerscope.app.figures import heads
 from layerscope.engine.probe import parquet
 from layerscope.engine.probe.step import Outline
 from layerscope.engine.probe.table import HEADER
@@ -99,6 +100,15 @@ def test_the_page_tells_times_that_stay_true_and_every_setting(client):
     assert told == {**{f"s{n}": str(n) for n in range(30)}, "net.name": "x" * 300}
     live = client.get("/runs/told").text
     assert "<dt>more settings</dt>" in live
+
+
+def test_only_the_settings_that_are_shown_are_put_into_words(client, monkeypatch):
+    written, words = [], heads.value_words
+    monkeypatch.setattr(heads, "value_words", lambda value: written.append(value) or words(value))
+    recorded_run(client.app.state.store, "told", {f"s{n}": n for n in range(90)}, [[1.0]])
+    page = client.get("/runs/told").text
+    assert written == list(range(heads.MOST_CONFIG))
+    assert '<dt>more settings</dt><dd class="num">78</dd>' in page
 
 
 def test_a_run_of_too_many_modules_is_refused_as_a_page_and_told_how_much(client, monkeypatch):
