@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2s
 from typing import Any
 
 from layerscope.app.configs import MOST_SETTINGS, Setting, settings
+from layerscope.app.encoding import json_bytes
 from layerscope.app.errors import refused
 from layerscope.app.recorded import Question
 from layerscope.engine.diagnosis.finding import SEVERITIES
@@ -112,11 +114,12 @@ def chosen_runs(given: Sequence[str]) -> list[str]:
 
 
 def stands(store: Store, ids: Sequence[str]) -> str:
-    """Where these runs stand: as long as it stays, there is nothing new of them. Cheap.
+    """A mark of where these runs stand: as long as it stays, there is nothing new of them. Cheap.
 
     Errors: of the store.
     """
-    return ",".join(f"{sequence}.{state}" for sequence, state in map(store.position, ids))
+    positions = json_bytes([store.position(each) for each in ids])
+    return blake2s(positions, digest_size=16).hexdigest()
 
 
 def compare(

@@ -260,6 +260,7 @@ class Follower(Polling):
         found = self._store.follow(self._run, self._cursor, limit=AT_ONCE)
         news = found.cursor > self._cursor or found.run.state != self._state
         self._cursor, self._state = found.cursor, found.run.state
-        self._read = None if found.more else (found.run.sequence, found.run.state)
+        run = found.run
+        self._read = None if found.more else (run.sequence, run.state, run.name)
         ended = found.run.state != "running" and not found.more
         return (self._told(found) if news else []), ended

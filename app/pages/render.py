@@ -17,7 +17,7 @@ from layerscope.app.templating import root_path, templates
 
 __all__ = [
     "FLUSH", "SEND", "Page", "address", "context", "environment", "flushed", "in_part", "render",
-    "render_either", "shared", "stream",
+    "render_either", "render_shared", "shared", "stream",
 ]  # fmt: skip
 
 FLUSH = "\0"
@@ -109,7 +109,14 @@ async def render_either(
     request: Request, whole: str, part: str, page: object, status: int = 200
 ) -> HTMLResponse:
     """The page by its template ``whole``, to htmx by ``part``."""
-    answer = await render(request, part if in_part(request) else whole, page, status)
+    return await render_shared(request, part if in_part(request) else whole, page, status)
+
+
+async def render_shared(
+    request: Request, template: str, page: object, status: int = 200
+) -> HTMLResponse:
+    """The page by ``template``, of an address at which htmx gets another than a browser."""
+    answer = await render(request, template, page, status)
     answer.headers.update(shared(request))
     return answer
 

@@ -70,8 +70,8 @@ class Step(msgspec.Struct, frozen=True):
     payload: bytes | None = None
 
 
-Position = tuple[int, str]
-"""Number of a run's last entry, and its state: as long as they stay, there is nothing new."""
+Position = tuple[int, str, str]
+"""Number of a run's last entry, its state, its name: as long as they stay, there is nothing new."""
 
 
 class Following(msgspec.Struct, frozen=True):
@@ -106,9 +106,9 @@ def one(connection: Connection, now: float, run: str) -> Run | None:
 
 def position(connection: Connection, now: float, run: str) -> Position | None:
     """Where the run of this id stands; None where there is none."""
-    columns = RUNS.c.sequence, RUNS.c.state, RUNS.c.heartbeat
+    columns = RUNS.c.sequence, RUNS.c.state, RUNS.c.heartbeat, RUNS.c.name
     row = connection.execute(select(*columns).where(RUNS.c.id == run)).first()
-    return None if row is None else (row.sequence, _state(row, now))
+    return None if row is None else (row.sequence, _state(row, now), row.name)
 
 
 def expired(

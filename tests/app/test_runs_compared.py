@@ -205,6 +205,11 @@ def test_who_asks_again_is_told_nothing_as_long_as_nothing_is_new(client):
     assert part.status_code == 200
     assert shown(part.text)["hx-get"] != again
     assert rows(part.text, "Figures")[1][3:5] == ["2", "0.500"]
+    again = shown(part.text)["hx-get"]
+    assert client.get(again, headers=HTMX).status_code == 204
+    store.rename("live", "its new name")
+    renamed = client.get(again, headers=HTMX)
+    assert (renamed.status_code, "its new name" in renamed.text) == (200, True)
     for answer, kept in ((whole, "private, no-cache"), (part, "no-store")):
         assert answer.headers["cache-control"] == kept
         assert "HX-Request" in answer.headers["vary"]

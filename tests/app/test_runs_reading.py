@@ -170,7 +170,7 @@ def test_who_follows_a_run_shares_one_question_with_all_others(tmp_path, monkeyp
         followers = [Pulse.of(store, writer.id) for _ in range(50)]
         return await asyncio.gather(*(each.beat() for each in followers))
 
-    assert asyncio.run(follow()) == [(3, "finished")] * 50
+    assert asyncio.run(follow()) == [(3, "finished", writer.id)] * 50
     assert asked == [writer.id]
 
 

@@ -15,7 +15,7 @@ from layerscope.app.errors import Problem
 from layerscope.app.figures.text import shown
 from layerscope.app.forms import Control, Form, controls
 from layerscope.app.foundations import TOUR, Step
-from layerscope.app.pages.render import address, environment, in_part, render_either
+from layerscope.app.pages.render import address, environment, in_part, render_shared
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.foundations.record import value_text
@@ -109,4 +109,4 @@ def step_page(
 async def answered(request: Request, page: StepPage, status: int = 200) -> Response:
     """The page, whole or what htmx asks for."""
     template = f"pages/foundations/{page.step.name}.html"
-    return await render_either(request, template, template, page, status)
+    return await render_shared(request, template, page, status)

@@ -44,8 +44,10 @@ def stills(blocks: Sequence[Block], records: Sequence[Record]) -> tuple[Still, .
 
 def _still(name: str, title: str, note: str, css: str, exponents: list[float | None]) -> Still:
     x = range(1, len(exponents) + 1)
-    drawn = sum(value is not None for value in exponents)
-    label = f"{title}: {note}, by layer; {drawn} of {len(exponents)} layers have one"
+    *layers, output = [value is not None for value in exponents]
+    of_output = "one" if output else "none"
+    told = f"{sum(layers)} of {len(layers)} layers have one, the output has {of_output}"
+    label = f"{title}: {note}, by layer; {told}"
     return Still(name, title, note, label, plot(x, [Series(note, css, exponents)], log=True))
 
 

@@ -28,7 +28,7 @@ from layerscope.app.figures.compared import compared_figures
 from layerscope.app.figures.found import FindingView, finding_view
 from layerscope.app.figures.runs import DISPLAYS
 from layerscope.app.figures.text import age, loss_text, shown, whole
-from layerscope.app.pages.render import Page, in_part, render_either, shared
+from layerscope.app.pages.render import Page, in_part, render_either, render_shared, shared
 from layerscope.app.recorded import LAST_STEP, SPAN, Question, Stored, from_store, named, question
 from layerscope.app.recorded import whole as whole_number
 from layerscope.engine.store import Store
@@ -130,8 +130,8 @@ async def page(request: Request, store: Stored) -> Response:
     try:
         found = await _heeded(request, store)
     except Problem as problem:
-        detail, missing = str(problem.document["detail"]), "pages/runs/missing.html"
-        return await render_either(request, missing, missing, detail, problem.status)
+        detail = str(problem.document["detail"])
+        return await render_shared(request, "pages/runs/missing.html", detail, problem.status)
     return await render_either(request, WHOLE, PART, found, 422 if found.messages else 200)
 
 

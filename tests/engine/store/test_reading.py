@@ -192,7 +192,11 @@ def test_a_position_moves_with_every_entry_and_with_the_end(tmp_path):
     writer.step(1, 1.0, b"")
     writer.finish()
     run = writer.store.run(writer.id)
-    assert writer.store.position(writer.id) == (run.sequence, run.state) == (3, "finished")
+    assert (
+        writer.store.position(writer.id)
+        == (run.sequence, run.state, run.name)
+        == (3, "finished", run.name)
+    )
     with pytest.raises(NoSuchRun):
         writer.store.position("none")
 
