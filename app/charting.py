@@ -204,8 +204,10 @@ class Charting:
                 abandoned = _Owned.taken(self.kept.folder, left.key)
                 if abandoned is None:
                     return True
-                self.kept.leave(left.key, f"it goes on as {plane.id}")
-                abandoned.free()
+                try:
+                    self.kept.leave(left.key, _gone_on(left, plane))
+                finally:
+                    abandoned.free()
             if plane.id not in self._running:
                 self._go_on(plane)
         return True
@@ -333,6 +335,12 @@ def _begin(thread: threading.Thread) -> None:
         thread.start()
     except RuntimeError as error:
         raise StoreError(f"Maps can't be computed now: {error}") from error
+
+
+def _gone_on(left: Waiting, plane: Plane) -> str:
+    if left.id == plane.id:
+        return "another build of the engine computes it anew"
+    return f"it goes on as {plane.id}"
 
 
 def _why(error: Exception) -> str:

@@ -175,6 +175,29 @@ def test_a_specification_that_reads_otherwise_goes_on_under_its_name(make, tmp_p
     assert state_of(tmp_path, "0" * 32) == ("failed", f"it goes on as {PLANE.id}")
 
 
+def test_what_is_left_to_another_build_says_so_and_its_lock_is_free_again(
+    make, tmp_path, monkeypatch, until
+):
+    leave(tmp_path, PLANE)
+    made = make()
+    (left,) = made.kept.waiting()
+    monkeypatch.setattr(tables, "engine_build", lambda: OLD)
+
+    def busy(*_):
+        raise Unavailable("maps.db is locked by another program")
+
+    with monkeypatch.context() as locked:
+        locked.setattr(made.kept, "leave", busy)
+        made.resume()
+    assert list(made.kept.folder.glob("*.lock")) == []
+    made.resume()
+    until(lambda: made.kept.map(PLANE.id).state == "finished")
+    with made.kept._database.reading() as connection:
+        row = connection.execute(tables.MAPS.select().where(tables.MAPS.c.key == left.key)).one()
+    words = "another build of the engine computes it anew"
+    assert (row.state, row.detail) == ("failed", words)
+
+
 class Broken(Here):
     """Cannot start a process."""
 
