@@ -46,7 +46,7 @@ def test_a_layer_without_a_finite_number_leaves_a_gap() -> None:
     activations, gradients = known.stills
     assert 30 < len(points(activations.plot.curves[0].path)) < 51
     assert points(gradients.plot.curves[0].path) == []
-    assert gradients.label.endswith("0 of 51 layers have one")
+    assert gradients.label.endswith("0 of 50 layers have one, the output has none")
 
 
 def test_the_page_has_them_and_says_where_the_numbers_are(server: Any) -> None:
