@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -16,14 +16,16 @@ from fastapi import Depends, Path, Request
 
 from layerscope.app.errors import Problem, refused
 from layerscope.app.streams import Wire
+from layerscope.engine.execution.records import Facts
 from layerscope.engine.maps.kept import NoSuchMap
+from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.series import QUANTITIES
 from layerscope.engine.store import Following, NoSuchRun, Position, Store, StoreError
 from layerscope.engine.store.sampling import FEWEST
 
 __all__ = [
     "LAST_STEP", "MOST_POINTS", "SPAN", "WHOLE", "Follower", "Polling", "Pulse", "Question",
-    "RunId", "Stored", "asked", "from_store", "named", "question", "whole",
+    "RunId", "Stored", "asked", "from_store", "known_facts", "named", "question", "whole",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -143,6 +145,14 @@ def whole(given: Mapping[str, list[str]], name: str, low: int, high: int) -> int
     if not WHOLE.fullmatch(text) or not low <= int(text) <= high:
         raise refused(name, f"expected a whole number from {low} to {high}", text)
     return int(text)
+
+
+def known_facts(store: Store, run: str) -> Sequence[Facts]:
+    """The facts of a run's modules, with their parameters where a probe told them."""
+    try:
+        return store.facts(run, ModuleFacts)
+    except ValueError:
+        return store.facts(run)
 
 
 class Polling:

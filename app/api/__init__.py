@@ -14,6 +14,7 @@ from layerscope.app.api import (
     maps,
     registry,
     runs,
+    series,
     trainings,
     why,
 )
@@ -26,7 +27,9 @@ __all__ = ["ENTRIES", "make_router"]
 def make_router() -> APIRouter:
     """Every JSON route; those of analyses as they are registered now."""
     router = APIRouter(responses=OTHER_PROBLEMS)
-    for noun in (experiment, layer, registry, foundations, runs, exports, trainings, entries, maps):
+    nouns = (experiment, layer, registry, foundations, runs, series, exports, trainings, entries,
+             maps)  # fmt: skip
+    for noun in nouns:
         router.include_router(noun.router, prefix="/api/v1")
     router.include_router(why.make_router(), prefix="/api/v1")
     router.include_router(health.router)

@@ -1,4 +1,4 @@
-"""Runs: the list, one of them, its series, following it, its table, and what is changed of it."""
+"""Runs: the list, one of them, several compared, following one, and what is changed of it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ from layerscope.app.api.responses import (
     fresh,
     problems,
 )
+from layerscope.app.api.series import BETWEEN
 from layerscope.app.compared import MOST_RUNS, OFFERED, chosen_runs, compare
 from layerscope.app.encoding import json_text
 from layerscope.app.errors import refused
 from layerscope.app.forms import query_parameter
 from layerscope.app.recorded import (
-    LAST_STEP,
-    MOST_POINTS,
     SPAN,
     Follower,
     RunId,
@@ -41,9 +40,8 @@ from layerscope.app.recorded import (
 )
 from layerscope.app.streams import EventStream, Wire
 from layerscope.engine.execution.records import Facts
-from layerscope.engine.probe.series import QUANTITIES, SERIES, Series, column, history, outlined
+from layerscope.engine.probe.series import SERIES, column, outlined
 from layerscope.engine.store import Following, Run
-from layerscope.engine.store.sampling import FEWEST
 
 __all__ = ["router"]
 
@@ -53,15 +51,6 @@ RUN = {
     "updated": 1.8e9, "steps": 120, "last_step": 120, "last_loss": 0.31, "tags": [],
     "verdict": None, "config": {}, "summary": {},
 }  # fmt: skip
-STEP_NUMBER = {"type": "integer", "minimum": 0, "maximum": LAST_STEP}
-BETWEEN = (
-    query_parameter("from", "First step.", STEP_NUMBER),
-    query_parameter("to", "Last step.", STEP_NUMBER),
-    query_parameter("points", "So many steps of a run at most.",
-                    {"type": "integer", "minimum": FEWEST, "maximum": MOST_POINTS,
-                     "default": 300}),
-)  # fmt: skip
-"""`SPAN`, as OpenAPI has it."""
 
 
 @router.get(
@@ -113,46 +102,6 @@ async def get_run(request: Request, run: RunId, store: Stored) -> Response:
         lambda: (store.run(run), store.facts(run), store.findings(run))
     )
     return fresh({**_of(found), "modules": [_facts(f) for f in facts], "findings": findings})
-
-
-@router.get(
-    "/runs/{run}/series",
-    summary="One quantity of a run over its steps",
-    openapi_extra={
-        "parameters": [
-            query_parameter("quantity", "Which figure.",
-                            {"type": "string", "enum": list(QUANTITIES), "default": "std"}),
-            query_parameter("modules", "Qualified names, separated by commas; all by default.",
-                            {"type": "string"}),
-            *BETWEEN,
-        ]
-    },
-    responses={
-        200: described_json("A row a module, a value a step, null where nothing was recorded.",
-                            {"quantity": "std", "steps": [1, 2], "modules": ["0"],
-                             "values": [[1.0, 0.98]]}, "steps", "modules", "values"),
-        **problems(404, 422, 503),
-    },
-)  # fmt: skip
-async def get_series(request: Request, run: RunId, store: Stored) -> Response:
-    """Fewer steps than there are keep the extremes of the loss and whatever is not finite."""
-    wanted = question(asked(request, ("quantity", "modules", *SPAN)))
-    if request.state.head:
-        return bodiless("application/json", NO_STORE)
-
-    def read() -> Series:
-        facts = store.facts(run)
-        if wanted.modules:
-            known = {f.name: f for f in facts}
-            if missing := [name for name in wanted.modules if name not in known]:
-                raise refused("modules", "expected qualified names of this run's modules",
-                              missing[0])  # fmt: skip
-            facts = [known[name] for name in wanted.modules]
-        steps = store.steps(run, wanted.start, wanted.stop, points=wanted.points,
-                            payload=wanted.quantity != "loss")  # fmt: skip
-        return history(wanted.quantity, steps, facts)
-
-    return fresh(await from_store(read))
 
 
 @router.get(

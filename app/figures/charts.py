@@ -5,9 +5,21 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Form", "axis", "font", "layout", "literal"]
+import torch
+
+from layerscope.engine.experiment.specification import DTYPES
+
+__all__ = ["Form", "axis", "font", "formats", "layout", "literal"]
 
 Form = dict[str, Any]
+
+
+def formats() -> Form:
+    """The limits of number formats: ``max``, and ``tiny``, the smallest normal number."""
+    return {
+        name: {"name": name, "max": torch.finfo(dtype).max, "tiny": torch.finfo(dtype).tiny}
+        for name, dtype in DTYPES.items()
+    }
 
 
 def literal(text: str) -> str:

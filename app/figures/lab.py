@@ -6,10 +6,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import torch
-
-from layerscope.app.figures.charts import Form, axis, layout
-from layerscope.engine.experiment.specification import DTYPES
+from layerscope.app.figures.charts import Form, axis, formats, layout
 
 __all__ = ["lab_figures"]
 
@@ -34,10 +31,7 @@ def lab_figures() -> Form:
             "gradients": _scale("b"),
             "weights": _scale("n"),
         },
-        "formats": {  # `tiny` is the smallest normal number
-            name: {"name": name, "max": torch.finfo(dtype).max, "tiny": torch.finfo(dtype).tiny}
-            for name, dtype in DTYPES.items()
-        },
+        "formats": formats(),
     }
 
 

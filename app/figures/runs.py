@@ -1,4 +1,4 @@
-"""The forms of a run's two charts, and how each quantity is coloured."""
+"""The forms of a run's charts, and how each quantity is coloured."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from layerscope.app.figures.charts import Form, axis, layout
+from layerscope.app.figures.charts import Form, axis, formats, layout
 from layerscope.app.figures.text import raised
 
 __all__ = ["DISPLAYS", "ROWS", "Display", "run_figures"]
@@ -22,6 +22,10 @@ SCALES: dict[str, list[list[Any]]] = {
 
 ROWS = {"blocks": "blocks", "modules": "every module"}
 """What the map has a row for, where there are many modules; js/runs/folding.js makes blocks."""
+
+
+HUES = {"activation": "f", "gradient": "b", "weight": "n"}
+"""As the Lab colours magnitudes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +81,15 @@ DISPLAYS: dict[str, Display] = {
 
 @cache
 def run_figures() -> Form:
-    """``loss`` and ``map``: their traces without data, their layouts without ranges; ``displays``
-    has scale, span and whether powers of ten are shown, by quantity."""
+    """``loss``, ``map`` and ``spread``: their traces without data, their layouts without ranges;
+    ``displays`` has scale, span and whether powers of ten are shown, by quantity; ``hues`` has the
+    colours of a tensor's histograms, ``formats`` what number formats hold."""
     return {
         "loss": _loss(),
         "map": _map(),
+        "spread": _spread(),
+        "hues": {name: _counts(hue) for name, hue in HUES.items()},
+        "formats": formats(),
         "displays": {
             name: {"scale": SCALES[d.ramp], "span": d.span, "log": d.log, "centre": d.centre}
             for name, d in DISPLAYS.items()
@@ -151,4 +159,25 @@ def _map() -> Form:
             },
         ],
         "layout": _layout(y={"autorange": "reversed", "showgrid": False, "type": "category"}),
+    }
+
+
+def _counts(hue: str) -> list[list[Any]]:
+    """By the logarithm: one entry alone must show."""
+    return [[0.0, f"--heat-{hue}1"], [0.55, f"--heat-{hue}2"], [1.0, f"--heat-{hue}3"]]
+
+
+def _spread() -> Form:
+    """Counts by powers of two, zeros, and what is not finite, whose colour says no number."""
+    heat = {
+        "type": "heatmap",
+        "showscale": False,
+        "zauto": False,
+        "hoverongaps": False,
+        "hovertemplate": "step %{x}<br>%{customdata}<extra></extra>",
+    }
+    fault = [[0, "var(--fault)"], [1, "var(--fault)"]]
+    return {
+        "data": [heat, heat, {**heat, "zmin": 0, "zmax": 1, "colorscale": fault}],
+        "layout": _layout(y={"showgrid": False}),
     }

@@ -40,6 +40,27 @@ export function oncePerFrame(work) {
   };
 }
 
+/** Calls `work` once at a time: of the calls that come while it runs, however many, one is made up for after it.
+ * @param {() => Promise<void>} work @returns {() => Promise<void>} */
+export function oneAtATime(work) {
+  let [running, again] = [false, false];
+  return async () => {
+    if (running) {
+      again = true;
+      return;
+    }
+    running = true;
+    try {
+      do {
+        again = false;
+        await work();
+      } while (again);
+    } finally {
+      running = false;
+    }
+  };
+}
+
 /** Says something briefly, aloud for screen readers. @param {string} text */
 export function toast(text) {
   const element = find("#toast");

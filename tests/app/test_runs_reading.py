@@ -18,7 +18,9 @@ from torch import nn
 import layerscope
 from layerscope.app.errors import Problem
 from layerscope.app.recorded import Follower, Pulse, Question
+from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.series import QUANTITIES, SERIES
+from layerscope.engine.probe.spread import spreads
 from layerscope.engine.probe.step import Slot, Step
 from layerscope.engine.statistics import Histogram, Statistics
 from layerscope.engine.store import Batch, open_run, open_store
@@ -111,6 +113,25 @@ def test_a_series_of_some_modules_between_two_steps(client, runs):
     assert answer["values"] == [whole["values"][2][2:5], whole["values"][0][2:5]]
 
 
+@pytest.mark.parametrize("tensor", ["activation", "activation.grad", "weight.update"])
+def test_histograms_are_what_the_probe_saw(client, runs, tensor):
+    query = f"quantity=histogram&modules=0,1&from=3&to=9&tensor={tensor}"
+    answer = client.get(f"/api/v1/runs/{runs[0]}/series?{query}").json()
+    store = client.app.state.store
+    facts = store.facts(runs[0], ModuleFacts)[:2]
+    expected = spreads(tensor, store.steps(runs[0], 3, 10), facts).to_dict()
+    assert answer == json.loads(json.dumps(expected))
+    assert answer["steps"] == list(range(3, 10))
+    assert answer["dtypes"] == ["float32", None if tensor == "weight.update" else "float32"]
+    assert (answer["values"][1][0] is None) == (tensor == "weight.update")
+
+
+def test_histograms_of_what_is_not_finite_count_it(client, runs):
+    url = f"/api/v1/runs/{runs[1]}/series?quantity=histogram"
+    rows = client.get(url).json()["values"]
+    assert any(each["nan"] + each["posinf"] + each["neginf"] for row in rows for each in row)
+
+
 def test_what_is_not_finite_is_null_and_counted(client, runs):
     run = runs[1]
     answer = client.get(f"/api/v1/runs/{run}/series?quantity=nonfinite").json()
@@ -123,7 +144,9 @@ def test_what_is_not_finite_is_null_and_counted(client, runs):
 @pytest.mark.parametrize(
     ("query", "field"),
     [("quantity=fun", "quantity"), ("points=5", "points"), ("points=1e3", "points"),
-     ("from=-1", "from"), ("to=x", "to"), ("modules=9", "modules"), ("colour=red", "colour")],
+     ("from=-1", "from"), ("to=x", "to"), ("modules=9", "modules"), ("colour=red", "colour"),
+     ("tensor=weight", "tensor"), ("quantity=histogram&modules=0&tensor=colour", "tensor"),
+     ("quantity=histogram&points=2000&modules=" + ",".join("012012012012"), "modules")],
 )  # fmt: skip
 def test_a_bad_question_is_refused_by_name(client, runs, query, field):
     answer = client.get(f"/api/v1/runs/{runs[0]}/series?{query}")

@@ -148,6 +148,52 @@ def test_a_cell_opens_its_module_and_keys_go_on_from_there(blank: Page, site: st
     expect(blank.locator("#run-readout")).to_have_text(f"2 at step 5: {number(ratio)}")
 
 
+def spread_of(page: Page) -> Any:
+    """What the chart of a tensor's entries has: steps, counts by row, and the cursor's place."""
+    return page.evaluate("""() => {
+      const { data, layout } = document.querySelector('#chart-spread .plot');
+      const count = z => z === null ? 0 : Math.round(10 ** z);
+      const counted = data.map(trace => trace.z.map(row => row.map(count)));
+      return [data[0].x, counted, layout.shapes.filter(s => s.type === 'line').map(s => s.x0)];
+    }""")
+
+
+def test_a_tensors_entries_are_shown_by_size_over_the_steps(blank: Page, site: str) -> None:
+    (run,) = api(site, "runs")["runs"]
+    blank.goto(f"{site}/runs/{run['id']}?module=0&step=7&tensor=weight.grad")
+    until(blank, "document.querySelector('#chart-spread .plot').data?.[0].x.length === 18")
+    steps, counted, cursor = spread_of(blank)
+    series = f"runs/{run['id']}/series?quantity=histogram&modules=0&tensor="
+    (row,) = api(site, f"{series}weight.grad")["values"]
+    assert cursor == [7]
+    assert [sum(part[i][column] for part in counted for i in range(len(part)))
+            for column in range(len(steps))] == [each["count"] for each in row]  # fmt: skip
+    lost = [each["nan"] + each["posinf"] + each["neginf"] for each in row]
+    assert [sum(r[i] for r in counted[2]) for i in range(len(steps))] == lost
+    assert sum(lost) > 0
+    expect(blank.locator("#spread-readout")).to_contain_text("step 7: 96 entries, from 2")
+    # Another step moves the line; another tensor is in the address, and there after a reload.
+    blank.locator("#picture").press("ArrowRight")
+    until(blank, "document.querySelector('#chart-spread .plot').layout.shapes.at(-1).x0 === 8")
+    expect(blank.locator("#module")).to_contain_text("step 8")
+    blank.locator("#tensor").select_option("bias")
+    expect(blank.locator("#spread-readout")).to_contain_text("step 8: 16 entries")
+    assert "tensor=bias" in blank.url
+    blank.reload()
+    expect(blank.locator("#spread-readout")).to_contain_text("step 8: 16 entries")
+    # A module without a bias shows its output.
+    blank.locator("#picture").press("ArrowDown")
+    expect(blank.locator("#module-title")).to_have_text("1")
+    expect(blank.locator("#spread-readout")).to_contain_text("step 8: 512 entries")
+    assert blank.locator("#tensor").input_value() == "activation"
+    blank.locator("#picture").press("ArrowDown")
+    expect(blank.locator("#spread-readout")).to_contain_text("step 8: 1 entries")
+    assert blank.locator("#tensor").input_value() == "bias"
+    assert inaccessible(blank, "#module-place") == []
+    blank.set_viewport_size({"width": 390, "height": 844})
+    assert blank.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_a_row_is_renamed_deleted_and_brought_back(blank: Page, site: str) -> None:
     blank.goto(f"{site}/runs")
     blank.locator(".change summary").click()

@@ -12,14 +12,17 @@ from layerscope.app.figures.text import shown, whole
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.series import column, outlined, recorded
+from layerscope.engine.probe.spread import OUTPUT, tensors_of
 from layerscope.engine.probe.step import Outline, Quantity, Step
 from layerscope.engine.statistics import Statistics
 from layerscope.engine.store import Store
 
-__all__ = ["Chart", "ModuleView", "Tensor", "known_facts", "module_view"]
+__all__ = ["Chart", "ModuleView", "Tensor", "module_view"]
 
 POINTS = 160
 CSS = {"gradient_std": "backward", "weight_gradient_norm": "backward"}
+OF_THE_MODULE = (Quantity.INPUT, Quantity.ACTIVATION, Quantity.GRADIENT)
+"""The rest are its parameters'."""
 NAMES = {
     Quantity.INPUT: "input",
     Quantity.ACTIVATION: "output",
@@ -62,22 +65,22 @@ class ModuleView:
     step: int | None
     charts: Sequence[Chart]
     tensors: Sequence[Tensor]
+    spreads: Sequence[tuple[str, str]]
+    """Tensors whose histograms were recorded at the step, by name, with a title."""
+    spread: str
+    """Which of them is shown."""
+    module: str
+    """Its qualified name; '' is the model itself."""
     before: str | None
     after: str | None
 
 
-def known_facts(store: Store, run: str) -> Sequence[Facts]:
-    """The facts of a run's modules, with their parameters where a probe told them."""
-    try:
-        return store.facts(run, ModuleFacts)
-    except ValueError:
-        return store.facts(run)
-
-
 def module_view(
-    store: Store, run: str, facts: Sequence[Facts], chosen: Facts, step: int | None
-) -> ModuleView:
-    """The module at the recorded step nearest to ``step``; the last by default."""
+    store: Store, run: str, facts: Sequence[Facts], chosen: Facts, step: int | None,
+    tensor: str | None = None,
+) -> ModuleView:  # fmt: skip
+    """The module at the recorded step nearest to ``step``, by default the last; its output's
+    histograms where it has none of the ``tensor``."""
     steps = store.steps(run, points=POINTS)
     read = [outlined(each) for each in steps]
     last = next((each for each, known in zip(steps[::-1], read[::-1], strict=True) if known), None)
@@ -85,6 +88,7 @@ def module_view(
     at = None if found is None else recorded(found)
     place = [f.index for f in facts].index(chosen.index)
     names = [f.name for f in facts]
+    spreads = {} if at is None else _spreads(at, chosen)
     return ModuleView(
         run=run,
         name=chosen.name or "the whole",
@@ -93,6 +97,9 @@ def module_view(
         step=None if at is None else at.number,
         charts=_charts([s for s in read if s], chosen, at),
         tensors=[] if at is None else _tensors(at, chosen),
+        spreads=list(spreads.items()),
+        spread=tensor if tensor in spreads else next(iter(spreads), OUTPUT),
+        module=chosen.name,
         before=names[place - 1] if place else None,
         after=names[place + 1] if place + 1 < len(names) else None,
     )
@@ -128,6 +135,15 @@ def _log(value: float | None) -> float | None:
     return math.log10(abs(value)) if value and math.isfinite(value) else None
 
 
+def _spreads(step: Step, chosen: Facts) -> dict[str, str]:
+    own = {(s.quantity, s.parameter) for s in step.slots if s.module == chosen.index}
+    return {
+        name: _title(chosen, quantity, place)
+        for name, (quantity, place) in tensors_of(chosen).items()
+        if (quantity, place) in own
+    }
+
+
 def _tensors(step: Step, chosen: Facts) -> list[Tensor]:
     found = [
         (slot.quantity, slot.parameter, s)
@@ -135,13 +151,16 @@ def _tensors(step: Step, chosen: Facts) -> list[Tensor]:
         if slot.module == chosen.index
     ]
     order = list(NAMES)
+    found.sort(key=lambda f: (f[1], order.index(f[0])))
+    return [_tensor(_title(chosen, quantity, place), s) for quantity, place, s in found]
+
+
+def _title(chosen: Facts, quantity: Quantity, parameter: int) -> str:
+    if quantity in OF_THE_MODULE:
+        return NAMES[quantity]
     names = list(chosen.parameters) if isinstance(chosen, ModuleFacts) else []
-    out = []
-    for quantity, parameter, s in sorted(found, key=lambda f: (f[1], order.index(f[0]))):
-        own = quantity not in (Quantity.INPUT, Quantity.ACTIVATION, Quantity.GRADIENT)
-        title = names[parameter] if parameter < len(names) else f"parameter {parameter + 1}"
-        out.append(_tensor(f"{title}: {NAMES[quantity]}" if own else NAMES[quantity], s))
-    return out
+    own = names[parameter] if parameter < len(names) else f"parameter {parameter + 1}"
+    return f"{own}: {NAMES[quantity]}"
 
 
 def _tensor(name: str, s: Statistics) -> Tensor:

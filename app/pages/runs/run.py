@@ -18,7 +18,7 @@ from layerscope.app.figures.found import FindingView, finding_view
 from layerscope.app.figures.heads import Head, head
 from layerscope.app.figures.runs import DISPLAYS, ROWS, Display, run_figures
 from layerscope.app.pages.render import address, context, environment, render
-from layerscope.app.pages.runs.module import ModuleView, known_facts, module_view
+from layerscope.app.pages.runs.module import ModuleView, module_view
 from layerscope.app.pages.runs.train import Bar, bar_of
 from layerscope.app.pictures import columns, drawing, marks
 from layerscope.app.recorded import (
@@ -30,6 +30,7 @@ from layerscope.app.recorded import (
     Stored,
     asked,
     from_store,
+    known_facts,
     question,
 )
 from layerscope.app.recorded import whole as whole_number
@@ -41,7 +42,7 @@ from layerscope.engine.store import Following, Store
 
 __all__ = ["RunPage", "router"]
 
-LOOK = ("quantity", *SPAN, "rows", "module", "step", "after")
+LOOK = ("quantity", *SPAN, "rows", "module", "step", "tensor", "after")
 """What the page's query may say."""
 
 
@@ -73,6 +74,8 @@ class _Look:
     rows: str
     module: str | None
     step: int | None
+    tensor: str | None
+    """Of the module, whose histograms are shown."""
     after: int | None
 
 
@@ -100,7 +103,8 @@ def _look(request: Request) -> _Look:
     rows = given.get("rows", ["blocks"])[-1]
     if rows not in ROWS:
         raise refused("rows", f"expected one of {', '.join(ROWS)}", rows)
-    return _Look(question(given, DISPLAYS), rows, given.get("module", [None])[-1], step, after)
+    module, tensor = (given.get(name, [None])[-1] for name in ("module", "tensor"))
+    return _Look(question(given, DISPLAYS), rows, module, step, tensor, after)
 
 
 def _page(store: Store, run: str, look: _Look, bar: Callable[[], Bar | None]) -> RunPage:
@@ -116,7 +120,9 @@ def _page(store: Store, run: str, look: _Look, bar: Callable[[], Bar | None]) ->
         displays=[(name, d.title) for name, d in DISPLAYS.items()],
         display=DISPLAYS[wanted.quantity],
         drawing=drawing(store, found, facts, findings, wanted),
-        module=None if chosen is None else module_view(store, run, facts, chosen, look.step),
+        module=None
+        if chosen is None
+        else module_view(store, run, facts, chosen, look.step, look.tensor),
         modules=[f.name for f in facts],
         figures=run_figures(),
         query=urlencode({"quantity": wanted.quantity}),
@@ -215,4 +221,4 @@ def _module(store: Store, run: str, look: _Look) -> ModuleView:
     if chosen is None:
         detail = f"Run {run} has no module {look.module!r}."
         raise Problem(404, detail, kind="no-such-module", title="No such module")
-    return module_view(store, run, facts, chosen, look.step)
+    return module_view(store, run, facts, chosen, look.step, look.tensor)

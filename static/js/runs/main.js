@@ -4,6 +4,7 @@ import { plotly } from "../plot.js";
 import { saving } from "../saving.js";
 import { listen, whenWired } from "../stream.js";
 import { Picture } from "./picture.js";
+import { Spread } from "./spread.js";
 import { View } from "./view.js";
 
 /** More columns than this are asked for anew, thinned out by the server. */
@@ -23,6 +24,14 @@ const chosen = new URLSearchParams(location.search);
 const at = { module: chosen.get("module"), step: chosen.has("step") ? Number(chosen.get("step")) : null };
 
 const view = new View(figures, new Picture(drawing, figures.displays), at, told);
+const spread = new Spread(figures, view, place, () => {
+  const query = new URLSearchParams(/** @type {any} */ (new FormData(form)));
+  for (const name of [...query.keys()]) if (!["from", "to"].includes(name) || !query.get(name)) query.delete(name);
+  return query;
+});
+/** The tensor whose histograms are shown, of modules that have it. */
+let tensor = chosen.get("tensor");
+view.beside = () => spread.draw();
 const rows = /** @type {HTMLSelectElement} */ (find("#rows"));
 view.fold = rows.value !== "modules";
 const draw = () => {
@@ -59,6 +68,7 @@ listen(form, {
         asked = true;
         look();
       }
+      spread.follow();
       draw();
     },
     marks(data) {
@@ -93,6 +103,7 @@ function note() {
   if (rows.value !== "blocks") query.set("rows", rows.value);
   if (at.module !== null) query.set("module", at.module);
   if (at.step !== null) query.set("step", String(at.step));
+  if (tensor !== null) query.set("tensor", tensor);
   history.replaceState(null, "", `${location.pathname}?${query}`);
 }
 
@@ -106,6 +117,15 @@ function told(module, step) {
 place.addEventListener("htmx:config:request", (/** @type {CustomEvent} */ { detail }) => {
   detail.ctx.request.body.set("module", at.module);
   if (at.step !== null) detail.ctx.request.body.set("step", String(at.step));
+  if (tensor !== null) detail.ctx.request.body.set("tensor", tensor);
+});
+place.addEventListener("htmx:after:swap", () => spread.arrived());
+place.addEventListener("change", (/** @type {Event} */ event) => {
+  const choice = /** @type {HTMLSelectElement} */ (event.target);
+  if (choice.name !== "tensor") return;
+  tensor = choice.value;
+  note();
+  spread.load();
 });
 
 document.addEventListener("click", (event) => {
@@ -123,6 +143,7 @@ const showWhole = () => (whole.hidden = bounds.every((input) => !input.value));
 form.addEventListener("change", () => {
   showWhole();
   note();
+  spread.load();
 });
 form.addEventListener("submit", (event) => event.preventDefault());
 whole.addEventListener("click", () => zoom("", ""));
@@ -134,6 +155,7 @@ function zoom(from, to) {
   showWhole();
   note();
   look();
+  spread.load();
 }
 
 const box = find("#chart-loss .plot");
@@ -160,3 +182,4 @@ addEventListener("pointerup", (event) => {
 saving(find("#saves"), { loss: view.loss, picture: view.map }, find("h1").textContent);
 whenWired(form, look);
 plotly.then(draw);
+spread.load();

@@ -1,6 +1,7 @@
 /** A run's picture as numbers: columns of modules over steps, and what the two charts make of them. */
 import { literal, number } from "../format.js";
 import { token } from "../tokens.js";
+import { cursorLine } from "./cursor.js";
 import { foldable, folded, unfolded } from "./folding.js";
 
 /** @typedef {{quantity: string, modules: string[], steps: number[], loss: (number|null)[], lost: boolean[],
@@ -223,11 +224,11 @@ export class Picture {
     const margin = 0.08 * (high - low) || 0.5;
     const range = log ? [Math.log10(low) - 0.1, Math.log10(high) + 0.1] : [low - margin, high + margin];
     const lost = this.steps.filter((_, i) => this.lost[i]);
-    const line = (/** @type {number} */ x, /** @type {string} */ name, /** @type {number} */ width) => ({
-      type: "line", xref: "x", yref: "paper", x0: x, x1: x, y0: 0, y1: 1, line: { color: token(name), width, dash: width > 1 ? "solid" : "dot" },
-    }); // prettier-ignore
-    const shapes = this.marks.map(([step, severity]) => line(step, severity === "error" ? "--fault" : severity === "warning" ? "--warn" : "--ink-3", 1));
-    if (cursor.step !== null) shapes.push(line(cursor.step, "--select", 1.5));
+    const marked = this.marks.map(([x, severity]) => ({
+      type: "line", xref: "x", yref: "paper", x0: x, x1: x, y0: 0, y1: 1,
+      line: { color: token(severity === "error" ? "--fault" : severity === "warning" ? "--warn" : "--ink-3"), width: 1, dash: "dot" },
+    })); // prettier-ignore
+    const shapes = [...marked, ...cursorLine(cursor.step)];
     return {
       traces: [
         { x: this.steps, y: this.loss },
@@ -247,19 +248,6 @@ export class Picture {
       cursor.row === null
         ? []
         : [{ type: "rect", xref: "paper", yref: "y", x0: 0, x1: 1, y0: cursor.row - 0.5, y1: cursor.row + 0.5, line: { color: token("--select"), width: 1 } }];
-    if (cursor.step !== null)
-      shapes.push(
-        /** @type {any} */ ({
-          type: "line",
-          xref: "x",
-          yref: "paper",
-          x0: cursor.step,
-          x1: cursor.step,
-          y0: 0,
-          y1: 1,
-          line: { color: token("--select"), width: 1.5 },
-        }),
-      );
     const every = Math.ceil(labels.length / 40);
     const some = (/** @type {any[]} */ all) => all.filter((_, i) => i % every === 0);
     return {
@@ -273,7 +261,7 @@ export class Picture {
       layout: {
         xaxis: { range },
         yaxis: { range: [labels.length - 0.5, -0.5], tickmode: "array", tickvals: some(labels), ticktext: some(this.rows).map((row) => tick(row)) },
-        shapes,
+        shapes: [...shapes, ...cursorLine(cursor.step)],
       },
     }; // prettier-ignore
   }

@@ -17,6 +17,8 @@ export class View {
     this.chosen = chosen;
     /** Whether blocks of modules are closed, where there are many. */
     this.fold = true;
+    /** What else has the cursor, drawn after the two. @type {() => void} */
+    this.beside = () => {};
     this.loss = new Plot(find("#chart-loss"), figures.loss);
     this.map = new Plot(find("#chart-map"), figures.map);
     this.draw = oncePerFrame(() => this.drawNow());
@@ -54,6 +56,7 @@ export class View {
       plot.show(traces, layout);
       plot.draw();
     }
+    this.beside();
     find("#run-readout").textContent = picture.readout(at.module, at.step) || "\u00a0";
   }
 }
