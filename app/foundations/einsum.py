@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -16,7 +16,7 @@ from layerscope.engine.basis.text import number_text, time_text
 from layerscope.engine.foundations.einsum.examples import EXAMPLES, NOTES_RULES, NotesRule
 from layerscope.engine.foundations.einsum.explanation import EinsumExplanation, EinsumRun, explain
 from layerscope.engine.foundations.einsum.explanation import run as einsum_run
-from layerscope.engine.foundations.einsum.grammar import MAX_LENGTH, EinsumError
+from layerscope.engine.foundations.einsum.grammar import MAX_LENGTH, EinsumError, EinsumLimitError
 from layerscope.engine.foundations.record import shape_text
 from layerscope.engine.foundations.tensors.display import TensorDisplay
 from layerscope.engine.foundations.tensors.literals import parse_shape
@@ -37,10 +37,13 @@ class EinsumAnswer:
     """What the equation means, and what it gave."""
 
     explanation: EinsumExplanation
-    run: EinsumRun
+    run: EinsumRun | None
+    """None where it would be too large."""
+    too_large: str | None = None
+    """What is, and by how much."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {**self.explanation.to_dict(), "run": self.run}
+        return {**self.explanation.to_dict(), "run": self.run, "too_large": self.too_large}
 
 
 def shapes(text: str) -> tuple[tuple[int, ...], ...]:
@@ -112,11 +115,15 @@ class EinsumForm(Specification):
 
 def _answer(asked: EinsumForm, should_stop: ShouldStop) -> EinsumAnswer:
     try:
-        done = einsum_run(asked.equation, asked.shapes, seed=asked.seed, should_stop=should_stop)
-        return EinsumAnswer(explain(asked.equation, asked.shapes), done)
+        explanation = explain(asked.equation, asked.shapes)
     except EinsumError as error:
         beside = "shapes" if error.rule in OF_SHAPES else "equation"
         raise FieldError(beside, str(error)) from error
+    try:
+        done = einsum_run(asked.equation, asked.shapes, seed=asked.seed, should_stop=should_stop)
+    except EinsumLimitError as error:
+        return EinsumAnswer(explanation, None, str(error))
+    return EinsumAnswer(explanation, done)
 
 
 HUES = 12  # classes hue-0 … hue-11 of css/foundations-einsum.css
@@ -175,24 +182,31 @@ def _refused(form: Form[EinsumForm], error: Exception | None) -> View:
 
 
 def _view(form: Form[EinsumForm], answer: EinsumAnswer) -> View:
-    e, run = answer.explanation, answer.run
-    tensors = [
-        (o.name, o.shape, view) for o, view in zip(e.operands, run.operands, strict=True)
-    ] + [("result", run.shape, run.result)]
-    return View(
+    e = answer.explanation
+    explained = View(
         links=_links(form),
         rules=NOTES_RULES,
         hues={letter.label: letter.index % HUES for letter in e.letters},
+        points=number_text(e.points),
+        naive=number_text(e.contraction.naive_flops),
+        flops=number_text(e.contraction.flops),
+        speedup=number_text(e.contraction.speedup) if e.contraction.speedup else "",
+    )
+    return explained if answer.run is None else _computed(explained, e, answer.run)
+
+
+def _computed(explained: View, e: EinsumExplanation, run: EinsumRun) -> View:
+    tensors = [
+        (o.name, o.shape, view) for o, view in zip(e.operands, run.operands, strict=True)
+    ] + [("result", run.shape, run.result)]
+    return replace(
+        explained,
         tensors=[
             Numbers(name, shape_text(shape), v if v and v.elements <= MOST_SHOWN else None)
             for name, shape, v in tensors
         ],
         time=time_text(run.seconds),
         form_time=time_text(run.form_seconds),
-        points=number_text(e.points),
-        naive=number_text(e.contraction.naive_flops),
-        flops=number_text(e.contraction.flops),
-        speedup=number_text(e.contraction.speedup) if e.contraction.speedup else "",
         difference="0" if run.max_difference == 0 else f"{run.max_difference:.1e}",
     )
 
@@ -208,7 +222,7 @@ STEP = Step(
     summary="An einsum equation explained, and computed",
     help="For every axis its letter; for every letter whether it is summed, kept or batched; the "
     "result's shape, the nested loops, FLOPs, the order of contraction, an equal form with "
-    "@, *, sum and transpose, and the numbers for standard normal operands. A broken rule is a "
-    "422 that names it, its letter and its place.",
+    "@, *, sum and transpose, and the numbers for standard normal operands, or what is too large "
+    "for that. A broken rule is a 422 that names it, its letter and its place.",
     example={"equation": "ik,kj->ij", "canonical": "ik,kj->ij", "summed": ["k"], "shape": [5, 10]},
 )

@@ -4,7 +4,7 @@
     run("ik,kj->ij", [(5, 784), (784, 10)])       the numbers, and how long they take
 
 Equations are read by `…einsum.grammar`, never evaluated; everything is bounded
-before it is allocated.
+before it is allocated. An explanation allocates nothing of the operands' size.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 from layerscope.engine.basis.cancellation import ShouldStop, never, stop_if
 from layerscope.engine.basis.cores import on_cores
 from layerscope.engine.foundations.einsum.examples import EXAMPLES, NOTES_RULES, Example
-from layerscope.engine.foundations.einsum.form import equal_form, verified
+from layerscope.engine.foundations.einsum.form import equal_form
 from layerscope.engine.foundations.einsum.grammar import (
     RULES,
     EinsumError,
@@ -38,9 +38,15 @@ from layerscope.engine.foundations.einsum.letters import (
 )
 from layerscope.engine.foundations.einsum.loops import nested_loops
 from layerscope.engine.foundations.einsum.path import Contraction, contraction
-from layerscope.engine.foundations.einsum.shapes import LIMITS, Binding, EinsumLimits, bind
+from layerscope.engine.foundations.einsum.shapes import (
+    LIMITS,
+    UNCOMPUTED,
+    Binding,
+    EinsumLimits,
+    bind,
+)
 from layerscope.engine.foundations.einsum.sublist import parse, parse_sublist
-from layerscope.engine.foundations.record import Record
+from layerscope.engine.foundations.record import Record, shape_text
 from layerscope.engine.foundations.tensors.display import MAX_CELLS, TensorDisplay, display_tensor
 
 __all__ = [
@@ -112,9 +118,9 @@ class EinsumRun(Record):
 
 
 def explain(
-    equation: str | Equation, shapes: Sequence[Shape], *, limits: EinsumLimits = LIMITS
+    equation: str | Equation, shapes: Sequence[Shape], *, limits: EinsumLimits = UNCOMPUTED
 ) -> EinsumExplanation:
-    """What an equation means for operands of these shapes.
+    """What an equation means for operands of these shapes, far beyond what could be computed.
 
     Args:
         equation: letters, or the sublist form as text, or already parsed.
@@ -136,8 +142,8 @@ def explain(
     order = contraction(binding, limits)
     letters = tuple(letter_of(binding, label) for label in binding.sizes)
     points = math.prod(binding.sizes.values())
-    node = equal_form(binding, order)
-    same = verified(binding, node)
+    form = equal_form(binding, order)
+    same = form.verified()
     return EinsumExplanation(
         equation=binding.equation.text,
         canonical=binding.equation.canonical,
@@ -157,12 +163,8 @@ def explain(
         loops=nested_loops(binding),
         contraction=order,
         torch_code=_torch_code(binding.equation),
-        form=node.text if same else None,
-        form_note=(
-            "verified: gives exactly the same on whole numbers of these shapes"
-            if same
-            else "no equal form: the one that was built did not give the same"
-        ),
+        form=form.text if same is not None else None,
+        form_note=_note(binding, same),
     )
 
 
@@ -195,21 +197,21 @@ def run(
     ((3, 2), True, 0.0)
     """
     binding = _bound(equation, shapes, limits)
-    node = equal_form(binding, contraction(binding, limits))
+    form = equal_form(binding, contraction(binding, limits))
     stop_if(should_stop)
     generator = torch.Generator().manual_seed(seed)
     operands = [torch.randn(shape, generator=generator) for shape in binding.shapes]
     canonical = binding.equation.canonical
     expected = torch.einsum(canonical, *operands)
     stop_if(should_stop)
-    ours = node.value(operands)
+    ours = form.value(operands)
     difference = float((ours - expected).abs().max()) if expected.numel() else 0.0
     stop_if(should_stop)
     # The terms' magnitudes, not their sum, which may cancel, decide how much is rounded away.
     terms = torch.einsum(canonical, *(operand.abs() for operand in operands))
     magnitude = float(terms.max()) if terms.numel() else 0.0
     seconds, samples = _median_seconds(lambda: torch.einsum(canonical, *operands), should_stop)
-    form_seconds, _ = _median_seconds(lambda: node.value(operands), should_stop)
+    form_seconds, _ = _median_seconds(lambda: form.value(operands), should_stop)
     return EinsumRun(
         seed=seed,
         operands=tuple(map(_view, operands)),
@@ -230,6 +232,15 @@ def _bound(equation: str | Equation, shapes: Sequence[Shape], limits: EinsumLimi
         raise EinsumLimitError("operands", limits.operands, len(shapes))
     parsed = parse(equation, len(shapes)) if isinstance(equation, str) else equation
     return bind(parsed, shapes, limits)
+
+
+def _note(binding: Binding, verified: Sequence[Shape] | None) -> str:
+    if verified is None:
+        return "no equal form: the one that was built did not give the same"
+    where = "these shapes"
+    if tuple(verified) != binding.shapes:
+        where = f"small shapes, {', '.join(map(shape_text, verified))}"
+    return f"verified: gives exactly the same on whole numbers of {where}"
 
 
 def _torch_code(equation: Equation) -> str:

@@ -8,17 +8,19 @@ both have and a later step needs are batches, those nobody needs any more are co
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
 import torch
+from torch import Tensor
 
 from layerscope.engine.foundations.einsum.path import Contraction, Path, other_orders
 from layerscope.engine.foundations.einsum.shapes import Binding
+from layerscope.engine.foundations.einsum.shrinking import shrunk
 from layerscope.engine.foundations.einsum.tree import Binary, Insert, Method, Node, Operand, Permute
 
-__all__ = ["equal_form", "verified"]
+__all__ = ["EqualForm", "equal_form"]
 
 Labels = tuple[str, ...]
 
@@ -70,7 +72,43 @@ class _Piece:
         return self.method("flatten", (start, end - 1), joined)
 
 
-def equal_form(binding: Binding, contraction: Contraction) -> Node:
+@dataclass(frozen=True)
+class EqualForm:
+    """An expression without einsum, and the order in which it contracts."""
+
+    binding: Binding
+    path: Path
+    node: Node
+
+    @property
+    def text(self) -> str:
+        """As Python."""
+        return self.node.text
+
+    def value(self, operands: Sequence[Tensor]) -> Tensor:
+        """What it is for these operands."""
+        return self.node.value(operands)
+
+    def verified(self) -> tuple[tuple[int, ...], ...] | None:
+        """Shapes on which it and ``torch.einsum`` agree to the last bit on whole numbers; None
+        where they do not.
+
+        Operands are integers between -2 and 2 in float64, so that every product and sum is exact
+        and the order of summation does not matter. The shapes are the real ones or, where those
+        are too large to be computed, small ones of which everything else is the same.
+        """
+        small = shrunk(self.binding, self.path)
+        node = self.node if small is self.binding else _form(self.binding, self.path, small.sizes)
+        generator = torch.Generator().manual_seed(0)
+        operands = [
+            torch.randint(-2, 3, shape, generator=generator).to(torch.float64)
+            for shape in small.shapes
+        ]
+        expected = torch.einsum(self.binding.equation.canonical, *operands)
+        return small.shapes if torch.equal(node.value(operands), expected) else None
+
+
+def equal_form(binding: Binding, contraction: Contraction) -> EqualForm:
     """The shortest expression without einsum for this equation and these shapes.
 
     It contracts in the cheapest order or, for three operands, in any order within the limits.
@@ -89,10 +127,12 @@ def equal_form(binding: Binding, contraction: Contraction) -> Node:
     ((x0 @ x1) * x2).sum(1)
     """
     paths = [contraction.path, *other_orders(binding)]
-    return min((_form(binding, path) for path in paths), key=lambda node: len(node.text))
+    forms = (EqualForm(binding, path, _form(binding, path, binding.sizes)) for path in paths)
+    return min(forms, key=lambda form: len(form.text))
 
 
-def _form(binding: Binding, path: Path) -> Node:
+def _form(binding: Binding, path: Path, sizes: Mapping[str, int]) -> Node:
+    """In that order; what is written down of sizes is ``sizes``'."""
     pieces = [_prepared(binding, i) for i in range(len(binding.shapes))]
     for chosen in path:
         inputs = [pieces[i] for i in chosen]
@@ -103,24 +143,9 @@ def _form(binding: Binding, path: Path) -> Node:
         # Where the result needs no other order, axes already come as the output wants them.
         order = [*binding.output, *(label for label in binding.sizes if label in binding.summed)]
         pieces.append(
-            reduce(lambda left, right: _pair(binding, left, right, needed, order), inputs)
+            reduce(lambda left, right: _pair(binding, sizes, left, right, needed, order), inputs)
         )
     return pieces[0].ordered(binding.output).node
-
-
-def verified(binding: Binding, node: Node) -> bool:
-    """Whether the expression and ``torch.einsum`` agree to the last bit on whole numbers.
-
-    Operands are integers between -2 and 2 in float64, so that every product and sum is exact and
-    the order of summation does not matter; the shapes are the real ones.
-    """
-    generator = torch.Generator().manual_seed(0)
-    operands = [
-        torch.randint(-2, 3, shape, generator=generator).to(torch.float64)
-        for shape in binding.shapes
-    ]
-    expected = torch.einsum(binding.equation.canonical, *operands)
-    return torch.equal(node.value(operands), expected)
 
 
 def _prepared(binding: Binding, index: int) -> _Piece:
@@ -146,7 +171,12 @@ def _without_private(index: int, inputs: list[_Piece], needed: set[str]) -> _Pie
 
 
 def _pair(
-    binding: Binding, left: _Piece, right: _Piece, needed: set[str], order: Sequence[str]
+    binding: Binding,
+    sizes: Mapping[str, int],
+    left: _Piece,
+    right: _Piece,
+    needed: set[str],
+    order: Sequence[str],
 ) -> _Piece:
     shared = [label for label in left.labels if label in right.labels]
     contracted = [label for label in shared if label not in needed]
@@ -169,7 +199,7 @@ def _pair(
         factors = Binary("*", left.aligned(wanted), right.aligned(wanted))
         return _Piece(factors, tuple(wanted)).summed(contracted)
     if batch:
-        return _batched(binding, left, right, sorted(batch, key=order.index), contracted)
+        return _batched(sizes, left, right, sorted(batch, key=order.index), contracted)
     if len(columns) > 1 and len(rows) == 1 and right.labels[-2:-1] == tuple(contracted) and small:
         left = left.ordered([*rows, *contracted])  # `@` repeats it for every matrix of the right
         labels = (*right.labels[:-2], *rows, right.labels[-1])
@@ -180,11 +210,15 @@ def _pair(
     right = right.ordered([*contracted, *columns]).flattened(contracted, "*")
     right = right.flattened(columns, "+")
     product = _Piece(Binary("@", left.node, right.node), (*rows, *right.labels[1:]))
-    return _unflattened(binding, product, columns, "+")
+    return _unflattened(sizes, product, columns, "+")
 
 
 def _batched(
-    binding: Binding, left: _Piece, right: _Piece, batch: list[str], contracted: list[str]
+    sizes: Mapping[str, int],
+    left: _Piece,
+    right: _Piece,
+    batch: list[str],
+    contracted: list[str],
 ) -> _Piece:
     rows = [label for label in left.labels if label not in (*batch, *contracted)]
     columns = [label for label in right.labels if label not in (*batch, *contracted)]
@@ -203,14 +237,14 @@ def _batched(
         product = product.method("squeeze", (axis,), (*batch, labels[-1]))
     if not columns:
         product = product.method("squeeze", (len(product.labels) - 1,), product.labels[:-1])
-    product = _unflattened(binding, product, columns, "+")
-    return _unflattened(binding, product, rows, "-")
+    product = _unflattened(sizes, product, columns, "+")
+    return _unflattened(sizes, product, rows, "-")
 
 
-def _unflattened(binding: Binding, piece: _Piece, labels: list[str], name: str) -> _Piece:
+def _unflattened(sizes: Mapping[str, int], piece: _Piece, labels: list[str], name: str) -> _Piece:
     if len(labels) < 2:
         return piece
     axis = piece.labels.index(name)
-    sizes = [binding.sizes[label] for label in labels]
+    each = [sizes[label] for label in labels]
     apart = (*piece.labels[:axis], *labels, *piece.labels[axis + 1 :])
-    return piece.method("unflatten", (axis, *sizes), apart)
+    return piece.method("unflatten", (axis, *each), apart)

@@ -14,7 +14,7 @@ from layerscope.engine.foundations.einsum.grammar import EinsumLimitError
 from layerscope.engine.foundations.einsum.shapes import LIMITS, Binding, EinsumLimits
 from layerscope.engine.foundations.record import Record
 
-__all__ = ["Contraction", "Path", "Step", "contraction", "flops_of", "other_orders"]
+__all__ = ["Contraction", "Path", "Step", "contraction", "flops_of", "other_orders", "refuse_path"]
 
 Labels = tuple[str, ...]
 Path = tuple[tuple[int, ...], ...]
@@ -110,6 +110,11 @@ def other_orders(binding: Binding, limits: EinsumLimits = LIMITS) -> list[Path]:
     return orders
 
 
+def refuse_path(binding: Binding, path: Path, limits: EinsumLimits) -> None:
+    """Errors: `EinsumLimitError` where this order is not within the limits."""
+    _steps(binding, [_effective(binding, i) for i in range(len(binding.shapes))], path, limits)
+
+
 def _steps(
     binding: Binding, terms: list[Labels], path: Sequence[tuple[int, ...]], limits: EinsumLimits
 ) -> list[Step]:
@@ -129,7 +134,7 @@ def _steps(
             raise EinsumLimitError(what, limits.elements, step.elements)
     flops = sum(step.flops for step in steps)
     if flops > limits.flops:
-        raise EinsumLimitError("floating-point operations", limits.flops, int(flops))
+        raise EinsumLimitError("floating-point operations", int(limits.flops), int(flops))
     return steps
 
 

@@ -14,7 +14,7 @@ from layerscope.engine.foundations.einsum.grammar import (
     Term,
 )
 
-__all__ = ["LIMITS", "Binding", "EinsumLimits", "bind"]
+__all__ = ["LIMITS", "UNCOMPUTED", "Binding", "EinsumLimits", "bind"]
 
 Shape = tuple[int, ...]
 
@@ -30,12 +30,14 @@ class EinsumLimits:
     """Different ones, axes under an ellipsis included: so many loops the equation stands for."""
     elements: int = 2**20
     """Of one operand, of the result and of every intermediate result."""
-    flops: int = 2**31
+    flops: float = 2**31
     """Of the whole computation in its best order, two matrices of 1024 × 1024: tenths of a
     second, in which one step of a run cannot be stopped."""
 
 
 LIMITS = EinsumLimits()
+UNCOMPUTED = EinsumLimits(elements=2**53, flops=math.inf)
+"""Of what is explained without being computed: whatever JSON can name exactly."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,14 +115,32 @@ def test_shapes_that_are_none(client: httpx.Client, text: str, message: str) -> 
     assert message in beside[1]
 
 
-def test_what_is_too_large_is_refused(client: httpx.Client) -> None:
-    for query in (
-        {"equation": "i,j->ij", "shapes": "(100000), (100000)"},
-        {"equation": "i", "shapes": "(1099511627776)"},
-        {"equation": "ij,jk,kl->il", "shapes": "(1024,1024),(1024,1024),(1024,1024)"},
-    ):
-        (error,) = client.get(API, params=query).json()["errors"]
-        assert "at most" in error["message"]
+@pytest.mark.parametrize(
+    ("equation", "shapes"),
+    [
+        ("i,j->ij", "(100000), (100000)"),
+        ("i", "(1099511627776)"),
+        ("ij,jk,kl->il", "(1024,1024),(1024,1024),(1024,1024)"),
+    ],
+)
+def test_what_is_too_large_to_compute_is_explained(
+    client: httpx.Client, equation: str, shapes: str
+) -> None:
+    query = {"equation": equation, "shapes": shapes}
+    answer = client.get(API, params=query).json()
+    assert answer["run"] is None
+    assert "at most" in answer["too_large"]
+    assert answer["form"]
+    page = client.get(PAGE, params=query)
+    assert page.status_code == 200
+    assert f"Explained, not computed: {answer['too_large']}." in html.unescape(page.text)
+    assert answer["contraction"]["steps"][0]["text"] in html.unescape(page.text)
+
+
+def test_what_no_machine_holds_is_refused(client: httpx.Client) -> None:
+    query = {"equation": "ij", "shapes": "(1099511627776, 1099511627776)"}
+    (error,) = client.get(API, params=query).json()["errors"]
+    assert "at most 9007199254740992 allowed" in error["message"]
 
 
 @given(st.lists(st.lists(st.integers(0, 99), max_size=5).map(tuple), min_size=1, max_size=8))

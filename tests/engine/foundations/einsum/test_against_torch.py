@@ -127,6 +127,24 @@ def test_the_explanation_is_true(case: Case) -> None:
     assert torch.equal(shown, expected)
 
 
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(cases())
+@example(Case("xabk,xkcd->xdbca", ((2, 3, 2, 2), (2, 2, 2, 3))))
+def test_so_is_that_of_sizes_that_nobody_could_compute(case: Case) -> None:
+    """Without any numbers the form has torch's shape, whatever was verified on small ones."""
+    large = tuple(tuple(s if s < 2 else 100 * s for s in shape) for shape in case.shapes)
+    try:
+        said = explain(case.equation, large)
+    except EinsumError:
+        return
+    assert said.form is not None
+    empty = [torch.empty(shape, device="meta") for shape in large]
+    names = {f"x{i}": tensor for i, tensor in enumerate(empty)}
+    shown = eval(said.form, {"torch": torch}, names)  # noqa: S307  our own text
+    assert tuple(shown.shape) == said.shape == tuple(torch.einsum(case.equation, *empty).shape)
+
+
 CHARACTERS = "ijA.,-> " * 4 + "_1é\t[]0\x00"
 
 

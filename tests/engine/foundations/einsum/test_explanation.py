@@ -165,6 +165,36 @@ def test_large_results_are_not_listed() -> None:
     assert (done.elements, done.max_shown) == (1200, 1024)
 
 
+@pytest.mark.parametrize(
+    ("equation", "shapes", "form", "small"),
+    [
+        # attention of a large language model: scores are 34 billion numbers
+        (
+            "bhqd,bhkd->bhqk", [(16, 32, 8192, 128), (16, 32, 8192, 128)], "x0 @ x1.mT",
+            "(2, 3, 4, 2), (2, 3, 5, 2)",
+        ),
+        ("ij,kl->ijkl", [(5000, 6000), (7000, 8000)], None, "(2, 3), (4, 5)"),
+        (
+            "bsd,vd->bsv", [(64, 4096, 12288), (50257, 12288)], "x0 @ x1.T",
+            "(2, 3, 5), (4, 5)",
+        ),
+        ("ii->i", [(10**7, 10**7)], "x0.diagonal()", "(2, 2)"),
+        ("ij,j->i", [(10**6, 10**6), (1,)], None, "(2, 3), (1,)"),
+        (  # so many letters that not even all sizes 2 are small
+            "abcdefgh,ijklmnop,qrstuvwx->abcdefghijklmnopqrstuvwx", [(4,) * 8] * 3, None,
+            "(2, 2, 2, 2, 2, 2, 2, 2), (2, 2, 2, 2, 2, 2, 2, 2), (2, 2, 2, 2, 1, 1, 1, 1)",
+        ),
+    ],
+)  # fmt: skip
+def test_any_size_is_explained_and_its_form_held_on_small_shapes(equation, shapes, form, small):
+    said = explain(equation, shapes)
+    assert said.form is not None
+    if form is not None:
+        assert said.form == form
+    assert said.form_note.endswith(f"on whole numbers of small shapes, {small}")
+    json.dumps(said.to_dict(), allow_nan=False)
+
+
 def test_the_same_seed_gives_the_same_numbers() -> None:
     assert run("i,j", [(3,), (2,)], seed=5).result == run("i,j", [(3,), (2,)], seed=5).result
     assert run("i,j", [(3,), (2,)], seed=5).result != run("i,j", [(3,), (2,)], seed=6).result

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from layerscope.engine.foundations.einsum.explanation import EinsumError, EinsumLimitError, explain
+from layerscope.engine.foundations.einsum.explanation import (
+    EinsumError,
+    EinsumLimitError,
+    explain,
+    run,
+)
 from layerscope.engine.foundations.einsum.grammar import RULES, parse_equation
 from layerscope.engine.foundations.errors import LimitError
 
@@ -88,9 +93,7 @@ def test_every_rule_is_tested() -> None:
         ("i" * 201, [(2,)], "characters of the equation", 200, 201),
         (",".join("i" * 9), [(2,)] * 9, "operands", 8, 9),
         ("abcdefghi", [(1,) * 9], "axes of operand 0", 8, 9),
-        ("i", [(2**21,)], "elements of operand 0 (2097152,)", 2**20, 2**21),
-        ("i,j->ij", [(2**11,), (2**10,)], "elements of the result (2048, 1024)", 2**20, 2**21),
-        ("ij,jk,kl->il", [(1024, 1024)] * 3, "floating-point operations", 2**31, 2**32),
+        ("i", [(2**54,)], f"elements of operand 0 ({2**54},)", 2**53, 2**54),
         (
             "abcdefgh,ijklmnop,qrstuvwx,A->", [(1,) * 8] * 3 + [(1,)],
             "different letters", 24, 25,
@@ -104,6 +107,28 @@ def test_what_is_too_large_is_refused(equation, shapes, limit, allowed, asked) -
     assert (error.limit, error.allowed, error.asked) == (limit, allowed, asked)
     assert error.rule == "limit"
     assert isinstance(error, LimitError)
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes", "limit", "allowed", "asked"),
+    [
+        ("i", [(2**21,)], "elements of operand 0 (2097152,)", 2**20, 2**21),
+        ("i,j->ij", [(2**11,), (2**10,)], "elements of the result (2048, 1024)", 2**20, 2**21),
+        ("ij,jk,kl->il", [(1024, 1024)] * 3, "floating-point operations", 2**31, 2**32),
+        (
+            "ij,jk,kl,km->lmi", [(1024, 1), (1, 2), (2, 1024), (2, 1024)],
+            "elements of the result (1024, 1024, 1024)", 2**20, 2**30,
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_too_large_to_compute_is_explained_all_the_same(
+    equation, shapes, limit, allowed, asked
+) -> None:
+    with pytest.raises(EinsumLimitError) as caught:
+        run(equation, shapes)
+    error = caught.value
+    assert (error.limit, error.allowed, error.asked) == (limit, allowed, asked)
+    assert explain(equation, shapes).form is not None
 
 
 def test_a_huge_size_is_refused_without_allocating_it() -> None:
