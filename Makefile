@@ -15,6 +15,8 @@ UV_VERSION := 0.13.9
 # Chosen by hand: gigabytes, and not every index has every build of it. Of all packages it alone is
 # installed without a hash: a CPU and a CUDA wheel of one version have two.
 TORCH_VERSION := 2.13.0
+INTEGRATIONS := .make/integrations
+PURELIB := import sysconfig; print(sysconfig.get_path('purelib'))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH_INDEX_URL ?=
 INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
@@ -29,7 +31,7 @@ FIND_PYTHON = for python in $(PYTHON) python3.13 python3.12 python3.11 python3; 
 	echo "Python 3.11, 3.12 or 3.13 was not found; install one or set PYTHON=/path/to/python." >&2; \
 	exit 1; fi
 
-.PHONY: help setup serve test test-fast test-js coverage test-rest test-browser check audit sbom imports tables hooks fuzz bench shots lock assets clean
+.PHONY: help setup serve test test-fast test-js coverage test-rest test-browser test-integrations check audit sbom imports tables hooks fuzz bench shots lock assets clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +57,11 @@ test-rest: setup # what is neither measured nor in a browser
 
 test-browser: setup .make/chromium ## Tests in Chromium
 	$(PYTEST) --dist loadfile -m browser
+
+test-integrations: setup ## The callbacks against the libraries that they are for, where those can be installed
+	if $(MAKE) --no-print-directory $(INTEGRATIONS)/complete; \
+	then $(INTEGRATIONS)/bin/python -m pytest -q -p no:cacheprovider tests/engine/probe/callbacks; \
+	else echo "The group 'integrations' cannot be installed here: no callback was held against its library." >&2; fi
 
 check: setup audit ## Lint, format, types, imports, scripts, Dockerfile, known holes
 	$(BIN)/ruff check .
@@ -107,6 +114,18 @@ lock: .make/venv ## Resolve every dependency anew into the locks; KEEP=1 leaves 
 clean: ## Remove whatever was made here, but not data/
 	rm -rf $(VENV) node_modules static/vendor .make build dist shots sbom.cdx.json .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment beside .venv, whose packages it sees: what these libraries pull in is theirs alone.
+# torchvision comes with fastai, often for another build of torch, and is then in everybody's way.
+$(INTEGRATIONS)/complete: .make/python
+	rm -rf $(INTEGRATIONS)
+	$(BIN)/python -m venv --without-pip $(INTEGRATIONS)
+	echo "import site; site.addsitedir('$$($(BIN)/python -c "$(PURELIB)")')" \
+		> "$$($(INTEGRATIONS)/bin/python -c "$(PURELIB)")/beside.pth"
+	$(PIP) --python $(INTEGRATIONS)/bin/python install --quiet $(INDEX) --constraint constraints.txt --group integrations
+	if ! $(INTEGRATIONS)/bin/python -c 'import torchvision' 2>/dev/null; \
+	then $(PIP) --python $(INTEGRATIONS)/bin/python uninstall --quiet --yes torchvision; fi
+	touch $@
 
 .make/venv:
 	mkdir -p .make
