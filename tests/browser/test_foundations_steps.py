@@ -260,3 +260,46 @@ def test_axe_finds_nothing(blank: Page, url: str, slug: str) -> None:
     query = f"?{STATES[slug]}" if slug in STATES else ""
     blank.goto(f"{url}/foundations{'/' if slug else ''}{slug}{query}")
     assert inaccessible(blank) == []
+
+
+DRAG = """async ([slider, shown, values]) => {
+  const hand = document.querySelector(slider);
+  const seen = new Set();
+  const look = () => seen.add(document.querySelector(shown)?.textContent);
+  new MutationObserver(look).observe(document.querySelector("main"),
+    { subtree: true, childList: true, characterData: true });
+  hand.focus();
+  for (const value of values) {
+    hand.value = value;
+    hand.dispatchEvent(new Event("input", { bubbles: true }));
+    await new Promise(requestAnimationFrame);
+  }
+  return seen.size;
+}"""
+
+
+def test_the_result_follows_a_slider_that_does_not_rest(step: Any) -> None:
+    """Inputs come quicker than answers: some are drawn all the same, and the last one exactly."""
+    page = step("neuron")
+    values = [round(-2 + 4 * i / 240, 3) for i in range(240)] + [1.5]
+    drawn = page.evaluate(DRAG, ["#s-bias", "output", values])
+    assert drawn >= 5
+    expect(page.locator("output").first).to_have_text("0.2 + 1.6 - 1.5 + 2.5 + 1.5 = 4.3")
+    assert query_of(page)["bias"] == ["1.5"]
+
+
+def test_what_is_typed_while_an_answer_is_awaited_stays(step: Any) -> None:
+    page = step("neuron")
+    held: list[Any] = []
+    page.route(
+        "**/foundations/neuron?*",
+        lambda route: route.continue_() if held else held.append(route),
+    )
+    with page.expect_request("**/foundations/neuron?*"):
+        page.locator("#c-bias").fill("2")
+    page.locator("#c-bias").fill("3")
+    page.locator("#d-weights-0").fill("7")
+    held[0].continue_()
+    expect(page.locator("output").first).to_have_text("7 + 1.6 - 1.5 + 2.5 + 3 = 12.6")
+    assert page.locator("#c-bias").input_value() == "3"
+    assert page.locator("#c-weights").input_value() == "7, 0.8, -0.5, 1.0"

@@ -181,3 +181,36 @@ def test_axe_finds_nothing(blank: Page, url: str, path: str) -> None:
     blank.goto(f"{url}/why/{path}")
     blank.wait_for_load_state("networkidle")
     assert inaccessible(blank) == []
+
+
+def test_many_arrow_keys_before_the_first_answer_are_all_counted(blank: Page, url: str) -> None:
+    blank.goto(f"{url}/why/phase?{SMALL}&init=lecun_normal&bias_std=0")
+    blank.locator("#handle").focus()
+    step = blank.evaluate("JSON.parse(document.querySelector('#phase').textContent).far[1] / 100")
+    for _ in range(20):
+        blank.keyboard.press("ArrowUp")
+    expect(blank.locator("#c-bias_std")).to_have_value(f"{20 * step:.3g}")
+    until(blank, "!document.querySelector('.why-form').classList.contains('htmx-request')")
+    expect(blank.locator("#handle")).to_be_focused()
+    blank.keyboard.press("ArrowUp")
+    expect(blank.locator("#c-bias_std")).to_have_value(f"{21 * step:.3g}")
+
+
+def test_the_picture_follows_a_slider_that_does_not_rest(blank: Page, url: str) -> None:
+    blank.goto(f"{url}/why/phase?{SMALL}")
+    drawn = blank.evaluate(
+        """async () => {
+          const hand = document.querySelector("#experiment input[type=range]");
+          const seen = new Set();
+          const result = () => document.querySelector("#result");
+          const began = result();
+          for (let i = 0; i < 200; i++) {
+            hand.value = Number(hand.min) + ((hand.max - hand.min) * i) / 200;
+            hand.dispatchEvent(new Event("input", { bubbles: true }));
+            await new Promise(requestAnimationFrame);
+            seen.add(result());
+          }
+          return seen.size - seen.has(began);
+        }"""
+    )
+    assert drawn >= 2

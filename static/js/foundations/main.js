@@ -1,5 +1,6 @@
 /** Every page of Foundations: the address follows the form, sliders follow their boxes, cells light up together. */
 import { typed } from "../forms.js";
+import { Queue } from "../queue.js";
 import "./sliders.js";
 import "./cells.js";
 
@@ -10,6 +11,16 @@ function restoreChoices(form) {
     if (element instanceof HTMLSelectElement) for (const option of element.options) option.selected = option.defaultSelected;
   }
 }
+
+const queue = new Queue(/** @type {HTMLFormElement} */ (document.querySelector("#step-form")));
+
+// While a newer setting waits, only the result is drawn: the form stays as it has been typed since.
+document.addEventListener("htmx:after:request", (event) => {
+  const { ctx } = /** @type {CustomEvent} */ (event).detail;
+  if (ctx.sourceElement !== queue.form || !queue.waiting || ctx.select !== "#live") return;
+  ctx.select = "#result";
+  ctx.target = document.querySelector("#result");
+});
 
 document.addEventListener("htmx:after:swap", (event) => {
   const form = /** @type {HTMLFormElement|null} */ (document.querySelector("#step-form"));

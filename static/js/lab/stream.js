@@ -1,12 +1,12 @@
 /** The form's event stream (htmx's hx-sse on the form itself): data to series, HTML to its places. A running experiment
  * finishes; of the settings that wait for it only the newest is kept; what follows a verdict is dropped for a newer one. */
 import { find } from "../dom.js";
+import { Queue } from "../queue.js";
 import { listen as hear } from "../stream.js";
 import { Series } from "./series.js";
 
 const SLOW_MS = 150; // a computation that takes longer is drawn while it runs; a shorter one once, with its verdict
 const REDRAW_MS = 250;
-const LONG_MS = 1000; // what runs longer than this gives way when the hand lets go
 
 /** `started`: an experiment runs of which nothing is drawn yet; `partly`: rows have come of an experiment that takes long; `whole`: words of it are put into place; `told`: they stand there.
  * @typedef {{started: () => void, partly: (series: Series) => void, whole: (series: Series) => void, told: () => void, refused: (problem: any) => void, failed: (problem: any) => void,
@@ -14,24 +14,17 @@ const LONG_MS = 1000; // what runs longer than this gives way when the hand lets
 
 /** @param {HTMLFormElement} form @param {Listener} listener */
 export function listen(form, listener) {
-  /** The request that waits for the running one. @type {any} */
-  let waiting = null;
-  let running = false;
+  const queue = new Queue(form);
   /** @type {Series|null} */
   let series = null;
   let saying = false;
   let asked = "";
-  let began = 0;
   let drawn = 0;
   let retry = 0;
 
   const on = (/** @type {string} */ name, /** @type {(detail: any) => void} */ act) =>
     form.addEventListener(name, (event) => act(/** @type {CustomEvent} */ (event).detail));
-  const busy = (/** @type {boolean} */ yes) => {
-    running = yes;
-    find(".bench").setAttribute("aria-busy", String(yes));
-  };
-  const giveWay = () => running && waiting && window.htmx.trigger(form, "htmx:abort");
+  const busy = (/** @type {boolean} */ yes) => find(".bench").setAttribute("aria-busy", String(yes));
 
   // What differs from the defaults is enough: short addresses, and equal ones for equal settings.
   on("htmx:config:request", ({ ctx }) => {
@@ -43,25 +36,21 @@ export function listen(form, listener) {
     }
     ctx.asked = new URLSearchParams(ctx.request.body).toString();
     for (const [name, value] of listener.chosen()) ctx.request.body.set(name, value);
-    waiting = ctx;
-    if (series?.theory) giveWay();
+    if (series?.theory) queue.giveWay();
   });
   on("htmx:before:request", ({ ctx }) => {
-    if (ctx === waiting) waiting = null;
     busy(true);
     series = null;
-    began = performance.now();
-    drawn = began;
+    drawn = queue.began;
     asked = ctx.asked;
   });
   on("htmx:finally:request", () => busy(false));
-  form.addEventListener("change", () => performance.now() - began > LONG_MS && giveWay());
 
   const rows = (/** @type {"forward"|"backward"} */ name) => (/** @type {string} */ data) => {
     if (!series) return;
     series[name](JSON.parse(data).rows);
     const now = performance.now();
-    if (now - began <= SLOW_MS || now - drawn <= REDRAW_MS) return;
+    if (now - queue.began <= SLOW_MS || now - drawn <= REDRAW_MS) return;
     drawn = now;
     listener.partly(series);
   };
@@ -72,7 +61,7 @@ export function listen(form, listener) {
     if (!saying || !series) return;
     saying = false;
     listener.told();
-    if (series.theory) giveWay();
+    if (series.theory) queue.giveWay();
   });
   hear(form, {
     on: {

@@ -2,9 +2,13 @@
 import { find, json } from "../dom.js";
 import { queryOf } from "../lab/address.js";
 import { Controls } from "../lab/controls.js";
+import { Queue } from "../queue.js";
 
 const form = /** @type {HTMLFormElement} */ (find("#experiment"));
 export const controls = new Controls(form);
+
+/** Its requests. */
+export const queue = new Queue(form);
 
 /** The experiment as the form has it now, in its shortest form. */
 export const query = () => queryOf(form).toString();
@@ -22,7 +26,7 @@ function follow() {
 }
 
 document.addEventListener("htmx:after:swap", () => {
-  controls.refuse(json("errors") ?? []);
+  if (!queue.waiting) controls.refuse(json("errors") ?? []);
   follow();
 });
 form.addEventListener("input", follow);

@@ -1,7 +1,7 @@
 /** The point in the phase diagram: dragged by mouse or finger, moved by arrow keys; letting go runs it in the Lab. */
 import { find, json } from "../dom.js";
 import { number } from "../format.js";
-import { controls, query } from "./main.js";
+import { controls, query, queue } from "./main.js";
 
 const STEPS = 100; // arrow presses across the whole plane
 
@@ -23,6 +23,9 @@ function plane() {
 
 /** @type {null | {w: number, b: number}} */
 let held = null;
+
+/** Where keys have taken it: the drawing may be of a place before. @type {null | {w: number, b: number}} */
+let stood = null;
 
 /** Three significant digits are all that a hand can set. @param {number} value @param {number} far */
 const rounded = (value, far) => Number(Math.min(far, Math.max(0, value)).toPrecision(3));
@@ -126,17 +129,21 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   const { farW, farB, read } = plane();
   const far = event.shiftKey ? 10 : 1;
-  const stands = /translate\(([-\d.e]+)[ ,]([-\d.e]+)\)/.exec(find("#handle").getAttribute("transform")) ?? [];
-  const [w, b] = read(Number(stands[1]), Number(stands[2]));
-  fill(move(w + (way[0] * far * farW) / STEPS, b + (way[1] * far * farB) / STEPS));
+  const drawn = /translate\(([-\d.e]+)[ ,]([-\d.e]+)\)/.exec(find("#handle").getAttribute("transform")) ?? [];
+  const [w, b] = stood ? [stood.w, stood.b] : read(Number(drawn[1]), Number(drawn[2]));
+  stood = move(w + (way[0] * far * farW) / STEPS, b + (way[1] * far * farB) / STEPS);
+  fill(stood);
   controls.changed();
 });
 
-// The drawing that htmx brings holds a new handle: the keys stay on it.
+// The drawing that htmx brings holds a new handle: the keys stay on it. Under the hand nothing is drawn anew.
 let focused = false;
-document.addEventListener("htmx:before:swap", () => {
+document.addEventListener("htmx:before:swap", (event) => {
+  if (held) event.preventDefault();
   focused = document.activeElement?.id === "handle";
 });
 document.addEventListener("htmx:after:swap", () => {
+  if (!queue.waiting) stood = null;
+  else if (stood && document.getElementById("handle")) move(stood.w, stood.b);
   if (focused) document.getElementById("handle")?.focus();
 });
