@@ -38,6 +38,8 @@ class Plot(Frame):
 
     curves: tuple[Curve, ...]
     marks: tuple[Mark, ...]
+    span: tuple[float, float]
+    """The least and the greatest x."""
 
 
 def plot(
@@ -71,6 +73,7 @@ def plot(
             for m in marks
             if math.isfinite(m.x) and math.isfinite(m.y) and across.inside(m.x)
         ),
+        span=(x[0], x[-1]),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from layerscope.app.figures.text import number
-from layerscope.engine.statistics import Statistics
+from layerscope.engine.statistics import Figures
 
 __all__ = ["STEPS", "Cell", "cell", "cell_css", "cell_words", "lost_words", "step"]
 
@@ -31,7 +31,7 @@ def step(value: float) -> int:
     return min(STEPS - 1, max(0, math.floor(2 * math.log10(value) + 16.5)))
 
 
-def cell(name: str, s: Statistics, reference: float = 1.0) -> Cell:
+def cell(name: str, s: Figures, reference: float = 1.0) -> Cell:
     """The cell of a tensor called ``name``, coloured as ``cell_css`` does it.
 
     >>> import torch
@@ -42,7 +42,7 @@ def cell(name: str, s: Statistics, reference: float = 1.0) -> Cell:
     return Cell(cell_css(s, reference), f"{name}: {cell_words(s)}")
 
 
-def cell_css(s: Statistics, reference: float = 1.0) -> str:
+def cell_css(s: Figures, reference: float = 1.0) -> str:
     """The CSS classes of a tensor's cell: NaN before Inf before zero before colour.
 
     The colour is that of the std, or of the rms where all entries are alike, against a
@@ -60,7 +60,7 @@ def cell_css(s: Statistics, reference: float = 1.0) -> str:
     return f"q{step(value / reference)}{tiny}"
 
 
-def cell_words(s: Statistics) -> str:
+def cell_words(s: Figures) -> str:
     """A tensor's std and mean, and what of it is not finite."""
     lost = lost_words(s)
     if not s.finite:
@@ -70,7 +70,7 @@ def cell_words(s: Statistics) -> str:
     return ", ".join([main, *lost])
 
 
-def lost_words(s: Statistics) -> list[str]:
+def lost_words(s: Figures) -> list[str]:
     """How much of a tensor is NaN, and how much infinite."""
     return [
         f"all {kind}" if count == s.count else f"{count} {kind}"

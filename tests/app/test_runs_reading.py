@@ -17,11 +17,13 @@ from torch import nn
 
 import layerscope
 from layerscope.app.errors import Problem
+from layerscope.app.figures.signal import signal
+from layerscope.app.figures.strip import cell_css, cell_words
 from layerscope.app.recorded import Follower, Pulse, Question
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.series import QUANTITIES, SERIES
 from layerscope.engine.probe.spread import spreads
-from layerscope.engine.probe.step import Slot, Step
+from layerscope.engine.probe.step import Quantity, Slot, Step
 from layerscope.engine.statistics import Histogram, Statistics
 from layerscope.engine.store import Batch, open_run, open_store
 from layerscope.engine.store.entries import (
@@ -124,6 +126,29 @@ def test_histograms_are_what_the_probe_saw(client, runs, tensor):
     assert answer["steps"] == list(range(3, 10))
     assert answer["dtypes"] == ["float32", None if tensor == "weight.update" else "float32"]
     assert (answer["values"][1][0] is None) == (tensor == "weight.update")
+
+
+def test_a_steps_signal_is_that_of_its_records(client, runs):
+    run, store = runs[0], client.app.state.store
+    for asked, number in (("?step=5", 5), ("?step=900", 12), ("", 12)):
+        answer = client.get(f"/runs/{run}/signal{asked}")
+        assert answer.headers["cache-control"] == "no-store"
+        (stored,) = store.steps(run, number, number + 1)
+        step = Step.from_bytes(stored.payload)
+        last = step.of(2, Quantity.GRADIENT)
+        pairs = [(step.of(i, Quantity.ACTIVATION), step.of(i, Quantity.GRADIENT)) for i in range(3)]
+        assert answer.json() == {"step": number, "modules": [
+            [cell_css(a), cell_words(a), cell_css(g, last.std), cell_words(g)] for a, g in pairs
+        ]}  # fmt: skip
+    assert "s-nan" in client.get(f"/runs/{runs[1]}/signal").text
+    page = client.get(f"/runs/{run}?step=5").text
+    assert page.count('<li class="cell q') == 6
+    assert client.get(f"/runs/{run}/signal?step=-1").status_code == 422
+    assert client.get("/runs/none/signal").status_code == 404
+
+
+def test_a_signal_without_figures_is_empty():
+    assert signal(None, facts(2)).to_dict() == {"step": None, "modules": [[None] * 4] * 2}
 
 
 def test_histograms_of_what_is_not_finite_count_it(client, runs):

@@ -194,6 +194,86 @@ def test_a_tensors_entries_are_shown_by_size_over_the_steps(blank: Page, site: s
     assert blank.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def cells_of(page: Page) -> Any:
+    """The strip's cells, as classes: a pair a row."""
+    return page.evaluate("""[...document.querySelectorAll('#signal .pairs li')].map(pair =>
+        [...pair.children].map(cell => [...cell.classList].filter(c => c !== 'cell').join(' ')))""")
+
+
+def cursors_of(page: Page) -> Any:
+    """At which step each chart's cursor is: the loss's, the picture's, the tensor's."""
+    return page.evaluate("""['loss', 'map', 'spread'].map(name =>
+        document.querySelector(`#chart-${name} .plot`).layout.shapes.at(-1).x0)""")
+
+
+def test_a_slider_moves_one_cursor_through_all_charts_and_replays_the_signal(
+    blank: Page, site: str
+) -> None:
+    (run,) = api(site, "runs")["runs"]
+    store_address = f"{site}/runs/{run['id']}"
+
+    def signal(step: int) -> Any:
+        with urllib.request.urlopen(f"{store_address}/signal?step={step}") as answer:  # noqa: S310
+            told = json.load(answer)
+        assert told["step"] == step
+        return [[a or "s-none", g or "s-none"] for a, _, g, _ in told["modules"]]
+
+    blank.goto(f"{store_address}?module=0&step=3")
+    until(blank, "document.querySelector('#chart-spread .plot').data?.[0].x.length === 18")
+    slider = blank.locator("#step")
+    assert slider.input_value() == "2"
+    assert cells_of(blank) == signal(3)
+    slider.press("ArrowRight")
+    expect(blank.locator("#step-now")).to_have_text("step 4")
+    until(blank, "document.querySelector('#module header b').textContent === '4'")
+    assert cursors_of(blank) == [4, 4, 4]
+    assert slider.get_attribute("aria-valuetext") == "step 4"
+    slider.press("End")
+    blank.wait_for_url("**step=18**")
+    until(blank, "document.querySelector('#signal .s-nan')")
+    assert cells_of(blank) == signal(18) != signal(3)
+    until(blank, "document.querySelector('#module header b').textContent === '18'")
+    across = blank.locator("#module .cursor").first.get_attribute("transform")
+    blank.reload()
+    until(blank, "document.querySelector('#chart-spread .plot').data?.[0].x.length === 18")
+    assert (slider.input_value(), cells_of(blank)) == ("17", signal(18))
+    assert cursors_of(blank) == [18, 18, 18]
+    assert blank.locator("#module .cursor").first.get_attribute("transform") == across
+    # By itself, from the first step where it stood at the last, to the end.
+    blank.evaluate("""window.seen = [];
+        new MutationObserver(() => seen.push(Number(document.querySelector('#step').value) + 1))
+          .observe(document.querySelector('#step-now'), { childList: true })""")
+    play = blank.locator("#play")
+    play.click()
+    until(blank, "seen.at(-1) === 18")
+    expect(play).to_have_attribute("aria-pressed", "false")
+    passed = blank.evaluate("seen")
+    assert passed[0] == 1
+    assert len(passed) > 3
+    assert passed == sorted(passed)
+    assert slider.input_value() == "17"
+    blank.wait_for_url("**step=18**")
+    until(blank, "document.querySelector('#signal .s-nan')")
+    # A pair of cells is a module; the arrows there are the strip's.
+    blank.locator("#signal li").nth(1).click()
+    expect(blank.locator("#module-title")).to_have_text("1")
+    blank.locator("#signal .pairs").press("ArrowRight")
+    expect(blank.locator("#module-title")).to_have_text("2")
+    assert cursors_of(blank)[1] == 18
+    assert inaccessible(blank, "#picture") == []
+    blank.set_viewport_size({"width": 390, "height": 844})
+    assert blank.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_replay_needs_motion(blank: Page, site: str) -> None:
+    (run,) = api(site, "runs")["runs"]
+    blank.emulate_media(reduced_motion="reduce")
+    blank.goto(f"{site}/runs/{run['id']}?step=3")
+    until(blank, f"{COLUMNS} === 18")
+    assert blank.locator("#step").is_visible()
+    assert not blank.locator("#play").is_visible()
+
+
 def test_a_row_is_renamed_deleted_and_brought_back(blank: Page, site: str) -> None:
     blank.goto(f"{site}/runs")
     blank.locator(".change summary").click()
@@ -344,6 +424,10 @@ def test_blocks_of_many_modules_are_closed_until_they_are_looked_at(
     assert blank.evaluate(f"{labels}[7]") == "h.7 · 6"
     marked = "document.querySelector('#chart-map .plot').data[1].z.map(row => row[3])"
     assert blank.evaluate(marked) == [1 if row == 7 else None for row in range(12)]
+    # The strip has the picture's rows, each at its worst.
+    assert [a for a, _ in cells_of(blank)] == ["s-nan" if r == 7 else "q16" for r in range(12)]
+    blank.locator("#signal li").nth(7).hover()
+    expect(blank.locator("#signal-readout")).to_contain_text("h.7, 6 modules: activation (worst: ")
     # A click opens the block at the module that is not finite there.
     where = blank.evaluate(
         """() => { const plot = document.querySelector('#chart-map .plot'), full = plot._fullLayout;

@@ -1,9 +1,10 @@
 """Runs: the list, one as it goes, several compared, and training one of our own networks."""
 
-from layerscope.app.pages.runs import compare, listing, run, train
+from layerscope.app.pages.runs import compare, listing, run, signal, train
 
 __all__ = ["PAGES"]
 
 PAGES = (listing.PAGE, train.PAGE, compare.PAGE)
 
 listing.PAGE.router.include_router(run.router)
+listing.PAGE.router.include_router(signal.router)

@@ -17,8 +17,10 @@ from layerscope.app.errors import Problem, refused
 from layerscope.app.figures.found import FindingView, finding_view
 from layerscope.app.figures.heads import Head, head
 from layerscope.app.figures.runs import DISPLAYS, ROWS, Display, run_figures
+from layerscope.app.figures.signal import Signal
 from layerscope.app.pages.render import address, context, environment, render
 from layerscope.app.pages.runs.module import ModuleView, module_view
+from layerscope.app.pages.runs.signal import signal_at
 from layerscope.app.pages.runs.train import Bar, bar_of
 from layerscope.app.pictures import columns, drawing, marks
 from layerscope.app.recorded import (
@@ -58,6 +60,8 @@ class RunPage:
     displays: Sequence[tuple[str, str]]
     display: Display
     drawing: dict[str, Any]
+    signal: Signal
+    """At the step that is looked at."""
     module: ModuleView | None
     modules: Sequence[str]
     figures: Any
@@ -120,6 +124,7 @@ def _page(store: Store, run: str, look: _Look, bar: Callable[[], Bar | None]) ->
         displays=[(name, d.title) for name, d in DISPLAYS.items()],
         display=DISPLAYS[wanted.quantity],
         drawing=drawing(store, found, facts, findings, wanted),
+        signal=signal_at(store, run, facts, look.step),
         module=None
         if chosen is None
         else module_view(store, run, facts, chosen, look.step, look.tensor),

@@ -11,7 +11,7 @@ import { Inspector } from "./inspector.js";
 import { compare } from "./pin.js";
 import { Series } from "./series.js";
 import { listen } from "./stream.js";
-import { Strip } from "./strip.js";
+import { Strip } from "../strip.js";
 import { Walk } from "./walk.js";
 
 const form = /** @type {HTMLFormElement} */ (find("#experiment"));

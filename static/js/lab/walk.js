@@ -4,7 +4,7 @@ import { find } from "../dom.js";
 const [SHORTEST_MS, LONGEST_MS, WHOLE_MS] = [25, 160, 4000]; // of a step, and of the way there and back
 
 export class Walk {
-  /** @param {import("./strip.js").Strip} strip @param {(block: number) => void} select */
+  /** @param {import("../strip.js").Strip} strip @param {(block: number) => void} select */
   constructor(strip, select) {
     this.strip = strip;
     this.select = select;

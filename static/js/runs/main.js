@@ -3,7 +3,10 @@ import { find, json } from "../dom.js";
 import { plotly } from "../plot.js";
 import { saving } from "../saving.js";
 import { listen, whenWired } from "../stream.js";
+import { moveCursors } from "./cursor.js";
 import { Picture } from "./picture.js";
+import { Replay } from "./replay.js";
+import { Signal } from "./signal.js";
 import { Spread } from "./spread.js";
 import { View } from "./view.js";
 
@@ -31,7 +34,14 @@ const spread = new Spread(figures, view, place, () => {
 });
 /** The tensor whose histograms are shown, of modules that have it. */
 let tensor = chosen.get("tensor");
-view.beside = () => spread.draw();
+const signal = new Signal(view);
+const replay = new Replay(view);
+view.beside = () => {
+  replay.show();
+  signal.show();
+  spread.draw();
+  moveCursors(place, at.step);
+};
 const rows = /** @type {HTMLSelectElement} */ (find("#rows"));
 view.fold = rows.value !== "modules";
 const draw = () => {
@@ -69,6 +79,7 @@ listen(form, {
         look();
       }
       spread.follow();
+      signal.follow();
       draw();
     },
     marks(data) {
@@ -107,11 +118,25 @@ function note() {
   history.replaceState(null, "", `${location.pathname}?${query}`);
 }
 
+/** Browsers refuse an address that changes with every frame. */
+const NOTE_MS = 250;
+let [noted, waiting] = [-NOTE_MS, 0];
+function noteSoon() {
+  clearTimeout(waiting);
+  const left = noted + NOTE_MS - performance.now();
+  if (left > 0) {
+    waiting = window.setTimeout(noteSoon, left);
+    return;
+  }
+  noted = performance.now();
+  note();
+}
+
 /** Of a module and a step that were chosen. @param {string|null} module @param {number|null} step */
 function told(module, step) {
   const rewind = /** @type {HTMLInputElement|null} */ (document.querySelector("#rewind-step"));
   if (rewind && step !== null) rewind.value = String(step);
-  note();
+  noteSoon();
   if (module !== null) window.htmx.trigger(place, "choose");
 }
 place.addEventListener("htmx:config:request", (/** @type {CustomEvent} */ { detail }) => {
@@ -119,7 +144,10 @@ place.addEventListener("htmx:config:request", (/** @type {CustomEvent} */ { deta
   if (at.step !== null) detail.ctx.request.body.set("step", String(at.step));
   if (tensor !== null) detail.ctx.request.body.set("tensor", tensor);
 });
-place.addEventListener("htmx:after:swap", () => spread.arrived());
+place.addEventListener("htmx:after:swap", () => {
+  spread.arrived();
+  moveCursors(place, at.step);
+});
 place.addEventListener("change", (/** @type {Event} */ event) => {
   const choice = /** @type {HTMLSelectElement} */ (event.target);
   if (choice.name !== "tensor") return;
@@ -181,5 +209,6 @@ addEventListener("pointerup", (event) => {
 
 saving(find("#saves"), { loss: view.loss, picture: view.map }, find("h1").textContent);
 whenWired(form, look);
+draw();
 plotly.then(draw);
 spread.load();

@@ -39,7 +39,7 @@ export class View {
   move(event) {
     const by = MOVES.get(event.key);
     const typing = /** @type {Element} */ (event.target).closest("input, select");
-    if (!by || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!by || typing || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     const next = this.picture.beside(this.at.module, this.at.step, by[0], by[1]);
     if (next) this.choose(next.module, next.step);

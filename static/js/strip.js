@@ -1,14 +1,18 @@
 /** The signal strip: a cell pair per block, filled as records come; also how one picks a layer. */
-import { make, oncePerFrame } from "../dom.js";
+import { make, oncePerFrame } from "./dom.js";
+
+/** What it shows: of each block two layers, of each layer the classes of its cells.
+ * @typedef {{blocks: {after: number, before: number}[], numbers: number[], layers: {activation: {cell: string}|null, gradient: {cell: string}|null}[]}} Signal */
 
 export class Strip {
-  /** @param {HTMLElement} root @param {HTMLElement} readout @param {(block: number) => void} select */
-  constructor(root, readout, select) {
+  /** @param {HTMLElement} root @param {HTMLElement} readout @param {(block: number) => void} select
+   * @param {string} [blocks] what they are called */
+  constructor(root, readout, select, blocks = "Layers") {
     this.readout = readout;
     this.select = select;
-    /** @type {import("./series.js").Series|null} */
+    /** @type {Signal|null} */
     this.series = null;
-    this.side = /** @type {import("./series.js").Side} */ ("after");
+    this.side = /** @type {"after"|"before"} */ ("after");
     this.chosen = 0;
     /** The words for each block that `describe` has taken over. @type {Element|null} */
     this.readouts = null;
@@ -21,7 +25,7 @@ export class Strip {
       class: "pairs",
       role: "listbox",
       tabindex: "0",
-      "aria-label": "Layers: activations above, gradients below",
+      "aria-label": `${blocks}: activations above, gradients below`,
       keydown: (/** @type {KeyboardEvent} */ event) => this.move(event),
       click: (/** @type {Event} */ event) => this.at(event, this.select),
       pointermove: (/** @type {Event} */ event) => this.at(event, (block) => this.tell(block)),
@@ -32,7 +36,7 @@ export class Strip {
   }
 
   /** Another experiment: keeps its cells where the number of blocks is the same, so that nothing flickers.
-   * @param {import("./series.js").Series} series */
+   * @param {Signal} series */
   start(series) {
     this.series = series;
     if (this.pairs.length === series.blocks.length) return;
