@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from layerscope.app.errors import Problem
-from layerscope.app.security import PROBES
+from layerscope.app.security import PROBES, is_framed
 from layerscope.app.templating import templates
 
 __all__ = ["SameOrigin", "Token", "is_open"]
@@ -39,10 +39,14 @@ class SameOrigin:
 
     Args:
         allowed: origins such as ``https://notes.example``; ``*`` for any.
+        framed: whether other sites' pages may frame a run's; its policy says which.
     """
 
-    def __init__(self, app: ASGIApp, allowed: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, allowed: tuple[str, ...] = (), *, framed: bool = False
+    ) -> None:  # fmt: skip
         self.app = app
+        self.framed = framed
         self.allowed = frozenset(origin.lower() for origin in allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,8 +75,11 @@ class SameOrigin:
         return (
             scope["method"] in ("GET", "HEAD")
             and headers.get("sec-fetch-mode") == "navigate"
-            and headers.get("sec-fetch-dest", "document") == "document"
+            and self._shown(scope, headers.get("sec-fetch-dest", "document"))
         )
+
+    def _shown(self, scope: Scope, where: str) -> bool:
+        return where == "document" or (where == "iframe" and self.framed and is_framed(scope))
 
 
 class Token:

@@ -101,7 +101,9 @@ def create_app(settings: Settings | None = None, fork_server: ForkServer | None 
             Middleware(Security, settings=settings),
             Middleware(Measured, metrics=metrics),
             *([cross_origin] if settings.allowed_origins else []),
-            Middleware(SameOrigin, allowed=settings.allowed_origins),
+            Middleware(
+                SameOrigin, allowed=settings.allowed_origins, framed=bool(settings.frame_origins)
+            ),
             *([Middleware(Token, token=token)] if token else []),
             Middleware(
                 BodyLimit,

@@ -13,7 +13,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from layerscope.app.errors import Problem
 from layerscope.app.settings import Settings
 
-__all__ = ["PROBES", "BodyLimit", "Security", "content_security_policy", "security_headers"]
+__all__ = [
+    "PROBES",
+    "BodyLimit",
+    "Security",
+    "content_security_policy",
+    "is_framed",
+    "security_headers",
+]
 
 PROBES = frozenset({"/healthz", "/livez", "/readyz"})
 HEADERS = {
@@ -22,12 +29,14 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+FRAMED = re.compile("/runs/[A-Za-z0-9_-]{1,64}")
 HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 """An address in brackets or a name, then perhaps a port."""
 
 
-def content_security_policy(nonce: str) -> str:
-    """The policy of a page: nothing from another host, no inline script, no ``eval``.
+def content_security_policy(nonce: str, frame_origins: tuple[str, ...] = ()) -> str:
+    """The policy of a page: nothing from another host, no inline script, no ``eval``; shown in
+    frames of this server's pages alone, and of ``frame_origins``.
 
     Plotly colours heatmaps through ``blob:`` and ``data:`` images, and fills the one ``<style>``
     element that carries ``nonce``; its charts set ``style`` attributes.
@@ -44,14 +53,19 @@ def content_security_policy(nonce: str) -> str:
             "object-src 'none'",
             "base-uri 'none'",
             "form-action 'self'",
-            "frame-ancestors 'self'",
+            " ".join(("frame-ancestors 'self'", *frame_origins)),
         )
     )
 
 
-def security_headers(nonce: str) -> dict[str, str]:
+def security_headers(nonce: str, frame_origins: tuple[str, ...] = ()) -> dict[str, str]:
     """The headers of every answer; ``nonce`` as for ``content_security_policy``."""
-    return {**HEADERS, "Content-Security-Policy": content_security_policy(nonce)}
+    return {**HEADERS, "Content-Security-Policy": content_security_policy(nonce, frame_origins)}
+
+
+def is_framed(scope: Scope) -> bool:
+    """Whether this path is of a page that is made to be framed: a run's."""
+    return FRAMED.fullmatch(scope["path"].removeprefix(scope.get("root_path", ""))) is not None
 
 
 class Security:
@@ -71,13 +85,14 @@ class Security:
             return
         nonce = secrets.token_urlsafe(16)
         head = scope["method"] == "HEAD"
+        frames = self.settings.frame_origins if is_framed(scope) else ()
         scope.setdefault("state", {}).update(csp_nonce=nonce, head=head)
 
         async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 # A 304 would put a new nonce on an old page.
-                always = HEADERS if message["status"] == 304 else security_headers(nonce)
+                always = HEADERS if message["status"] == 304 else security_headers(nonce, frames)
                 for name, value in always.items():
                     headers.setdefault(name, value)
             elif head and message["type"] == "http.response.body":

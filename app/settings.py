@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,6 +26,7 @@ MOST_BYTES = 4 * 2**30
 LEAST_BYTES = 128 * 2**20
 """With less than this for each computation, fewer run at once."""
 RESERVED_BYTES = 512 * 2**20
+ORIGIN = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -52,6 +54,9 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of other sites whose pages may ask this server, for example `https://notes.example`,
     separated by commas; `*` for any."""
+    frame_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins whose pages may show a run's page in a frame, for example a notebook's
+    `http://localhost:8888`, separated by commas; by default this server's own alone."""
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
     """Addresses or networks, separated by commas, of the proxies whose `X-Forwarded-For` and
     `X-Forwarded-Proto` are believed."""
@@ -153,11 +158,20 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     """`text` for people, `json` for machines: one object a line."""
 
-    @field_validator("allowed_hosts", "allowed_origins", "trusted_proxies", mode="before")
+    @field_validator(
+        "allowed_hosts", "allowed_origins", "frame_origins", "trusted_proxies", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("frame_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [each for each in value if not ORIGIN.fullmatch(each)]:
+            raise ValueError(f"expected origins such as http://localhost:8888, got {wrong[0]!r}")
         return value
 
     @field_validator("max_bytes")

@@ -18,6 +18,7 @@ padding:.2rem 0 .2rem .8rem}.ls .error{border-color:#c62828}.ls .warning{border-
 text-align:left}.ls svg{max-width:100%;height:auto}.ls .forward{stroke:#1565c0;fill:none}
 .ls .backward{stroke:#c77700;fill:none}.ls figcaption{color:#555}.ls figure{margin:1rem 0}
 .ls rect{shape-rendering:crispEdges}
+.ls iframe{border:1px solid #ddd}
 .ls svg text{font:11px ui-monospace,monospace;fill:#555}
 """
 """Of everything within an element of the class ``ls``."""

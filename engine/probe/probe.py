@@ -24,7 +24,7 @@ from layerscope.engine.probe.pace import Pace
 from layerscope.engine.probe.recorder import Recorder
 from layerscope.engine.probe.ring import Ring
 from layerscope.engine.probe.showing import training_markup
-from layerscope.engine.probe.sinks import Sink
+from layerscope.engine.probe.sinks import Place
 from layerscope.engine.probe.step import Origin, Step
 from layerscope.engine.probe.telling import News, Teller
 from layerscope.engine.probe.watched import Watched
@@ -48,7 +48,7 @@ class Probe:
     """
 
     def __init__(
-        self, watched: Watched, pace: Pace, sink: Sink, loss: AskedLoss, news: News, scaler: Any,
+        self, watched: Watched, pace: Pace, sink: Place, loss: AskedLoss, news: News, scaler: Any,
         tell: Teller,
     ) -> None:  # fmt: skip
         self.watched = watched
@@ -157,12 +157,13 @@ class Probe:
         return list(self.ring)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the findings, and every module over the steps in memory."""
+        """What a notebook shows: the findings, and every module over the steps in memory; above
+        them the run's own page, where a server keeps it."""
         model = type(self.watched.model).__name__
         findings, steps = self.findings(), self.steps()  # both wait for what is being written
         return training_markup(
             f"{model}: {self.state} at step {self.number}",
-            self.ring.facts, steps, list(self.ring.losses), findings,
+            self.ring.facts, steps, list(self.ring.losses), findings, self._sink.page,
         )  # fmt: skip
 
     def cost(self) -> dict[str, Any]:

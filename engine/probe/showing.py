@@ -31,13 +31,30 @@ def training_markup(
     steps: Sequence[Step],
     losses: Sequence[tuple[int, float]],
     findings: Sequence[Finding],
+    page: str | None = None,
 ) -> str:
-    """An element that needs nothing beside itself: no script, no font, no address."""
+    """An element that needs nothing beside itself: no script, no font, no address but that of the
+    run's ``page``, if there is one, which is shown as it goes."""
     found = "".join(map(finding_markup, findings)) or "<p>No rule has found anything.</p>"
     shown = _picture(facts, steps, losses) + _table(facts, steps[-1]) if steps and facts else (
         "<p>No step has been recorded yet.</p>"
     )  # fmt: skip
-    return f'<div class="ls"><style>{STYLE}</style><h2>{escape(title)}</h2>{found}{shown}</div>'
+    head = f"<style>{STYLE}</style><h2>{escape(title)}</h2>{_frame(page)}"
+    return f'<div class="ls">{head}{found}{shown}</div>'
+
+
+def _frame(page: str | None) -> str:
+    """The live page, and where to find it should it not be allowed to be shown here."""
+    if page is None:
+        return ""
+    address = escape(page)
+    return (
+        f'<figure><iframe src="{address}" title="The run as it goes" width="100%" height="640" '
+        'loading="lazy" referrerpolicy="no-referrer"></iframe><figcaption>The run as it goes: '
+        f'<a href="{address}">{address}</a>. It is shown here where that server\'s '
+        "LAYERSCOPE_FRAME_ORIGINS names this page's origin; below is what was recorded until "
+        "now.</figcaption></figure>"
+    )
 
 
 Seen = tuple[float | None, bool]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from layerscope.engine.execution.records import Facts
 
-__all__ = ["Nowhere", "Several", "Sink", "sink_for"]
+__all__ = ["Nowhere", "Place", "Several", "Sink", "sink_for"]
 
 
 class Sink(Protocol):
@@ -31,8 +31,17 @@ class Sink(Protocol):
         """Nothing more comes."""
 
 
+class Place(Sink, Protocol):
+    """Where a run is kept."""
+
+    page: str | None
+    """The address of its page, where a server keeps it."""
+
+
 class Nowhere:
     """The last steps in memory are enough."""
+
+    page: str | None = None
 
     def modules(self, facts: Sequence[Facts]) -> None: ...
 
@@ -50,8 +59,9 @@ class Nowhere:
 class Several:
     """The run goes to the first; to others as long as they can take it."""
 
-    def __init__(self, first: Sink, others: Sequence[Sink], tell: Callable[[str, str], None]):
+    def __init__(self, first: Place, others: Sequence[Sink], tell: Callable[[str, str], None]):
         self._first = first
+        self.page = first.page
         self._others = list(others)
         self._tell = tell
 
@@ -83,7 +93,7 @@ class Several:
         self._each(lambda sink: sink.finish(state))
 
 
-def sink_for(to: Any, name: str | None, config: Mapping[str, Any] | None) -> Sink:
+def sink_for(to: Any, name: str | None, config: Mapping[str, Any] | None) -> Place:
     """What ``watch`` was given as ``to``. Errors: ``ValueError`` for what names no place."""
     if to == ":memory:":
         return Nowhere()

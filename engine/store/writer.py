@@ -78,7 +78,8 @@ def open_run(
     start = Start(None if name is None else text(name), plain(dict(config or {})), time.time())
     if isinstance(where, Server):
         folder = data_dir() / SPOOL
-        return RunWriter(lambda tell: RemoteSink(where, run, folder, tell), run, start)
+        page = f"{where.address}/runs/{run}"
+        return RunWriter(lambda tell: RemoteSink(where, run, folder, tell), run, start, page=page)
     store = Store(where)
     return RunWriter(lambda _: StoreSink(store, run), run, start, store)
 
@@ -105,9 +106,11 @@ class RunWriter:
 
     def __init__(
         self, sink: Callable[[Tell], Sink], run: str, start: Start | None,
-        store: Store | None = None, first: int = 1,
+        store: Store | None = None, first: int = 1, page: str | None = None,
     ) -> None:  # fmt: skip
         self.id = run
+        self.page = page
+        """The address of its page, where a server is written to."""
         self.store = store
         """Where to read the run; None where that is a server's."""
         self.lost = 0

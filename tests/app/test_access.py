@@ -45,6 +45,26 @@ def test_other_sites_are_refused_but_their_links_work(ask, headers, status):
         assert answer.json()["type"] == "/docs#problem-origin"
 
 
+RUN = "/runs/0197f2c31b0e8a4c"
+
+
+@pytest.mark.parametrize("site", ["same-site", "cross-site"])
+def test_a_runs_page_alone_is_framed_and_by_named_origins_alone(ask, site):
+    frame = fetch(site, "navigate", "iframe")
+    assert ask().get(RUN, headers=frame).status_code == 403
+    client = ask(frame_origins="http://localhost:8888, https://notes.example")
+    answer = client.get(RUN, headers=frame)
+    assert answer.status_code == 404  # no such run, but answered
+    policy = answer.headers["content-security-policy"]
+    assert "frame-ancestors 'self' http://localhost:8888 https://notes.example" in policy
+    for path in (SMALL, "/", "/runs", f"{RUN}/module", f"/api/v1{RUN}"):
+        refused = client.get(path, headers=frame)
+        assert refused.status_code == 403
+        assert refused.headers["content-security-policy"].endswith("frame-ancestors 'self'")
+    assert client.get(RUN, headers=fetch(site)).status_code == 403
+    assert client.post(RUN, headers=frame).status_code == 403
+
+
 def test_no_site_posts(ask):
     headers = fetch("cross-site", "navigate", "document")
     assert ask().post("/api/v1/experiment", json={"depth": 0}, headers=headers).status_code == 403

@@ -108,3 +108,14 @@ def test_more_than_there_is_is_refused_with_what_would_fit(monkeypatch):
         Settings(max_concurrent=3, max_bytes=2 * 2**30)
     with pytest.raises(ValidationError, match="6 computations at once could take"):
         Settings(workers=2, max_concurrent=2, max_bytes=2 * 2**30)
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "localhost:8888", "http://a;script-src *", "http://a b", "http://a/path", ""]
+)
+def test_a_frame_is_allowed_by_an_origin_alone(origin):
+    with pytest.raises(ValueError, match="expected origins such as http://localhost:8888"):
+        Settings(frame_origins=(origin,))
+    assert Settings(frame_origins="https://a.example, http://[::1]:8888").frame_origins == (
+        "https://a.example", "http://[::1]:8888",
+    )  # fmt: skip

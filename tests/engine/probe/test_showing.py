@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 
 import layerscope
 from layerscope.engine.probe.showing import MOST_COLUMNS, MOST_ROWS, NOT_FINITE, training_markup
+from layerscope.engine.probe.sinks import Nowhere, Several, sink_for
 
 
 @pytest.fixture
@@ -107,3 +109,24 @@ def test_it_waits_for_what_is_being_written():
         html = probe._repr_html_()
     assert "running at step 1" in html
     assert "No step" not in html
+
+
+def test_where_a_server_keeps_the_run_its_page_is_shown_above():
+    html = training_markup("net", [], [], [], [], 'http://host:8000/runs/a"b')
+    root = ET.fromstring(html)  # noqa: S314 - our own
+    (frame,) = root.iter("iframe")
+    assert frame.get("src") == next(root.iter("a")).get("href") == 'http://host:8000/runs/a"b'
+    assert html.index("<iframe") < html.index("No rule has found anything")
+    assert not [e for e in root.iter() if e.tag in ("script", "img", "link")]
+
+
+@pytest.mark.parametrize("token", ["", "?token=secret"])
+def test_it_is_the_server_that_was_written_to(token, tmp_path, monkeypatch):
+    monkeypatch.setenv("LAYERSCOPE_DATA_DIR", str(tmp_path))
+    writer = sink_for(f"http://127.0.0.1:9/below/{token}", None, None)
+    assert writer.page == f"http://127.0.0.1:9/below/runs/{writer.id}"
+    assert Several(writer, [Nowhere()], lambda kind, words: None).page == writer.page
+    assert sink_for(":memory:", None, None).page is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nobody is there
+        writer.finish("stopped")
