@@ -57,6 +57,8 @@ def pictured(
         "columns": {name: [column(name, step, facts) for step in read] for name in quantities},
         "faults": [
             [i for i, count in enumerate(column("nonfinite", step, facts)) if count]
-            for step in read
+            if stored.nonfinite
+            else []
+            for stored, step in zip(steps, read, strict=True)
         ],
     }

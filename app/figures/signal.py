@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from layerscope.app.figures.strip import Cell, cell_css, cell_words
 from layerscope.engine.execution.records import Facts
-from layerscope.engine.probe.step import Outline, Quantity
+from layerscope.engine.probe.glance import Glance
+from layerscope.engine.probe.step import Quantity
 from layerscope.engine.statistics import Figures
 
 __all__ = ["Signal", "signal"]
@@ -31,7 +32,7 @@ class Signal:
         }  # fmt: skip
 
 
-def signal(step: Outline | None, facts: Sequence[Facts]) -> Signal:
+def signal(step: Glance | None, facts: Sequence[Facts]) -> Signal:
     """The step's; empty cells where there is none.
 
     Activations are coloured against 1, gradients against that of the last module that has one.

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from layerscope.engine.execution.records import Facts
-from layerscope.engine.probe.step import Outline, Quantity, Step
+from layerscope.engine.probe.glance import Glance, Told
+from layerscope.engine.probe.step import Quantity, Step
 from layerscope.engine.store import Step as StoredStep
 
 __all__ = [
@@ -18,13 +19,13 @@ __all__ = [
 
 Values = list[float | None]
 
-Figure = Callable[[Outline, Facts], float | None]
+Figure = Callable[[Told, Facts], float | None]
 
 
 def _figure(quantity: Quantity, name: str) -> Figure:
     """A figure of the weight's statistics, the first parameter, or of what has no parameter."""
 
-    def figure(step: Outline, facts: Facts) -> float | None:
+    def figure(step: Told, facts: Facts) -> float | None:
         s = step.of(facts.index, quantity)
         value: float | None = None if s is None else getattr(s, name)
         return value
@@ -32,12 +33,12 @@ def _figure(quantity: Quantity, name: str) -> Figure:
     return figure
 
 
-def _norm(step: Outline, facts: Facts) -> float | None:
+def _norm(step: Told, facts: Facts) -> float | None:
     s = step.of(facts.index, Quantity.PARAMETER_GRADIENT)
     return None if s is None or s.rms is None else s.rms * math.sqrt(s.finite)
 
 
-def _dead_share(step: Outline, facts: Facts) -> float | None:
+def _dead_share(step: Told, facts: Facts) -> float | None:
     said = step.said.get(facts.index)
     look = said.look if said else None
     if look is None or look.dead is None or not look.units or not look.units.width:
@@ -45,7 +46,7 @@ def _dead_share(step: Outline, facts: Facts) -> float | None:
     return look.dead / look.units.width
 
 
-def _nonfinite(step: Outline, facts: Facts) -> float | None:
+def _nonfinite(step: Told, facts: Facts) -> float | None:
     count = step.nonfinite.get(facts.index)
     return None if count is None else float(count)
 
@@ -80,7 +81,7 @@ class Series:
         }  # fmt: skip
 
 
-OF_THE_RUN: dict[str, Callable[[StoredStep, Outline | None], float | None]] = {
+OF_THE_RUN: dict[str, Callable[[StoredStep, Told | None], float | None]] = {
     "loss": lambda stored, _: stored.loss,
     "learning_rate": lambda _, step: (
         step.learning_rates[0] if step and step.learning_rates else None
@@ -96,12 +97,12 @@ def recorded(stored: StoredStep) -> Step | None:
     return _read(Step, stored)
 
 
-def outlined(stored: StoredStep) -> Outline | None:
-    """The same without histograms, which is much quicker."""
-    return _read(Outline, stored)
+def outlined(stored: StoredStep) -> Glance | None:
+    """The same for little of it, without histograms, which is much quicker."""
+    return _read(Glance, stored)
 
 
-S = TypeVar("S", bound=Outline)
+S = TypeVar("S", Step, Glance)
 
 
 def _read(kind: type[S], stored: StoredStep) -> S | None:
@@ -113,7 +114,7 @@ def _read(kind: type[S], stored: StoredStep) -> S | None:
         return None
 
 
-def column(quantity: str, step: Outline | None, facts: Iterable[Facts]) -> Values:
+def column(quantity: str, step: Told | None, facts: Iterable[Facts]) -> Values:
     """The figure of every module in one step."""
     if step is None:
         return [None for _ in facts]
@@ -143,7 +144,7 @@ def histories(
 
 
 def _series(
-    quantity: str, read: Sequence[tuple[StoredStep, Outline | None]], facts: Sequence[Facts]
+    quantity: str, read: Sequence[tuple[StoredStep, Told | None]], facts: Sequence[Facts]
 ) -> Series:
     numbers = [stored.number for stored, _ in read]
     if (whole := OF_THE_RUN.get(quantity)) is not None:

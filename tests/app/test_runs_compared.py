@@ -11,7 +11,7 @@ import pytest
 from layerscope.app import compared
 from layerscope.app.figures.text import number
 from layerscope.engine.probe import series
-from layerscope.engine.probe.step import Outline
+from layerscope.engine.probe.glance import Glance
 from layerscope.engine.store import Batch
 from layerscope.engine.store.entries import Start, StepEntry
 from tests.runs import recorded_run
@@ -217,9 +217,9 @@ def test_who_asks_again_is_told_nothing_as_long_as_nothing_is_new(client):
 
 def test_a_run_is_decoded_once_for_all_that_is_told_of_it(client, monkeypatch):
     read = []
-    decode = Outline.from_bytes.__func__
+    decode = Glance.from_bytes.__func__
     monkeypatch.setattr(
-        series.Outline,
+        series.Glance,
         "from_bytes",
         classmethod(lambda kind, data: read.append(1) or decode(kind, data)),
     )

@@ -14,7 +14,7 @@ import pytest
 from layerscope.app import exported
 from layerscope.app.figures import heads
 from layerscope.engine.probe import parquet
-from layerscope.engine.probe.step import Outline
+from layerscope.engine.probe.glance import Glance
 from layerscope.engine.probe.table import HEADER
 from layerscope.engine.store.sampling import FEWEST
 from tests.runs import recorded_run
@@ -131,9 +131,9 @@ def test_a_run_of_many_modules_has_fewer_steps_in_its_page(client, monkeypatch):
 
 
 def test_each_step_is_decoded_once_for_all_quantities(client, monkeypatch):
-    decoded, decode = [], Outline.from_bytes.__func__
+    decoded, decode = [], Glance.from_bytes.__func__
     counted = classmethod(lambda kind, data: decoded.append(data) or decode(kind, data))
-    monkeypatch.setattr(Outline, "from_bytes", counted)
+    monkeypatch.setattr(Glance, "from_bytes", counted)
     exported_as(client, "html")
     assert len(decoded) == 3
 

@@ -11,9 +11,10 @@ from layerscope.app.figures.runs import DISPLAYS
 from layerscope.app.figures.text import shown, whole
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.probe.facts import ModuleFacts
+from layerscope.engine.probe.glance import Glance
 from layerscope.engine.probe.series import column, outlined, recorded
 from layerscope.engine.probe.spread import OUTPUT, tensors_of
-from layerscope.engine.probe.step import Outline, Quantity, Step
+from layerscope.engine.probe.step import Quantity, Step
 from layerscope.engine.statistics import Statistics
 from layerscope.engine.store import Store
 
@@ -105,7 +106,7 @@ def module_view(
     )
 
 
-def _charts(read: Sequence[Outline], chosen: Facts, at: Step | None) -> list[Chart]:
+def _charts(read: Sequence[Glance], chosen: Facts, at: Step | None) -> list[Chart]:
     if len(read) < 2:
         return []
     steps = [step.number for step in read]

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import layerscope
+from layerscope.engine.probe.glance import Glance
 from layerscope.engine.probe.series import QUANTITIES, SERIES, histories, history, recorded
-from layerscope.engine.probe.step import Outline
 from layerscope.engine.store import Step, open_store
 
 
@@ -50,9 +50,9 @@ def test_several_are_read_from_each_step_once(run, monkeypatch):
     store, name = run
     steps, facts = store.steps(name), store.facts(name)
     each = [history(quantity, steps, facts) for quantity in QUANTITIES]
-    decoded, decode = [], Outline.from_bytes.__func__
+    decoded, decode = [], Glance.from_bytes.__func__
     counted = classmethod(lambda kind, data: decoded.append(data) or decode(kind, data))
-    monkeypatch.setattr(Outline, "from_bytes", counted)
+    monkeypatch.setattr(Glance, "from_bytes", counted)
     assert histories(QUANTITIES, steps, facts) == each
     assert len(decoded) == len(steps)
 
