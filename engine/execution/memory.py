@@ -29,6 +29,8 @@ SEPARATE = 8 * 2**20
 SCATTERED = 1.5
 """Times the bytes of smaller tensors are what they take, for they leave gaps in between."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+DRAWN = torch.float32.itemsize
+"""Bytes of an entry as it is drawn, whatever format it is cast to."""
 BASE = 8 * 2**20
 """Bytes of everything else."""
 
@@ -115,19 +117,20 @@ def _walk(experiment: Experiment, recorded: bool) -> Iterator[Held]:
     sources = {info.source for info in infos}
     x = batch * experiment.n_inputs * size
     kept = x + 2 * batch * experiment.n_outputs * size  # with the target, and the loss's own
-    drawn = batch * experiment.n_inputs * 4
+    drawn = batch * experiment.n_inputs * DRAWN
     x_is_kept = True  # whoever ran the network has its input
     for info in infos:
         shape = Shape(batch, info.n_in, info.shape[1])
         of = footprint(info.layer, dtype)
         weights, saved = of.parameters.of(shape), of.saved.of(shape)
+        cast = weights + Size(matrix=DRAWN).of(shape) if weights and size != DRAWN else weights
         y = batch * info.shape[1] * size
         loose = 0 if x_is_kept else x
         before = kept + loose
         reading = read * max(y, weights) // size
         forward = max(
             kept + drawn,
-            before + max(weights, _drawing(experiment, shape) if weights else 0),
+            before + max(cast, _drawing(experiment, shape) if weights else 0),
             before + weights + max(largest(of.forward, shape), y + saved + reading),
         )
         kept += weights + saved + (loose if of.keeps_input else 0)

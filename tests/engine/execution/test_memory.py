@@ -15,7 +15,7 @@ from layerscope.engine.analyses.base import ANALYSES
 from layerscope.engine.execution.footprint import Stored
 from layerscope.engine.execution.memory import BASE, SCATTERED, moments, peak_bytes
 from layerscope.engine.execution.network import Network
-from layerscope.engine.execution.passes import passes
+from layerscope.engine.execution.passes import LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
 
 SMALL = {"width": 30, "batch": 50}
@@ -59,6 +59,18 @@ def test_the_passes_hold_what_is_estimated(change: dict[str, Any], dtype: str) -
         for _ in passes(Network(e)):
             pass
     estimated = max(max(m.forward, m.backward) for m in moments(e))
+    assert 0.9 * counted.most <= estimated <= 1.25 * counted.most
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
+def test_the_forward_pass_alone_holds_what_is_estimated(dtype: str) -> None:
+    """Where little but the weight is there, it is held as it was drawn beside what it is cast to."""
+    e = Experiment(depth=1, width=200, inputs=200, batch=2, dtype=dtype)
+    with Counted() as counted:
+        for step in passes(Network(e)):
+            if isinstance(step, LossStep):
+                break
+    estimated = max(m.forward for m in moments(e))
     assert 0.9 * counted.most <= estimated <= 1.25 * counted.most
 
 
