@@ -228,6 +228,8 @@ def test_a_slider_moves_one_cursor_through_all_charts_and_replays_the_signal(
     until(blank, "document.querySelector('#module header b').textContent === '4'")
     assert cursors_of(blank) == [4, 4, 4]
     assert slider.get_attribute("aria-valuetext") == "step 4"
+    filled = "getComputedStyle(document.querySelector('#step')).getPropertyValue('--fill')"
+    assert blank.evaluate(filled) == "17.6%"  # the fourth of eighteen
     slider.press("End")
     blank.wait_for_url("**step=18**")
     until(blank, "document.querySelector('#signal .s-nan')")

@@ -1,5 +1,6 @@
 /** A slider over the steps that the picture shows, and a button that moves it by itself. */
 import { find } from "../dom.js";
+import { fillTrack } from "../forms.js";
 
 /** Between two steps of a replay, and how long one may take as a whole. */
 const [EVERY_MS, MOST_MS] = [125, 30_000];
@@ -64,11 +65,10 @@ export class Replay {
     const { picture, at } = this.view;
     const { steps } = picture;
     const place = Math.max(0, picture.place(at.step));
-    this.slider.max = String(Math.max(0, steps.length - 1));
+    this.slider.max = String(Math.max(1, steps.length - 1));
     this.slider.value = String(place);
     this.slider.disabled = this.button.disabled = steps.length < 2;
-    const text = steps.length ? `step ${steps[place]}` : "";
-    this.slider.setAttribute("aria-valuetext", text);
-    this.now.textContent = text;
+    this.now.textContent = steps.length ? `step ${steps[place]}` : "";
+    fillTrack(this.slider);
   }
 }
