@@ -15,9 +15,11 @@ before them."""
 
 
 def alike(evidence: Evidence) -> list[Record]:
-    """The hidden linear maps all of whose units, two or more, are copies, as far as is known."""
+    """The hidden linear maps, and what else has units of its own by its parameters, all of whose
+    units, two or more, are copies, as far as is known."""
+    others = [r for r in evidence.records if r.facts.role is None]
     return [
-        r for r in evidence.hidden_linear_maps
+        r for r in (*evidence.hidden_linear_maps, *others)
         if r.units_alike and r.gradients_alike is not False and r.facts.width != 1
     ]  # fmt: skip
 

@@ -28,8 +28,12 @@ SIGMAS = 3.0
 """Of the noise that an improvement must exceed."""
 LEAST_GAIN = 0.02
 """Share of the first loss that an improvement must exceed too."""
+AROUND = 0.05
+"""Of the constant predictor's loss: so near it is about there."""
 GREW = 10.0
 """Times the first loss: one that is far above it."""
+WELL = 0.5
+"""Of what it began with, or of the constant predictor's loss: below that a training fares well."""
 BETTER = 0.9
 """Of the constant predictor's loss: below that something has been learned."""
 
@@ -125,10 +129,34 @@ class History:
             return False
         if self.baseline is not None and last < BETTER * self.baseline and last < first:
             return True
-        gain = first - last
+        if not self._gained(first, last):
+            return False
+        # Whoever has come down to the constant answer from above, and stays there, has not.
+        return (
+            self.baseline is None
+            or last < self.baseline * (1 - LEAST_GAIN)
+            or (last < self.baseline * (1 + AROUND) and self._falls)
+        )
+
+    def _gained(self, before: float, after: float) -> bool:
+        """Whether one median of losses is below another, beyond what noise makes of them."""
         noise = SIGMAS * self.noise / math.sqrt(self._width)
-        beaten = self.baseline is None or last < self.baseline * 1.05
-        return gain > max(noise, LEAST_GAIN * abs(first)) and beaten
+        return before - after > max(noise, LEAST_GAIN * abs(before))
+
+    @cached_property
+    def _falls(self) -> bool:
+        """Whether the loss has fallen over the later half of the steps that are known of."""
+        later = [v for _, v in self.losses if math.isfinite(v)][len(self.losses) // 2 :]
+        begin = later[: max(1, len(later) // 3)]
+        return bool(begin) and self._gained(median(begin), self.last_loss or 0.0)
+
+    @cached_property
+    def fares_well(self) -> bool:
+        """Whether it learns, and has left the larger part of the loss behind."""
+        first, last = self.first_loss, self.last_loss
+        if not self.learns or first is None or last is None:
+            return False
+        return last < WELL * min(first, first if self.baseline is None else self.baseline)
 
     @cached_property
     def rises(self) -> bool:
@@ -164,6 +192,11 @@ class History:
             if (r := s.update_ratio(weight.module.index, weight.place)) is not None
         ]  # fmt: skip
         return median(ratios) if ratios else None
+
+    def recorded(self, weight: Weight, quantity: Quantity) -> bool:
+        """Whether one of its figures was recorded in any step, finite or not."""
+        place = weight.module.index, quantity, weight.place
+        return any(s.of(*place) is not None for s in self.steps)
 
     def seen(self, weight: Weight, quantity: Quantity) -> list[tuple[int, float]]:
         """rms of one of its figures by step, where it was recorded."""

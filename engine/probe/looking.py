@@ -33,6 +33,8 @@ WINDOW = 4
 """Looks over which a unit must have been silent to be called dead."""
 
 
+ROUNDED = 1e-3
+"""Of the largest output: by no more do copies differ that are computed by sums of another order."""
 TOGETHER = 24
 """Calls that are looked at together by the writing thread."""
 
@@ -65,6 +67,27 @@ def _silent(output: Tensor, axis: int) -> Mask:
     rows = as_rows(output.movedim(axis, -1).flatten(0, -2)).numpy()
     active: Mask = np.logical_or.reduce(rows, axis=0)
     return ~active
+
+
+def _copies(output: Tensor, axis: int) -> bool | None:
+    """Whether all units, of two or more, have given the same for every sample, not nothing at all;
+    None with a single one."""
+    rows = output.movedim(axis, -1)
+    if rows.shape[-1] < 2:
+        return None
+    largest = float(rows.abs().max())
+    return largest > 0.0 and float((rows.amax(-1) - rows.amin(-1)).max()) <= ROUNDED * largest
+
+
+def _by_output(leaf: Leaf) -> bool:
+    """Whether copies among the units are told by what they give: where parameters stand for units
+    in some other way than a linear map's, as in embeddings and recurrent layers."""
+    facts = leaf.facts
+    return (
+        facts is not None
+        and facts.role is None
+        and any(p.trains for p in facts.parameters.values())
+    )
 
 
 class Looker:
@@ -134,7 +157,9 @@ class Looker:
                 leaf.activation.at_once = True
                 continue
             found.saturation = share
-            if now is not None:
+            if now is not None and each.axis is not None:
+                if _by_output(each.leaf):
+                    found.units_alike = _copies(each.output, each.axis)
                 found.units = now
                 found.window, found.dead = self._dead(leaf, now, silent)
 
@@ -162,7 +187,7 @@ class Looker:
         """What was found in this step, if it was looked at; with its gradients, which are there
         by now."""
         found = self._found.pop(leaf, None)
-        if found is not None and found.units_alike:
+        if found is not None and found.units_alike and not _by_output(leaf):
             found.gradients_alike = self._alike(leaf, gradients=True)
         return found
 
@@ -191,6 +216,8 @@ class Looker:
     def _alike(self, leaf: Leaf, gradients: bool = False) -> bool | None:
         for _, parameter in own_parameters(leaf.module):
             if parameter.dim() > 1:
+                if not parameter.requires_grad:
+                    return None  # copies by design
                 tensor = parameter.grad if gradients else parameter.detach()
                 if tensor is None or tensor.is_sparse or not tensor.is_floating_point():
                     return None

@@ -96,7 +96,7 @@ class Origin(Serial):
 class Task(Serial):
     """What the loss was asked, where it was asked through the probe: shapes and dtypes of the
     output and the target, the loss function's name, and whether the output's rows are
-    ``probabilities``, not negative and adding up to one, or its ``largest`` entry."""
+    ``probabilities``, not negative and adding up to one; its ``largest`` and ``smallest`` entry."""
 
     loss: str
     output: tuple[int, ...]
@@ -104,6 +104,7 @@ class Task(Serial):
     target_dtype: str
     probabilities: bool
     largest: float
+    smallest: float | None = None
 
 
 class Outline(Serial, dict=True):

@@ -29,6 +29,7 @@ def task_of(function: Callable[..., Any], given: Sequence[Any]) -> Task | None:
     return Task(
         _name(function), tuple(output.shape), tuple(target.shape),
         dtype_name(target.dtype), are_probabilities(output), float(output.max()),
+        float(output.min()),
     )  # fmt: skip
 
 

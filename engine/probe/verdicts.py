@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from layerscope.engine.diagnosis import RULES, Evidence, Finding
 from layerscope.engine.diagnosis.diagnose import follows, found_by
-from layerscope.engine.diagnosis.roots import rooted
+from layerscope.engine.diagnosis.finding import SEVERITIES
+from layerscope.engine.diagnosis.roots import Explains, rooted
 from layerscope.engine.probe.facts import ModuleFacts
-from layerscope.engine.probe.history import History
+from layerscope.engine.probe.history import FEW_STEPS, History
 from layerscope.engine.probe.ring import Ring
 from layerscope.engine.probe.rules import TRAINING_RULES
 from layerscope.engine.probe.step import Origin, Outline, Quantity
@@ -49,15 +50,21 @@ class Verdicts:
             found += [f for rule in TRAINING_RULES.values() if (f := rule.find(history))]
         if origin is not None:
             found.append(self._nonfinite(origin))
+        broke = origin is not None and history.broke
+        if origin is not None and broke:
+            looked = [number for number in looked if number < origin.step] or looked
         symptoms = self._of_one_pass(looked) if looked else []
-        if not history.learns:
-            return rooted(_once([*found, *symptoms]), _explains)
-        notes = {f.rule: replace(f, severity="info") for f in symptoms}
-        known = {id(notes[f.rule]): f for f in symptoms}  # a note now can have caused the rest
-        return rooted(
-            _once([*found, *notes.values()]),
-            lambda cause, effect: _explains(known.get(id(cause), cause), effect),
-        )
+        begin = history.steps[0].number if history.steps else 0
+        weighed = [_weighed(f, history, begin, broke=broke) for f in symptoms]
+        known = {id(w): f for w, f in zip(weighed, symptoms, strict=True)}
+
+        def explains(cause: Finding, effect: Finding) -> bool:
+            """A note now can have caused the rest."""
+            return _explains(
+                known.get(id(cause), cause), known.get(id(effect), effect), begin=begin
+            )
+
+        return _promoted(rooted(_once([*found, *weighed]), explains), explains)
 
     def _nonfinite(self, origin: Origin) -> Finding:
         known = self._first_bad.get(origin.step)
@@ -102,15 +109,89 @@ class Verdicts:
         return known
 
 
-def _explains(cause: Finding, effect: Finding) -> bool:
+def _weighed(symptom: Finding, history: History, begin: int, *, broke: bool) -> Finding:
+    """A symptom of one pass, against how the training goes: of a network that learns all the same
+    it is a note, unless it takes a part of the network out for good, or hinders one whose loss has
+    not come far. What broke a training stays what it is, and so does
+    what is found of one that does not learn."""
+    if broke:
+        drowned = symptom.rule in OVERFLOWS and symptom.severity == "error"
+        return symptom if drowned else replace(symptom, severity="info")
+    if not history.learns:
+        return symptom
+    for_long = symptom.since is not None and history.number - symptom.since >= FEW_STEPS
+    lost = symptom.rule in LOST and symptom.severity == "error" and for_long
+    last = next((f.name for f in reversed(history.facts) if f.shape), None)
+    at_output = symptom.rule in FLAT and for_long and last in symptom.modules
+    grave = symptom.severity == "error" or symptom.rule in FLAT
+    slow = (at_output or (grave and _began(symptom, begin))) and not history.fares_well
+    return replace(symptom, severity="warning" if lost or slow else "info")
+
+
+def _began(finding: Finding, begin: int) -> bool:
+    """Whether it held in the first recorded pass, and ever since."""
+    return finding.since is not None and finding.since <= begin
+
+
+def _is_symptom(finding: Finding) -> bool:
+    """Whether it is of one pass, rather than of a training or of its first NaN."""
+    return finding.rule in RULES and finding.rule not in NOT_OF_A_PASS
+
+
+def _came_later(finding: Finding, other: Finding) -> bool:
+    """Whether it can have begun with the optimiser's steps alone, or began after the other."""
+    if finding.rule in STEPS_TOO_FAR:
+        return True
+    both = finding.since, other.since
+    return None not in both and (finding.since or 0) > (other.since or 0)
+
+
+def _explains(cause: Finding, effect: Finding, *, begin: int = 0) -> bool:
     if effect.rule in SILENCE and cause.rule in SILENT:
         return True
+    if _is_symptom(effect) and _began(effect, begin) and _came_later(cause, effect):
+        return False
+    if _is_symptom(cause) and _began(cause, begin) and cause.severity == "error":
+        if effect.rule in BREAKS and cause.rule in OVERFLOWS:
+            return True
+        if effect.rule in STEPS_TOO_FAR and effect.severity == "warning":
+            return True
+        if effect.rule in SILENCE and cause.rule in FADES and _came_later(effect, cause):
+            return True
     if cause.rule in TRAINING_RULES:
         return effect.rule in TRAINING_RULES[cause.rule].explains
     # Where the first NaN came from is known by itself, whatever the newest step looks like.
     return cause.rule in RULES and effect.rule in RULES and follows(cause, effect)
 
 
+def _promoted(roots: Sequence[Finding], explains: Explains) -> list[Finding]:
+    """In place of a cause that is harmless by itself stands what it has led to, which says so."""
+    found = []
+    for root in roots:
+        alone = root.rule in RULES and RULES[root.rule].harmless_alone
+        if not alone or not root.consequences:
+            found.append(root)
+            continue
+        first, *others = rooted(root.consequences, explains)
+        why = replace(root, severity="info", consequences=[])
+        text = f"{first.explanation} {root.explanation}"
+        below = [why, *first.consequences]
+        found += [replace(first, explanation=text, consequences=below), *others]
+    return sorted(found, key=lambda f: -SEVERITIES.index(f.severity))
+
+
+NOT_OF_A_PASS = frozenset({*TRAINING_RULES, "nonfinite"})
+FADES = frozenset({"vanishing_gradient", "vanishing_activation", "rank_collapse"})
+"""What leaves nothing to tell samples apart by, once biases have moved."""
+BREAKS = frozenset({"nonfinite", "learning_rate_high"})
+OVERFLOWS = frozenset({"exploding_activation", "exploding_gradient", "output_scale"})
+"""What no number can hold in the end, and no step undo: it was so before the first one."""
+STEPS_TOO_FAR = frozenset({"learning_rate_high", "stale_gradients"})
+"""What begins with the optimiser's steps explains nothing that was there before them."""
+LOST = frozenset({"symmetry", "dead_units"})
+"""No gradient makes copies different, or reaches who is dead: what learns is the rest."""
+FLAT = frozenset({"saturation"})
+"""Never an error by itself: a gate is meant to be flat. An output that is, at targets beyond it."""
 SILENT = frozenset({"dead_units", "vanishing_activation", "symmetry", "saturation", "nonfinite"})
 SILENCE = frozenset({"constant_output", "learning_rate_low"})
 """What follows where no signal passes: one answer for all, and nothing to learn from."""

@@ -29,8 +29,9 @@ def _one_of_them(evidence: Evidence) -> str | None:
 
 
 def _variation(record: Record) -> float | None:
-    """Share of the signal's length that differs between samples: √(1 − mean cosine)."""
-    if record.units is None or record.units.sample_correlation is None:
+    """Share of the signal's length that differs between samples: √(1 − mean cosine). None for a
+    single unit, whose numbers of one sign all have the direction in common."""
+    if record.units is None or record.units.sample_correlation is None or record.units.width == 1:
         return None
     return math.sqrt(max(0.0, 1 - record.units.sample_correlation))
 

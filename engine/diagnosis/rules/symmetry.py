@@ -37,7 +37,7 @@ def symmetry(evidence: Evidence) -> Finding | None:
     tried = all(r.stays_alike for r in copies)
     return evidence.finding(
         "symmetry", "error", copies,
-        title=f"All units alike in {len(copies)} of {evidence.depth} layers",
+        title=f"All units alike in {len(copies)} of {max(evidence.depth, len(copies))} layers",
         explanation="Every unit has the same weights and gets the same gradient: however wide, "
         "each of these layers computes one number"
         + (f", and still does after {STEPS} steps of training." if tried else "."),

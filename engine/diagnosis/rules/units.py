@@ -100,8 +100,11 @@ def dead_units(evidence: Evidence) -> Finding | None:
 
 
 def _fed(block: Sequence[Record]) -> bool:
-    """Whether anything but zeros reached the layer behind the block's linear map."""
-    return len(block) > 1 and block[-2].activation.zeros < block[-2].activation.count
+    """Whether the block's linear map hands on anything but zeros to a layer behind it."""
+    if len(block) < 2:
+        return False
+    out = next((r for r in block if r.facts.role == "linear_map"), block[-2]).activation
+    return out.zeros < out.count
 
 
 def _most_by_nature(record: Record, batch: int) -> float:

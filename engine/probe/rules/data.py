@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import takewhile
 
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.probe.history import History
 from layerscope.engine.probe.rules.base import training_rule
 from layerscope.engine.probe.step import Quantity, Task
 from layerscope.engine.probe.task import LARGE_INPUT, SMALL_INPUT
+from layerscope.engine.statistics import Units
 
 __all__ = ["constant_output", "eval_mode", "input_scale", "wrong_loss"]
 
 OFFSET = 10.0  # |mean|/std: what varies is a hundredth of the input's power
+LEAST_ASKED = 4  # recorded looks at a loss: logits stay within 0…1 in all of them by design alone
 LEAST_BATCH = 8  # samples that cannot all have the same answer by chance
 
 TAKES_LOGITS = frozenset({"CrossEntropyLoss", "cross_entropy"})
+TAKES_BINARY_LOGITS = frozenset({"BCEWithLogitsLoss", "binary_cross_entropy_with_logits"})
 TAKES_LOGARITHMS = frozenset({"NLLLoss", "nll_loss"})
 
 
@@ -31,6 +36,13 @@ def _broadcast(task: Task) -> tuple[int, ...] | None:
     return shape if shape not in both else None
 
 
+def _between_0_and_1(tasks: Sequence[Task]) -> bool:
+    """Whether no output of any look was an odd thing for a probability to be."""
+    return len(tasks) >= LEAST_ASKED and all(
+        t.smallest is not None and t.smallest >= 0 and t.largest <= 1 for t in tasks
+    )
+
+
 @training_rule(
     formula="output and target of different shapes that broadcast to a third; probabilities where "
     "the loss takes logits; numbers above 0 where it takes logarithms",
@@ -41,6 +53,7 @@ def _broadcast(task: Task) -> tuple[int, ...] | None:
         "learning_rate_high",
         "learning_rate_low",
         "rank_collapse",
+        "saturation",
         "nonfinite",
     ),
 )
@@ -61,6 +74,11 @@ def wrong_loss(history: History) -> Finding | None:
         text = "The output's rows are not negative and add up to one: softmax is taken twice, and "
         text += "the loss cannot fall to zero."
         fix = "# leave the softmax out of the model; take it where probabilities are shown"
+    elif task.loss in TAKES_BINARY_LOGITS and _between_0_and_1(tasks):
+        title = f"{task.loss} is given probabilities; it takes logits"
+        text = f"Every output of {len(tasks)} looks lies in 0…1: the sigmoid is taken twice, and "
+        text += "no answer can be sure."
+        fix = "# leave the sigmoid out of the model; take it where probabilities are shown"
     elif task.loss in TAKES_LOGARITHMS and task.largest > 0:
         title = f"{task.loss} is given {task.largest:.3g}; it takes logarithms of probabilities"
         text = "No logarithm of a probability is above 0."
@@ -68,7 +86,8 @@ def wrong_loss(history: History) -> Finding | None:
     else:
         return None
     since = next(s.number for s in history.steps if s.task is not None)
-    probabilities_learn = shape is None and history.learns and task.probabilities
+    probabilities = task.probabilities or task.loss in TAKES_BINARY_LOGITS
+    probabilities_learn = shape is None and history.learns and probabilities
     return history.finding(
         "wrong_loss", "warning" if probabilities_learn else "error", [last],
         title=title, explanation=text, direction="forward",
@@ -116,7 +135,8 @@ def eval_mode(history: History) -> Finding | None:
 
 @training_rule(
     formula=f"rms of the input above {LARGE_INPUT:g} or below {SMALL_INPUT:g}, or a mean of more "
-    f"than {OFFSET:g} std, with no norm first, and the network does not learn (else a note)",
+    f"than {OFFSET:g} std, with no norm first, and the loss has not come down by half (else a "
+    "note)",
     source="LeCun et al. 1998 (Efficient BackProp), section 4.3",
     help="Initialisations assume inputs of mean 0 and variance 1.",
     explains=("learning_rate_high", "learning_rate_low", "nonfinite", "saturation", "dead_units",
@@ -137,14 +157,24 @@ def input_scale(history: History) -> Finding | None:
     if not (rms > LARGE_INPUT or 0 < rms < SMALL_INPUT or shifted):
         return None
     return history.finding(
-        "input_scale", "info" if history.learns else "warning", [first],
+        "input_scale", "info" if history.fares_well else "warning", [first],
         title=f"The input has mean {mean:.3g} and std {std:.3g}",
         explanation="Initialisations and learning rates assume about 0 and 1; the loss "
-        + ("falls all the same." if history.learns else "does not fall."),
+        + _how_far(history),
         evidence={"mean": mean, "std": std, "rms": rms},
         threshold={"largest_rms": LARGE_INPUT, "smallest_rms": SMALL_INPUT, "offset": OFFSET},
         since=seen[0][0], direction="forward", fix=f"x = (x - {mean:.4g}) / {std or 1:.4g}",
     )  # fmt: skip
+
+
+def _how_far(history: History) -> str:
+    if history.fares_well:
+        return "falls all the same."
+    return "falls, but has not come far." if history.learns else "does not fall."
+
+
+def _is_constant(units: Units) -> bool:
+    return units.batch >= LEAST_BATCH and units.constant == units.width
 
 
 @training_rule(
@@ -163,9 +193,8 @@ def constant_output(history: History) -> Finding | None:
         (s.number, m.look.units) for s in history.steps for m in s.modules
         if m.index == last.index and m.look is not None and m.look.units is not None
     ]  # fmt: skip
-    recent = looks[-2:]
-    same = [u.batch >= LEAST_BATCH and u.constant == u.width for _, u in recent]
-    if len(recent) < 2 or not all(same):
+    recent = list(takewhile(lambda look: _is_constant(look[1]), reversed(looks)))[::-1]
+    if len(recent) < 2:
         return None
     return history.finding(
         "constant_output", "error", [last],

@@ -49,38 +49,66 @@ def _without(history: History) -> list[Weight]:
     return [
         w for w in history.weights()
         if w.facts.trains and w.facts.group is not None and w.module.index in called
-        and not history.seen(w, Quantity.PARAMETER_GRADIENT)
+        and not history.recorded(w, Quantity.PARAMETER_GRADIENT)
     ]  # fmt: skip
 
 
 def _outside(history: History) -> list[Weight]:
-    """Parameters that get a gradient and are in no optimiser."""
+    """Parameters that get a gradient, are in no optimiser, and that nobody else changes."""
     return [
         w for w in history.weights()
         if w.facts.trains and w.facts.group is None and history.has_optimizer
+        and len({rms for _, rms in history.seen(w, Quantity.VALUE)}) < 2
+    ]  # fmt: skip
+
+
+def _behind(history: History, outside: list[Weight]) -> bool:
+    """Whether what is in no optimiser comes last: the output is made by what never learns."""
+    called = {m.index for s in history.steps for m in s.modules}
+    last = max((w.module.index for w in history.weights() if w.module.index in called), default=-1)
+    return any(w.module.index == last for w in outside)
+
+
+def _at_rest(history: History) -> list[Weight]:
+    """Parameters with a gradient whose group has had a learning rate of 0, unlike others."""
+    rates = [s.learning_rates for s in history.steps if s.learning_rates]
+    still = {i for i in range(min(map(len, rates), default=0)) if not any(r[i] for r in rates)}
+    if not rates or len(still) == len(rates[0]):
+        return []  # where nothing moves the rate itself is too low
+    return [
+        w for w in history.weights()
+        if w.facts.trains and w.facts.group in still
+        and any(rms for _, rms in history.seen(w, Quantity.PARAMETER_GRADIENT))
     ]  # fmt: skip
 
 
 @training_rule(
-    formula="a parameter of a module in use that asks for a gradient and never gets one, or is in "
-    "no optimiser",
+    formula="a parameter of a module in use that asks for a gradient and never gets one, is in no "
+    "optimiser, or in a group whose learning rate is always 0 beside others that move",
     source="torchmortem's rules, which cannot tell it from requires_grad=False",
     help="requires_grad=False is deliberate. Where the network learns it is no error; parameters "
-    "in no optimiser are then a note, for so a head is trained alone.",
+    "in no optimiser are then a note, for so a head is trained alone; "
+    "but not where the output itself is made by them.",
     explains=("constant_output", "learning_rate_low"),
 )
 def frozen(history: History) -> Finding | None:
     """Parameters that should learn and do not."""
     if len(history.steps) < LEAST_RECORDS or history.number < FEW_STEPS:
         return None
-    without, outside = _without(history), _outside(history)
+    without, outside, at_rest = _without(history), _outside(history), _at_rest(history)
     severity: Severity
     if without:
         severity = "warning" if history.learns else "error"
         found, why = without, "never get a gradient: something on the way detaches them"
         fix = "# look for .detach(), torch.no_grad() or .item() between here and the loss"
+    elif at_rest:
+        severity = "warning" if history.learns else "error"
+        found, why = at_rest, "never move: the learning rate of their group is 0"
+        fix = "# requires_grad_(False) if that is meant; else the group's lr above 0"
     elif outside:
-        severity = "info" if history.learns else "error"
+        severity = "error"
+        if history.learns:
+            severity = "warning" if _behind(history, outside) else "info"
         found, why = outside, "are in no optimiser"
         fix = "optimizer = type(optimizer)(model.parameters(), lr=…)"
     else:

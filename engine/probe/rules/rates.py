@@ -7,17 +7,17 @@ from layerscope.engine.diagnosis import Finding
 from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.probe.history import History, Weight
 from layerscope.engine.probe.rules.base import training_rule
-from layerscope.engine.probe.step import Outline, Quantity
+from layerscope.engine.probe.step import Quantity
 
-__all__ = ["learning_rate_high", "learning_rate_low", "precision_loss"]
+__all__ = ["learning_rate_high", "learning_rate_low"]
 
 HIGH = 0.05  # rms(Δw)/rms(w): twenty steps replace a weight; a thousandth is usual
 LOW = 1e-5  # ten thousand steps change a weight by a tenth
 MANIFOLD = 10.0  # of what the weights are: one such step is enough
+MOSTLY = 0.5  # of the recorded steps are too large, where the loss has not risen by them
+WHOLE = 1.0  # a step as large as the weights: they are drawn anew
 USUAL = 1e-3  # Karpathy 2019; Bottou 2012
-LOST = 0.9  # share of a parameter's entries that a step leaves as they are
 WARMING = 1.2  # a learning rate that has grown by this factor is being warmed up
-NARROW = ("bfloat16", "float16")
 
 
 def _matrices(history: History) -> list[Weight]:
@@ -59,7 +59,8 @@ def learning_rate_high(history: History) -> Finding | None:
     """Steps are too large for the loss to fall."""
     # The first too large a step: who has diverged moves large weights by little, or what has
     # exploded by any factor.
-    large = [(number, ratio) for number, ratio in _medians(history) if ratio > HIGH]
+    medians = _medians(history)
+    large = [(number, ratio) for number, ratio in medians if ratio > HIGH]
     if history.learns or not large:
         return None
     since, ratio = large[0]
@@ -69,6 +70,9 @@ def learning_rate_high(history: History) -> Finding | None:
     if history.too_early and not history.broke and not (history.grew and enough):
         return None
     rises = history.rises or history.grew
+    mostly = len(large) >= MOSTLY * len(medians) or max(r for _, r in large) >= WHOLE
+    if not (rises or history.broke or mostly):
+        return None  # some large steps at the beginning keep no loss from falling later
     severity: Severity = "error" if rises else "warning"
     went = "is not finite any more" if history.broke else "has risen" if rises else "does not fall"
     rate = _rate(history, since)
@@ -130,44 +134,3 @@ def learning_rate_low(history: History) -> Finding | None:
 def _warms_up(history: History) -> bool:
     rates = [s.learning_rates for s in history.steps if s.learning_rates]
     return bool(rates) and max(rates[-1]) > WARMING * max(rates[0])
-
-
-@training_rule(
-    formula=f"a step leaves more than {LOST:.0%} of the entries of a narrow parameter as they are, "
-    "though its gradient is not zero, in most of the last recorded steps",
-    source="Micikevicius et al. 2018, Mixed precision training",
-    help="A change below half the distance to the next number is rounded away: float32 keeps it.",
-    explains=("learning_rate_low",),
-)
-def precision_loss(history: History) -> Finding | None:
-    """Updates that the number format of the parameters rounds away."""
-    lost: list[tuple[Weight, float]] = []
-    for weight in history.weights():
-        if weight.facts.dtype not in NARROW or len(weight.facts.shape) < 2:
-            continue
-        shares = [share for s in history.recent if (share := _kept(s, weight)) is not None]
-        if len(shares) > 2 and median(shares) > LOST:
-            lost.append((weight, median(shares)))
-    if not lost or history.too_early:
-        return None
-    weight, share = max(lost, key=lambda pair: pair[1])
-    dtype = weight.facts.dtype
-    return history.finding(
-        "precision_loss", "warning" if history.learns else "error", [w.module for w, _ in lost],
-        title=f"{share:.0%} of {weight.full_name} stays as it is: updates are lost in {dtype}",
-        explanation=f"The gradient is not zero, but the step is below what {dtype} can tell apart "
-        "at the size of the weights.",
-        evidence={"worst_share": share, "parameters": len(lost), "dtype": dtype},
-        threshold={"share": LOST}, since=history.recent[0].number,
-        fix="model.float()  # parameters in float32; torch.autocast for the forward pass",
-    )  # fmt: skip
-
-
-def _kept(step: Outline, weight: Weight) -> float | None:
-    """Share of entries that a step with a gradient left alone."""
-    change = step.of(weight.module.index, Quantity.UPDATE, weight.place)
-    gradient = step.of(weight.module.index, Quantity.PARAMETER_GRADIENT, weight.place)
-    if change is None or gradient is None or not change.count or not gradient.rms:
-        return None
-    moving = max(1, gradient.count - gradient.zeros)
-    return max(0.0, (change.zeros - gradient.zeros) / moving)

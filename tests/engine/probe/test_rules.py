@@ -300,11 +300,153 @@ LOOKS_WRONG = {
     "noise": noise,
     "huge targets": huge_targets,
     "sparse ReLU": sparse_relu,
-    "sigmoid": lambda: train(mlp(activation=nn.Sigmoid), *data(), lr=0.3),
+    "sigmoid": lambda: train(mlp(activation=nn.Sigmoid), *data(), lr=0.03, steps=150),
     "classification": lambda: train(
         mlp(3), *data("classes"), loss=nn.CrossEntropyLoss(), lr=0.3
     ),
 }  # fmt: skip
+
+
+def test_a_net_that_a_step_has_driven_into_saturation_is_told_so():
+    """The loss goes from 2.6 to 100 in three steps, and then stays at the constant answer's."""
+    findings = seeded(lambda: train(mlp(activation=nn.Sigmoid), *data(), lr=0.3))
+    assert accused(findings) == {"learning_rate_high"}
+    assert "saturation" in {f.rule for f in findings[0].consequences}
+
+
+def scaled_up_at_the_start():
+    model = mlp()
+    with torch.no_grad():
+        model[4].weight.mul_(1e4)
+    return train(model, *data(), lr=1e-3)
+
+
+def test_what_was_there_before_the_first_step_is_no_consequence_of_the_steps():
+    found = seeded(scaled_up_at_the_start)[0]
+    assert (found.rule, found.since) == ("output_scale", 1)
+    assert "learning_rate_high" in {f.rule for f in found.consequences}
+
+
+def alike(value):
+    model = mlp(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(value)
+    return model
+
+
+def test_copies_are_a_fault_of_a_network_that_learns():
+    model = alike(0.1)
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    findings = train(model, *data("classes"), loss=nn.CrossEntropyLoss(), optimizer=optimizer)
+    assert [(f.rule, f.severity) for f in findings if f.severity != "info"] == [
+        ("symmetry", "warning")
+    ]
+
+
+@pytest.mark.parametrize("cell", [nn.RNN, nn.GRU, nn.LSTM])
+def test_copies_among_recurrent_units_and_embedded_features(cell):
+    class Net(nn.Module):
+        def __init__(self, value):
+            super().__init__()
+            self.embedding, self.cell = nn.Embedding(5, 4), cell(4, 6, batch_first=True)
+            self.head = nn.Linear(6, 1)
+            if value is not None:
+                for parameter in (*self.cell.parameters(), self.embedding.weight):
+                    nn.init.constant_(parameter, value)
+
+        def forward(self, x):
+            return self.head(self.cell(self.embedding(x))[0][:, -1])
+
+    x = torch.randint(5, (64, 3), generator=torch.Generator().manual_seed(1))
+    y = (x[:, -1:] - 2).float()
+
+    def found(value):
+        torch.manual_seed(0)
+        model = Net(value)
+        return train(model, x, y, optimizer=torch.optim.Adam(model.parameters(), 0.02))
+
+    symmetry = next(f for f in found(0.2) if f.rule == "symmetry")
+    assert symmetry.severity != "info"
+    assert "cell" in symmetry.modules
+    assert "symmetry" not in {f.rule for f in found(None)}
+
+
+def test_copies_that_do_not_train_are_by_design():
+    torch.manual_seed(0)
+    model = mlp()
+    with torch.no_grad():
+        model[2].weight.fill_(1 / 32)
+    model[2].requires_grad_(False)
+    assert "symmetry" not in {f.rule for f in train(model, *data())}
+
+
+def test_a_cause_that_is_harmless_alone_stands_under_what_it_has_led_to():
+    torch.manual_seed(0)
+    model = mlp()
+    with torch.no_grad():
+        model[0].bias.fill_(-20.0)
+    found = train(model, *data())[0]
+    assert found.rule == "dead_units"
+    assert "large_bias" in {f.rule for f in found.consequences}
+    assert "biases of rms 20" in found.explanation
+
+
+def test_a_sigmoid_before_a_loss_that_takes_logits():
+    x, y = data("classes")
+    y = (y > 1).float()[:, None]
+
+    def findings(*last):
+        torch.manual_seed(0)
+        model = nn.Sequential(*mlp(), *last)
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        return train(model, x, y, loss=nn.BCEWithLogitsLoss(), optimizer=optimizer)
+
+    assert accused(findings(nn.Sigmoid())) == {"wrong_loss"}
+    assert accused(findings()) == set()
+
+
+def test_a_group_that_never_moves_beside_others_is_told():
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = torch.optim.SGD(
+        [{"params": model[:4].parameters(), "lr": 0.0}, {"params": model[4].parameters()}], 0.05
+    )
+    found = next(f for f in train(model, *data(), optimizer=optimizer) if f.rule == "frozen")
+    assert found.severity == "warning"
+    assert set(found.modules) == {"0", "2"}
+
+
+def test_a_head_that_is_in_no_optimizer_is_told_and_what_another_trains_is_not():
+    torch.manual_seed(0)
+    model = mlp()
+    x, y = data()
+    body = torch.optim.SGD(model[:4].parameters(), 0.05)
+    assert accused(train(model, x, y, optimizer=body)) == {"frozen"}
+    other = torch.optim.SGD(model[4].parameters(), 0.01)
+
+    def each(number):
+        if number:
+            other.step()
+            other.zero_grad()
+
+    torch.manual_seed(0)
+    model = mlp()
+    body = torch.optim.SGD(model[:4].parameters(), 0.05)
+    other = torch.optim.SGD(model[4].parameters(), 0.01)
+    assert accused(train(model, x, y, optimizer=body, each=each)) == set()
+
+
+def test_gradients_that_underflow_at_the_output():
+    torch.manual_seed(0)
+    model = mlp().half()
+    x, y = data()
+
+    def loss(output, target):
+        return 1e-7 * F.mse_loss(output.float(), target)
+
+    found = train(model, x.half(), y, loss=loss, lr=0.1)
+    assert "precision_loss" in accused(found)
 
 
 @pytest.mark.parametrize("name", LOOKS_WRONG)
