@@ -91,8 +91,8 @@ sweep: setup ## Five thousand random specifications, each held to have a result
 	LAYERSCOPE_SWEEP=5000 $(BIN)/python -m pytest -q tests/engine/diagnosis/test_any_specification.py
 
 bench: setup .make/chromium ## All benchmarks, each as ratios
-	for file in benchmarks/*.py; do \
-		name=$$(basename "$$file" .py); \
+	for file in benchmarks/*.py benchmarks/*/__main__.py; do \
+		file=$${file%/__main__.py}; name=$$(basename "$$file" .py); \
 		if [ "$$name" != __init__ ]; then echo "== $$name"; $(BIN)/python -m "benchmarks.$$name"; fi; \
 	done
 
@@ -104,6 +104,7 @@ assets: .make/assets ## The browser's libraries into static/vendor
 tables: setup ## Write the generated tables anew: rules into docs/, the diagnosis' score
 	$(BIN)/python -m tools.rules_table
 	$(BIN)/python -m benchmarks.diagnosis --write
+	$(BIN)/python -m benchmarks.trainings --write --jobs $(JOBS)
 
 lock: .make/venv ## Resolve every dependency anew into the locks; KEEP=1 leaves versions that stand
 	$(PIP) install --quiet --target .make/uv "uv==$(UV_VERSION)"

@@ -62,6 +62,9 @@ if __name__ == "__main__":
     setup(
         packages=packages(),
         package_dir={"layerscope": "layerscope", **{f"layerscope.{room}": room for room in ROOMS}},
-        package_data={"layerscope": ["py.typed"], "layerscope.engine": ["diagnosis/*.json"]},
+        package_data={
+            "layerscope": ["py.typed"],
+            "layerscope.engine": ["diagnosis/*.json", "probe/*.json"],
+        },
         cmdclass={"build_py": BuildWithBrowserFiles},
     )

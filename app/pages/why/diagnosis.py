@@ -12,13 +12,15 @@ from starlette.responses import HTMLResponse, Response
 
 from layerscope.app.figures.axes import percent
 from layerscope.app.pages.render import render
-from layerscope.app.why import evaluation
+from layerscope.app.why import evaluation, evaluation_of_trainings
 from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.diagnosis import RULES
 from layerscope.engine.diagnosis.rule import Rule
 from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.probe.rules import TRAINING_RULES
+from layerscope.engine.probe.rules.base import TrainingRule
 
-__all__ = ["DiagnosisPage", "Score", "Wrong", "router"]
+__all__ = ["DiagnosisPage", "Score", "TrainingScore", "Trainings", "Wrong", "router"]
 
 SHOWN = 12
 """Wrong cases that are listed, of each kind."""
@@ -46,10 +48,42 @@ class Wrong:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingScore:
+    """A row about real trainings: shares in words, and the bars' lengths in per cent."""
+
+    name: str
+    over_time: bool
+    pairs: int
+    recall: str
+    right_kind: str
+    apart: str
+    healthy: int
+    false_alarms: str
+    kind_bar: float
+    alarm_bar: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trainings:
+    """What the probe says of real small trainings. ``wrong`` are cases in words."""
+
+    total: TrainingScore
+    halves: Sequence[TrainingScore]
+    scores: Sequence[TrainingScore]
+    seeds: int
+    trainings: int
+    wrong: Sequence[str]
+    not_shown: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class DiagnosisPage:
     """What the template receives."""
 
     rules: Sequence[Rule]
+    names: Sequence[str]
+    training_rules: Sequence[TrainingRule]
+    trainings: Trainings | None
     recall: str
     false_alarm_rate: str
     faulty: int
@@ -73,12 +107,17 @@ async def diagnosis(request: Request) -> Response:
 
 
 def _page() -> DiagnosisPage:
-    rules = list(RULES.values())
+    rules, over_time = list(RULES.values()), list(TRAINING_RULES.values())
+    trainings = _trainings(evaluation_of_trainings())
     table = evaluation()
     if table is None:
-        return DiagnosisPage(rules, "–", "–", 0, 0, 0, (), (), (), measured=False)
+        nothing = ("–", "–", 0, 0, 0, (), (), ())
+        return DiagnosisPage(rules, tuple(RULES), over_time, trainings, *nothing, measured=False)
     return DiagnosisPage(
         rules=rules,
+        names=tuple(RULES),
+        training_rules=over_time,
+        trainings=trainings,
         recall=percent(table["recall"]),
         false_alarm_rate=percent(table["false_alarm_rate"]),
         faulty=table["faulty"],
@@ -98,6 +137,57 @@ def _score(row: dict[str, Any], table: dict[str, Any]) -> Score:
         hit_bar=round(100 * row["hits"] / max(1, table["faulty"]), 2),
         alarm_bar=round(100 * row["false_alarms"] / max(1, table["healthy"]), 2),
     )  # fmt: skip
+
+
+def _trainings(table: dict[str, Any] | None) -> Trainings | None:
+    if table is None:
+        return None
+    cases, seeds = table["cases"], table["seeds"]
+    return Trainings(
+        total=_training_score("all", table["all"]),
+        halves=[
+            _training_score("by which thresholds may be chosen", table["thresholds"]),
+            _training_score("held out", table["held_out"]),
+        ],
+        scores=[_training_score(row["rule"], row) for row in table["rules"] if row["pairs"]],
+        seeds=seeds,
+        trainings=sum(2 if case["rule"] else 1 for case in cases),
+        wrong=[words for case in cases for words in _judged_wrongly(case, seeds)],
+        not_shown=[case["title"] for case in cases if case.get("is_fault") is False],
+    )
+
+
+def _training_score(name: str, row: dict[str, Any]) -> TrainingScore:
+    return TrainingScore(
+        name=name, over_time=name in TRAINING_RULES, pairs=row["pairs"],
+        recall=_share(row["recall"]),
+        right_kind=_share(row["right_kind"]), apart=_share(row["apart"]),
+        healthy=row["healthy"], false_alarms=_share(row["false_alarms"]),
+        kind_bar=round(100 * (row["right_kind"] or 0), 2),
+        alarm_bar=round(100 * (row["false_alarms"] or 0), 2),
+    )  # fmt: skip
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else percent(value)
+
+
+def _judged_wrongly(case: dict[str, Any], seeds: int) -> list[str]:
+    """A case of which something was not said, or said wrongly, with some seed."""
+    words = []
+    if case.get("is_fault"):
+        if missed := seeds - case["found"]:
+            words.append(f"{case['title']}: missed with {missed} of {seeds} seeds")
+        if other := case["found"] - case["named"]:
+            told = ", ".join(rule for rule in case["told"] if rule != case["rule"])
+            words.append(f"{case['title']}: with {other} of {seeds} seeds called {told}")
+    if case["is_healthy"] and case["alarms"]:
+        twin = "the repaired twin of “{}”" if case["rule"] else "{}"
+        words.append(
+            f"{twin.format(case['title'])}: healthy, and accused of "
+            f"{', '.join(case['accused_of'])} with {case['alarms']} of {seeds} seeds"
+        )
+    return words
 
 
 def _wrong(parameters: dict[str, Any], rules: Sequence[str]) -> Wrong:

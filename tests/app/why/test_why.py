@@ -60,7 +60,7 @@ def given(context: type) -> set[str]:
         ("f", precision.FormatRow, ("precision.html",)),
         ("c", precision.Cell, ("precision.html",)),
         ("page", diagnosis.DiagnosisPage, ("diagnosis.html",)),
-        ("s", diagnosis.Score, ("diagnosis.html",)),
+        ("t", diagnosis.Trainings, ("diagnosis.html",)),
     ],
 )
 def test_a_template_reads_exactly_what_it_is_given(

@@ -64,7 +64,7 @@ def test_the_passes_hold_what_is_estimated(change: dict[str, Any], dtype: str) -
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
 def test_the_forward_pass_alone_holds_what_is_estimated(dtype: str) -> None:
-    """Where little but the weight is there, it is held as it was drawn beside what it is cast to."""
+    """Where little but the weight is there, it is held as it was drawn beside its cast."""
     e = Experiment(depth=1, width=200, inputs=200, batch=2, dtype=dtype)
     with Counted() as counted:
         for step in passes(Network(e)):

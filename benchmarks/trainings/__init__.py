@@ -1,0 +1,1 @@
+"""Real small trainings, each fault beside its repaired twin, and what only looks wrong."""

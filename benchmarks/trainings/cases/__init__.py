@@ -1,0 +1,16 @@
+"""The trainings, by what is wrong with them; importing this registers them all."""
+
+from benchmarks.trainings.cases import (
+    depth,
+    gradients,
+    inputs,
+    looks_wrong,
+    losses,
+    numbers,
+    rates,
+    units,
+)
+
+__all__ = [
+    "depth", "gradients", "inputs", "looks_wrong", "losses", "numbers", "rates", "units",
+]  # fmt: skip

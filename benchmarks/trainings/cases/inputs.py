@@ -1,0 +1,142 @@
+"""Inputs on a scale that nobody expects, and models in the wrong mode."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim import SGD, Adam
+
+from benchmarks.trainings import data
+from benchmarks.trainings.case import Training, pair
+from benchmarks.trainings.models import cnn, mlp, rnn
+
+__all__: list[str] = []
+
+SCALE, MODE = "input_scale", "eval_mode"
+
+
+@pair("mlp", SCALE)
+def pixels_of_0_to_255(faulty: bool) -> Training:
+    """An MLP is given raw pixels"""
+    x, y = data.digits()
+    x = x.flatten(1)
+    model = mlp(10, features=64)
+    return Training(
+        model,
+        60 * x + 128 if faulty else x,
+        y,
+        nn.CrossEntropyLoss(),
+        SGD(model.parameters(), 0.05, momentum=0.9),
+    )
+
+
+@pair("cnn", SCALE)
+def raw_pixels_cnn(faulty: bool) -> Training:
+    """A CNN is given raw pixels, with momentum"""
+    x, y = data.digits()
+    model = cnn()
+    return Training(
+        model,
+        60 * x + 128 if faulty else x,
+        y,
+        nn.CrossEntropyLoss(),
+        SGD(model.parameters(), 0.02, momentum=0.9),
+    )
+
+
+@pair("mlp", SCALE)
+def features_of_ten_thousand(faulty: bool) -> Training:
+    """Features of some ten thousand, as incomes are"""
+    x, y = data.regression()
+    model = mlp()
+    return Training(
+        model, 1e4 * x if faulty else x, y, nn.MSELoss(), Adam(model.parameters(), 0.01)
+    )
+
+
+@pair("mlp", SCALE)
+def features_of_a_millionth(faulty: bool) -> Training:
+    """Features of some millionths, as metres where nanometres are meant"""
+    x, y = data.regression()
+    model = mlp()
+    return Training(
+        model, 1e-6 * x if faulty else x, y, nn.MSELoss(), SGD(model.parameters(), 0.05)
+    )
+
+
+@pair("mlp", SCALE)
+def years_as_they_are(faulty: bool) -> Training:
+    """Features about 2000 that differ by 1, as years do"""
+    x, y = data.regression()
+    model = mlp()
+    return Training(
+        model, x + 2000 if faulty else x, y, nn.MSELoss(), Adam(model.parameters(), 0.01)
+    )
+
+
+@pair("rnn", SCALE)
+def prices_as_they_are(faulty: bool) -> Training:
+    """A recurrent net whose gates saturate by inputs of some hundred"""
+    x, y = data.sequences()
+    model = rnn()
+    return Training(
+        model, 300 * x + 500 if faulty else x, y, nn.MSELoss(), Adam(model.parameters(), 0.01)
+    )
+
+
+@pair("mlp", SCALE)
+def one_column_unscaled(faulty: bool) -> Training:
+    """One feature of a hundred thousand among features of 1"""
+    x, y = data.regression()
+    scale = torch.ones(10)
+    scale[5] = 1e5 if faulty else 1.0
+    model = mlp()
+    return Training(model, x * scale, y, nn.MSELoss(), SGD(model.parameters(), 0.05))
+
+
+def _normed(depth: int, outputs: int, features: int) -> nn.Sequential:
+    """Hidden layers drawn small, which batch norm makes up for."""
+    layers: list[nn.Module] = []
+    for number in range(depth):
+        linear = nn.Linear(32 if number else features, 32)
+        nn.init.normal_(linear.weight, std=0.05)
+        layers += [linear, nn.BatchNorm1d(32), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(32, outputs))
+
+
+@pair("mlp", MODE)
+def trained_in_eval_mode(faulty: bool) -> Training:
+    """model.eval() before the loop, and batch norm"""
+    model = _normed(6, 1, 10)
+    model.train(not faulty)
+    return Training(model, *data.regression(), nn.MSELoss(), SGD(model.parameters(), 0.05))
+
+
+@pair("cnn", MODE)
+def eval_before_training_cnn(faulty: bool) -> Training:
+    """A CNN with batch norm trained in eval mode, on pixels of 0 to 16"""
+    x, y = data.digits()
+    model = cnn(norm=True)
+    model.train(not faulty)
+    return Training(model, 6 * x + 5, y, nn.CrossEntropyLoss(), SGD(model.parameters(), 0.05))
+
+
+@pair("mlp", MODE)
+def never_back_to_train_mode(faulty: bool) -> Training:
+    """An evaluation after step 4 leaves the model in eval mode"""
+    x, y = data.classes()
+    model = _normed(5, 3, 10)
+
+    def each(number: int) -> None:
+        if number == 4:
+            model.train(not faulty)
+
+    return Training(model, x, y, nn.CrossEntropyLoss(), SGD(model.parameters(), 0.05), each=each)
+
+
+@pair("autoencoder", MODE)
+def autoencoder_in_eval_mode(faulty: bool) -> Training:
+    """An autoencoder with batch norm trained in eval mode"""
+    model = _normed(4, 24, 24)
+    model.train(not faulty)
+    return Training(model, *data.low_rank(), nn.MSELoss(), Adam(model.parameters(), 0.01))

@@ -1,0 +1,175 @@
+"""Losses that are given something else than they expect, and outputs that say nothing."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import SGD, Adam
+
+from benchmarks.trainings import data
+from benchmarks.trainings.case import Training, pair
+from benchmarks.trainings.models import autoencoder, cnn, mlp, rnn, transformer
+
+__all__: list[str] = []
+
+
+def _of_probabilities(output: Tensor, y: Tensor) -> Tensor:
+    """Cross entropy of the probabilities that a model ends with."""
+    return F.nll_loss(output.clamp_min(1e-12).log(), y)
+
+
+def _softmax_before(model: nn.Module, x: Tensor, y: Tensor, rate: float, faulty: bool) -> Training:
+    whole = nn.Sequential(model, nn.Softmax(1)) if faulty else model
+    return Training(
+        whole, x, y, nn.CrossEntropyLoss(), Adam(model.parameters(), rate), steps=80,
+        measure=_of_probabilities if faulty else None,
+    )  # fmt: skip
+
+
+@pair("mlp", "wrong_loss")
+def softmax_before_cross_entropy(faulty: bool) -> Training:
+    """A softmax at the end of an MLP, and cross entropy"""
+    return _softmax_before(mlp(3), *data.classes(), 0.01, faulty)
+
+
+@pair("cnn", "wrong_loss")
+def softmax_before_cross_entropy_cnn(faulty: bool) -> Training:
+    """A softmax at the end of a CNN, and cross entropy"""
+    return _softmax_before(cnn(), *data.digits(), 0.003, faulty)
+
+
+@pair("transformer", "wrong_loss")
+def softmax_before_cross_entropy_transformer(faulty: bool) -> Training:
+    """A softmax at the end of a transformer, and cross entropy"""
+    return _softmax_before(transformer(), *data.tokens(), 0.003, faulty)
+
+
+@pair("mlp", "wrong_loss")
+def negative_likelihood_of_logits(faulty: bool) -> Training:
+    """nll_loss is given logits"""
+    model = mlp(3)
+    return Training(
+        model, *data.classes(), F.nll_loss if faulty else F.cross_entropy,
+        SGD(model.parameters(), 0.1), measure=F.cross_entropy,
+    )  # fmt: skip
+
+
+@pair("rnn", "wrong_loss")
+def negative_likelihood_of_probabilities(faulty: bool) -> Training:
+    """nll_loss is given probabilities, whose logarithm was forgotten"""
+    x, y = data.sequences()
+    inner = rnn(outputs=2)
+    model = nn.Sequential(inner, nn.Softmax(1) if faulty else nn.LogSoftmax(1))
+    return Training(
+        model, x, (y[:, 0] > 0).long(), nn.NLLLoss(), Adam(model.parameters(), 0.01),
+        measure=_of_probabilities if faulty else None,
+    )  # fmt: skip
+
+
+@pair("mlp", "wrong_loss")
+def sigmoid_before_logits_loss(faulty: bool) -> Training:
+    """A sigmoid at the end, and binary cross entropy with logits"""
+    x, y = data.classes(many=2)
+    inner = mlp()
+    model = nn.Sequential(inner, nn.Sigmoid()) if faulty else inner
+    return Training(
+        model, x, y[:, None].float(), nn.BCEWithLogitsLoss(), Adam(model.parameters(), 0.01),
+        measure=F.binary_cross_entropy if faulty else None,
+    )  # fmt: skip
+
+
+@pair("mlp", "wrong_loss")
+def target_broadcasts(faulty: bool) -> Training:
+    """A target of shape (N,) against an output of (N, 1)"""
+    x, y = data.regression()
+    model = mlp()
+    return Training(
+        model, x, y[:, 0] if faulty else y, nn.MSELoss(), SGD(model.parameters(), 0.05),
+        measure=_alike(F.mse_loss),
+    )  # fmt: skip
+
+
+@pair("rnn", "wrong_loss")
+def target_broadcasts_rnn(faulty: bool) -> Training:
+    """An LSTM's output (N, 1) against a target of (N,), with a Huber loss"""
+    x, y = data.sequences()
+    model = rnn()
+    return Training(
+        model, x, y[:, 0] if faulty else y, nn.SmoothL1Loss(), Adam(model.parameters(), 0.01),
+        measure=_alike(F.smooth_l1_loss),
+    )  # fmt: skip
+
+
+@pair("mlp", "wrong_loss")
+def output_squeezed_against_a_column(faulty: bool) -> Training:
+    """An output of (N,) against a target of (N, 1)"""
+    x, y = data.regression()
+    model = mlp()
+    return Training(
+        model, x, y, nn.L1Loss(), Adam(model.parameters(), 0.01),
+        forward=lambda x: model(x)[:, 0] if faulty else model(x), measure=_alike(F.l1_loss),
+    )  # fmt: skip
+
+
+@pair("mlp", "constant_output", "wrong_loss")
+def softmax_of_one_class(faulty: bool) -> Training:
+    """A softmax over a single output, which is 1 whatever goes in"""
+    x, y = data.classes(many=2)
+    inner = mlp()
+    model = nn.Sequential(inner, nn.Softmax(1) if faulty else nn.Sigmoid())
+    return Training(model, x, y[:, None].float(), nn.BCELoss(), Adam(model.parameters(), 0.01))
+
+
+@pair("mlp", "constant_output", "dead_units")
+def last_rectifier_is_dead(faulty: bool) -> Training:
+    """A ReLU at the end whose bias keeps it at zero"""
+    x, y = data.regression()
+    inner = mlp()
+    nn.init.constant_(inner[-1].bias, -20.0 if faulty else 1.0)
+    model = nn.Sequential(inner, nn.ReLU())
+    return Training(model, x, y.abs(), nn.MSELoss(), SGD(model.parameters(), 0.05))
+
+
+@pair("autoencoder", "constant_output", "dead_units")
+def everything_is_dropped(faulty: bool) -> Training:
+    """A dropout of 1.0, meant as what is kept"""
+    model = nn.Sequential(
+        *autoencoder()[:2], nn.Dropout(1.0 if faulty else 0.0), *autoencoder()[2:]
+    )
+    return Training(model, *data.low_rank(), nn.MSELoss(), Adam(model.parameters(), 0.01))
+
+
+@pair("mlp", "constant_output")
+def output_without_the_input(faulty: bool) -> Training:
+    """A gate that multiplies the features by zero before the last layer"""
+    body, head = mlp()[:4], nn.Linear(32, 1)
+    model = nn.Sequential(body, head)
+    keep = 0.0 if faulty else 1.0
+    return Training(
+        model, *data.regression(), nn.MSELoss(), SGD(model.parameters(), 0.05),
+        forward=lambda x: head(keep * body(x)),
+    )  # fmt: skip
+
+
+@pair("mlp", "output_scale")
+def head_begins_far_too_large(faulty: bool) -> Training:
+    """A last layer drawn a thousand times too large"""
+    model = mlp()
+    with torch.no_grad():
+        model[-1].weight.mul_(1000.0 if faulty else 1.0)
+    return Training(model, *data.regression(), nn.MSELoss(), Adam(model.parameters(), 0.003))
+
+
+@pair("mlp", "saturation", "wrong_loss")
+def bounded_output_for_large_targets(faulty: bool) -> Training:
+    """A tanh at the end for targets of ±10"""
+    x, y = data.regression()
+    inner = mlp()
+    model = nn.Sequential(inner, nn.Tanh()) if faulty else inner
+    return Training(model, x, 10 * y, nn.MSELoss(), Adam(model.parameters(), 0.02))
+
+
+def _alike(loss):
+    """The loss of output and target as columns."""
+    return lambda output, y: loss(output.reshape(-1, 1), y.reshape(-1, 1))

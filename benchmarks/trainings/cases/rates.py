@@ -1,0 +1,189 @@
+"""Steps that are too large, and steps that are too small."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, RMSprop
+from torch.optim.lr_scheduler import ExponentialLR
+
+from benchmarks.trainings import data
+from benchmarks.trainings.case import Training, pair
+from benchmarks.trainings.models import autoencoder, cnn, mlp, rnn, transformer
+
+__all__: list[str] = []
+
+HIGH, LOW = "learning_rate_high", "learning_rate_low"
+
+
+@pair("mlp", HIGH)
+def mlp_sgd_rate_of_3(faulty: bool) -> Training:
+    """SGD at a rate of 3 on a regression"""
+    model = mlp()
+    return Training(
+        model, *data.regression(), nn.MSELoss(), SGD(model.parameters(), 3.0 if faulty else 0.05)
+    )
+
+
+@pair("mlp", HIGH)
+def mlp_diverges_at_once(faulty: bool) -> Training:
+    """SGD at a rate of 1000: infinite within a few steps"""
+    model = mlp()
+    return Training(
+        model, *data.regression(), nn.MSELoss(), SGD(model.parameters(), 1e3 if faulty else 0.05)
+    )
+
+
+@pair("mlp", HIGH)
+def mlp_adam_rate_of_1(faulty: bool) -> Training:
+    """Adam at a rate of 1 on three classes"""
+    model = mlp(3)
+    return Training(
+        model,
+        *data.classes(),
+        nn.CrossEntropyLoss(),
+        Adam(model.parameters(), 1.0 if faulty else 0.01),
+    )
+
+
+@pair("cnn", HIGH)
+def cnn_momentum_rate_of_1(faulty: bool) -> Training:
+    """A rate of 1 with momentum on digits"""
+    model = cnn()
+    return Training(
+        model,
+        *data.digits(),
+        nn.CrossEntropyLoss(),
+        SGD(model.parameters(), 1.0 if faulty else 0.02, momentum=0.9),
+    )
+
+
+@pair("transformer", HIGH)
+def transformer_adam_rate_of_a_half(faulty: bool) -> Training:
+    """Adam at a rate of 0.5 on a transformer"""
+    model = transformer()
+    return Training(
+        model,
+        *data.tokens(),
+        nn.CrossEntropyLoss(),
+        Adam(model.parameters(), 0.5 if faulty else 0.003),
+    )
+
+
+@pair("rnn", HIGH)
+def lstm_rmsprop_rate_of_1(faulty: bool) -> Training:
+    """RMSprop at a rate of 1 on an LSTM"""
+    model = rnn()
+    return Training(
+        model, *data.sequences(), nn.MSELoss(), RMSprop(model.parameters(), 1.0 if faulty else 0.01)
+    )
+
+
+@pair("autoencoder", HIGH)
+def autoencoder_adam_rate_of_1(faulty: bool) -> Training:
+    """AdamW at a rate of 1 on an autoencoder"""
+    model = autoencoder()
+    return Training(
+        model, *data.low_rank(), nn.MSELoss(), AdamW(model.parameters(), 1.0 if faulty else 0.01)
+    )
+
+
+@pair("linear", HIGH)
+def linear_regression_rate_of_2(faulty: bool) -> Training:
+    """Gradient descent just beyond the largest stable rate of a linear model"""
+    model = nn.Linear(10, 1)
+    return Training(
+        model, *data.regression(), nn.MSELoss(), SGD(model.parameters(), 2.0 if faulty else 0.05)
+    )
+
+
+@pair("mlp", HIGH)
+def rate_grows_without_end(faulty: bool) -> Training:
+    """A schedule multiplies the rate by 1.15 a step instead of 0.99"""
+    model = mlp()
+    optimizer = SGD(model.parameters(), 0.02)
+    schedule = ExponentialLR(optimizer, 1.15 if faulty else 0.99)
+    return Training(
+        model, *data.regression(), nn.MSELoss(), optimizer, limit=_after_first(schedule)
+    )
+
+
+@pair("mlp", LOW)
+def mlp_sgd_rate_of_a_millionth(faulty: bool) -> Training:
+    """SGD at a rate of 1e-6"""
+    model = mlp()
+    return Training(
+        model, *data.regression(), nn.MSELoss(), SGD(model.parameters(), 1e-6 if faulty else 0.05)
+    )
+
+
+@pair("cnn", LOW)
+def cnn_adam_rate_of_1e_8(faulty: bool) -> Training:
+    """Adam at a rate of 1e-8 on digits"""
+    model = cnn()
+    return Training(
+        model,
+        *data.digits(),
+        nn.CrossEntropyLoss(),
+        Adam(model.parameters(), 1e-8 if faulty else 0.003),
+    )
+
+
+@pair("rnn", LOW)
+def gru_sgd_rate_of_1e_6(faulty: bool) -> Training:
+    """SGD at a rate of 1e-6 on a GRU"""
+    model = rnn(nn.GRU)
+    return Training(
+        model,
+        *data.sequences(),
+        nn.MSELoss(),
+        SGD(model.parameters(), 1e-6 if faulty else 0.1, momentum=0.9),
+    )
+
+
+@pair("transformer", LOW)
+def transformer_adam_rate_of_1e_7(faulty: bool) -> Training:
+    """Adam at a rate of 1e-7 on a transformer"""
+    model = transformer()
+    return Training(
+        model,
+        *data.tokens(),
+        nn.CrossEntropyLoss(),
+        Adam(model.parameters(), 1e-7 if faulty else 0.003),
+    )
+
+
+@pair("mlp", LOW)
+def rate_decays_in_some_steps(faulty: bool) -> Training:
+    """A schedule that halves the rate every step, meant for every epoch"""
+    model = mlp()
+    optimizer = SGD(model.parameters(), 0.05)
+    schedule = ExponentialLR(optimizer, 0.5 if faulty else 0.99)
+    return Training(
+        model, *data.regression(), nn.MSELoss(), optimizer, limit=_after_first(schedule)
+    )
+
+
+@pair("mlp", LOW)
+def clipped_to_a_millionth(faulty: bool) -> Training:
+    """Gradients clipped to a norm of 1e-6 instead of 1"""
+    model = mlp()
+    return Training(
+        model, *data.regression(), nn.MSELoss(), SGD(model.parameters(), 0.05),
+        limit=lambda: nn.utils.clip_grad_norm_(model.parameters(), 1e-6 if faulty else 1.0),
+    )  # fmt: skip
+
+
+@pair("rnn", LOW)
+def values_clipped_to_nothing(faulty: bool) -> Training:
+    """Every entry of a GRU's gradients clipped to ±1e-7 instead of ±1"""
+    model = rnn(nn.GRU)
+    return Training(
+        model, *data.sequences(), nn.MSELoss(), SGD(model.parameters(), 0.1, momentum=0.9),
+        limit=lambda: nn.utils.clip_grad_value_(model.parameters(), 1e-7 if faulty else 1.0),
+    )  # fmt: skip
+
+
+def _after_first(schedule: ExponentialLR):
+    """Steps the schedule from the second step on, when the optimiser has stepped."""
+    steps = iter([lambda: None])
+    return lambda: next(steps, schedule.step)()
