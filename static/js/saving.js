@@ -18,14 +18,19 @@ export const fileName = (text) =>
     .slice(0, 80) || "chart";
 
 /** Puts a button for each chart and format into `place`. @param {HTMLElement} place @param {Record<string, Plot>} plots by what they are called
- * @param {string} title what they are of */
+ * @param {string | (() => string)} title what they are of */
 export function saving(place, plots, title) {
   for (const [name, plot] of Object.entries(plots))
     for (const format of FORMATS)
       place.append(
         make(
           "button",
-          { type: "button", class: "button small", title: `Save the ${name} as ${format.toUpperCase()}`, click: () => save(plot, format, `${title} ${name}`) },
+          {
+            type: "button",
+            class: "button small",
+            title: `Save the ${name} as ${format.toUpperCase()}`,
+            click: () => save(plot, format, `${typeof title === "string" ? title : title()} ${name}`),
+          },
           `${name} ${format.toUpperCase()}`,
         ),
       );

@@ -172,6 +172,9 @@ def test_a_tensors_entries_are_shown_by_size_over_the_steps(blank: Page, site: s
     assert [sum(r[i] for r in counted[2]) for i in range(len(steps))] == lost
     assert sum(lost) > 0
     expect(blank.locator("#spread-readout")).to_contain_text("step 7: 96 entries, from 2")
+    with blank.expect_download() as saved:
+        blank.get_by_role("button", name="histogram SVG").click()
+    assert saved.value.suggested_filename == "0-weight-grad-histogram.svg"
     # Another step moves the line; another tensor is in the address, and there after a reload.
     blank.locator("#picture").press("ArrowRight")
     until(blank, "document.querySelector('#chart-spread .plot').layout.shapes.at(-1).x0 === 8")

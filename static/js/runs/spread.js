@@ -2,6 +2,7 @@
 import { find, oneAtATime } from "../dom.js";
 import { literal, raised } from "../format.js";
 import { Plot } from "../plot.js";
+import { saving } from "../saving.js";
 import { token } from "../tokens.js";
 import { cursorLine } from "./cursor.js";
 
@@ -145,6 +146,7 @@ export class Spread {
     if (this.plot?.figure !== figure) {
       this.plot = new Plot(figure, this.forms.spread);
       this.plot.onClick = (step) => this.view.choose(this.view.at.module, Number(step));
+      saving(find(".saves", this.place), { histogram: this.plot }, () => `${find("#module-title", this.place).textContent} ${this.answer?.tensor}`);
     }
     const { traces, layout } = chart(answer, this.forms, this.view.at.step, this.view.picture.range());
     this.plot.show(traces, layout);
