@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from benchmarks.trainings import cases as _registered  # noqa: F401  fills the registry
+from benchmarks.trainings.beside import counted, heard, told
 from benchmarks.trainings.case import CASES, Case, Training, pair
 from benchmarks.trainings.evaluate import totals, wrong
+from benchmarks.trainings.peers import PEERS, Peer
 from benchmarks.trainings.running import accused, carried_out
 from layerscope.engine.diagnosis import RULES
 from layerscope.engine.probe.evaluation import evaluation
@@ -123,3 +129,67 @@ def test_the_same_seed_is_the_same_training():
     case: Case = CASES["mlp_sgd_rate_of_a_millionth"]
     once, again = (carried_out(case.build, False, seed=2) for _ in range(2))
     assert (once.before, once.after) == (again.before, again.after)
+
+
+class Fake:
+    """A peer whose words are those that are told of each (faulty, seed), or who raises them."""
+
+    package = module = "fake"
+    kinds: ClassVar = {"shrinks": ("vanishing_gradient",), "grows": ("exploding_gradient",)}
+    rules = Peer.rules
+
+    def __init__(self, *said: list[str] | Exception) -> None:
+        self.said = iter(said)
+
+    def trained(self, training: Training) -> list[str]:
+        assert isinstance(training, Training)
+        said = next(self.said)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+
+def test_peers_are_counted_by_any_alarm_by_its_kind_and_where_they_do_not_raise():
+    case = CASES["mlp_sgd_rate_of_a_millionth"]
+    case = replace(case, rules=("vanishing_gradient",))
+    twins = [], ["It grows"], ["It shrinks"], [], ValueError("no such layer")
+    faulty = ["It Shrinks in 0"], ["It shrinks"], ["It shrinks"], ["It grows"], []
+    peer = Fake(*twins, *faulty)
+    found = heard(peer, case, seeds=5)
+    assert found["sound"] == [[], ["It grows"], ["It shrinks"], [], None]
+    assert found["raised"] == ["ValueError: no such layer"]
+    counts = counted(peer, [found], faults={case.name}, sound={case.name})
+    assert counts == {
+        "recall": 0.8, "right_kind": 0.6, "apart": 0.5, "apart_by_kind": 0.5,
+        "false_alarms": 0.5, "not_judged": 1, "of": 10,
+    }  # fmt: skip
+    assert list(told([found], {case.name})) == [
+        "about 1 healthy ones: It grows",
+        "about 1 healthy ones: It shrinks",
+        f"not judged: {case.name}: ValueError: no such layer",
+    ]
+
+
+def test_what_no_twin_shows_to_be_a_fault_counts_for_no_peer():
+    said = {"name": "a", "rules": ("frozen",), "sound": [["x"]], "broken": [["x"]], "raised": []}
+    counts = counted(Fake(), [said], faults=set(), sound=set())
+    assert counts["recall"] is counts["apart"] is counts["false_alarms"] is None
+    assert counts["of"] == 0
+
+
+def test_the_releases_that_are_told_are_those_of_the_group():
+    project = Path(__file__).parents[1] / "pyproject.toml"
+    group = tomllib.loads(project.read_text())["dependency-groups"]["peers"]
+    assert sorted(f"{peer.package}=={peer.release}" for peer in PEERS[1:]) == group
+
+
+def test_every_word_of_a_peer_means_a_rule_and_ours_is_one_of_them():
+    known = {*RULES, *TRAINING_RULES}
+    assert {rule for peer in PEERS for rules in peer.kinds.values() for rule in rules} <= known
+    assert all(part == part.lower() for peer in PEERS for part in peer.kinds)
+    ours = PEERS[0]
+    assert ours.installed
+    assert ours.rules(["frozen"]) == {"frozen"}
+    training = CASES["mlp_sgd_rate_of_3"].build(True)
+    training.steps = 20
+    assert ours.rules(ours.trained(training)) == {"learning_rate_high"}

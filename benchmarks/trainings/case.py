@@ -10,12 +10,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-__all__ = ["CASES", "Case", "Training", "healthy", "pair"]
+__all__ = ["CASES", "Case", "Measure", "Training", "healthy", "nothing", "pair"]
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 
 
-def _nothing(*_: Any) -> None:
+def nothing(*_: Any) -> None:
     """What a training does at a place where it does nothing of its own."""
 
 
@@ -38,9 +38,9 @@ class Training:
     batch: int = 64
     parts: int = 1
     forward: Callable[[Tensor], Tensor] | None = None
-    each: Callable[[int], None] = _nothing
+    each: Callable[[int], None] = nothing
     zero: Callable[[], None] | None = None
-    limit: Callable[[], None] = _nothing
+    limit: Callable[[], None] = nothing
     measure: Measure | None = None
 
     @property
