@@ -57,8 +57,9 @@ def test_about_half_of_the_cases_is_held_out():
     assert 0.4 * len(CASES) <= held <= 0.6 * len(CASES)
 
 
-def test_the_corpus_is_told_well_enough():
-    rates = evaluation()["all"]
+@pytest.mark.parametrize("half", ["all", "held_out"])
+def test_the_corpus_is_told_well_enough(half):
+    rates = evaluation()[half]
     assert rates["recall"] >= 0.95
     assert rates["right_kind"] >= 0.85
     assert rates["false_alarms"] <= 0.03

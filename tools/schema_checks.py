@@ -1,4 +1,5 @@
-"""A check of our own for schemathesis: what the schema allows is refused for its meaning alone."""
+"""Checks of our own for schemathesis: what the schema allows is refused for its meaning alone, and
+a server that is busy says when to come back."""
 
 from __future__ import annotations
 
@@ -14,6 +15,17 @@ ABOUT_A_SUM = " times the limit of "
 
 # A body that is bytes to OpenAPI is sent as they are.
 schemathesis.serializer.alias("application/vnd.layerscope.batch", "application/octet-stream")
+
+
+@schemathesis.check
+def busy_says_when(_: Any, response: Any, __: Any) -> None:
+    """A 503 is the problem "busy", with ``Retry-After``."""
+    if response.status_code != 503:
+        return
+    if not (after := response.headers.get("retry-after")):
+        raise AssertionError("503 without Retry-After")
+    if response.json()["type"] != "/docs#problem-busy":
+        raise AssertionError(f"503 that is not of being busy, Retry-After {after}")
 
 
 @schemathesis.check

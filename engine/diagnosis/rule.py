@@ -21,6 +21,7 @@ class Rule:
     ``help`` the reason for its threshold. ``early``: may be asked while layers are still being
     computed. ``explains``: the rules whose findings are consequences where this one's begins no
     later in the pass; ``covers``: those whose figures tell nothing any more wherever it begins.
+    ``of_start``: it is about a network before its first step.
     ``harmless_alone``: its notes too are causes, of no weight until something follows.
     ``undecided`` says why the rule cannot be asked of some records, or None where it can."""
 
@@ -32,6 +33,7 @@ class Rule:
     early: bool = False
     explains: tuple[str, ...] = ()
     covers: tuple[str, ...] = ()
+    of_start: bool = False
     harmless_alone: bool = False
     undecided: Undecided | None = None
 

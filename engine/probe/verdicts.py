@@ -35,6 +35,8 @@ class Verdicts:
         """What the rules of one pass say, by the step's number."""
         self._first_bad: dict[int, Finding] = {}
         """About the first NaN, by its step's number."""
+        self._start: list[Finding] = []
+        """What the rules of the start say of the first step."""
         self._since: dict[str, int] = {}
         """By rule: since which step what held when last asked had held."""
 
@@ -54,6 +56,9 @@ class Verdicts:
         if origin is not None and broke:
             looked = [number for number in looked if number < origin.step] or looked
         symptoms = self._of_one_pass(looked) if looked else []
+        if not broke:  # how it started stands, however far the steps since have come
+            known_now = {f.rule for f in symptoms}
+            symptoms += [f for f in self._start if f.rule not in known_now]
         begin = history.steps[0].number if history.steps else 0
         weighed = [_weighed(f, history, begin, broke=broke) for f in symptoms]
         known = {id(w): f for w, f in zip(weighed, symptoms, strict=True)}
@@ -94,6 +99,9 @@ class Verdicts:
             if rule in since and broken.get(rule, 0) < before:
                 since[rule] = min(since[rule], before)
         self._since = since
+        if looked[0] <= 1:
+            of_first = self._by_itself(looked[0])
+            self._start = [replace(f, since=looked[0]) for f in of_first if RULES[f.rule].of_start]
         return [replace(f, since=since[f.rule]) for f in found]
 
     def _by_itself(self, number: int) -> list[Finding]:

@@ -107,20 +107,26 @@ def test_an_older_engines_map_is_computed_anew_when_asked(make, tmp_path, until)
     assert all(c.reading.number != -1.0 for c in made.kept.follow(PLANE.id).cells)
 
 
-def test_servers_of_two_engines_share_a_folder(make, tmp_path, gate, monkeypatch, until):
+def test_servers_of_two_engines_share_a_folder(make, tmp_path, monkeypatch, until):
     """Each computes its own map, and neither ends the other's."""
-    mine, newer = make(), make()
-    mine.start(PLANE)
-    for each in (kept, plane_module, tables):
-        monkeypatch.setattr(each, "engine_build", lambda: OLD)
-    newer.resume()  # the other server computes it
-    assert not newer.active
-    assert newer.start(OTHER).state == "running"
-    assert newer.start(PLANE).state == "running"
-    gate.set()
-    until(lambda: newer.kept.map(PLANE.id).state == "finished")
-    monkeypatch.undo()
-    until(lambda: mine.kept.map(PLANE.id).state == "finished")
+    leave(tmp_path, PLANE)
+    mine = charting._Owned.taken(tmp_path, tables.map_key(PLANE.id))
+    with monkeypatch.context() as patch:
+        for each in (kept, plane_module, tables):
+            patch.setattr(each, "engine_build", lambda: OLD)
+        newer = make()
+        newer.resume()  # the other server computes it
+        assert not newer.active
+        for plane in (OTHER, PLANE):
+            newer.start(plane)
+            until(lambda of=plane: newer.kept.map(of.id).state == "finished")
+        newer.close()
+    resumed = make()
+    assert (found := resumed.kept.map(PLANE.id)).state == "running"
+    assert found.done == 1
+    mine.free()
+    resumed.resume()
+    until(lambda: resumed.kept.map(PLANE.id).state == "finished")
 
 
 def test_without_room_an_older_engines_map_keeps_its_cells(make, tmp_path, gate, monkeypatch):

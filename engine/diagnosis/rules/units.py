@@ -100,11 +100,13 @@ def dead_units(evidence: Evidence) -> Finding | None:
 
 
 def _fed(block: Sequence[Record]) -> bool:
-    """Whether the block's linear map hands on anything but zeros to a layer behind it."""
+    """Whether anything but zeros reached the activation behind the block's linear map, or what else
+    ends the block."""
     if len(block) < 2:
         return False
-    out = next((r for r in block if r.facts.role == "linear_map"), block[-2]).activation
-    return out.zeros < out.count
+    roles = [r.facts.role for r in block]
+    reached = block[max(1, roles.index("activation")) - 1 if "activation" in roles else -2]
+    return reached.activation.zeros < reached.activation.count
 
 
 def _most_by_nature(record: Record, batch: int) -> float:

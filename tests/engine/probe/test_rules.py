@@ -515,6 +515,19 @@ def test_the_loss_starts_somewhere_only_before_the_first_step():
     assert finding.title.startswith("The loss starts ")
 
 
+def test_how_it_started_stands_until_it_has_learned():
+    """What the newest step says is below what would be warned of."""
+    torch.manual_seed(0)
+    model = mlp()
+    with torch.no_grad():
+        model[-1].weight.mul_(1000)
+    optimizer = torch.optim.Adam(model.parameters(), 0.005)
+    found = train(model, *data(), optimizer=optimizer, steps=40)
+    (finding,) = (f for f in found if f.rule == "output_scale")
+    assert (finding.since, finding.severity) == (1, "error")
+    assert finding.title.startswith("The loss starts")
+
+
 def test_findings_are_called_back_and_stop():
     torch.manual_seed(0)
     model, told = mlp(), []

@@ -152,7 +152,9 @@ def test_a_training_that_ends_in_nan_says_where_it_began(place):
     place.begin("a", Training(steps=100, learning_rate=1e6), experiment)
     numbers = list(place.train("a"))
     assert len(numbers) < 100
-    finding = next(f for f in place.store.findings("a") if f["rule"] == "nonfinite")
+    (root,) = place.store.findings("a")
+    assert (root["rule"], root["severity"]) == ("learning_rate_high", "error")
+    finding = next(f for f in root["consequences"] if f["rule"] == "nonfinite")
     assert finding["severity"] == "error"
     assert finding["since"] in (numbers[-1], numbers[-1] - 1)
     assert not math.isfinite(place.losses("a")[-1])
@@ -179,7 +181,9 @@ def test_a_finding_keeps_the_step_since_which_it_has_held():
         step = step_of(done, "everything", None)
         ring.add(number, step.to_bytes(), looked=step.looked)
         if number > 40 and number % 6 == 0:
-            told |= {f.since for f in verdicts.findings(None) if f.rule == "dead_units"}
+            roots = verdicts.findings(None)
+            found = [f for root in roots for f in (root, *root.consequences)]
+            told |= {f.since for f in found if f.rule == "dead_units"}
     assert len(told) == 1
     assert max(told) < 20
 
