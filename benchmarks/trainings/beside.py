@@ -90,7 +90,7 @@ def told(rows: Sequence[dict[str, Any]], sound: set[str]) -> Iterator[str]:
         for word in {_short(w) for said in row["sound"] for w in said or []}:
             if row["name"] in sound:
                 alarms.setdefault(word, set()).add(row["name"])
-    for word, names in sorted(alarms.items(), key=lambda item: -len(item[1]))[:8]:
+    for word, names in sorted(alarms.items(), key=lambda item: (-len(item[1]), item[0]))[:8]:
         yield f"about {len(names)} healthy ones: {word}"
     for row in rows:
         if row["raised"]:
