@@ -6,7 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+from torch import nn
+
+import layerscope
 from layerscope.engine.execution.records import Facts
+from layerscope.engine.probe.probe import Probe
 from layerscope.engine.probe.step import Quantity, Slot, Step
 from layerscope.engine.statistics import Histogram, Statistics
 from layerscope.engine.store import Batch, Store
@@ -19,7 +24,7 @@ from layerscope.engine.store.entries import (
     StoredFinding,
 )
 
-__all__ = ["HOSTILE_MODULE", "facts", "recorded_run", "statistics"]
+__all__ = ["HOSTILE_MODULE", "facts", "recorded_run", "statistics", "trained"]
 
 HOSTILE_MODULE = '<a href="/taken">&lt;b</a>'
 """A module's name that is markup to a page, and to Plotly."""
@@ -39,6 +44,26 @@ def statistics(std: float) -> Statistics:
     figures = (None if nan else std, *(1.0 if nan else v for v in (std, -std, std)))
     return Statistics(2, 1 if nan else 2, 0.0, *figures, 0, 0, int(nan), 0, 0,
                       Histogram(0, [1], [0 if nan else 1]))  # fmt: skip
+
+
+def trained(
+    model: nn.Module, to: Any, steps: int, breaks: tuple[int, float] | None = None
+) -> Probe:
+    """A real training's probe, every step recorded; ``breaks``: in which step the first weight's
+    first entry becomes what."""
+    dtype = next(model.parameters()).dtype
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with layerscope.watch(model, optimizer, to=to, every=1) as probe:
+        for number in range(1, steps + 1):
+            if breaks is not None and number == breaks[0]:
+                with torch.no_grad():
+                    next(model.parameters()).view(-1)[0] = breaks[1]
+            loss = model(torch.randn(8, 4, dtype=dtype)).square().mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            probe.step(loss)
+    return probe
 
 
 def recorded_run(

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from layerscope.engine.basis.serial import Serial
-from layerscope.engine.probe.step import ModuleStep, Quantity, Slot
+from layerscope.engine.probe.step import ModuleStep, Quantity, Slot, update_ratio
 from layerscope.engine.statistics import Figures
 
 __all__ = ["Glance", "Told"]
@@ -84,11 +84,9 @@ class Glance(Serial, dict=True):
 
     def update_ratio(self, module: int, parameter: int = 0) -> float | None:
         """rms(Δw)/rms(w) of one parameter; None where w is zero or either is not known."""
-        change = self.of(module, Quantity.UPDATE, parameter)
-        value = self.of(module, Quantity.VALUE, parameter)
-        if change is None or value is None or not value.rms or change.rms is None:
-            return None
-        return change.rms / value.rms
+        return update_ratio(
+            self.of(module, Quantity.UPDATE, parameter), self.of(module, Quantity.VALUE, parameter)
+        )
 
 
 @lru_cache(maxsize=64)

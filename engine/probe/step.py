@@ -14,7 +14,9 @@ from layerscope.engine.execution.records import ParameterRecord, Record
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.statistics import Figures, Statistics, Units
 
-__all__ = ["Look", "ModuleStep", "Origin", "Outline", "Quantity", "Slot", "Step", "Task"]
+__all__ = [
+    "Look", "ModuleStep", "Origin", "Outline", "Quantity", "Slot", "Step", "Task", "update_ratio",
+]  # fmt: skip
 
 
 class Quantity(IntEnum):
@@ -107,6 +109,13 @@ class Task(Serial):
     smallest: float | None = None
 
 
+def update_ratio(change: Figures | None, value: Figures | None) -> float | None:
+    """rms(Δw)/rms(w); None where w is zero or either is not known."""
+    if change is None or value is None or not value.rms or change.rms is None:
+        return None
+    return change.rms / value.rms
+
+
 class Outline(Serial, dict=True):
     """One recorded step without its histograms; ``statistics`` are about the tensors that ``slots``
     name. The bytes of a ``Step`` can be read as one.
@@ -171,11 +180,9 @@ class Outline(Serial, dict=True):
 
     def update_ratio(self, module: int, parameter: int = 0) -> float | None:
         """rms(Δw)/rms(w) of one parameter; None where w is zero or either is not known."""
-        change = self.of(module, Quantity.UPDATE, parameter)
-        value = self.of(module, Quantity.VALUE, parameter)
-        if change is None or value is None or not value.rms or change.rms is None:
-            return None
-        return change.rms / value.rms
+        return update_ratio(
+            self.of(module, Quantity.UPDATE, parameter), self.of(module, Quantity.VALUE, parameter)
+        )
 
 
 class Step(Outline, dict=True):

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-import layerscope
 from layerscope.engine.probe.glance import Glance
 from layerscope.engine.probe.series import SERIES, column
 from layerscope.engine.probe.step import Outline, Quantity
+from tests.runs import trained
 
 
 @pytest.fixture(scope="module")
@@ -20,17 +20,7 @@ def steps():
     """Of a training that breaks, with the facts of its modules."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.BatchNorm1d(6), nn.Linear(6, 1))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with layerscope.watch(model, optimizer, to=":memory:", every=1) as probe:
-        for number in range(6):
-            if number == 4:
-                with torch.no_grad():
-                    model[0].weight[0, 0] = math.nan
-            loss = model(torch.randn(8, 4)).square().mean()
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            probe.step(loss)
+    probe = trained(model, ":memory:", steps=6, breaks=(5, math.nan))
     return probe.steps(), probe.facts()
 
 

@@ -10,6 +10,7 @@ import layerscope
 from layerscope.engine.probe.glance import Glance
 from layerscope.engine.probe.series import QUANTITIES, SERIES, histories, history, recorded
 from layerscope.engine.store import Step, open_store
+from tests.runs import trained
 
 
 @pytest.fixture(scope="module")
@@ -18,14 +19,7 @@ def run(tmp_path_factory):
     to = tmp_path_factory.mktemp("series") / "runs.db"
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 1))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with layerscope.watch(model, optimizer, to=to, every=1) as probe:
-        for _ in range(6):
-            loss = model(torch.randn(8, 4)).square().mean()
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            probe.step(loss)
+    trained(model, to, steps=6)
     store = open_store(to)
     yield store, store.runs()[0][0].id
     store.close()

@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-import layerscope
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.series import recorded
 from layerscope.engine.probe.spread import OUTPUT, dtype_of, spreads, tensors_of
 from layerscope.engine.store import Step, open_store
-from tests.runs import facts, recorded_run
+from tests.runs import facts, recorded_run, trained
 
 
 @pytest.fixture(scope="module")
@@ -22,17 +21,7 @@ def run(tmp_path_factory):
     to = tmp_path_factory.mktemp("spread") / "runs.db"
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 1)).to(torch.float64)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with layerscope.watch(model, optimizer, to=to, every=1) as probe:
-        for number in range(1, 6):
-            if number == 4:
-                with torch.no_grad():
-                    model[0].weight[0, 0] = math.inf
-            loss = model(torch.randn(8, 4, dtype=torch.float64)).square().mean()
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            probe.step(loss)
+    trained(model, to, steps=5, breaks=(4, math.inf))
     store = open_store(to)
     yield store, store.runs()[0][0].id
     store.close()
