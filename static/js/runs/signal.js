@@ -88,8 +88,8 @@ export class Signal extends Strip {
 
   async askFor() {
     const { step } = this.view.at;
-    const response = await fetch(step === null ? this.address : `${this.address}?step=${step}`);
-    if (!response.ok) return;
+    const response = await fetch(step === null ? this.address : `${this.address}?step=${step}`).catch(() => null);
+    if (!response?.ok) return; // what is shown stays, until another step is asked for
     this.shown = await response.json();
     this.show();
   }

@@ -131,11 +131,11 @@ export class Spread {
     query.set("quantity", "histogram");
     query.set("modules", figure.dataset.module ?? "");
     query.set("tensor", /** @type {HTMLSelectElement} */ (find("#tensor", this.place)).value);
-    const response = await fetch(`${figure.dataset.series}?${query}`);
-    const answer = await response.json();
+    const response = await fetch(`${figure.dataset.series}?${query}`).catch(() => null);
+    const answer = response ? await response.json() : { detail: "The server can't be reached." };
     if (this.figure !== figure || figure.dataset.module !== query.get("modules")) return; // another module meanwhile, which is asked for next
-    this.answer = response.ok ? answer : null;
-    if (!response.ok) find("#spread-readout").textContent = answer.detail;
+    this.answer = response?.ok ? answer : null;
+    if (!response?.ok) find("#spread-readout").textContent = answer.detail;
     this.draw();
   }
 
