@@ -91,6 +91,11 @@ class History:
         finite = [v for v in self.first[: self._width] if math.isfinite(v)]
         return median(finite) if finite else None
 
+    @property
+    def began_at(self) -> float | None:
+        """The very first finite loss: of one that explodes the median of the first is far above it."""
+        return next((v for v in self.first if math.isfinite(v)), None)
+
     @cached_property
     def last_loss(self) -> float | None:
         """Where it is now."""
@@ -220,7 +225,7 @@ class History:
         """A finding about modules, with the lines of code that help."""
         places = [f.index for f in where] or [0]
         evidence = {
-            **evidence, "steps": self.number, "first_loss": self.first_loss,
+            **evidence, "steps": self.number, "first_loss": self.began_at,
             "last_loss": self.last_loss, "constant_loss": self.baseline,
         }  # fmt: skip
         return Finding(

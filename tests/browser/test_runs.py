@@ -222,6 +222,10 @@ def test_a_slider_moves_one_cursor_through_all_charts_and_replays_the_signal(
         return [[a or "s-none", g or "s-none"] for a, _, g, _ in told["modules"]]
 
     blank.goto(f"{store_address}?module=0&step=3")
+    # The strip's cells end where its arrows do.
+    ends = blank.evaluate("""['#signal .pairs li:last-child .cell', '#signal .way.forward']
+      .map(each => document.querySelector(each).getBoundingClientRect().right)""")
+    assert abs(ends[0] - ends[1]) <= 1
     until(blank, "document.querySelector('#chart-spread .plot').data?.[0].x.length === 18")
     slider = blank.locator("#step")
     assert slider.input_value() == "2"

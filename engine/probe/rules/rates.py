@@ -79,9 +79,9 @@ def learning_rate_high(history: History) -> Finding | None:
     return history.finding(
         "learning_rate_high", severity, [w.module for w in _matrices(history)],
         title=f"Weights change by {_share(ratio)} a step, and the loss {went}",
-        explanation=f"The loss went from {history.first_loss:.3g} to {history.last_loss:.3g} over "
+        explanation=f"The loss went from {history.began_at:.3g} to {history.last_loss:.3g} over "
         f"{history.number} steps; a step usually changes a weight by about {USUAL:g} of it."
-        if history.last_loss is not None and history.first_loss is not None
+        if history.last_loss is not None and history.began_at is not None
         else "The loss is not finite any more.",
         evidence={"update_ratio": ratio, "learning_rate": rate},
         threshold={"update_ratio": HIGH}, since=since,

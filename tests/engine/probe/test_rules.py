@@ -477,6 +477,7 @@ def test_a_rate_is_judged_by_its_first_too_large_step_and_the_one_that_is_offere
     (finding,) = train(nn.Linear(10, 1), x, y, lr=rate, steps=steps)
     assert (finding.rule, finding.since, finding.severity) == ("learning_rate_high", 1, "error")
     assert finding.evidence["learning_rate"] == rate
+    assert finding.evidence["first_loss"] < 10  # though it has exploded within the first steps
     assert "%" not in finding.title or rate == 1.0
     offered = float(finding.fix["code"].partition("= ")[2].partition(" ")[0])
     assert 1e-5 < offered < 0.1
