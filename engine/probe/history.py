@@ -93,7 +93,7 @@ class History:
 
     @property
     def began_at(self) -> float | None:
-        """The very first finite loss: of one that explodes the median of the first is far above it."""
+        """The very first finite loss: an exploding one is far above it within a few steps."""
         return next((v for v in self.first if math.isfinite(v)), None)
 
     @cached_property
