@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ __all__ = ["Database"]
 
 BUSY_SECONDS = 5.0
 """How long SQLite waits for another program's transaction; ``?timeout=`` in a URL says another."""
+AGAIN_SECONDS = 0.002
+"""Between two tries where SQLite refuses instead of waiting."""
 CONNECT_SECONDS = 5
 """How long a server may take to let us in; ``?connect_timeout=`` in a URL says another."""
 WAITING_DRIVERS = frozenset({"psycopg", "psycopg2"})
@@ -147,9 +150,27 @@ def _opened(connection: sqlite3.Connection, _: Any) -> None:
     cursor.execute("PRAGMA foreign_keys = ON")
     # Readers and the writer do not wait for one another. A killed process loses nothing that was
     # committed; a power cut may lose the last commits, and never the file.
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(cursor)
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.close()
+
+
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Switch a file to a write-ahead log, also while others open it.
+
+    Who meets another in the middle of it is refused at once, whatever the connection's timeout
+    (SQLite calls no busy handler there); so the timeout is kept here.
+    """
+    (milliseconds,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+    end = time.monotonic() + milliseconds / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                raise
+        time.sleep(AGAIN_SECONDS)
 
 
 def _begun(connection: Connection) -> None:
