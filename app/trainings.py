@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -43,12 +44,14 @@ from layerscope.engine.training import Training, step_cost
 from layerscope.engine.training.folder import TrainingFolder, Wish
 from layerscope.engine.training.run import train
 
-__all__ = ["FOLDER", "Leading", "Ours", "Trainings", "name_of"]
+__all__ = ["FOLDER", "NICE", "Leading", "Ours", "Trainings", "name_of"]
 
 FOLDER = "trainings"
 """Within the data folder."""
 ALIVE_SECONDS = 3.0
 """How often a run is told to be alive."""
+NICE = 10
+"""How far a training stands back: whoever moves a slider goes before it."""
 COPIED_AT_ONCE = 200
 """Steps of a run that go into its branch in one batch."""
 
@@ -352,6 +355,7 @@ async def _kept(ask: Callable[[], T]) -> T:
 
 def _train(parent: Path, run: str, url: str, should_stop: ShouldStop) -> int:
     """All of it, in a worker; the number of steps."""
+    os.setpriority(os.PRIO_PROCESS, 0, NICE)
     return sum(1 for _ in train(parent, run, url, should_stop))
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from layerscope.app.compute import DYING_SECONDS
+from layerscope.app.trainings import NICE
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.training import Trainer, Training
 from layerscope.engine.training.folder import TrainingFolder
@@ -106,7 +107,9 @@ def test_a_killed_one_reads_as_stopped_and_goes_on_to_the_same_bits(site, client
     run = begin(client, LONG)
     began = time.monotonic()  # one that dies at once is begun again without a word
     wait_until(lambda: last(client, run) > 20 and time.monotonic() - began > 2 * DYING_SECONDS)
-    for pid in site.app.state.trainings._compute.workers.pids:
+    workers = site.app.state.trainings._compute.workers.pids
+    assert max(os.getpriority(os.PRIO_PROCESS, pid) for pid in workers) == NICE
+    for pid in workers:
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: known(client, run)["state"] == "stopped")
     assert client.post(f"{API}/{run}/resume").status_code == 200
