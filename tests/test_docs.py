@@ -57,7 +57,7 @@ def test_every_parameter_is_told_as_it_is():
         assert {f"`{option}`" for option in Experiment.options(name)} >= set(
             re.findall(r"`\w+`", values) if Experiment.options(name) else ()
         )
-        assert field.default is None or f"`{field.default}`".lower() in default
+        assert field.default in (None, "") or f"`{field.default}`".lower() in default
     assert not rows
 
 

@@ -34,7 +34,7 @@ def options(model: type[Specification], leave_out: tuple[str, ...] = ()) -> Iter
         switch = field.annotation is bool
         words = model.expectation(name)
         expected = "" if switch else f" {words[0].upper()}{words[1:]}."
-        default = "absent" if field.default is None else str(field.default).lower()
+        default = "absent" if field.default in (None, "") else str(field.default).lower()
         option = typer.Option(
             f"{flag(name)}/--no-{flag(name)[2:]}" if switch else flag(name),
             help=f"{field.description}{expected} [{default}]",

@@ -14,6 +14,7 @@ from layerscope.engine.basis.specification import (
     bounds,
     presentation,
     takes_fractions,
+    written,
 )
 
 __all__ = ["Control", "Option", "controls"]
@@ -39,7 +40,7 @@ class Control:
 
     name: str
     kind: str
-    """``select``, ``switch``, ``log`` or ``range`` (a slider), ``number``."""
+    """``select``, ``switch``, ``log`` or ``range`` (a slider), ``number``, ``text``."""
     label: str
     unit: str
     help: str
@@ -110,6 +111,8 @@ def _kind(field: FieldInfo, shown: Presentation) -> str:
         return "select"
     if field.annotation is bool:
         return "switch"
+    if written(field):
+        return "text"
     return ("log" if shown.log else "range") if shown.slider else "number"
 
 

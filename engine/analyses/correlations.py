@@ -157,9 +157,10 @@ def _predict(experiment: Experiment) -> tuple[Sequence[tuple[float, ...]], str |
     if not scheme.mean_field or first is None or hidden is None:
         return (), f"no theory for this setting: weights of {experiment.init} are not independent"
     scale, b1, b2 = experiment.init_scale**2, *map(experiment.bias_variance, (n, width))
-    w1, w2 = n * first * scale, width * hidden * scale
+    g1, *others = (gain**2 for gain in experiment.weight_gains[: experiment.depth])
+    w1, w2 = n * first * scale * g1, [width * hidden * scale * gain for gain in others]
     q = w1 + b1
-    if q == 0 or (w2 == 0 and b2 == 0):
+    if q == 0 or (0 in w2 and b2 == 0):
         return (), "no theory for this setting: all pre-activations are zero"
     phi, depth = experiment.phi, experiment.depth
     starts = [(w1 * c + b1) / q for c in STARTS]

@@ -22,6 +22,7 @@ __all__ = [
     "GRID",
     "PhasePosition",
     "axis_ends",
+    "drawn_sigma_w",
     "phase_diagram",
     "sigma_b",
     "sigma_w",
@@ -38,8 +39,9 @@ REACH_B = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 120.0)
 class PhasePosition:
     """The phase diagram, and the experiment as a point of it.
 
-    ``point`` is None where the experiment's weights have no variance; ``reason`` says what keeps
-    the diagram, which is of plain networks, from being the experiment's own.
+    ``point`` is None where the experiment's weights have no variance, or not the same in all
+    layers; ``reason`` says what keeps the diagram, which is of plain networks, from being the
+    experiment's own.
     """
 
     experiment: Experiment
@@ -79,15 +81,23 @@ def trainable_depth(point: FixedPoint) -> float | None:
     return TRAINABLE / abs(math.log(point.chi1))
 
 
+def drawn_sigma_w(experiment: Experiment) -> float | None:
+    """√(n·variance)·init_scale of the hidden layers, before the gains that some layers have; None
+    where a scheme has no variance."""
+    n = experiment.width
+    variance = experiment.weight_variance(n, n)
+    return None if variance is None else experiment.init_scale * math.sqrt(n * variance)
+
+
 def sigma_w(experiment: Experiment) -> float | None:
-    """σw = √(n·variance)·init_scale of the hidden layers; None where a scheme has no variance.
+    """σw = √(n·variance)·init_scale·gain of the hidden layers; None where a scheme has no variance,
+    and where layers behind the first have different gains.
 
     >>> round(sigma_w(Experiment(init="kaiming_normal")), 12) == round(2**0.5, 12)
     True
     """
-    n = experiment.width
-    variance = experiment.weight_variance(n, n)
-    return None if variance is None else experiment.init_scale * math.sqrt(n * variance)
+    drawn, gain = drawn_sigma_w(experiment), experiment.hidden_gain
+    return None if drawn is None or gain is None else drawn * gain
 
 
 def sigma_b(experiment: Experiment) -> float:
@@ -128,6 +138,8 @@ def phase_diagram(experiment: Experiment, *, should_stop: ShouldStop = never) ->
     reason = None if said.available else said.reason
     if chosen_norm(experiment.norm) or experiment.residual:
         reason = "the diagram is of plain networks: norms and residual sums change these recursions"
+    elif experiment.hidden_gain is None:
+        reason = "the diagram is of layers that are alike: these have different gains"
     point = None
     if w is not None:
         point = fixed_point(experiment.phi, w * w, b * b)

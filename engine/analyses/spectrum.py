@@ -13,7 +13,7 @@ from torch import Tensor
 
 from layerscope.engine.analyses.base import AnalysisUndefined, analysis
 from layerscope.engine.analyses.correlations import Correlations, correlations, correlations_cost
-from layerscope.engine.analyses.phase_diagram import sigma_w
+from layerscope.engine.analyses.phase_diagram import drawn_sigma_w
 from layerscope.engine.basis.cancellation import ShouldStop, never, stop_if
 from layerscope.engine.execution.cost import Cost, passes_flops
 from layerscope.engine.execution.memory import forward_bytes
@@ -117,7 +117,7 @@ def jacobian_spectra(experiment: Experiment, *, should_stop: ShouldStop = never)
             f"{experiment.norm} ties the samples of a batch together, so no sample has a Jacobian "
             "of its own; expected none, layer or rms",
         )
-    width, depth = sigma_w(experiment), experiment.depth
+    width, depth = drawn_sigma_w(experiment), experiment.depth
     scale = experiment.init_scale if width is None else width
     depths = tuple(sorted({max(1, round(depth * (i + 1) / POINTS)) for i in range(POINTS)}))
     exact = _is_exact(experiment)
@@ -198,11 +198,12 @@ def _theory(
         return nothing, "no theory where the input's width is another than the layers'"
     if experiment.beyond_theory is not None:
         return nothing, f"no theory for {experiment.beyond_theory}"
-    w2, b2 = scale**2, experiment.bias_std**2
-    first = w2 * experiment.input_moments.mean_square + b2
-    path = length_path(experiment.phi, first, w2, b2, experiment.depth)
+    each = [(scale * gain) ** 2 for gain in experiment.weight_gains[: experiment.depth]]
+    b2 = experiment.bias_std**2
+    first = each[0] * experiment.input_moments.mean_square + b2
+    path = length_path(experiment.phi, first, each[1:], b2, experiment.depth)
     total, sums = 0.0, []
-    for log_q in path:
+    for log_q, w2 in zip(path, each, strict=True):
         slope = chi(experiment.phi, math.exp(min(log_q, 700.0)), w2)
         total += 0.5 * math.log10(slope) if slope > 0 else -math.inf
         sums.append(total)

@@ -25,7 +25,7 @@ from layerscope.engine.basis.refusals import FieldError, InvalidParameters, fiel
 
 __all__ = [
     "Options", "Presentation", "Specification", "Text", "bounds", "parameter", "presentation",
-    "takes_fractions", "text_of",
+    "takes_fractions", "text_of", "written",
 ]  # fmt: skip
 
 MOST_PARAMETERS = 100
@@ -43,6 +43,8 @@ class Text:
     """Makes the value; its ``ValueError`` says what was expected."""
     longest: int = 200
     """Most characters."""
+    expected: str = "expected text"
+    """What it takes, as a sentence's end."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._value)
@@ -215,6 +217,8 @@ class Specification(BaseModel):
         field = cls.model_fields[name]
         if known := cls.options(name):
             return "expected one of: " + ", ".join(known)
+        if text := written(field):
+            return text.expected
         if field.annotation is bool:
             return "expected true or false"
         whole = "a number" if takes_fractions(field) else "a whole number"
@@ -243,7 +247,7 @@ class Specification(BaseModel):
         """The value that ``text`` stands for."""
         field = cls.model_fields[name]
         kind = field.annotation
-        if kind is str or any(isinstance(m, Text) for m in field.metadata):
+        if kind is str or written(field):
             return text
         if type(None) in get_args(kind) and text == "":
             return None
@@ -293,6 +297,11 @@ _BOOLEANS = {"true": True, "on": True, "1": True, "false": False, "off": False, 
 def presentation(field: FieldInfo) -> Presentation:
     """What a form shows of ``field``."""
     return next((m for m in field.metadata if isinstance(m, Presentation)), Presentation())
+
+
+def written(field: FieldInfo) -> Text | None:
+    """How a parameter is read that is written as text of its own kind; None for all others."""
+    return next((m for m in field.metadata if isinstance(m, Text)), None)
 
 
 def bounds(field: FieldInfo) -> tuple[float, float]:

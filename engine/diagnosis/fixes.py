@@ -36,7 +36,8 @@ Change = dict[str, Any]
 USUAL: Change = {
     name: Experiment.model_fields[name].default
     for name in (
-        "input_scale", "input_mean", "bias_mean", "output_scale", "fan", "reduction"
+        "input_scale", "input_mean", "bias_mean", "layer_gains", "output_scale", "branch_scale",
+        "norm_gain", "fan", "reduction",
     )
 }  # fmt: skip
 """What is hardly ever meant to be otherwise, so that it is set back first."""
@@ -127,13 +128,13 @@ def _critical_scale(e: Experiment) -> float | None:
     """The init scale at which theory neither grows nor shrinks the gradient; None if unknown."""
     scheme = INITS[e.init]
     variance = e.weight_variance(e.width, e.width) if scheme.mean_field else None
-    if not variance or chosen_norm(e.norm) or e.residual or e.beyond_theory:
+    if not variance or not e.hidden_gain or chosen_norm(e.norm) or e.residual or e.beyond_theory:
         return None
     try:
         sigma_w2 = critical_point(e.phi, e.bias_variance(e.width)).sigma_w2
     except NoCriticalPoint:
         return None
-    scale = math.sqrt(sigma_w2 / (variance * e.width))
+    scale = math.sqrt(sigma_w2 / (variance * e.width)) / e.hidden_gain
     return float(f"{scale:.3g}") if 0 < scale <= 100 else None
 
 

@@ -11,7 +11,14 @@ from torch import Tensor
 from layerscope.engine.basis.role import Role
 from layerscope.engine.experiment.data import DATASETS, Sample
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.layers import ACTIVATIONS, Add, Layer, Linear, chosen_norm
+from layerscope.engine.layers import (
+    ACTIVATIONS,
+    Add,
+    Layer,
+    Linear,
+    Normalization,
+    chosen_norm,
+)
 from layerscope.engine.layers.initialization import INITS
 from layerscope.engine.layers.losses import LOSSES, Loss
 
@@ -77,7 +84,7 @@ def layout(experiment: Experiment) -> list[LayerInfo]:
         hidden, before = block <= e.depth, len(layers) - 1
         width = e.width if hidden else e.n_outputs
         here: list[type[Layer]] = within if hidden else [Linear]
-        if hidden and e.residual and n_in == width:
+        if e.has_sum(block):
             here = [*within, Add]
         for layer in here:
             source, ends = before if layer is Add else None, layer is here[-1]
@@ -116,13 +123,16 @@ class Network:
 
     def build(self, info: LayerInfo, x: Tensor) -> Layer:
         """The layer at ``info``; must be called in forward order. ``x`` is its input."""
-        last = info.block > self.experiment.depth
-        return info.layer.build(
-            info.n_in, info.shape[1], x.dtype, lambda n_in, n_out: self._draw(n_in, n_out, x, last)
-        )
+        layer = info.layer.build(
+            info.n_in, info.shape[1], x.dtype,
+            lambda n_in, n_out: self._draw(n_in, n_out, x, info.block),
+        )  # fmt: skip
+        if isinstance(layer, Normalization) and self.experiment.norm_gain != 1:
+            layer.parameters["weight"].fill_(self.experiment.norm_gain)
+        return layer
 
-    def _draw(self, n_in: int, n_out: int, x: Tensor, last: bool) -> tuple[Tensor, Tensor]:
-        """Weight (n_in, n_out) and bias (n_out,) of a layer whose input is ``x``, in float32."""
+    def _draw(self, n_in: int, n_out: int, x: Tensor, block: int) -> tuple[Tensor, Tensor]:
+        """Weight (n_in, n_out) and bias (n_out,) of a block whose input is ``x``, in float32."""
         e = self.experiment
         scheme = INITS[e.init]
         if e.fan == "fan_in":
@@ -132,8 +142,8 @@ class Network:
         if scheme.calibrate is not None:
             weight = scheme.calibrate(weight, x)
         weight = weight * e.init_scale
-        if last and e.output_scale != 1:
-            weight = weight * e.output_scale
+        for factor in e.weight_factors(block):
+            weight = weight * factor
         bias = self._bias(n_in, n_out)
         return weight, bias + e.bias_mean if e.bias_mean else bias
 

@@ -15,6 +15,7 @@ from layerscope.engine.basis.narrow import NARROW
 from layerscope.engine.basis.source import source_text
 from layerscope.engine.execution.network import seeds
 from layerscope.engine.experiment.data import DATASETS
+from layerscope.engine.experiment.gains import gains_of
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import ACTIVATIONS, Activation, Normalization, chosen_norm
 from layerscope.engine.layers.initialization import INITS
@@ -47,7 +48,7 @@ data = torch.Generator().manual_seed({data_seed})
 weights = torch.Generator().manual_seed({weight_seed})
 DTYPE = torch.{dtype}
 DEPTH, WIDTH, OUTPUTS = {depth}, {width}, {outputs}
-
+{gains}
 sample = draw_data({batch}, {inputs}, data)
 x = {data}.to(DTYPE)  # (batch, inputs)
 target = {target}
@@ -61,10 +62,10 @@ def seen(name: str, tensor: Tensor) -> None:
     print(f"{{name:>24}}  std {{std}}")
 
 
-def linear(x: Tensor, n_out: int{is_last}) -> tuple[Tensor, Tensor]:
+def linear(x: Tensor, n_out: int{factors}) -> tuple[Tensor, Tensor]:
     w = {weight}
 {calibrate}    w = w * {init_scale!r}
-{last}    b = {bias}
+{scaled}    b = {bias}
     return w.to(DTYPE), b.to(DTYPE)
 
 
@@ -77,7 +78,7 @@ def linear_backward(name: str, g: Tensor, x: Tensor, w: Tensor) -> Tensor:
 # Forward: tape holds each layer's backward pass and what it needs.
 tape = []
 for block in range(1, DEPTH + 1):
-{start}    w, b = linear(x, WIDTH)
+{start}    w, b = linear(x, WIDTH{as_hidden})
     tape.append((linear_backward, f"linear{{block}}", x, w))
     x = torch.addmm(b, x, w)  # (batch, width)
     seen(f"linear{{block}}", x)
@@ -125,7 +126,8 @@ def as_pytorch(experiment: Experiment) -> str:
     data_seed, weight_seed = seeds(e)
     query = ", ".join(f"{k} {v}" for k, v in e.to_query().items()) or "the default settings"
     narrow = e.torch_dtype in NARROW
-    backward, forward = _layers(norm, activation, e.residual, narrow)
+    gains, (hidden, last) = gains_of(e.layer_gains), _factors(e)
+    backward, forward = _layers(norm, e.norm_gain, activation, e.residual, narrow)
     network = _NETWORK.format(
         seed=e.seed, data_seed=data_seed, weight_seed=weight_seed, dtype=e.dtype, depth=e.depth,
         width=e.width, outputs=e.n_outputs, batch=e.batch, inputs=e.n_inputs,
@@ -134,9 +136,11 @@ def as_pytorch(experiment: Experiment) -> str:
         data=_data(e),
         weight=_weight(e),
         init_scale=e.init_scale,
-        last=f"    if last:\n        w = w * {e.output_scale!r}\n" if e.output_scale != 1 else "",
-        is_last=", last: bool = False" if e.output_scale != 1 else "",
-        as_last=", last=True" if e.output_scale != 1 else "",
+        scaled="    for factor in factors:\n        w = w * factor\n" if hidden + last else "",
+        factors=", *factors: float" if hidden + last else "",
+        as_hidden="".join(f", {factor}" for factor in hidden),
+        as_last="".join(f", {factor}" for factor in last),
+        gains=f"GAINS = {gains!r}\n" if gains else "",
         bias=_bias(e) + (f" + {e.bias_mean!r}" if e.bias_mean else ""),
         backward=backward, forward=forward, start="    start = x\n" if e.residual else "",
         terms=" * target.numel()" if e.reduction == "sum" else "",
@@ -169,6 +173,15 @@ def _weight(e: Experiment) -> str:
     return "draw_weight(n_out, x.shape[1], generator=weights).t().contiguous()"
 
 
+def _factors(e: Experiment) -> tuple[list[str], list[str]]:
+    """What multiplies the weights of hidden layers, and of the last one, beside the init scale."""
+    gain = ["GAINS[min({}, len(GAINS)) - 1]"] if e.layer_gains else []
+    branch = [f"{e.branch_scale!r} if start.shape[1] == WIDTH else 1.0"] if e.residual else []
+    hidden = [*(branch if e.branch_scale != 1 else []), *(g.format("block") for g in gain)]
+    output = [repr(e.output_scale)] if e.output_scale != 1 else []
+    return hidden, [*output, *(g.format("DEPTH + 1") for g in gain)]
+
+
 def _gradient(e: Experiment, narrow: bool) -> str:
     """The gradient that the loss sends back, in the network's format."""
     output = "x.float()" if narrow else "x"
@@ -189,23 +202,27 @@ def _bias(e: Experiment) -> str:
 
 
 def _layers(
-    norm: type[Normalization] | None, activation: type[Activation], residual: bool, narrow: bool
-) -> tuple[str, str]:
+    norm: type[Normalization] | None, gain: float, activation: type[Activation], residual: bool,
+    narrow: bool,
+) -> tuple[str, str]:  # fmt: skip
     """Of every kind of layer but the linear: its backward pass as a function, its forward pass."""
     backward = forward = ""
     if norm is not None:
         bias = '    seen(f"{name}.bias.grad", g.sum(0))\n' if norm.shifts else ""
+        gamma = f" * torch.tensor({gain!r}, dtype=DTYPE)" if gain != 1 else ""
+        scaled = f"(hat{gamma})" if gamma else "hat"
+        beta = " + torch.zeros(WIDTH, dtype=DTYPE)" if norm.shifts else ""
         backward += f"""
 def norm_backward(name: str, g: Tensor, hat: Tensor, inverse: Tensor) -> Tensor:
     wide = g.to(hat.dtype)
     seen(f"{{name}}.weight.grad", (wide * hat).sum(0).to(DTYPE))
-{bias}    return normalize_backward(wide, hat, inverse).to(DTYPE)
+{bias}    return normalize_backward(wide{gamma}, hat, inverse).to(DTYPE)
 
 """
         forward += f"""\
     hat, inverse = normalize(x)
     tape.append((norm_backward, f"{norm.name}{{block}}", hat, inverse))
-    x = hat.to(DTYPE){" + torch.zeros(WIDTH, dtype=DTYPE)" if norm.shifts else ""}
+    x = {scaled}.to(DTYPE){beta}
     seen(f"{norm.name}{{block}}", x)
 """
     if activation.adds_layer:

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import ValidationInfo, field_validator
 
 from layerscope.engine.basis.refusals import FieldError
 from layerscope.engine.basis.registry import Described
-from layerscope.engine.basis.specification import Options, Specification, parameter
+from layerscope.engine.basis.specification import Options, Specification, Text, parameter
 from layerscope.engine.experiment.data import DATASETS, InputMoments
+from layerscope.engine.experiment.gains import EXPECTED, LONGEST, gains_of, read_gains
 from layerscope.engine.layers import ACTIVATIONS, NORMS
 from layerscope.engine.layers.initialization import INITS
 from layerscope.engine.layers.losses import LOSSES, REDUCTIONS
@@ -101,9 +102,19 @@ class Experiment(Specification):
     norm: str = parameter(
         "none", "Norm", "Normalisation between linear and activation.", options=_norms
     )
+    norm_gain: float = parameter(
+        1.0, "Norm gain",
+        "γ of every norm at initialisation: at 0 (zero-γ) each residual branch begins at φ(0).",
+        rare=True, ge=0, le=100,
+    )  # fmt: skip
     residual: bool = parameter(
         False, "Residual", "Adds each block's input to its output, where their shapes agree."
     )
+    branch_scale: float = parameter(
+        1.0, "Branch scale",
+        "Multiplies the weight once more in every block that has a residual sum.",
+        rare=True, ge=0, le=100,
+    )  # fmt: skip
     bias_std: float = parameter(
         0.0, "Bias std",
         "Biases are drawn from N(0, bias_std²); at 0 they are the init scheme's, mostly 0.",
@@ -120,6 +131,12 @@ class Experiment(Specification):
     output_scale: float = parameter(
         1.0, "Output scale", "Multiplies the weight of the last layer once more.",
         rare=True, ge=0, le=100,
+    )  # fmt: skip
+    layer_gains: Annotated[str, Text(read_gains, LONGEST, EXPECTED)] = parameter(
+        "", "Gain by layer",
+        "Multiplies each layer's weight once more, the last number all that follow: "
+        "30, 1 scales the first layer alone.",
+        rare=True,
     )  # fmt: skip
     data: str = parameter(
         "gaussian", "Data", "What goes in, and what should come out.",
@@ -161,6 +178,10 @@ class Experiment(Specification):
 
     def _go_together(self) -> None:
         dataset = DATASETS[self.data]
+        given, layers = len(gains_of(self.layer_gains)), self.depth + 1
+        if given > layers:
+            most = f"expected at most {layers} numbers, one for each linear layer"
+            raise FieldError("layer_gains", f"{most}; {given} were given")
         if self.alpha is not None and ACTIVATIONS[self.activation].parameter is None:
             raise FieldError("alpha", f"expected nothing: {self.activation} has no parameter")
         n = dataset.features
@@ -202,6 +223,45 @@ class Experiment(Specification):
         """
         fans = (n_in, n_out) if self.fan == "fan_in" else (n_out, n_in)
         return INITS[self.init].variance(*fans)
+
+    def has_sum(self, block: int) -> bool:
+        """Whether the block, from 1, ends in a residual sum."""
+        same = self.n_inputs == self.width if block == 1 else block <= self.depth
+        return self.residual and same
+
+    def weight_factors(self, block: int) -> tuple[float, ...]:
+        """What multiplies the weight of a block, from 1, once it has its ``init_scale``, in order;
+        the output layer's block is depth + 1.
+
+        >>> e = Experiment(depth=2, output_scale=0.5, layer_gains="30,1")
+        >>> [e.weight_factors(block) for block in (1, 2, 3)]
+        [(30.0,), (), (0.5,)]
+        """
+        first = (self.output_scale,) if block > self.depth else ()
+        return tuple(f for f in (*first, *self._gains(block)) if f != 1)
+
+    def _gains(self, block: int) -> tuple[float, ...]:
+        gains = gains_of(self.layer_gains)
+        branch = (self.branch_scale,) if self.has_sum(block) else ()
+        return (*branch, *gains[min(block, len(gains)) - 1 :][:1])
+
+    @property
+    def weight_gains(self) -> tuple[float, ...]:
+        """Of every linear layer, what multiplies its weight beside the scales that all hidden
+        layers, and the last one, have.
+
+        >>> Experiment(depth=3, layer_gains="30,1", branch_scale=0.5, residual=True).weight_gains
+        (15.0, 0.5, 0.5, 1.0)
+        """
+        return tuple(math.prod(self._gains(block)) for block in range(1, self.depth + 2))
+
+    @property
+    def hidden_gain(self) -> float | None:
+        """The one of all hidden layers behind the first, or of the only one; None where they
+        differ."""
+        gains = self.weight_gains[: self.depth]
+        found = set(gains[1:] or gains)
+        return found.pop() if len(found) == 1 else None
 
     @property
     def input_moments(self) -> InputMoments:

@@ -57,8 +57,8 @@ class NormTheory(NamedTuple):
 
 
 class Normalization(Layer):
-    """y = γ · normalize(x) + β, with γ = 1 and β = 0 at initialisation; a subclass states
-    ``normalize`` and ``normalize_backward`` side by side."""
+    """y = γ · normalize(x) + β, with one γ for all units, 1 unless it is set, and β = 0 at
+    initialisation; a subclass states ``normalize`` and ``normalize_backward`` side by side."""
 
     role = "norm"
     keeps = ("x̂", "1/σ")
@@ -118,7 +118,7 @@ class Normalization(Layer):
         return cls.reference(x, parameters)
 
     def pushforward(self, v: Tensor | None, x: Tensor) -> Tensor:
-        alone = type(self)(x.shape[1], x.dtype)
+        alone = self.twin()
         alone.forward(x)
         if v is not None and self.symmetric:
             return alone.backward(v)

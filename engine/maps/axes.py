@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 
 from layerscope.engine.basis.refusals import InvalidParameters, refusal
-from layerscope.engine.basis.specification import Specification, bounds, takes_fractions
+from layerscope.engine.basis.specification import (
+    Specification,
+    bounds,
+    takes_fractions,
+    written,
+)
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.training import Training
 
@@ -74,14 +79,15 @@ SCALES: Mapping[str, Scale] = {
 
 
 def parameters() -> dict[str, type[Specification]]:
-    """What an axis may be, by name: every parameter of an experiment, and of a training.
+    """What an axis may be, by name: every parameter of an experiment, and of a training, whose
+    values are numbers or choices.
 
     >>> parameters()["learning_rate"].__name__
     'Training'
     """
     found: dict[str, type[Specification]] = {}
     for model in (Experiment, Training):
-        found.update(dict.fromkeys(model.model_fields, model))
+        found.update({n: model for n, field in model.model_fields.items() if not written(field)})
     return {name: model for name, model in found.items() if name not in RECORDING}
 
 

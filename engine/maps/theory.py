@@ -14,6 +14,7 @@ from layerscope.engine.analyses.phase_diagram import sigma_w, trainable_depth
 from layerscope.engine.basis.cancellation import ShouldStop, never, stop_if
 from layerscope.engine.basis.registry import Registry
 from layerscope.engine.experiment import Experiment
+from layerscope.engine.experiment.gains import gains_of
 from layerscope.engine.layers import chosen_norm
 from layerscope.engine.maps.axes import Axis
 from layerscope.engine.maps.plane import Plane
@@ -114,7 +115,8 @@ def trainable(experiment: Experiment, depth: float) -> float | None:
 )
 def overflow(experiment: Experiment, depth: float) -> float | None:
     """ln(block that overflows first / depth)."""
-    update = {"depth": min(experiment.depth, FORECAST_DEPTH)}
+    alike = len(gains_of(experiment.layer_gains))  # from this block on
+    update = {"depth": min(experiment.depth, max(FORECAST_DEPTH, alike))}
     said = predict_experiment(experiment.model_copy(update=update))
     if not said.available:
         return None

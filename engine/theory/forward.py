@@ -22,7 +22,8 @@ from layerscope.engine.theory.kernel import Kernel
 from layerscope.engine.theory.moments import Moments, MomentTable
 
 __all__ = [
-    "LOG_ZERO", "MeanFieldNetwork", "SignalMoments", "Trace", "forward", "given", "log_of", "mix",
+    "LOG_ZERO", "MeanFieldNetwork", "SignalMoments", "Trace", "forward", "given", "log_of",
+    "log_of_square", "mix",
 ]  # fmt: skip
 
 WIDEST = 100.0  # relative variance of a length: beyond, only "anything" is said of a seed
@@ -33,6 +34,11 @@ LOG_ZERO = -1e8
 def log_of(x: float) -> float:
     """ln x, with `LOG_ZERO` for 0."""
     return math.log(x) if x > 0 else LOG_ZERO
+
+
+def log_of_square(x: float) -> float:
+    """ln x², also where x² is below float64's smallest number; `LOG_ZERO` for 0."""
+    return max(LOG_ZERO, 2 * log_of(x))
 
 
 def _add(a: float, b: float) -> float:
@@ -65,6 +71,10 @@ class MeanFieldNetwork(NamedTuple):
     input_correlation: float
     log_gain: float
     """ln of the square of what multiplies the gradient of the mean loss."""
+    log_norm_gain: float = 0.0
+    """ln γ² of the norms."""
+    settled: int = 0
+    """The hidden layer from which on all that follow are alike, but for what goes into them."""
 
 
 class SignalMoments(NamedTuple):
@@ -102,7 +112,7 @@ class Trace(NamedTuple):
     pre: SignalMoments
     normed: SignalMoments | None
     log_scale: float
-    """ln of the variance the norm divides by; 0 without one."""
+    """ln of the variance the norm divides by, over its γ²; 0 without one."""
     post: SignalMoments | None
     added: SignalMoments | None
     moments: Moments
@@ -131,8 +141,10 @@ def _linear(x: SignalMoments, log_w: float, log_b: float) -> tuple[SignalMoments
     ), share
 
 
-def _norm(z: SignalMoments, norm: NormTheory, n: int, batch: int) -> tuple[SignalMoments, float]:
-    """A norm sets the length to q/(q + ε): only through ε does any of q's history pass."""
+def _norm(
+    z: SignalMoments, norm: NormTheory, n: int, batch: int, log_gain: float
+) -> tuple[SignalMoments, float]:
+    """A norm sets the length to γ²q/(q + ε): only through ε does any of q's history pass."""
     log_q = z.log_second
     of_batch = norm.over == "batch"
     if norm.centred and of_batch:  # what is common to the batch is subtracted
@@ -141,6 +153,7 @@ def _norm(z: SignalMoments, norm: NormTheory, n: int, batch: int) -> tuple[Signa
         log_q += math.log1p(-1 / n)
     log_scale = _add(log_q, log_of(norm.epsilon))
     passed = 1 - math.exp(max(-800.0, log_q - log_scale))
+    log_scale -= log_gain
     if of_batch:
         return SignalMoments(log_q - log_scale, 0.0, 0.0, 0.0, 0.0, 0.0, 1 / n), log_scale
     y = SignalMoments(
@@ -251,7 +264,7 @@ def forward(net: MeanFieldNetwork) -> list[Trace]:
         normed, log_scale, argument = None, 0.0, pre
         of_batch = net.norm is not None and net.norm.over == "batch"
         if net.norm is not None and not output:
-            normed, log_scale = _norm(pre, net.norm, n, net.batch)
+            normed, log_scale = _norm(pre, net.norm, n, net.batch, net.log_norm_gain)
             argument = normed
             isometry = 0.0 if of_batch else 1.0
         sphere = isometry / n

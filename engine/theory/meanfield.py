@@ -7,6 +7,7 @@ z^l = W^l φ(z^(l−1)) + b^l with W_ij ~ N(0, σw²/n), b_i ~ N(0, σb²). Sour
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,13 +74,24 @@ def length_map(activation: str, q: float, sigma_w2: float, sigma_b2: float) -> f
     return sigma_w2 * math.exp(table.at(math.log(q)).log_second) + sigma_b2
 
 
+def _of_each(sigma_w2: float | Sequence[float], depth: int) -> list[float]:
+    """ln σw² of the layers 2 … depth."""
+    each = sigma_w2 if isinstance(sigma_w2, Sequence) else [sigma_w2] * (depth - 1)
+    if len(each) != depth - 1:
+        raise ValueError(f"expected σw² of {depth - 1} layers, got {len(each)}")
+    return [_log(variance) for variance in each]
+
+
 def length_path(
-    activation: str, q: float, sigma_w2: float, sigma_b2: float, depth: int
+    activation: str, q: float, sigma_w2: float | Sequence[float], sigma_b2: float, depth: int
 ) -> list[float]:
-    """ln q at layers 1 … depth, from q at the first; −inf where the length is 0."""
-    table, w, b = moment_table(activation), _log(sigma_w2), _log(sigma_b2)
+    """ln q at layers 1 … depth, from q at the first; −inf where the length is 0.
+
+    ``sigma_w2`` is that of all further layers, or of each of them.
+    """
+    table, b = moment_table(activation), _log(sigma_b2)
     path = [_log(q)]
-    for _ in range(depth - 1):
+    for w in _of_each(sigma_w2, depth):
         now = path[-1]
         if now == -math.inf:
             path.append(_add(w + 2 * _log(abs(table.at_zero)), b))
@@ -240,18 +252,20 @@ def correlation_map(activation: str, c: float, q: float, sigma_w2: float, sigma_
 
 
 def correlation_path(
-    activation: str, c: float, q: float, sigma_w2: float, sigma_b2: float, depth: int
-) -> list[float]:
-    """Correlation of two inputs at layers 1 … depth, from c and the common length q at the first.
+    activation: str, c: float, q: float, sigma_w2: float | Sequence[float], sigma_b2: float,
+    depth: int,
+) -> list[float]:  # fmt: skip
+    """Correlation of two inputs at layers 1 … depth, from c and the common length q at the first;
+    ``sigma_w2`` as of `length_path`.
 
     Example:
         >>> path = correlation_path("relu", 0.0, 1.0, 2.0, 0.0, 3)
         >>> [round(c, 3) for c in path]
         [0.0, 0.318, 0.494]
     """
-    table, w, b = moment_table(activation), _log(sigma_w2), _log(sigma_b2)
+    table, b = moment_table(activation), _log(sigma_b2)
     log_q, path = _log(q), [c]
-    for _ in range(depth - 1):
+    for w in _of_each(sigma_w2, depth):
         m = table.at(log_q)
         following = _add(w + m.log_second, b)
         if following == -math.inf:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple, cast
 
 from layerscope.engine.layers import ACTIVATIONS, Activation, Add, Linear, chosen_norm
@@ -21,6 +21,7 @@ from layerscope.engine.theory.forward import (
     forward,
     given,
     log_of,
+    log_of_square,
     mix,
 )
 from layerscope.engine.theory.losses import loss_gradient
@@ -47,9 +48,11 @@ def predict(
     variance: Callable[[int, int], float | None],
     init_scale: float = 1.0,
     output_scale: float = 1.0,
+    weight_gains: Sequence[float] | None = None,
     bias_std: float = 0.0,
     bias_variance: Callable[[int], float] | None = None,
     norm: str = "none",
+    norm_gain: float = 1.0,
     residual: bool = False,
     input_second_moment: float = 1.0,
     input_norm_variance: float | None = None,
@@ -71,10 +74,11 @@ def predict(
         depth, width, inputs, outputs, batch: sizes; ``depth`` counts hidden blocks.
         variance: variance of a weight's entry by (n_in, n_out), or ``None`` for a scheme whose
             entries are not independent draws around 0 (identity, constant).
-        init_scale: factor on every weight; ``output_scale``: another on the last. bias_std:
+        init_scale: factor on every weight; ``output_scale``: another on the last;
+            ``weight_gains``: one for each linear layer, the last one's at the end. bias_std:
             standard deviation of Gaussian biases; ``bias_variance``: in its place the variance of a
             layer's biases by n_in.
-        norm: ``none`` or the option of a registered norm.
+        norm: ``none`` or the option of a registered norm; ``norm_gain``: γ of all of them.
         input_second_moment: mean of x² over the data; ``input_norm_variance``: relative variance of
             a sample's mean x², 2/inputs (Gaussian data) unless given; ``input_correlation``: of two
             samples.
@@ -97,10 +101,16 @@ def predict(
         [('linear1', 1.414214), ('relu1', 1.0)]
     """
     _check(locals(), ("depth", "width", "inputs", "outputs", "batch"))
-    scales = (("init_scale", init_scale), ("output_scale", output_scale), ("bias_std", bias_std))
-    for name, value in scales:
+    scales = {
+        "init_scale": init_scale, "output_scale": output_scale, "bias_std": bias_std,
+        "norm_gain": norm_gain,
+    }  # fmt: skip
+    for name, value in scales.items():
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name} must be finite and ≥ 0, got {value!r}")
+    gains = [1.0] * (depth + 1) if weight_gains is None else list(weight_gains)
+    if len(gains) != depth + 1 or not all(math.isfinite(g) and g >= 0 for g in gains):
+        raise ValueError(f"expected {depth + 1} finite gains ≥ 0, got {gains!r}")
     formats_up_to(dtype)
     phi, normalization = ACTIVATIONS[activation], chosen_norm(norm)
     fans = [(inputs, width), *[(width, width)] * (depth - 1), (width, outputs)]
@@ -110,12 +120,13 @@ def predict(
         return Prediction(available=False, reason=reason)
     biases = bias_variance or (lambda n_in: bias_std**2)
     log_w = {f: log_of(f[0] * init_scale**2 * cast(float, v)) for f, v in drawn.items()}
+    others = [0.0] * depth + [log_of(output_scale**2)]
     net = MeanFieldNetwork(
         table=moment_table(activation),
         fans=fans,
         log_sigma_w2=[
-            *(log_w[fan] for fan in fans[:-1]),
-            log_w[fans[-1]] + log_of(output_scale**2),
+            log_w[fan] + last + log_of_square(gain)
+            for fan, gain, last in zip(fans, gains, others, strict=True)
         ],
         log_sigma_b2=[log_of(biases(n_in)) for n_in, _ in fans],
         batch=batch,
@@ -127,6 +138,8 @@ def predict(
         input_norm_variance=2 / inputs if input_norm_variance is None else input_norm_variance,
         input_correlation=input_correlation,
         log_gain=_log_gain(loss, reduction, batch, outputs),
+        log_norm_gain=log_of_square(norm_gain),
+        settled=_settled(gains[:-1]),
     )
     law = LOSSES[loss].theory if loss in LOSSES else None
     try:
@@ -156,6 +169,11 @@ def predict(
         forecast=_forecasts(layers, net, dtype),
         **limits,  # type: ignore[arg-type]
     )
+
+
+def _settled(gains: Sequence[float]) -> int:
+    """From which of the hidden layers on their gains are the same; 0 where all are."""
+    return max((i + 1 for i, gain in enumerate(gains) if gain != gains[-1]), default=0)
 
 
 def _log_gain(loss: str, reduction: str, batch: int, outputs: int) -> float:

@@ -29,6 +29,7 @@ NARROWEST = 0.7  # of the spacing: least width of a Gaussian that the grid can h
 MOST = 1500  # grid points
 FARTHEST = 150.0  # |ln q| up to which the grid reaches
 DEEPEST = 200  # layers: beyond, the chain would take longer than what it describes
+KEPT = 8  # transitions, of some megabytes each: layers that differ are few
 SHIFT, SPREAD = 0.01, 0.1
 """Perturbation is left where it would move a mean, or spread the length, by more than this."""
 
@@ -95,10 +96,7 @@ class LengthChain:
         self.grid = np.linspace(low, high, size)
         self.step = (high - low) / (size - 1)
         self.curves = net.table.curves(self.grid)
-        hidden = net.log_sigma_w2[1] if len(net.fans) > 2 else net.log_sigma_w2[-1]
-        self._hidden = _Step(self, hidden)
-        last = net.log_sigma_w2[-1]
-        self._last = self._hidden if last == hidden else _Step(self, last)
+        self._kept: dict[float, _Step] = {}
         self.states = self._run()
 
     def kernel(self, centre: Array, width: Array) -> csr_array:
@@ -135,8 +133,13 @@ class LengthChain:
             low, high = min(low, *ends), max(high, *ends)
         return low - 1.0, high + 1.0
 
-    def _steps(self) -> list[_Step]:
-        return [self._hidden] * (len(self.traces) - 2) + [self._last]
+    def _step(self, log_w: float) -> _Step:
+        """The transition by weights of such a variance; the last few are kept."""
+        if log_w not in self._kept:
+            if len(self._kept) == KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[log_w] = _Step(self, log_w)
+        return self._kept[log_w]
 
     def _run(self) -> Array:
         """Probabilities over the grid of every layer's length; shape (layers, G)."""
@@ -145,8 +148,8 @@ class LengthChain:
         centre = np.array([first.log_second - spread / 2])
         start = self.kernel(centre, np.array([math.sqrt(spread)]))
         states = [start.toarray()[0]]
-        for step in self._steps():
-            states.append(step.ahead @ states[-1])
+        for log_w in self.net.log_sigma_w2[1:]:
+            states.append(self._step(log_w).ahead @ states[-1])
         return np.stack(states)
 
     def _laws(self, log_values: Array) -> list[LengthLaw]:
@@ -211,8 +214,8 @@ class LengthChain:
         pre[-1] = d = np.exp(logs - top)
         u = d * alignment
         looser, mixing, steeper = (1 - o) / n, slope2 * (mixed - o) / n, slope2 * (1 + 2 * b)
-        for index, step in zip(range(layers - 2, -1, -1), self._steps()[::-1], strict=True):
-            fan = self.net.fans[index + 1]
+        for index in range(layers - 2, -1, -1):
+            fan, step = self.net.fans[index + 1], self._step(self.net.log_sigma_w2[index + 1])
             both = np.stack([d, share * (u - d)], axis=1)  # (G, 2)
             came = step.back @ both  # (2·G, 2): as it comes, and tilted by φ'²
             top += step.log_w + math.log(fan[1] / fan[0])

@@ -60,6 +60,8 @@ def words(change: Mapping[str, Any]) -> str:
 
     >>> words({"init": "lsuv", "init_scale": 1.0, "residual": True})
     'init scheme lsuv, init scale 1, residual on'
+    >>> words({"layer_gains": ""})
+    'gain by layer none'
     """
     return ", ".join(
         f"{(Experiment.model_fields[name].title or name).lower()} {_value(value)}"
@@ -70,7 +72,7 @@ def words(change: Mapping[str, Any]) -> str:
 def _value(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 
 def _curves(curves: Mapping[str, Sequence[float | None]]) -> Curves:

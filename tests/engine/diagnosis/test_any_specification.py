@@ -71,6 +71,9 @@ def rare(chosen, activation):
         "input_mean": chosen.choice([-1, 1]) * min(1000.0, scale(chosen, 1000.0)) or 0.0,
         "bias_mean": chosen.choice([-1, 1]) * min(100.0, scale(chosen, 100.0)) or 0.0,
         "output_scale": min(100.0, scale(chosen, 100.0)),
+        "norm_gain": min(100.0, scale(chosen, 100.0)),
+        "branch_scale": min(100.0, scale(chosen, 100.0)),
+        "layer_gains": ",".join(repr(min(100.0, scale(chosen, 100.0))) for _ in range(2)),
         "fan": chosen.choice(list(Experiment.options("fan"))),
         "reduction": chosen.choice(list(Experiment.options("reduction"))),
     }

@@ -30,6 +30,13 @@ SPECIFICATIONS = [
                input_mean=1.0),
     Experiment(depth=2, activation="leaky_relu", alpha=0.2),
     Experiment(depth=2, activation="elu", alpha=0.5, dtype="bfloat16"),
+    Experiment(depth=3, norm="layer", norm_gain=0.3, residual=True, dtype="bfloat16"),
+    Experiment(depth=2, norm="rms", norm_gain=0.0, activation="sigmoid", dtype="float16"),
+    Experiment(depth=2, norm="batch", norm_gain=2.5, inputs=7),
+    Experiment(depth=3, residual=True, branch_scale=0.3, inputs=7, output_scale=0.1),
+    Experiment(depth=3, residual=True, branch_scale=0.0, norm="layer"),
+    Experiment(depth=3, layer_gains="30,0.7", output_scale=0.3, dtype="float16"),
+    Experiment(depth=3, layer_gains="0.3", residual=True, branch_scale=1.7, init="lsuv"),
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerscope.engine.basis.refusals import InvalidParameters
+from layerscope.engine.basis.specification import written
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.recording import record_all
 from layerscope.engine.execution.script import as_pytorch
@@ -130,7 +131,7 @@ def test_any_json_is_an_experiment_or_an_error(body):
 def test_every_parameter_has_a_label_help_and_control():
     for name, field in Experiment.model_fields.items():
         assert field.title and field.description, name
-        assert field.annotation is not str or Experiment.options(name)
+        assert field.annotation is not str or Experiment.options(name) or written(field)
 
 
 def test_changed_it_must_still_go_together():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from layerscope.engine.basis.refusals import InvalidParameters
-from layerscope.engine.basis.specification import bounds, takes_fractions
+from layerscope.engine.basis.specification import bounds, takes_fractions, written
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.layers import ACTIVATIONS
 from layerscope.engine.maps.axes import SCALES, Axis, is_number, parameters, value_of
@@ -21,7 +21,7 @@ def refusal(body):
     return error["field"], error["message"]
 
 
-@pytest.mark.parametrize("name", Experiment.model_fields)
+@pytest.mark.parametrize("name", [n for n, f in Experiment.model_fields.items() if not written(f)])
 def test_every_parameter_of_an_experiment_is_an_axis(name):
     if is_number(name):
         axis = Axis.from_json({"parameter": name, "from": 1, "to": 3, "steps": 3})
@@ -42,6 +42,16 @@ def test_a_number_that_need_not_be_whole_is_an_axis_of_fractions(name):
     axis = Axis.from_json({"parameter": name, "from": 0.25, "to": 0.75, "steps": 3})
     assert axis.values == (0.25, 0.5, 0.75)
     assert [type(value) for value in Axis.of(name, [1, 2]).values] == [float, float]
+
+
+@pytest.mark.parametrize("values", [{}, {"values": ["30,1"]}, {"from": 1, "to": 2}])
+def test_what_is_text_is_no_axis(values):
+    field, message = refusal({"parameter": "layer_gains", **values})
+    assert (field, message) == refusal({"parameter": "nothing", **values})
+    assert message.startswith("expected one of: init_scale, depth")
+    assert "layer_gains" not in message
+    with pytest.raises(InvalidParameters):
+        value_of("layer_gains", "30,1")
 
 
 def test_all_options_are_the_registrys():
