@@ -12,6 +12,7 @@ from torch import Tensor
 
 from layerscope.engine.analyses.base import analysis
 from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.basis.narrow import widened
 from layerscope.engine.execution.cost import Cost, cost
 from layerscope.engine.execution.footprint import Shape, kept_by_autograd
 from layerscope.engine.execution.memory import WALKED, Held, allocated, moments, repeated
@@ -105,9 +106,11 @@ class _Reference:
                 ours = ours.to(output.dtype) - target
                 output = _shifted(output, self._to_our_side(output - target, ours, loss.kinks))
         output.requires_grad_()
-        (self._gradient,) = torch.autograd.grad(
-            loss.reference(output, target) * loss.factor(target), output
-        )  # fmt: skip
+        factor = loss.factor(target) * loss.scale
+        given = output
+        if loss.scale != 1:  # as ours, which multiplies before it rounds
+            given, target = widened(output), widened(target)
+        (self._gradient,) = torch.autograd.grad(loss.reference(given, target) * factor, output)
 
     def of(self, index: int) -> _Compared:
         """What autograd says of the layer at ``index``; asked for from the last to the first."""

@@ -37,7 +37,7 @@ USUAL: Change = {
     name: Experiment.model_fields[name].default
     for name in (
         "input_scale", "input_mean", "bias_mean", "layer_gains", "output_scale", "branch_scale",
-        "norm_gain", "fan", "reduction",
+        "norm_gain", "fan", "reduction", "backward_scale",
     )
 }  # fmt: skip
 """What is hardly ever meant to be otherwise, so that it is set back first."""
@@ -78,6 +78,8 @@ def candidates(experiment: Experiment, finding: Finding) -> Iterator[Change]:
     alters the architecture (norm, residual) after what does not.
     """
     e = experiment
+    if e.backward_scale != 1:  # before a format that holds what it makes of the gradients
+        yield {"backward_scale": 1.0}
     if finding.rule in ("nonfinite", "precision_loss") and e.dtype == "float16":
         yield {"dtype": "bfloat16"}
         yield {"dtype": "float32"}

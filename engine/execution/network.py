@@ -107,6 +107,7 @@ class Network:
             experiment.batch, experiment.n_inputs, torch.Generator().manual_seed(data_seed)
         )
         self.loss: Loss = LOSSES[experiment.loss](experiment.reduction)
+        self.loss.scale = experiment.backward_scale
         self.feed(sample)
 
     def feed(self, sample: Sample) -> None:

@@ -187,8 +187,10 @@ def _gradient(e: Experiment, narrow: bool) -> str:
     output = "x.float()" if narrow else "x"
     target = "target.float()" if narrow and not LOSSES[e.loss].classifies else "target"
     wide = f"loss_gradient({output}, {target})"
-    if e.reduction == "sum":
-        wide += " * target.numel()"
+    factors = [repr(e.backward_scale)] if e.backward_scale != 1 else []
+    factors += ["target.numel()"] if e.reduction == "sum" else []
+    if factors:
+        wide += f" * {factors[0]}" if len(factors) == 1 else f" * ({' * '.join(factors)})"
     return f"({wide}).to(DTYPE)" if narrow else wide
 
 

@@ -40,7 +40,8 @@ class KeptNetwork(Network):
 def training(
     network: KeptNetwork, optimizer: Optimizer, *, should_stop: ShouldStop = never
 ) -> Iterator[float]:
-    """Yields the loss before every step, without end; ends after one that is not finite.
+    """Yields the loss before every step, without end; ends after one that is not finite. What the
+    loss multiplied its gradient with is divided out of every one that the optimiser has.
 
     >>> from layerscope.engine.execution.optimizers import Sgd
     >>> network = KeptNetwork(Experiment(depth=1, width=4, batch=8))
@@ -62,5 +63,6 @@ def training(
                 for name, gradient in step.layer.gradients.items():
                     value = step.layer.parameters[name]
                     wide = widened(value)
-                    optimizer.apply(f"{step.info.name}.{name}", wide, widened(gradient))
+                    own = network.loss.unscaled(widened(gradient))
+                    optimizer.apply(f"{step.info.name}.{name}", wide, own)
                     step.layer.parameters[name] = wide.to(value.dtype)

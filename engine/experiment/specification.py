@@ -159,6 +159,11 @@ class Experiment(Specification):
         "mean", "Reduction", "How the loss makes one number of its terms.",
         options=lambda: REDUCTIONS, rare=True,
     )  # fmt: skip
+    backward_scale: float = parameter(
+        1.0, "Loss scale",
+        "Multiplies the gradient that the loss sends back; a training divides it out again.",
+        rare=True, ge=1e-6, le=10**9,
+    )  # fmt: skip
     dtype: str = parameter("float32", "Number format", "Every tensor's dtype.", options=_dtypes)
     batch: int = parameter(200, "Batch", "Samples.", unit="samples", ge=1, le=65536)
     inputs: int | None = parameter(

@@ -15,7 +15,7 @@ __all__ = ["MapLimits", "map_cost"]
 NO_COST = {
     "seed": 0, "init_scale": 1.0, "bias_std": 0.0, "bias_mean": 0.0, "output_scale": 1.0,
     "input_scale": 1.0, "input_mean": 0.0, "reduction": "mean", "norm_gain": 1.0,
-    "branch_scale": 1.0, "layer_gains": "",
+    "branch_scale": 1.0, "layer_gains": "", "backward_scale": 1.0,
 }  # fmt: skip
 """What an experiment costs does not depend on these, the usual axes: it is asked once for all."""
 NO_COST_TRAINED = {"learning_rate": 1.0, "momentum": 0.0, "weight_decay": 0.0}

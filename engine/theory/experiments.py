@@ -47,6 +47,7 @@ def predict_experiment(experiment: Experiment) -> Prediction:
         dtype=e.dtype,
         loss=e.loss,
         reduction=e.reduction,
+        backward_scale=e.backward_scale,
         target_second_moment=moments.target_mean_square,
         gaussian_weights=scheme.gaussian,
         orthogonal=scheme.orthogonal,

@@ -60,6 +60,7 @@ def predict(
     dtype: str = "float32",
     loss: str = "mse",
     reduction: str = "mean",
+    backward_scale: float = 1.0,
     target_second_moment: float = 1.0,
     gaussian_weights: bool = True,
     orthogonal: bool = False,
@@ -82,7 +83,8 @@ def predict(
         input_second_moment: mean of x² over the data; ``input_norm_variance``: relative variance of
             a sample's mean x², 2/inputs (Gaussian data) unless given; ``input_correlation``: of two
             samples.
-        dtype: for the forecast. loss: registered name; ``reduction``: ``mean`` or ``sum``.
+        dtype: for the forecast. loss: registered name; ``reduction``: ``mean`` or ``sum``;
+            ``backward_scale``: what its gradient is multiplied with.
         target_second_moment: of the targets.
         gaussian_weights: whether entries are Gaussian; ``orthogonal``: whether columns or rows are
             orthonormal, which takes most of the fluctuation away.
@@ -103,7 +105,7 @@ def predict(
     _check(locals(), ("depth", "width", "inputs", "outputs", "batch"))
     scales = {
         "init_scale": init_scale, "output_scale": output_scale, "bias_std": bias_std,
-        "norm_gain": norm_gain,
+        "norm_gain": norm_gain, "backward_scale": backward_scale,
     }  # fmt: skip
     for name, value in scales.items():
         if not (math.isfinite(value) and value >= 0):
@@ -137,7 +139,7 @@ def predict(
         log_input=log_of(input_second_moment),
         input_norm_variance=2 / inputs if input_norm_variance is None else input_norm_variance,
         input_correlation=input_correlation,
-        log_gain=_log_gain(loss, reduction, batch, outputs),
+        log_gain=_log_gain(loss, reduction, batch, outputs) + log_of_square(backward_scale),
         log_norm_gain=log_of_square(norm_gain),
         settled=_settled(gains[:-1]),
     )

@@ -15,7 +15,9 @@ from layerscope.engine.probe.step import Look, ModuleStep, Origin, Quantity, Slo
 from layerscope.engine.statistics import Histogram, Statistics
 from layerscope.engine.training.trainer import Done
 
-__all__ = ["facts_of", "scaled", "step_of"]
+__all__ = ["facts_of", "scaled", "step_of", "unscaled"]
+
+MOMENTS = ("mean", "std", "rms", "min", "max")
 
 
 def facts_of(records: Sequence[Record]) -> list[ModuleFacts]:
@@ -42,14 +44,13 @@ def step_of(done: Done, record: str, origin: Origin | None) -> Step:
             slots.append(Slot(index, quantity, place))
             kept.append(s)
 
-    shift = _power_of_two(done.scale)
     for each in done.records:
         index = each.facts.index
         if record != "parameters":
             if index == 0:
                 keep(index, Quantity.INPUT, done.input)
             keep(index, Quantity.ACTIVATION, each.activation)
-            keep(index, Quantity.GRADIENT, each.gradient and scaled(each.gradient, -shift))
+            keep(index, Quantity.GRADIENT, each.gradient and unscaled(each.gradient, done.scale))
         if record != "signals":
             for place, (name, parameter) in enumerate(each.parameters.items()):
                 full = f"{each.facts.name}.{name}"
@@ -80,14 +81,22 @@ def scaled(s: Statistics, exponent: int) -> Statistics:
         return s
     moments: dict[str, Any] = {
         name: None if (value := getattr(s, name)) is None else math.ldexp(value, exponent)
-        for name in ("mean", "std", "rms", "min", "max")
+        for name in MOMENTS
     }
     h = s.histogram
     shifted = Histogram(h.first + exponent if h.positive.size else 0, h.positive, h.negative)
     return replace(s, histogram=shifted, **moments)
 
 
-def _power_of_two(scale: float) -> int:
-    """The exponent of a scale that is one; 0 where it is none, and gradients stay scaled."""
-    mantissa, exponent = math.frexp(scale)
-    return exponent - 1 if mantissa == 0.5 else 0
+def unscaled(s: Statistics, scale: float) -> Statistics:
+    """The statistics of a tensor over ``scale``; the histogram, whose bins are powers of two, over
+    the one next to it."""
+    exponent = round(math.log2(scale))
+    found = scaled(s, -exponent)
+    rest = scale / math.ldexp(1.0, exponent)
+    if rest == 1:
+        return found
+    moments: dict[str, Any] = {
+        name: None if (value := getattr(found, name)) is None else value / rest for name in MOMENTS
+    }
+    return replace(found, **moments)

@@ -54,6 +54,7 @@ class Done:
     baseline: float
     rate: float
     scale: float
+    """What the gradients were multiplied with on their way back."""
     skipped: bool
     records: list[Record]
     cause: str | None
@@ -113,7 +114,7 @@ class Trainer:
         if training.fresh:
             network.feed(self._sample(number))
             self._baseline = network.loss.baseline(network.target)
-        network.loss.scale = self.scale
+        scale = network.loss.scale = self.scale * self.experiment.backward_scale
         records: list[Record] = []
         gradients: dict[str, Tensor] = {}
         loss = math.nan
@@ -129,12 +130,12 @@ class Trainer:
             elif isinstance(event, Backward | BackwardStep):
                 layer = network.layers[event.info.index]
                 for name, gradient in layer.gradients.items():
-                    gradients[f"{event.info.name}.{name}"] = self._unscaled(gradient)
+                    own = network.loss.unscaled(widened(gradient))
+                    gradients[f"{event.info.name}.{name}"] = own
         rate = self.rate * factor(training.schedule, number, training.steps, training.warm_up)
         skipped = training.dynamic and not all(
             bool(torch.isfinite(g).all()) for g in gradients.values()
         )
-        scale = self.scale
         told = {n: statistics(g) for n, g in gradients.items()} if record else {}
         updates = {} if skipped else self._apply(gradients, rate, record=record)
         self._rescale(overflowed=skipped)
@@ -143,10 +144,6 @@ class Trainer:
             number, loss, self._baseline, rate, scale, skipped, records,
             cause, told, updates, statistics(network.x) if record else None,
         )  # fmt: skip
-
-    def _unscaled(self, gradient: Tensor) -> Tensor:
-        wide = widened(gradient)
-        return wide / self.scale if self.scale != 1 else wide
 
     def _apply(
         self, gradients: Mapping[str, Tensor], rate: float, *, record: bool

@@ -114,6 +114,7 @@ BAD = {
     "branch_scale": ["-0.5", "1e3", "-0.0"],
     "layer_gains": ["x", "1,", "1,,2", "-1", "-0", "101", "1;2", "nan", "1e999", "½", "1," * 60],
     "residual": ["maybe", "2", "TRUE "],
+    "backward_scale": ["0", "-1", "1e-7", "1e10", "x"],
     "data": ["mnist"],
     "loss": ["l1x"],
     "dtype": ["int8", "float8"],

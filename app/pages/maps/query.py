@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,10 +32,17 @@ Pairs = Sequence[tuple[str, str]]
 
 
 def _parameters() -> Options:
+    known = parameters()
+    titles = Counter(str(model.model_fields[name].title) for name, model in known.items())
+
+    def text(name: str, model: type[Specification]) -> str:
+        title = str(model.model_fields[name].title)
+        return f"{title} of the training" if titles[title] > 1 and model is Training else title
+
     return {
-        name: {"text": str(model.model_fields[name].title),
-               "help": str(model.model_fields[name].description), "formula": "", "source": ""}
-        for name, model in parameters().items()
+        name: {"text": text(name, model), "help": str(model.model_fields[name].description),
+               "formula": "", "source": ""}
+        for name, model in known.items()
     }  # fmt: skip
 
 

@@ -72,6 +72,8 @@ class PrecisionView:
     pictures: tuple[ExponentPicture, ...]
     formats: tuple[FormatRow, ...]
     scales: tuple[ScaleRow, ...]
+    own_scale: str
+    """What the experiment multiplies its gradients with; empty where with 1."""
     runs: tuple[RunRow, ...]
     not_run: tuple[tuple[str, str], ...]
     tolerated: str
@@ -85,6 +87,7 @@ def _view(found: PrecisionReport) -> PrecisionView:
         pictures=tuple(exponent_picture(kind, TITLES[kind], found.of(kind)) for kind in KINDS),
         formats=tuple(_format(found, name) for name in FORMATS),
         scales=tuple(_scale(s) for s in found.scales.values()),
+        own_scale="" if (own := found.experiment.backward_scale) == 1 else number(own),
         runs=tuple(_run(found, r) for r in found.runs),
         not_run=tuple(found.not_run.items()),
         tolerated=MOST,

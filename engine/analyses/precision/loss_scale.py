@@ -21,7 +21,8 @@ FARTHEST = 1100
 
 @dataclass(frozen=True, slots=True)
 class LossScale:
-    """Powers of two, as exponents, by which the loss may be multiplied.
+    """Powers of two, as exponents, by which the loss may be multiplied, in place of what the
+    experiment multiplies it with.
 
     ``least``: the smallest that keeps the underflow of every tensor within `TOLERATED`. ``most``:
     the largest at which nothing overflows. Both are None where a gradient is not finite already, or
@@ -46,8 +47,11 @@ class LossScale:
         }
 
 
-def loss_scale(gradients: Sequence[Statistics], format: Format) -> LossScale:  # noqa: A002
-    """The scales that save these gradients; the backward pass is linear, so all scale alike.
+def loss_scale(
+    gradients: Sequence[Statistics], format: Format, has: float = 1.0  # noqa: A002
+) -> LossScale:  # fmt: skip
+    """The scales that save these gradients, which are multiplied by ``has`` already; the backward
+    pass is linear, so all scale alike.
 
     >>> import torch
     >>> from layerscope.engine.analyses.precision.formats import FORMATS
@@ -63,7 +67,8 @@ def loss_scale(gradients: Sequence[Statistics], format: Format) -> LossScale:  #
     most = format.max_exponent + 1 - math.frexp(largest)[1]
     while format.overflows(math.ldexp(largest, most)):
         most -= 1
-    least = max(_least(s, format) for s in known)
+    most = math.floor(most + math.log2(has))
+    least = math.ceil(max(_least(s, format) for s in known) + math.log2(has))
     advised = min(max(0, least), most) if least <= most else None
     return LossScale(format.name, least, most, advised)
 

@@ -148,6 +148,7 @@ def precision(
     gradients = [
         t.statistics for t in reference.tensors if t.kind in ("gradient", "weight_gradient")
     ]
-    scales = {name: loss_scale(gradients, f) for name, f in FORMATS.items()}
+    own = experiment.backward_scale
+    scales = {name: loss_scale(gradients, f, own) for name, f in FORMATS.items()}
     runs = tuple(run_in_format(experiment, dtype, should_stop) for dtype in chosen)
     return PrecisionReport(experiment, reference.loss, reference.tensors, scales, runs, skipped)

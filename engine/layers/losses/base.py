@@ -114,5 +114,9 @@ class Loss(ABC):
         scale = self.scale * self.factor(target)
         return (g if scale == 1 else g * scale).to(output.dtype)
 
+    def unscaled(self, gradient: Tensor) -> Tensor:
+        """``gradient``, which came of ``backward``, without ``scale``."""
+        return gradient if self.scale == 1 else gradient / self.scale
+
 
 LOSSES: Registry[type[Loss]] = Registry("loss")

@@ -73,6 +73,7 @@ def rare(chosen, activation):
         "output_scale": min(100.0, scale(chosen, 100.0)),
         "norm_gain": min(100.0, scale(chosen, 100.0)),
         "branch_scale": min(100.0, scale(chosen, 100.0)),
+        "backward_scale": min(1e9, max(1e-6, scale(chosen, 1e9))),
         "layer_gains": ",".join(repr(min(100.0, scale(chosen, 100.0))) for _ in range(2)),
         "fan": chosen.choice(list(Experiment.options("fan"))),
         "reduction": chosen.choice(list(Experiment.options("reduction"))),

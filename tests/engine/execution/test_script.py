@@ -37,6 +37,8 @@ SPECIFICATIONS = [
     Experiment(depth=3, residual=True, branch_scale=0.0, norm="layer"),
     Experiment(depth=3, layer_gains="30,0.7", output_scale=0.3, dtype="float16"),
     Experiment(depth=3, layer_gains="0.3", residual=True, branch_scale=1.7, init="lsuv"),
+    Experiment(depth=2, backward_scale=1000.0, dtype="float16"),
+    Experiment(depth=2, backward_scale=0.3, reduction="sum"),
 ]  # fmt: skip
 
 
