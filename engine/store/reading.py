@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from layerscope.engine.diagnosis.finding import SEVERITIES
 from layerscope.engine.execution.records import Facts
+from layerscope.engine.store.curves import Curve, Curves
 from layerscope.engine.store.entries import AnyFacts, facts_of, unpacked
 from layerscope.engine.store.sampling import kept
 from layerscope.engine.store.schema import FINDINGS, LOSS_IS_NAN, RUNS, STEPS
@@ -20,6 +20,7 @@ from layerscope.engine.store.schema import FINDINGS, LOSS_IS_NAN, RUNS, STEPS
 __all__ = [
     "STALE_SECONDS", "Following", "Position", "Run", "Step", "expired", "facts", "findings",
     "follow", "key_of", "matching", "nearest", "one", "outline", "page", "position", "steps",
+    "thinned",
 ]  # fmt: skip
 
 STALE_SECONDS = 10.0
@@ -200,25 +201,26 @@ def steps(
     key: int,
     start: int | None,
     stop: int | None,
-    points: int | None,
     *,
     payload: bool,
 ) -> list[Step]:
-    """Steps with ``start`` <= number < ``stop``, by number; ``points`` at most, as by `kept`."""
+    """Steps with ``start`` <= number < ``stop``, by number."""
     within = [STEPS.c.run == key]
     if start is not None:
         within.append(STEPS.c.number >= start)
     if stop is not None:
         within.append(STEPS.c.number < stop)
-    order = STEPS.c.number, STEPS.c.sequence
-    if points is None:
-        columns = _columns(payload=payload)
-        return _steps(connection.execute(select(*columns).where(*within).order_by(*order)))
-    numbers, sequences, values, marks = _columns_of(connection, within)
-    if not len(numbers):
+    query = select(*_columns(payload=payload)).where(*within)
+    return _steps(connection.execute(query.order_by(STEPS.c.number, STEPS.c.sequence)))
+
+
+def thinned(
+    connection: Connection, key: int, curve: Curve, points: int, *, payload: bool
+) -> list[Step]:
+    """Of the steps of a curve ``points`` at most, as by `kept`, by number."""
+    if not len(curve.numbers):
         return []
-    values = np.where(marks & LOSS_IS_NAN, np.nan, values)
-    chosen = sequences[kept(numbers, values, marks != 0, points)]
+    chosen = curve.sequences[kept(curve.numbers, curve.losses, curve.marks != 0, points)]
     return _numbered(connection, key, chosen.tolist(), payload=payload)
 
 
@@ -240,27 +242,17 @@ def _nearest(connection: Connection, key: int, number: int, *which: Any) -> Step
     return min(found, key=lambda step: abs(step.number - number), default=None)
 
 
-def outline(connection: Connection, run: str, points: int) -> list[Step]:
-    """About ``points`` steps from beginning to end without their payloads: as by `steps` where the
-    run is short, else at entries evenly apart, so that no run takes longer than another."""
+def outline(connection: Connection, run: str, points: int, curves: Curves) -> list[Step]:
+    """About ``points`` steps from beginning to end without their payloads: as by `thinned` where
+    the run is short, else at entries evenly apart, so that no run takes longer than another."""
     row = connection.execute(select(RUNS.c.key, RUNS.c.sequence).where(RUNS.c.id == run)).first()
     if row is None:
         return []
     if row.sequence <= SHORT:
-        return steps(connection, row.key, None, None, points, payload=False)
+        curve = curves.of(connection, row.key)
+        return thinned(connection, row.key, curve, points, payload=False)
     chosen = np.linspace(1, row.sequence, points).astype(np.int64)
     return _numbered(connection, row.key, chosen.tolist(), payload=False)
-
-
-def _columns_of(connection: Connection, within: Sequence[Any]) -> list[Any]:
-    """Number, sequence, loss (0 where there is none, or NaN) and marks of steps, as arrays."""
-    loss = func.coalesce(STEPS.c.loss, 0.0)
-    query = select(STEPS.c.number, STEPS.c.sequence, loss, STEPS.c.nonfinite).where(*within)
-    result = connection.execute(query.order_by(STEPS.c.number, STEPS.c.sequence))
-    # The driver's own tuples: a row of a hundred thousand need not know its columns' names.
-    rows = result.cursor.fetchall()
-    kinds = np.int64, np.int64, np.float64, np.int64
-    return [np.fromiter(map(itemgetter(i), rows), k, len(rows)) for i, k in enumerate(kinds)]
 
 
 def _numbered(

@@ -10,6 +10,7 @@ from sqlalchemy import URL, Connection, delete, update
 
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.store import reading, writing
+from layerscope.engine.store.curves import Curves
 from layerscope.engine.store.database import Database
 from layerscope.engine.store.entries import AnyFacts, Batch, packed
 from layerscope.engine.store.errors import NoSuchRun
@@ -33,6 +34,7 @@ class Store:
     def __init__(self, url: URL, *, clock: Callable[[], float] = time.time) -> None:
         self._database = Database(url)
         self._clock = clock
+        self._curves = Curves()
 
     @property
     def where(self) -> str:
@@ -77,7 +79,7 @@ class Store:
         """About ``points`` steps from beginning to end, however long the run is; extremes are kept
         of a short one alone."""
         with self._database.reading() as connection:
-            return reading.outline(connection, run, points)
+            return reading.outline(connection, run, points, self._curves)
 
     def find(self, words: str) -> list[Run]:
         """Runs whose id is or begins with ``words``; else those of this name, newest first."""
@@ -116,9 +118,11 @@ class Store:
             points: at most so many: extremes of the loss and whatever is not finite are kept.
             payload: whether the payloads are read too.
         """
-        return self._of(
-            run, lambda c, key: reading.steps(c, key, start, stop, points, payload=payload)
-        )
+        if points is None:
+            return self._of(run, lambda c, k: reading.steps(c, k, start, stop, payload=payload))
+        return self._of(run, lambda c, key: reading.thinned(
+            c, key, self._curves.of(c, key).between(start, stop), points, payload=payload
+        ))  # fmt: skip
 
     def nearest(self, run: str, number: int) -> Step | None:
         """A run's step whose number is nearest to ``number``, with its payload, of two as near the
