@@ -363,6 +363,7 @@ class _Owned:
         """
         path = folder / f"map-{key}.lock"
         try:
+            folder.mkdir(parents=True, exist_ok=True)  # nothing may have been kept there yet
             while True:
                 file = path.open("ab")
                 try:

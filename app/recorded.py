@@ -35,7 +35,7 @@ POLL_SECONDS = 0.25
 AT_ONCE = 200
 """Steps read at once."""
 MOST_POINTS = 2000
-LAST_STEP = 10**18
+LAST_STEP = 10**18 - 1  # of as many digits as `WHOLE` takes
 SPAN = ("from", "to", "points")
 """Of a query: between which steps, both inclusive, and how many of them at most."""
 WHOLE = re.compile(r"[0-9]{1,18}")

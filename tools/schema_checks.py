@@ -12,6 +12,8 @@ MEANINGS = ("over-limit", "too-large", "batch")
 """Problems that no schema can foresee: the sum of what was asked is too much, or a body's form is
 none that OpenAPI can describe."""
 ABOUT_A_SUM = " times the limit of "
+PARTNERS = {"alpha": {"activation": "leaky_relu"}}
+"""Parameters that are refused beside the defaults, and with what they go together."""
 
 # A body that is bytes to OpenAPI is sent as they are.
 schemathesis.serializer.alias("application/vnd.layerscope.batch", "application/octet-stream")
@@ -57,7 +59,10 @@ def _refused_alone(case: Any, field: str) -> set[str]:
     kept = {field} | {p.name for p in case.operation.query if p.is_required}
 
     def only(given: Any) -> Any:
-        return {k: v for k, v in given.items() if k in kept} if isinstance(given, dict) else given
+        if not isinstance(given, dict):
+            return given
+        partners = PARTNERS.get(field, {}) if field in given else {}
+        return {k: v for k, v in given.items() if k in kept} | partners
 
     alone = case.operation.Case(
         path_parameters=case.path_parameters,

@@ -74,7 +74,7 @@ def _body_schema() -> dict[str, Any]:
             "x": axis, "y": axis, "base": Experiment.json_schema(),
             "outcome": {"type": "string", "enum": list(OUTCOMES), "default": "last_std"},
             "seeds": {"type": "integer", "minimum": 1, "maximum": MOST_SEEDS, "default": 1},
-            "training": Training.json_schema(),
+            "training": {"anyOf": [Training.json_schema(), {"type": "null"}]},
         },
     }  # fmt: skip
 

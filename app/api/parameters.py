@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 from layerscope.app.compute import Compute
 from layerscope.app.errors import Problem, refused
 from layerscope.app.forms import query_parameter
-from layerscope.app.recorded import asked, whole
+from layerscope.app.recorded import LAST_STEP, asked, whole
 from layerscope.app.settings import Settings
 from layerscope.engine.basis.refusals import InvalidParameters, field_error
 from layerscope.engine.experiment import Experiment
@@ -29,7 +29,7 @@ JSON_TYPE = re.compile(r"application/(json|[\w.-]+\+json)\s*(;.*)?", re.IGNORECA
 
 AFTER = query_parameter(
     "after", "The id of the last event that is known; `Last-Event-ID` goes before.",
-    {"type": "integer", "minimum": 0, "maximum": 10**18},
+    {"type": "integer", "minimum": 0, "maximum": LAST_STEP},
 )  # fmt: skip
 """Of a stream that can be resumed."""
 FORMAT = query_parameter(
@@ -99,7 +99,7 @@ def known_entry(request: Request) -> int:
     """
     given = asked(request, ("after",))
     last = request.headers.get("last-event-id", "")
-    return whole({"after": [last]} if last.isdecimal() else given, "after", 0, 10**18) or 0
+    return whole({"after": [last]} if last.isdecimal() else given, "after", 0, LAST_STEP) or 0
 
 
 def check_csv(request: Request) -> None:

@@ -26,10 +26,21 @@ def query_of(model: type[Specification], *extra: dict[str, Any]) -> dict[str, An
 
     def parameters() -> dict[str, Any]:
         properties = model.json_schema()["properties"]
-        of_model = [query_parameter(n, s.pop("description", ""), s) for n, s in properties.items()]
+        of_model = [
+            query_parameter(name, schema.pop("description", ""), _typed(schema))
+            for name, schema in properties.items()
+        ]
         return {"parameters": [*extra, *of_model]}
 
     return _WhenAsked(parameters)
+
+
+def _typed(schema: dict[str, Any]) -> dict[str, Any]:
+    """The same of a query's text, in which nothing is null: what is left empty."""
+    if kinds := schema.get("anyOf"):
+        empty = {"type": "string", "maxLength": 0}
+        schema["anyOf"] = [empty if kind == {"type": "null"} else kind for kind in kinds]
+    return schema
 
 
 def query_parameter(

@@ -71,6 +71,12 @@ def events(text):
     return found
 
 
+def test_the_first_map_needs_nothing_that_was_kept_before(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(charting, "Crew", Here)
+    with serve(data_dir=tmp_path / "not" / "there", warm_up=False) as running:
+        assert begin(running)
+
+
 def test_every_cell_is_the_labs_number_and_the_map_is_one(begun, until):
     key = begin(begun)
     found = whole(begun, key, until)

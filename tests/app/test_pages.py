@@ -92,8 +92,9 @@ def test_the_page_is_complete_without_javascript(server: Any) -> None:
     assert "\0" not in text
 
 
-def test_the_embedded_drawing_has_the_numbers_of_the_api(server: Any) -> None:
-    query = "depth=3&width=5&norm=layer"
+@pytest.mark.parametrize("more", ["", "&activation=elu&alpha=3.25"])
+def test_the_embedded_drawing_has_the_numbers_of_the_api(server: Any, more: str) -> None:
+    query = f"depth=3&width=5&norm=layer{more}"
     text = fetch(server, query).text
     embedded = re.search(r'id="drawing">(.*?)</script>', text, re.DOTALL)
     assert embedded

@@ -36,7 +36,7 @@ from layerscope.app.pages.render import (
     in_part,
     render_either,
 )
-from layerscope.app.recorded import from_store
+from layerscope.app.recorded import LAST_STEP, from_store
 from layerscope.app.recorded import whole as whole_number
 from layerscope.app.streams import EventStream, Wire
 from layerscope.app.templating import templates
@@ -168,7 +168,7 @@ async def follow(request: Request, map: MapId, charting: ChartingMaps) -> Respon
     given = dict(request.query_params.multi_items())
     if unknown := set(given) - {"after"}:
         raise refused(sorted(unknown)[0], "unknown parameter; expected after")
-    after = whole_number({n: [v] for n, v in given.items()}, "after", 0, 10**18) or 0
+    after = whole_number({n: [v] for n, v in given.items()}, "after", 0, LAST_STEP) or 0
     await from_store(partial(charting.kept.map, map))
     if request.state.head:
         return Response(headers={"Cache-Control": "no-store"}, media_type="text/event-stream")

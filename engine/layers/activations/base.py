@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copyreg
 import re
-from abc import abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import FunctionType, new_class
@@ -132,8 +133,19 @@ def _with(activation: type[Activation], value: float) -> type[Activation]:
     changed = {name: moved(name) for name in ("function", "chain", "reference", "symbolic")}
     changed |= {"torch_settings": ((parameter.setting, value),), **parameter.written(value)}
     return new_class(
-        activation.__name__, (activation,), exec_body=lambda scope: scope.update(changed)
-    )
+        activation.__name__, (activation,), {"metaclass": _Chosen},
+        lambda scope: scope.update(changed, made_of=(activation, value)),
+    )  # fmt: skip
+
+
+class _Chosen(ABCMeta):
+    """The kind of what `_with` makes: no module has it by its name, so it is pickled as what it was
+    made of."""
+
+    made_of: tuple[type[Activation], float]
+
+
+copyreg.pickle(_Chosen, lambda chosen: (_with, chosen.made_of))
 
 
 ACTIVATIONS = Activations("activation")

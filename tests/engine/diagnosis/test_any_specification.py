@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import random
 
 import pytest
@@ -91,6 +92,7 @@ def test_every_specification_has_a_result(first):
             summary = None
             for event in run(experiment, fixes=False):
                 json.dumps(event.to_dict(), allow_nan=False)
+                pickle.dumps(event)  # as a worker sends it
                 if isinstance(event, Summary):
                     summary = event
         except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from statistics import fmean, stdev
 
 import pytest
@@ -183,6 +184,7 @@ def test_a_parameter_is_pytorchs(name, module):
     phi = ACTIVATIONS[name]
     assert phi.computes(module)
     assert phi is ACTIVATIONS[name]
+    assert pickle.loads(pickle.dumps(phi)) is phi  # noqa: S301 - as a worker sends it
     x = torch.linspace(-3, 3, 61, dtype=torch.float64, requires_grad=True)
     y = module(x)
     torch.testing.assert_close(phi.function(x.detach()), y.detach())
