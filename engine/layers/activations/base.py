@@ -145,7 +145,11 @@ class _Chosen(ABCMeta):
     made_of: tuple[type[Activation], float]
 
 
-copyreg.pickle(_Chosen, lambda chosen: (_with, chosen.made_of))
+def _as_made(chosen: _Chosen) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    return _with, chosen.made_of
+
+
+copyreg.pickle(_Chosen, _as_made)
 
 
 ACTIVATIONS = Activations("activation")
