@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 from scipy.stats import linregress
@@ -58,8 +59,9 @@ class Trend:
 class Evidence:
     """A network's records, complete or as far as they have come, and its loss.
 
-    A block begins at a linear map and ends before the next; blocks count from 1. Where nothing
-    follows the last linear map it is the network's output, and no hidden block.
+    A block begins at a linear map and ends before the next, unless ``starts`` says otherwise; they
+    count from 1. Where nothing follows the last linear map it is the network's output, and no
+    hidden block.
     """
 
     records: Sequence[Record]
@@ -72,6 +74,9 @@ class Evidence:
     """Why the loss is not finite where the output is."""
     untrained: bool = True
     """Whether no step of a training has been made."""
+    starts: Collection[int] | None = None
+    """Indices of the records with which blocks begin, where whoever built the network says so; all
+    blocks have a linear map then, and a record's place is its index."""
 
     @cached_property
     def blocks(self) -> list[list[Record]]:
@@ -80,7 +85,11 @@ class Evidence:
         linear_maps = 0
         for record in self.records:
             linear_maps += record.facts.role == "linear_map"
-            if len(found) < max(1, linear_maps):
+            if self.starts is not None:
+                begins = record.facts.index in self.starts
+            else:
+                begins = len(found) < max(1, linear_maps)
+            if begins:
                 found.append([])
             found[-1].append(record)
         return found
@@ -107,8 +116,20 @@ class Evidence:
         return [block[-1] for block in self.hidden_blocks]
 
     @cached_property
+    def unit_outputs(self) -> list[Record]:
+        """The record of each hidden block whose units can fall silent: the last one or, in a block
+        that is known to end in its linear map, the activation before that."""
+        return [self._silenced(block) for block in self.hidden_blocks]
+
+    def _silenced(self, block: Sequence[Record]) -> Record:
+        if self.starts is None:
+            return block[-1]
+        before = takewhile(lambda r: r.facts.role != "linear_map", block)
+        return next((r for r in before if r.facts.role == "activation"), block[-1])
+
+    @cached_property
     def hidden_linear_maps(self) -> list[Record]:
-        """The linear maps that begin the hidden blocks."""
+        """The linear maps of the hidden blocks."""
         return [r for block in self.hidden_blocks for r in block if r.facts.role == "linear_map"]
 
     @cached_property

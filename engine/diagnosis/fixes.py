@@ -114,6 +114,8 @@ def _usual(e: Experiment) -> Iterator[Change]:
 
 
 def _architecture(e: Experiment, init: Change) -> Iterator[Change]:
+    if e.block_order != (usual := Experiment.model_fields["block_order"].default):
+        yield {"block_order": usual}
     norms = [n for n in ("layer", "batch", "rms") if n != e.norm]
     if chosen_norm(e.norm):
         yield {"norm": "none"}

@@ -28,6 +28,8 @@ def complete(
     for index, cosine in cosines.items():
         records[index].gradient_cosine = cosine
     baseline = network.loss.baseline(network.target)
-    evidence = Evidence(records, loss.value, baseline, network.loss.degree, loss.cause)
+    evidence = Evidence(
+        records, loss.value, baseline, network.loss.degree, loss.cause, starts=network.starts
+    )
     take_steps(network.experiment, evidence, should_stop)
     return evidence

@@ -26,10 +26,11 @@ def alike(evidence: Evidence) -> list[Record]:
 
 def unreached(evidence: Evidence) -> list[Record]:
     """The linear maps of the hidden blocks whose output has a gradient of nothing but zeros."""
+    known = evidence.starts is not None  # that a block has one, wherever it stands
     return [
-        block[0] for block in evidence.hidden_blocks
+        r for block in evidence.hidden_blocks
         if (g := block[-1].gradient) and g.zeros == g.count > 0
-        and block[0].facts.role == "linear_map"
+        for r in (block if known else block[:1]) if r.facts.role == "linear_map"
     ]  # fmt: skip
 
 

@@ -121,7 +121,7 @@ def run(
         newest = event.record.gradient or event.record.activation
         if newest.finite < newest.count and not reported:
             reported = True
-            for finding in diagnose_early(Evidence(records)):
+            for finding in diagnose_early(Evidence(records, starts=network.starts)):
                 yield FindingEvent(finding)
     theory = predict_experiment(experiment)
     evidence = complete(network, records, loss, should_stop)

@@ -71,15 +71,16 @@ def layout(experiment: Experiment) -> list[LayerInfo]:
 
     >>> [layer.name for layer in layout(Experiment(depth=1, norm="layer"))]
     ['linear1', 'layer_norm1', 'relu1', 'linear2']
+    >>> [layer.name for layer in layout(Experiment(depth=1, block_order="linear_last"))]
+    ['relu1', 'linear1', 'linear2']
     """
     layers: list[LayerInfo] = []
     e, n_in = experiment, experiment.n_inputs
     norm, activation = chosen_norm(e.norm), ACTIVATIONS[e.phi]
-    within: list[type[Layer]] = [Linear]
-    if norm is not None:
-        within.append(norm)
+    within: list[type[Layer]] = [] if norm is None else [norm]
     if activation.adds_layer:
         within.append(activation)
+    within.insert(len(within) if e.ends_linear else 0, Linear)
     for block in range(1, e.depth + 2):
         hidden, before = block <= e.depth, len(layers) - 1
         width = e.width if hidden else e.n_outputs
@@ -88,9 +89,10 @@ def layout(experiment: Experiment) -> list[LayerInfo]:
             here = [*within, Add]
         for layer in here:
             source, ends = before if layer is Add else None, layer is here[-1]
-            shape = (e.batch, width)
+            n_out = width if layer is Linear else n_in
+            shape = (e.batch, n_out)
             layers.append(LayerInfo(len(layers), layer, block, shape, n_in, source, ends))
-            n_in = width
+            n_in = n_out
     return layers
 
 
@@ -109,6 +111,12 @@ class Network:
         self.loss: Loss = LOSSES[experiment.loss](experiment.reduction)
         self.loss.scale = experiment.backward_scale
         self.feed(sample)
+
+    @property
+    def starts(self) -> frozenset[int]:
+        """Indices of the layers with which blocks begin."""
+        ends = [info.index + 1 for info in self.infos if info.ends_block]
+        return frozenset([0, *ends[:-1]])
 
     def feed(self, sample: Sample) -> None:
         """Take ``sample`` for the next pass."""

@@ -78,11 +78,7 @@ def linear_backward(name: str, g: Tensor, x: Tensor, w: Tensor) -> Tensor:
 # Forward: tape holds each layer's backward pass and what it needs.
 tape = []
 for block in range(1, DEPTH + 1):
-{start}    w, b = linear(x, WIDTH{as_hidden})
-    tape.append((linear_backward, f"linear{{block}}", x, w))
-    x = torch.addmm(b, x, w)  # (batch, width)
-    seen(f"linear{{block}}", x)
-{forward}
+{start}{forward}
 w, b = linear(x, OUTPUTS{as_last})
 tape.append((linear_backward, f"linear{{DEPTH + 1}}", x, w))
 x = torch.addmm(b, x, w)  # (batch, outputs)
@@ -127,7 +123,7 @@ def as_pytorch(experiment: Experiment) -> str:
     query = ", ".join(f"{k} {v}" for k, v in e.to_query().items()) or "the default settings"
     narrow = e.torch_dtype in NARROW
     gains, (hidden, last) = gains_of(e.layer_gains), _factors(e)
-    backward, forward = _layers(norm, e.norm_gain, activation, e.residual, narrow)
+    backward, forward = _layers(e, norm, activation, hidden, narrow)
     network = _NETWORK.format(
         seed=e.seed, data_seed=data_seed, weight_seed=weight_seed, dtype=e.dtype, depth=e.depth,
         width=e.width, outputs=e.n_outputs, batch=e.batch, inputs=e.n_inputs,
@@ -138,7 +134,6 @@ def as_pytorch(experiment: Experiment) -> str:
         init_scale=e.init_scale,
         scaled="    for factor in factors:\n        w = w * factor\n" if hidden + last else "",
         factors=", *factors: float" if hidden + last else "",
-        as_hidden="".join(f", {factor}" for factor in hidden),
         as_last="".join(f", {factor}" for factor in last),
         gains=f"GAINS = {gains!r}\n" if gains else "",
         bias=_bias(e) + (f" + {e.bias_mean!r}" if e.bias_mean else ""),
@@ -204,16 +199,27 @@ def _bias(e: Experiment) -> str:
 
 
 def _layers(
-    norm: type[Normalization] | None, gain: float, activation: type[Activation], residual: bool,
-    narrow: bool,
+    e: Experiment, norm: type[Normalization] | None, activation: type[Activation],
+    factors: list[str], narrow: bool,
 ) -> tuple[str, str]:  # fmt: skip
-    """Of every kind of layer but the linear: its backward pass as a function, its forward pass."""
+    """The backward passes of every kind of layer but the linear, as functions, and the forward pass
+    of a block."""
     backward = forward = ""
+    gain = e.norm_gain
+    linear = f"""\
+    w, b = linear(x, WIDTH{"".join(f", {factor}" for factor in factors)})
+    tape.append((linear_backward, f"linear{{block}}", x, w))
+    x = torch.addmm(b, x, w)  # (batch, width)
+    seen(f"linear{{block}}", x)
+"""
+    width = "x.shape[1]" if e.ends_linear else "WIDTH"
+    names = [layer.name for layer in (norm, activation) if layer is not None and layer.adds_layer]
+    first = names[0] if e.ends_linear and names else "linear"
     if norm is not None:
         bias = '    seen(f"{name}.bias.grad", g.sum(0))\n' if norm.shifts else ""
         gamma = f" * torch.tensor({gain!r}, dtype=DTYPE)" if gain != 1 else ""
         scaled = f"(hat{gamma})" if gamma else "hat"
-        beta = " + torch.zeros(WIDTH, dtype=DTYPE)" if norm.shifts else ""
+        beta = f" + torch.zeros({width}, dtype=DTYPE)" if norm.shifts else ""
         backward += f"""
 def norm_backward(name: str, g: Tensor, hat: Tensor, inverse: Tensor) -> Tensor:
     wide = g.to(hat.dtype)
@@ -241,7 +247,8 @@ def phi_backward(name: str, g: Tensor, saved: Tensor) -> Tensor:
     x = y
     seen(f"{activation.name}{{block}}", x)
 """
-    if residual:
+    forward = forward + linear if e.ends_linear else linear + forward
+    if e.residual:
         backward += """
 shortcut: dict[str, Tensor] = {}
 
@@ -251,11 +258,11 @@ def add_backward(name: str, g: Tensor, start: str) -> Tensor:
     return g
 
 """
-        forward += """\
+        forward += f"""\
     if start.shape[1] == WIDTH:
         x = x + start
-        tape.append((add_backward, f"add{block}", f"linear{block}"))
-        seen(f"add{block}", x)
+        tape.append((add_backward, f"add{{block}}", f"{first}{{block}}"))
+        seen(f"add{{block}}", x)
 """
     return backward, forward
 

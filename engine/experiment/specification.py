@@ -38,6 +38,18 @@ FANS: Options = {
         "led from its outputs to its inputs.",
     },
 }  # fmt: skip
+ORDERS: Options = {
+    "linear_first": {
+        "formula": "linear, [norm], φ, [sum]", "source": "He et al. 2015",
+        "help": "A block ends in its activation, and a sum adds what that has made positive.",
+    },
+    "linear_last": {
+        "formula": "[norm], φ, linear, [sum]",
+        "source": "He et al. 2016, Identity mappings in deep residual networks; GPT-2",
+        "help": "The pre-activation block: the stream passes every sum as it is, and a branch ends "
+        "in its linear layer.",
+    },
+}  # fmt: skip
 MAX_SEED = 2**53 - 1  # the largest whole number that JSON readers keep exactly
 
 
@@ -114,6 +126,10 @@ class Experiment(Specification):
         1.0, "Branch scale",
         "Multiplies the weight once more in every block that has a residual sum.",
         rare=True, ge=0, le=100,
+    )  # fmt: skip
+    block_order: str = parameter(
+        "linear_first", "Block order", "Where a hidden block's linear layer stands.",
+        options=lambda: ORDERS, rare=True,
     )  # fmt: skip
     bias_std: float = parameter(
         0.0, "Bias std",
@@ -229,6 +245,11 @@ class Experiment(Specification):
         fans = (n_in, n_out) if self.fan == "fan_in" else (n_out, n_in)
         return INITS[self.init].variance(*fans)
 
+    @property
+    def ends_linear(self) -> bool:
+        """Whether the linear layer is the last of its block, but for a sum."""
+        return self.block_order == "linear_last"
+
     def has_sum(self, block: int) -> bool:
         """Whether the block, from 1, ends in a residual sum."""
         same = self.n_inputs == self.width if block == 1 else block <= self.depth
@@ -278,6 +299,8 @@ class Experiment(Specification):
         """What mean-field theory cannot describe whatever the rest is."""
         if self.bias_mean:
             return f"biases of mean {self.bias_mean:g}, in which all units of a layer agree"
+        if self.ends_linear:
+            return "blocks that end in their linear layer"
         return None
 
     def bias_variance(self, n_in: int) -> float:

@@ -86,8 +86,9 @@ class Subject:
     @cached_property
     def evidence(self) -> Evidence:
         """Both passes, recorded."""
-        records, loss = record_all(Network(self.experiment), self.should_stop)
-        return Evidence(records, loss.value)
+        network = Network(self.experiment)
+        records, loss = record_all(network, self.should_stop)
+        return Evidence(records, loss.value, starts=network.starts)
 
     @cached_property
     def summary(self) -> Summary:
@@ -242,8 +243,9 @@ def gradient_ratio(subject: Subject) -> Reading:
     bounds=(0.0, 1.0),
 )
 def dead_share(subject: Subject) -> Reading:
-    """Of all units of the hidden blocks' outputs."""
-    looked = [r.units for r in subject.evidence.block_outputs if r.units is not None]
+    """Of all units of the hidden blocks' outputs, or of their activations where a linear map comes
+    behind those."""
+    looked = [r.units for r in subject.evidence.unit_outputs if r.units is not None]
     every = sum(each.width for each in looked)
     return Reading.of(sum(each.dead for each in looked) / every if every else None)
 

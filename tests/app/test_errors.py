@@ -113,6 +113,7 @@ BAD = {
     "norm_gain": ["-1", "100.5", "x"],
     "branch_scale": ["-0.5", "1e3", "-0.0"],
     "layer_gains": ["x", "1,", "1,,2", "-1", "-0", "101", "1;2", "nan", "1e999", "½", "1," * 60],
+    "block_order": ["first", "", "linear-last"],
     "residual": ["maybe", "2", "TRUE "],
     "backward_scale": ["0", "-1", "1e-7", "1e10", "x"],
     "data": ["mnist"],

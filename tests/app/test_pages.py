@@ -101,7 +101,7 @@ def test_the_embedded_drawing_has_the_numbers_of_the_api(server: Any, more: str)
     found = httpx.Response(200, content=html.unescape(embedded[1])).json()
     api = server.client.get(f"/api/v1/experiment?{query}").json()
     assert found["start"]["experiment"] == api["experiment"]
-    assert found["start"]["blocks"] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 9, 9]]
+    assert found["start"]["blocks"] == [[0, 1, 2, 2], [3, 4, 5, 5], [6, 7, 8, 8], [9] * 4]
     assert found["verdict"] == api["verdict"]["title"]
     for layer, there, back in zip(api["layers"], found["forward"], found["backward"], strict=True):
         assert there[0] == back[0] == layer["index"]

@@ -8,9 +8,9 @@ const series = () =>
   new Series({
     experiment: {},
     blocks: [
-      [0, 1, 2],
-      [3, 3, 5],
-      [6, 6, 6],
+      [0, 1, 2, 2],
+      [3, 3, 5, 5],
+      [6, 6, 6, 6],
     ],
   });
 /** @param {string} cell @returns {any} */
@@ -56,8 +56,23 @@ test("one value a block, from before φ, after it, or from the linear map", () =
   assert.deepEqual([means("before"), means("after"), means("linear")], [[1, 3, 6], [2, 5, 6], [0, 3, 6]]); // prettier-ignore
 });
 
+test("where the linear map ends a block its φ is flat, and its φ's units fall silent", () => {
+  const some = new Series({
+    experiment: {},
+    blocks: [
+      [1, 0, 2, 0],
+      [5, 3, 6, 4],
+      [7, 7, 7, 7],
+    ],
+  });
+  some.forward([0, 1, 2, 3, 4, 5, 6, 7].map((index) => [index, row("q1"), index, null, null, index / 10]));
+  assert.deepEqual(some.flat, [0, 0.4, null]);
+  assert.deepEqual(some.each((layer) => layer.mean, "silent"), [0, 4, 7]); // prettier-ignore
+  assert.deepEqual(some.blockOf, [1, 1, 1, 2, 2, 2, 2, 3]);
+});
+
 test("a drawing that comes at once is the same as one that comes in pieces", () => {
-  const start = { experiment: { depth: 1 }, blocks: /** @type {[number, number, number][]} */ ([[0, 0, 1]]) };
+  const start = { experiment: { depth: 1 }, blocks: /** @type {[number, number, number, number][]} */ ([[0, 0, 1, 1]]) };
   /** @type {any} */
   const forward = [
     [0, row("q1"), 0, null, row("q2"), null],

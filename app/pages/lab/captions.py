@@ -116,7 +116,7 @@ def chart_words(
     activations = by_side("activations", lambda record: record.activation, "forward")
     gradients = by_side("gradients", lambda record: record.gradient, "backward")
     weights = [records[block.linear].parameters["weight"].value for block in blocks]
-    units = [records[block.after].units for block in blocks]
+    units = [records[block.silent].units for block in blocks]
     dead = [u.dead / u.width for u in units if u and u.width]
     norms = _ends([norm(records[b.linear].parameters["weight"].gradient) for b in blocks])
     weight_norms = Words(f"Norm of the weight gradients by layer: {norms}.")

@@ -86,7 +86,7 @@ def inspect(
     every = blocks(layers)
     block = every[place - 1]
     outer, linear = layers[block.at(side)], layers[block.linear]
-    within = layers[block.linear : block.after + 1]
+    within = [info for info in layers if info.block == linear.block]
     shown = [(info, name, title) for info, names in ((outer, OUTER), (linear, LINEAR))
              for name, title in names.items()]  # fmt: skip
     wanted: dict[int, list[str]] = {}
@@ -107,7 +107,7 @@ def inspect(
         side,
         pictures,
         [(info.name, info.layer.gradient_formula) for info in reversed(within)],
-        _causes(experiment, block.linear, block.after, found, should_stop),
+        _causes(experiment, within[0].index, block.after, found, should_stop),
     )
 
 

@@ -130,7 +130,7 @@ class Progress:
 
     @property
     def start(self) -> dict[str, Any]:
-        """What is known beforehand; a block is ``[linear, before φ, after φ]``."""
+        """What is known beforehand; a block is ``[linear, before φ, after φ, silent]``."""
         return {"experiment": self.experiment.to_dict(), "blocks": list(map(list, self.blocks))}
 
     @property

@@ -39,11 +39,13 @@ def large_bias(evidence: Evidence) -> Finding | None:
     """Hidden layers whose sums are mostly bias."""
     drowned = []
     for block in evidence.hidden_blocks:
-        found = next((s for r in block if r.facts.role == "linear_map" and (s := _share(r))), None)
+        found = next(
+            ((r, *s) for r in block if r.facts.role == "linear_map" and (s := _share(r))), None
+        )
         units = block[-1].units
         behind = units.sample_correlation if units is not None else None
-        if found and found[1] > LARGE and found[0] > DROWNS and (behind is None or behind >= ALIKE):
-            drowned.append((block[0], *found))
+        if found and found[2] > LARGE and found[1] > DROWNS and (behind is None or behind >= ALIKE):
+            drowned.append(found)
     if not drowned:
         return None
     worst, share, rms = max(drowned, key=lambda each: each[1])

@@ -69,8 +69,9 @@ def _rectified(c: float) -> float:
 def dead_units(evidence: Evidence) -> Finding | None:
     """Layers in which most units are silent for the whole batch, though signal came in."""
     dead = [
-        (r, share) for block in evidence.hidden_blocks
-        if (r := block[-1]).units and r.units.width and _fed(block)
+        (r, share)
+        for r, block in zip(evidence.unit_outputs, evidence.hidden_blocks, strict=True)
+        if r.units and r.units.width and _fed(evidence, r, block)
         and (share := r.units.dead / r.units.width) > DEAD_WARN
     ]  # fmt: skip
     if not dead:
@@ -99,9 +100,13 @@ def dead_units(evidence: Evidence) -> Finding | None:
     )  # fmt: skip
 
 
-def _fed(block: Sequence[Record]) -> bool:
+def _fed(evidence: Evidence, record: Record, block: Sequence[Record]) -> bool:
     """Whether anything but zeros reached the activation behind the block's linear map, or what else
-    ends the block."""
+    ends the block; or ``record`` itself, an activation before that."""
+    if record is not block[-1]:
+        place = record.facts.index
+        entered = evidence.records[place - 1].activation if place else None
+        return entered is None or entered.zeros < entered.count
     if len(block) < 2:
         return False
     roles = [r.facts.role for r in block]

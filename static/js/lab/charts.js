@@ -123,16 +123,16 @@ export class Charts {
 
   /** @param {View} view @param {number[]} x @returns {Content} */
   silent({ series, pinned }, x) {
-    const tensors = series.each((layer) => layer.activation, "after");
+    const tensors = series.each((layer) => layer.activation, "silent");
     const dead = (/** @type {import("./series.js").Layer} */ layer) => layer.dead;
     const zeros = tensors.map((t) => (t?.count ? t.zeros / t.count : null));
-    const bars = series.each(dead, "after");
+    const bars = series.each(dead, "silent");
     // Where φ is flat at zero alone, as ReLU is, both would be one line.
     const apart = series.flat.some((flat, i) => flat !== null && Math.abs(flat - (zeros[i] ?? 0)) > APART);
     const some = bars.some(Boolean);
     return {
       traces: [
-        ghost(pinned, pinned?.each(dead, "after") ?? []),
+        ghost(pinned, pinned?.each(dead, "silent") ?? []),
         curve(x, bars),
         zeros.some(Boolean) ? curve(x, zeros) : GONE,
         apart ? curve(x, series.flat) : GONE,

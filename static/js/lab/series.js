@@ -4,7 +4,7 @@
  * @typedef {{cell: string, spread: number|null, lost: number, zeros: number, count: number, exponent: number, counts: number[]}} Tensor */
 /** @typedef {{activation: Tensor|null, mean: number|null, dead: number|null, flat: number|null, weight: Tensor|null, gradient: Tensor|null, norm: number|null}} Layer */
 /** @typedef {"after"|"before"} Side of the activation function */
-/** Indices of layers. @typedef {{linear: number, before: number, after: number}} Block */
+/** Indices of layers; `silent` is the one whose units can fall silent. @typedef {{linear: number, before: number, after: number, silent: number}} Block */
 /** By side and block: std, and the bounds of 95 of 100 seeds.
  * @typedef {Record<"activation"|"gradient", Record<Side, (number|null)[][]>>} Theory */
 /** @typedef {[string, number|null, number, number, number, number, number[]]} TensorRow */
@@ -14,14 +14,14 @@ const NOTHING = { activation: null, mean: null, dead: null, flat: null, weight: 
 export const [INF, NAN] = [1, 2];
 
 export class Series {
-  /** @param {{experiment: Record<string, any>, blocks: [number, number, number][]}} start @param {string} [asked] the query that asked for it */
+  /** @param {{experiment: Record<string, any>, blocks: [number, number, number, number][]}} start @param {string} [asked] the query that asked for it */
   constructor({ experiment, blocks }, asked = "") {
     this.experiment = experiment;
     this.asked = asked;
     /** @type {Block[]} */
-    this.blocks = blocks.map(([linear, before, after]) => ({ linear, before, after }));
+    this.blocks = blocks.map(([linear, before, after, silent]) => ({ linear, before, after, silent }));
     /** @type {number[]} by layer, from 1 */
-    this.blockOf = this.blocks.flatMap(({ linear, after }, i) => new Array(after - linear + 1).fill(i + 1));
+    this.blockOf = this.blocks.flatMap(({ after }, i) => new Array(after - (this.blocks[i - 1]?.after ?? -1)).fill(i + 1));
     /** @type {Layer[]} */
     this.layers = this.blockOf.map(() => NOTHING);
     /** Null until the result is complete. @type {Partial<Theory>|null} */
@@ -70,11 +70,12 @@ export class Series {
 
   /** Share of each block's signal at which φ is flat; null where there is no φ, or nowhere flat. @returns {(number|null)[]} */
   get flat() {
-    return this.blocks.map(({ before, after }) => (after > before ? this.layers[before + 1].flat : null));
+    const phi = (/** @type {Block} */ { linear, before, silent }) => (silent < linear ? silent : before + 1);
+    return this.blocks.map((block) => (block.after > block.before ? this.layers[phi(block)].flat : null));
   }
 
   /** One value of each block, read from the layer that stands for it on a side of φ.
-   * @template T @param {(layer: Layer) => T} read @param {Side|"linear"} side @returns {T[]} */
+   * @template T @param {(layer: Layer) => T} read @param {Side|"linear"|"silent"} side @returns {T[]} */
   each(read, side) {
     return this.blocks.map((block) => read(this.layers[block[side]]));
   }

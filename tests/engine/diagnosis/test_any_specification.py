@@ -76,6 +76,7 @@ def rare(chosen, activation):
         "branch_scale": min(100.0, scale(chosen, 100.0)),
         "backward_scale": min(1e9, max(1e-6, scale(chosen, 1e9))),
         "layer_gains": ",".join(repr(min(100.0, scale(chosen, 100.0))) for _ in range(2)),
+        "block_order": chosen.choice(list(Experiment.options("block_order"))),
         "fan": chosen.choice(list(Experiment.options("fan"))),
         "reduction": chosen.choice(list(Experiment.options("reduction"))),
     }

@@ -38,6 +38,13 @@ SPECIFICATIONS = [
     Experiment(depth=3, layer_gains="30,0.7", output_scale=0.3, dtype="float16"),
     Experiment(depth=3, layer_gains="0.3", residual=True, branch_scale=1.7, init="lsuv"),
     Experiment(depth=2, backward_scale=1000.0, dtype="float16"),
+    Experiment(depth=3, block_order="linear_last", inputs=7),
+    Experiment(depth=3, block_order="linear_last", residual=True, norm="layer", norm_gain=0.5,
+               branch_scale=0.5, layer_gains="2,1", activation="gelu"),
+    Experiment(depth=3, block_order="linear_last", residual=True, activation="tanh", inputs=7,
+               dtype="float16"),
+    Experiment(depth=2, block_order="linear_last", residual=True, activation="linear"),
+    Experiment(depth=2, block_order="linear_last", norm="rms", activation="linear", residual=True),
     Experiment(depth=2, backward_scale=0.3, reduction="sum"),
 ]  # fmt: skip
 
