@@ -120,14 +120,14 @@ def cold(browser: Browser, url: str) -> float:
 
 
 def engine(repeats: int) -> float:
-    """Median milliseconds of the experiment itself, no server, no browser."""
+    """Median milliseconds of the experiment up to its verdict, no server, no browser."""
     from layerscope.engine.diagnosis.run import run
     from layerscope.engine.experiment.specification import Experiment
 
     times = []
     for i in range(repeats):
         began = time.perf_counter()
-        for _ in run(Experiment(init_scale=0.5 + i / repeats)):
+        for _ in run(Experiment(init_scale=0.5 + i / repeats), fixes=False):
             pass
         times.append((time.perf_counter() - began) * 1e3)
     return float(np.median(times[2:]))

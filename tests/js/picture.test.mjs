@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 globalThis.document = /** @type {any} */ ({ addEventListener: () => {} });
-const { Picture, short } = await import("../../static/js/runs/picture.js");
+const { Picture, short, stepAxis } = await import("../../static/js/runs/picture.js");
 
 const DISPLAYS = {
   std: { scale: [], span: 4, log: true, centre: 1 },
@@ -186,4 +186,9 @@ test("the middle of the sizes is worked out once for as long as no column comes"
   some.add({ steps: [9], loss: [1], lost: [false], columns: [LAYERS.map(() => 5)], faults: [[]] });
   some.mapped();
   assert.equal(asked, 4);
+});
+
+test("steps are whole: of few each has a tick, of many as many as there is room for", () => {
+  assert.deepEqual(stepAxis([0.5, 4.5]), { range: [0.5, 4.5], tickmode: "linear", tick0: 0, dtick: 1 });
+  assert.equal(stepAxis([0.5, 300.5]).tickmode, "auto");
 });

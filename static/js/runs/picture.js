@@ -221,8 +221,9 @@ export class Picture {
     const known = this.loss.filter((v) => v !== null);
     const [low, high] = known.length ? [Math.min(...known), Math.max(...known)] : [0, 1];
     const log = low > 0 && high / low > 30;
-    const margin = 0.08 * (high - low) || 0.5;
-    const range = log ? [Math.log10(low) - 0.1, Math.log10(high) + 0.1] : [low - margin, high + margin];
+    const [bottom, top] = log ? [Math.log10(low), Math.log10(high)] : [low, high];
+    const margin = 0.08 * (top - bottom) || 0.5;
+    const range = [bottom - margin, top + margin];
     const lost = this.steps.filter((_, i) => this.lost[i]);
     const marked = this.marks.map(([x, severity]) => ({
       type: "line", xref: "x", yref: "paper", x0: x, x1: x, y0: 0, y1: 1,
@@ -234,7 +235,7 @@ export class Picture {
         { x: this.steps, y: this.loss },
         { x: lost, y: lost.map(() => high) },
       ],
-      layout: { xaxis: { range: this.range(), showticklabels: false }, yaxis: { type: log ? "log" : "linear", range }, shapes },
+      layout: { xaxis: { ...stepAxis(this.range()), showticklabels: false }, yaxis: { type: log ? "log" : "linear", range }, shapes },
     };
   }
 
@@ -259,12 +260,18 @@ export class Picture {
         { x: this.steps, y: labels, z: faults, text: names, visible: this.faults.some((of) => of.length > 0) },
       ],
       layout: {
-        xaxis: { range },
+        xaxis: stepAxis(range),
         yaxis: { range: [labels.length - 0.5, -0.5], tickmode: "array", tickvals: some(labels), ticktext: some(this.rows).map((row) => tick(row)) },
         shapes: [...shapes, ...cursorLine(cursor.step)],
       },
     }; // prettier-ignore
   }
+}
+
+/** An axis of steps, of which there is no half. @param {[number, number]} range */
+export function stepAxis(range) {
+  const few = range[1] - range[0] < 10;
+  return few ? { range, tickmode: "linear", tick0: 0, dtick: 1 } : { range, tickmode: "auto" };
 }
 
 /** A row's name where it is written. @param {Row} row */

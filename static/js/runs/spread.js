@@ -5,6 +5,7 @@ import { Plot } from "../plot.js";
 import { saving } from "../saving.js";
 import { token } from "../tokens.js";
 import { cursorLine } from "./cursor.js";
+import { stepAxis } from "./picture.js";
 
 /** @typedef {{exponents: number[], positive: number[], negative: number[], zeros: number, nan: number, posinf: number, neginf: number, count: number}} Histogram */
 /** @typedef {{tensor: string, steps: number[], modules: string[], dtypes: (string|null)[], values: (Histogram|null)[][]}} Answer */
@@ -177,7 +178,7 @@ export function chart(answer, forms, step, range) {
       { x, ...lost, visible: bad },
     ],
     layout: {
-      xaxis: { range },
+      xaxis: stepAxis(range),
       yaxis: {
         range: [zeros.y[0], bad ? lost.y[2] : across.high + 0.5],
         tickmode: "array",
