@@ -10,7 +10,15 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from layerscope.engine.diagnosis.run import Backward, Event, FixEvent, Forward, Start, Summary
+from layerscope.engine.diagnosis.run import (
+    Backward,
+    Event,
+    FixEvent,
+    Forward,
+    Start,
+    Summary,
+    TrialEvent,
+)
 
 __all__ = ["COLOURS", "ExperimentTable", "show"]
 
@@ -40,6 +48,8 @@ class ExperimentTable:
             known[self.current] = data
         elif isinstance(event, Summary):
             self.summary = data
+        elif isinstance(event, TrialEvent):
+            self.summary.update(data)
         elif isinstance(event, FixEvent):
             finding = self.summary["findings"][data["finding"]]
             finding.update(fix=data["fix"], fix_verified=data["fix_verified"])

@@ -39,23 +39,28 @@ EXAMPLE = {
     "loss": 1.23,
     "layers": [{"index": 0, "name": "linear1", "kind": "linear", "block": 1, "shape": [200, 100]}],
     "findings": [],
+    "trial": None,
     "unfixed": None,
     "check": {"autograd_max_relative_error": 2.9e-07},
 }
 RESULT = described_json(
     "The experiment's every parameter, its layers in forward order with statistics of each "
     "activation, gradient and parameter, findings with fixes that were tried (or `unfixed`, why "
-    "none was), theory, and the check against autograd.",
+    "none was), the `trial` after which they stand as they do (short trainings of the experiment "
+    "itself where every error is of a scale, which Adam divides out; null where none was made), "
+    "theory, and the check against autograd.",
     EXAMPLE,
-    *("experiment", "loss", "layers", "findings", "unfixed", "theory", "check", "timing"),
+    *("experiment", "loss", "layers", "findings", "trial", "unfixed", "theory", "check", "timing"),
 )
 EVENTS = described_events(
     "`start` (the specification and the list of layers), then `forward` and `backward` events, "
-    'each `{"layers": [record, …]}` in order, `finding` events, `summary`, `check`, a `fix` for '
-    "each finding (by its place in the summary) that a changed specification cures, and last "
+    'each `{"layers": [record, …]}` in order, `finding` events, `summary`, `check`, a '
+    "`trial` where the experiment itself was trained a little (with the findings, in the summary's "
+    "order, and the verdict that stand from then on), a `fix` for each finding (by its place in "
+    "the summary) that a changed specification cures, and last "
     "`end`. `end` carries an id: a client that reconnects with it as `Last-Event-ID` gets 204. "
     "Should the computation fail after the answer has begun, a `problem` event ends the stream.",
-    ("start", "forward", "backward", "finding", "summary", "check", "fix"),
+    ("start", "forward", "backward", "finding", "summary", "check", "trial", "fix"),
     'event: start\ndata: {"experiment":{…},"layers":[…]}\nretry: 2000\n\n'
     'event: forward\ndata: {"layers":[{"index":0,"name":"linear1",…}]}\n\n'
     "event: end\ndata: {}\nid: 6d0f…\n\n",

@@ -14,7 +14,10 @@ from layerscope.engine.execution.prices import TYPICAL
 from layerscope.engine.execution.steps import KeptNetwork, training
 from layerscope.engine.experiment.specification import DTYPES, Experiment
 
-__all__ = ["TRIED_CHANGES", "Learning", "learning_flops"]
+__all__ = [
+    "OPTIMIZERS", "TRIED_CHANGES", "Learning", "few_samples", "learning_flops",
+    "training_bytes",
+]  # fmt: skip
 
 STEPS = 30
 TRIED_CHANGES = 4  # that removed the finding, at most of so many it is asked whether they learn
@@ -34,12 +37,20 @@ def learning_flops(experiment: Experiment) -> int:
     """What finding out whether changes of ``experiment`` learn takes at most, on this machine; what
     is tried at all is known by typical prices."""
     runs = TRIED_CHANGES * sum(map(len, RATES.values())) * (STEPS + 1)
-    step = passes_flops(_small(experiment), TYPICAL)
-    return here(min(runs * step, BUDGET_FLOPS), _small(experiment))
+    small = few_samples(experiment, SAMPLES)
+    return here(min(runs * passes_flops(small, TYPICAL), BUDGET_FLOPS), small)
 
 
-def _small(experiment: Experiment) -> Experiment:
-    return experiment.model_copy(update={"batch": min(SAMPLES, experiment.batch)})
+def few_samples(experiment: Experiment, samples: int) -> Experiment:
+    """The same of no more than so many samples: what a training on them costs."""
+    return experiment.model_copy(update={"batch": min(samples, experiment.batch)})
+
+
+def training_bytes(experiment: Experiment) -> int:
+    """What a training of it holds, with Adam's copies of the weights."""
+    weights = sum(i.n_in * i.shape[1] for i in layout(experiment) if i.role == "linear_map")
+    entry = max(torch.float32.itemsize, DTYPES[experiment.dtype].itemsize)
+    return cost(experiment).bytes + COPIES * entry * weights
 
 
 class Learning:
@@ -70,10 +81,8 @@ class Learning:
         )
 
     def _learns(self, experiment: Experiment, optimizer: Optimizer) -> bool:
-        small = _small(experiment)
-        weights = sum(i.n_in * i.shape[1] for i in layout(small) if i.role == "linear_map")
-        entry = max(torch.float32.itemsize, DTYPES[small.dtype].itemsize)
-        if cost(small).bytes + COPIES * entry * weights > self._most:
+        small = few_samples(experiment, SAMPLES)
+        if training_bytes(small) > self._most:
             return False
         step = passes_flops(small, TYPICAL)
         if self._spent + step > BUDGET_FLOPS:

@@ -22,6 +22,8 @@ class Rule:
     computed. ``explains``: the rules whose findings are consequences where this one's begins no
     later in the pass; ``covers``: those whose figures tell nothing any more wherever it begins.
     ``of_start``: it is about a network before its first step.
+    ``of_scale``: it finds a scale (of the signal, of its gradient, of what tells samples apart),
+    which Adam divides out: where the network is tried and learns, an error of it is a warning.
     ``harmless_alone``: its notes too are causes, of no weight until something follows.
     ``undecided`` says why the rule cannot be asked of some records, or None where it can."""
 
@@ -34,6 +36,7 @@ class Rule:
     explains: tuple[str, ...] = ()
     covers: tuple[str, ...] = ()
     of_start: bool = False
+    of_scale: bool = False
     harmless_alone: bool = False
     undecided: Undecided | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
@@ -15,6 +15,7 @@ from layerscope.engine.diagnosis.expectation import beside_theory
 from layerscope.engine.diagnosis.first_steps import steps_flops
 from layerscope.engine.diagnosis.fixes import FINDINGS, Fix, fixes_cost, verified_fix
 from layerscope.engine.diagnosis.gathering import complete
+from layerscope.engine.diagnosis.trial import Trial, after_trial, trial_cost, try_experiment
 from layerscope.engine.execution.cost import Cost, cost
 from layerscope.engine.execution.network import Network
 from layerscope.engine.execution.recording import Backward, Forward, Loss, Start, recorded
@@ -25,7 +26,7 @@ from layerscope.engine.theory.experiments import predict_experiment
 
 __all__ = [
     "Backward", "Event", "FindingEvent", "FixEvent", "Forward", "ResultCost", "Start", "Stopped",
-    "Summary", "result", "result_cost", "run", "run_cost",
+    "Summary", "TrialEvent", "result", "result_cost", "run", "run_cost",
 ]  # fmt: skip
 
 
@@ -71,9 +72,28 @@ class Summary:
             "undecided": self.undecided,
             "verdict": asdict(self.verdict),
             "theory": self.theory.to_dict(),
+            "trial": None,
             "unfixed": self.unfixed or None,
             "check": None,
             "timing": self.timing,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TrialEvent:
+    """The experiment itself was tried: findings, in the summary's order, and verdict after it."""
+
+    event: ClassVar[str] = "trial"
+    trial: Trial
+    findings: list[Finding]
+    verdict: Verdict
+
+    def to_dict(self) -> dict[str, Any]:
+        """What of the summary is otherwise from now on."""
+        return {
+            "trial": self.trial.to_dict(),
+            "findings": [f.to_dict() for f in self.findings],
+            "verdict": asdict(self.verdict),
         }
 
 
@@ -89,7 +109,7 @@ class FixEvent:
         return {"finding": self.finding, **self.fix.to_dict()}
 
 
-Event = Start | Forward | Backward | FindingEvent | Summary | FixEvent
+Event = Start | Forward | Backward | FindingEvent | Summary | TrialEvent | FixEvent
 
 
 def run(
@@ -97,8 +117,9 @@ def run(
 ) -> Iterator[Event]:
     """Forward, backward and diagnosis of ``experiment``, layer by layer.
 
-    After the summary come, if ``fixes``, those found by running changed specifications, for the
-    most severe findings.
+    After the summary come, if ``fixes``, what a trial of the experiment changes of it, where its
+    errors are of a scale, and fixes found by running changed specifications, for the most severe
+    findings.
 
     >>> [e.event for e in run(Experiment(depth=1, width=3, batch=4))][:3]
     ['start', 'forward', 'forward']
@@ -138,10 +159,22 @@ def run(
         timing={"forward_ms": forward_ms, "total_ms": _milliseconds_since(began)},
     )
     if fixes:
-        for place, finding in enumerate(findings[:FINDINGS]):
-            fix = verified_fix(experiment, evidence, finding, should_stop=should_stop)
-            if fix is not None:
-                yield FixEvent(place, fix)
+        yield from _tried(experiment, evidence, findings, should_stop)
+
+
+def _tried(
+    experiment: Experiment, evidence: Evidence, findings: list[Finding], should_stop: ShouldStop
+) -> Iterator[TrialEvent | FixEvent]:
+    """What takes more than the pass: the experiment itself, then changes of it."""
+    trial = try_experiment(experiment, findings, should_stop)
+    if trial is not None:
+        after = after_trial(findings, trial)
+        said = f"{trial.text} {findings[0].explanation}"
+        yield TrialEvent(trial, after, replace(verdict(evidence, after), text=said))
+    for place, finding in enumerate(findings[:FINDINGS]):
+        fix = verified_fix(experiment, evidence, finding, should_stop=should_stop)
+        if fix is not None:
+            yield FixEvent(place, fix)
 
 
 def run_cost(experiment: Experiment) -> Cost:
@@ -156,8 +189,9 @@ def _run_cost(passes: Cost, experiment: Experiment) -> Cost:
 
 @dataclass(frozen=True, slots=True)
 class ResultCost:
-    """What the parts of a whole result take: the ``passes`` alone, the `run` without fixes, fixes
-    for all that may be found, the check against autograd, and what is ``told`` beside them."""
+    """What the parts of a whole result take: the ``passes`` alone, the `run` without fixes, the
+    trial and fixes for all that may be found, the check against autograd, and what is ``told``
+    beside them."""
 
     passes: Cost
     run: Cost
@@ -172,7 +206,7 @@ class ResultCost:
         return cls(
             passes=passes,
             run=_run_cost(passes, experiment),
-            fixes=fixes_cost(experiment),
+            fixes=trial_cost(experiment).then(fixes_cost(experiment)),
             check=_analysis_cost("autograd_check", experiment),
             told=Cost(0, (experiment.depth + 1) * WORDS_BYTES),
         )
@@ -202,7 +236,8 @@ def result(
     should_stop: ShouldStop = never,
 ) -> dict[str, Any]:
     """The whole result of ``experiment``; ``check``: with every gradient against autograd's;
-    ``fixes``: with those that were tried for what was found."""
+    ``fixes``: with those that were tried for what was found, and findings and verdict as they are
+    once the experiment itself was tried."""
     from layerscope.engine.analyses.autograd_check import compare_with_autograd
 
     layers: list[Forward] = []
@@ -212,6 +247,8 @@ def result(
             layers.append(event)
         elif isinstance(event, Summary):
             summary = event.to_dict()
+        elif isinstance(event, TrialEvent):
+            summary.update(event.to_dict())
         elif isinstance(event, FixEvent):
             summary["findings"][event.finding].update(fix=event.fix.change, fix_verified=True)
     if check:

@@ -145,6 +145,16 @@ def test_a_fix_that_was_tried_is_shown_as_options(layerscope):
     assert cured.exit_code == 0, cured.stdout
 
 
+def test_a_scale_that_adam_divides_out_is_no_error(layerscope):
+    alone = ["--depth", "5", "--width", "32", "--batch", "32", "--init-scale", "0.1"]
+    done = layerscope("run", *alone, "--fail-on", "error")
+    assert done.exit_code == 0, done.stdout
+    said = " ".join(done.stdout.split())
+    assert "Adam learns (rate" in said
+    assert "SGD does not (rates 0.01, 0.1:" in said
+    assert layerscope("run", *alone, "--fail-on", "warning").exit_code == 1
+
+
 def test_fail_on_nothing(layerscope):
     assert layerscope("run", *SMALL, "--fail-on", "warning").exit_code == 0
 

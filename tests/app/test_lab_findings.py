@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import httpx
+import pytest
 
 from layerscope.app.figures.evidence import Measured, evidence_rows
 from layerscope.app.pages.lab.findings import finding_words
@@ -54,6 +55,29 @@ def test_a_fix_is_marked_only_when_verified() -> None:
     assert link.before.fault is not None  # NaN
     assert link.after.fault is None
     assert link.after.forward.path.startswith("M1 9L")  # the std is 1 from the first layer on
+
+
+ADAM_ALONE = "depth=5&width=32&batch=32&init_scale=0.1"
+
+
+@pytest.mark.parametrize("patience", [0.0, 60.0], ids=["late", "in time"])
+def test_a_trial_changes_badge_and_verdict(
+    server: Any, monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    monkeypatch.setattr("layerscope.app.pages.lab.cold.PATIENCE_SECONDS", patience)
+    api = server.client.get(f"/api/v1/experiment?{ADAM_ALONE}").json()
+    told = api["trial"]["text"]
+    assert api["findings"][0]["severity"] == api["verdict"]["severity"] == "warning"
+    text = html.unescape(fetch(server, ADAM_ALONE).text)
+    quick = text.index('<section class="verdict severity-error" id="verdict"')
+    swapped = text.rindex('<section class="verdict severity-warning" id="verdict"')
+    assert quick < swapped  # what scripts put into the place of the first
+    last = text[swapped:].partition("</section>")[0]
+    assert "severity-error" not in last
+    assert f"<p>{told} " in last
+    plain = " ".join(re.findall(r"<noscript>(.*?)</noscript>", text, re.DOTALL))  # no scripts
+    assert told in plain
+    assert "severity-warning" in plain
 
 
 def test_causes_stand_above_their_consequences(server: Any) -> None:

@@ -61,6 +61,7 @@ def assemble(found):
                 for parameter, value in record["parameters"].items():
                     layer["parameters"][parameter].update(value)
                 layer.update({k: v for k, v in record.items() if k != "parameters"})
+    by_name["summary"].update(by_name.get("trial", {}))
     for name, data, _ in found:
         if name == "fix":
             finding = by_name["summary"]["findings"][data["finding"]]
@@ -83,6 +84,7 @@ def without_timing(result):
         {"depth": 5},
         {"depth": 4, "norm": "batch", "residual": "true", "bias_std": "0.5"},
         {"activation": "linear", "init": "normal"},
+        {"depth": 5, "width": 32, "batch": 32, "init_scale": "0.1"},
         {"data": "digits", "loss": "cross_entropy", "depth": 2, "dtype": "float64"},
     ],
 )
@@ -106,6 +108,17 @@ def test_order_and_completeness(server):
     assert forward == list(range(101))
     assert backward == list(reversed(range(101)))
     assert [r["name"] for r in found[0][1]["layers"]][:2] == ["linear1", "relu1"]
+
+
+def test_a_trial_comes_between_the_check_and_the_fixes(server):
+    found = collect(server, depth=5, width=32, batch=32, init_scale="0.1")
+    names = [name for name, _, _ in found]
+    assert names[names.index("summary") :][:3] == ["summary", "check", "trial"]
+    data = {name: data for name, data, _ in found}
+    assert data["summary"]["trial"] is None
+    assert data["summary"]["verdict"]["severity"] == "error"
+    assert data["trial"]["verdict"]["severity"] == "warning"
+    assert data["trial"]["trial"]["learned"] == {"Adam": True, "SGD": False}
 
 
 def test_layers_are_batched_but_the_first_is_sent_at_once(server):

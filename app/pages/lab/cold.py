@@ -16,7 +16,7 @@ from layerscope.app.pages.lab.progress import Progress
 from layerscope.app.pages.lab.verdict import VerdictWords
 from layerscope.app.results import Checked
 from layerscope.engine.basis.cancellation import Stopped
-from layerscope.engine.diagnosis.run import Backward, Event, FixEvent, Forward
+from layerscope.engine.diagnosis.run import Backward, Event, FixEvent, Forward, TrialEvent
 
 __all__ = ["Row", "Writing"]
 
@@ -69,10 +69,11 @@ class Writing:
     async def late(self) -> AsyncIterator[Progress]:
         """What is known, whenever there is more of it than the verdict waited for."""
         decided = self._words.decided
-        if self._words.check != self._written.check:  # it came while fixes were waited for
+        later = (self._words.check, self._words.tried)
+        if later != (self._written.check, self._written.tried):  # came while fixes were waited for
             yield self.progress
         while event := await self._next():
-            if isinstance(event, Checked | FixEvent):
+            if isinstance(event, Checked | TrialEvent | FixEvent):
                 yield self.progress
         if not decided and self._words.none_helps:
             yield self.progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from layerscope.app.pages.lab import drawing
@@ -27,6 +28,7 @@ from layerscope.engine.diagnosis.run import (
     Forward,
     Start,
     Summary,
+    TrialEvent,
 )
 from layerscope.engine.execution.network import LayerInfo
 from layerscope.engine.execution.records import Record
@@ -51,6 +53,7 @@ class Progress:
         """What was found before the summary, by rule, because a finding grows."""
         self._fixes: dict[int, FixLink] = {}
         self._check = Line()
+        self._tried = ""
 
     def take(self, event: Event | Checked) -> None:
         """Another event."""
@@ -67,6 +70,10 @@ class Progress:
             self.summary = event
         elif isinstance(event, Checked):
             self._check = check_line(event.check)
+        elif isinstance(event, TrialEvent):
+            self._tried = event.trial.text
+            assert self.summary is not None  # noqa: S101 - what was found is what is tried
+            self.summary = replace(self.summary, findings=event.findings, verdict=event.verdict)
         elif isinstance(event, FixEvent):
             self._fixes[event.finding] = fix_link(self.experiment, event.fix.to_dict(), self._lab)
 
@@ -94,6 +101,7 @@ class Progress:
             self._check,
             theory_line(self.summary.theory),
             TERMS if self.summary.theory.available else (),
+            self._tried,
         )
 
     @property

@@ -15,7 +15,15 @@ from layerscope.app.results import Checked, LeftOut, events
 from layerscope.app.streams import Wire
 from layerscope.app.templating import templates
 from layerscope.engine.basis.cancellation import ShouldStop, stop_if
-from layerscope.engine.diagnosis.run import Backward, Event, FixEvent, Forward, Start, Summary
+from layerscope.engine.diagnosis.run import (
+    Backward,
+    Event,
+    FixEvent,
+    Forward,
+    Start,
+    Summary,
+    TrialEvent,
+)
 
 __all__ = ["GROUPED", "messages", "patient"]
 
@@ -23,7 +31,9 @@ REST_SECONDS = 0.12
 """How long the hand must rest before more is computed than the verdict: whoever drags drops it."""
 GROUPED = {"forward": "rows", "backward": "rows"}
 """Events of which those that follow one another are sent as one."""
-SAID: dict[type, str] = {Summary: "result", Checked: "figures", FixEvent: "verdict"}
+SAID: dict[type, str] = {
+    Summary: "result", Checked: "figures", TrialEvent: "verdict", FixEvent: "verdict",
+}  # fmt: skip
 """What is said after an event: which of ``fragment``'s."""
 SLOW_SECONDS = 0.15
 """A computation that takes longer says what it has found before it is through."""

@@ -64,6 +64,8 @@ class VerdictWords:
     theory: Line = NOTHING
     terms: Sequence[Term] = ()
     """What the theory's line speaks of, a sentence each."""
+    tried: str = ""
+    """What came of training the experiment itself a little; ``text`` says it too."""
 
     @property
     def count(self) -> int:

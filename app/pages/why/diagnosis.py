@@ -20,7 +20,9 @@ from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.probe.rules import TRAINING_RULES
 from layerscope.engine.probe.rules.base import TrainingRule
 
-__all__ = ["DiagnosisPage", "Score", "TrainingScore", "Trainings", "Wrong", "router"]
+__all__ = [
+    "DiagnosisPage", "Score", "TrainingScore", "Trainings", "TrialRow", "Trials", "Wrong", "router",
+]  # fmt: skip
 
 SHOWN = 12
 """Wrong cases that are listed, of each kind."""
@@ -45,6 +47,28 @@ class Wrong:
 
     words: str
     query: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """How many of a kind of networks an error accuses: from the pass, once tried, and of those by
+    which the trial's criteria were set and of the others."""
+
+    name: str
+    cases: int
+    before: str
+    after: str
+    thresholds: str
+    held_out: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """What it changes that experiments whose errors are of a scale are trained a little."""
+
+    tried: int
+    lowered: int
+    rows: Sequence[TrialRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +116,7 @@ class DiagnosisPage:
     scores: Sequence[Score]
     missed: Sequence[Wrong]
     alarms: Sequence[Wrong]
+    trials: Trials | None
     measured: bool
 
 
@@ -111,7 +136,7 @@ def _page() -> DiagnosisPage:
     trainings = _trainings(evaluation_of_trainings())
     table = evaluation()
     if table is None:
-        nothing = ("–", "–", 0, 0, 0, (), (), ())
+        nothing = ("–", "–", 0, 0, 0, (), (), (), None)
         return DiagnosisPage(rules, tuple(RULES), over_time, trainings, *nothing, measured=False)
     return DiagnosisPage(
         rules=rules,
@@ -126,6 +151,7 @@ def _page() -> DiagnosisPage:
         scores=[_score(row, table) for row in table["rules"]],
         missed=[_wrong(case["experiment"], ()) for case in table["missed"][:SHOWN]],
         alarms=[_wrong(c["experiment"], c["rules"]) for c in table["false_alarms"][:SHOWN]],
+        trials=_trials(table.get("after_trials")),
         measured=True,
     )
 
@@ -137,6 +163,35 @@ def _score(row: dict[str, Any], table: dict[str, Any]) -> Score:
         hit_bar=round(100 * row["hits"] / max(1, table["faulty"]), 2),
         alarm_bar=round(100 * row["false_alarms"] / max(1, table["healthy"]), 2),
     )  # fmt: skip
+
+
+KINDS = {
+    "faulty": "faulty: neither optimiser trains it",
+    "healthy": "healthy: both do",
+    "adam_only": "Adam alone trains it",
+}
+"""Of networks, as the table counts them."""
+
+
+def _trials(counts: dict[str, Any] | None) -> Trials | None:
+    if counts is None:
+        return None
+    rows = [
+        TrialRow(
+            name=name,
+            cases=counts["all"][kind]["cases"],
+            before=_accused(counts["all"][kind], "errors_before"),
+            after=_accused(counts["all"][kind], "errors"),
+            thresholds=_accused(counts["even"][kind], "errors"),
+            held_out=_accused(counts["odd"][kind], "errors"),
+        )
+        for kind, name in KINDS.items()
+    ]
+    return Trials(counts["tried"], len(counts["lowered"]), rows)
+
+
+def _accused(counted: dict[str, Any], which: str) -> str:
+    return percent(counted[which] / max(1, counted["cases"]))
 
 
 def _trainings(table: dict[str, Any] | None) -> Trainings | None:

@@ -34,6 +34,7 @@ def _share(record: Record) -> tuple[float, float] | None:
     "bias that drowns a signal only because that has become small is no cause.",
     explains=("saturation", "dead_units", "rank_collapse", "mean_shift", "vanishing_activation"),
     harmless_alone=True,
+    of_scale=True,
 )  # fmt: skip
 def large_bias(evidence: Evidence) -> Finding | None:
     """Hidden layers whose sums are mostly bias."""

@@ -49,6 +49,7 @@ def _only(variation: float) -> str:
     "figures are those below which no network of the corpus trained.",
     explains=("dead_units", "precision_loss"),
     undecided=_one_of_them,
+    of_scale=True,
 )
 def rank_collapse(evidence: Evidence) -> Finding | None:
     """Every sample is mapped to the same output."""
@@ -81,6 +82,7 @@ def rank_collapse(evidence: Evidence) -> Finding | None:
     help="Judged from the derivative, for every activation alike; ReLU's half of zeros is its "
     "nature, not a fault. More than half flat beyond that, and most paths carry no gradient.",
     explains=("vanishing_gradient", "dead_units"),
+    of_scale=True,
 )
 def saturation(evidence: Evidence) -> Finding | None:
     """Layers most of whose units sit where the activation is flat."""

@@ -101,6 +101,7 @@ def precision_loss(evidence: Evidence) -> Finding | None:
     help="Outputs far larger than any target: the first steps only undo the initialisation, or "
     "diverge. No network of the corpus that starts beyond this trained with both optimisers.",
     of_start=True,
+    of_scale=True,
 )
 def output_scale(evidence: Evidence) -> Finding | None:
     """The network's answers are far larger than the targets."""

@@ -90,6 +90,7 @@ def _change(
     explains=("saturation", "exploding_gradient", "vanishing_gradient", "precision_loss",
               "output_scale"),
     undecided=_shallow,
+    of_scale=True,
 )  # fmt: skip
 def exploding_activation(evidence: Evidence) -> Finding | None:
     """The signal grows geometrically with depth."""
@@ -103,6 +104,7 @@ def exploding_activation(evidence: Evidence) -> Finding | None:
     source="Poole et al. 2016; the notes' randn × 0.01",
     help=_HELP,
     explains=("vanishing_gradient", "rank_collapse", "precision_loss", "mean_shift"),
+    of_scale=True,
 )  # fmt: skip
 def vanishing_activation(evidence: Evidence) -> Finding | None:
     """The signal shrinks geometrically with depth, or has gone to exact zeros."""
@@ -181,6 +183,7 @@ def _no_gradient(evidence: Evidence, silent: Sequence[Record]) -> Finding | None
     help=_HELP,
     explains=("precision_loss",),
     undecided=_shallow,
+    of_scale=True,
 )
 def exploding_gradient(evidence: Evidence) -> Finding | None:
     """The gradient grows geometrically on its way back."""
@@ -194,6 +197,7 @@ def exploding_gradient(evidence: Evidence) -> Finding | None:
     source="Hochreiter 1991; Schoenholz et al. 2017",
     help=_HELP,
     explains=("precision_loss",),
+    of_scale=True,
 )
 def vanishing_gradient(evidence: Evidence) -> Finding | None:
     """The gradient shrinks geometrically on its way back, or has gone to exact zeros."""

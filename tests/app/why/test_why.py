@@ -61,6 +61,7 @@ def given(context: type) -> set[str]:
         ("c", precision.Cell, ("precision.html",)),
         ("page", diagnosis.DiagnosisPage, ("diagnosis.html",)),
         ("t", diagnosis.Trainings, ("diagnosis.html",)),
+        ("tried", diagnosis.Trials, ("diagnosis.html",)),
     ],
 )
 def test_a_template_reads_exactly_what_it_is_given(
@@ -216,6 +217,16 @@ def test_the_evaluation_becomes_bars_and_links(monkeypatch: pytest.MonkeyPatch) 
     assert (page.scores[0].hit_bar, page.scores[0].alarm_bar) == (25.0, 2.0)
     assert page.missed[0].query == "depth=3"
     assert page.alarms[0].words == "init normal (nonfinite)"
+    assert page.trials is None
+    counted = {"cases": 20, "errors_before": 8, "errors": 1, "share": 0.05}
+    kinds = dict.fromkeys(("faulty", "healthy", "adam_only"), counted)
+    halves = dict.fromkeys(("all", "even", "odd"), kinds)
+    table["after_trials"] = {"tried": 30, "lowered": [4, 7], **halves}
+    trials = diagnosis._page().trials
+    assert trials is not None
+    assert (trials.tried, trials.lowered, len(trials.rows)) == (30, 2, 3)
+    row = trials.rows[0]
+    assert (row.cases, row.before, row.after, row.held_out) == (20, "40.0 %", "5.00 %", "5.00 %")
     monkeypatch.setattr(diagnosis, "evaluation", lambda: None)
     assert diagnosis._page().measured is False
     json.dumps(rules_table(), allow_nan=False)

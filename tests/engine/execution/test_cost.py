@@ -9,6 +9,7 @@ import pytest
 
 from layerscope.engine.diagnosis.fixes import fixes_cost
 from layerscope.engine.diagnosis.run import result_cost, run_cost
+from layerscope.engine.diagnosis.trial import trial_cost
 from layerscope.engine.execution.cost import Cost, Limits, cost, passes_flops
 from layerscope.engine.execution.layer_tensors import tensors_cost
 from layerscope.engine.execution.prices import TYPICAL, Prices
@@ -51,7 +52,7 @@ def test_the_whole_result_costs_the_sum_of_its_parts_and_the_memory_of_the_large
     e = Experiment(depth=5, width=30, dtype=dtype, norm="layer")
     bare, whole = result_cost(e, check=False), result_cost(e)
     assert cost(e).flops <= run_cost(e).flops < bare.flops < whole.flops
-    assert bare.flops == run_cost(e).flops + fixes_cost(e).flops
+    assert bare.flops == run_cost(e).flops + trial_cost(e).flops + fixes_cost(e).flops
     assert whole.bytes >= max(bare.bytes, cost(e).bytes)
 
 

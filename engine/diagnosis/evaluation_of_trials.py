@@ -1,0 +1,89 @@
+"""What trials change of the diagnosis on the corpus: whom an error accuses once the experiment
+itself was trained a little."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.diagnosis.diagnose import diagnose
+from layerscope.engine.diagnosis.gathering import gather
+from layerscope.engine.diagnosis.trial import after_trial, try_experiment
+from layerscope.engine.experiment.specification import Experiment
+
+__all__ = ["AfterTrial", "adam_alone", "count_trials", "judge_by_trial"]
+
+TRAINED = 0.6  # of the constant predictor's loss, as the corpus has it of an optimiser that trains
+
+
+@dataclass(frozen=True, slots=True)
+class AfterTrial:
+    """Whether a case was found faulty by its pass, whether it was tried, and whether an error
+    stands after that."""
+
+    error: bool
+    tried: bool
+    stands: bool
+
+
+def judge_by_trial(case: dict[str, Any], should_stop: ShouldStop = never) -> AfterTrial:
+    """A case of the corpus diagnosed, and tried where its errors are of a scale.
+
+    >>> judge_by_trial({"experiment": {"depth": 5, "width": 32, "batch": 32, "init_scale": 0.1}})
+    AfterTrial(error=True, tried=True, stands=False)
+    """
+    experiment = Experiment(**case["experiment"])
+    found = diagnose(gather(experiment, should_stop))
+    error = any(f.severity == "error" for f in found)
+    tried = try_experiment(experiment, found, should_stop)
+    if tried is not None:
+        found = after_trial(found, tried)
+    return AfterTrial(error, tried is not None, any(f.severity == "error" for f in found))
+
+
+def adam_alone(case: dict[str, Any]) -> bool:
+    """Whether Adam trains a case's network, its number format holds, and SGD does not train it."""
+    adam, sgd = (case[name] for name in ("adam", "sgd"))
+    learns = adam is not None and adam < TRAINED and case["healthy"] is None
+    return learns and (sgd is None or sgd >= TRAINED)
+
+
+def count_trials(
+    cases: Sequence[dict[str, Any]], judged: Sequence[AfterTrial | None]
+) -> dict[str, Any]:
+    """The counts over all cases and over either half: criteria were set on those at even places.
+
+    ``judged``: by case, None where it was not asked, as of one that is neither healthy nor faulty
+    nor trained by Adam alone. ``lowered`` are the places of those whose errors became warnings.
+    """
+    places = range(len(cases))
+    return {
+        "tried": sum(j is not None and j.tried for j in judged),
+        "lowered": [i for i, j in enumerate(judged) if j is not None and j.error and not j.stands],
+        "all": _counts(cases, judged, places),
+        "even": _counts(cases, judged, places[::2]),
+        "odd": _counts(cases, judged, places[1::2]),
+    }
+
+
+def _counts(
+    cases: Sequence[dict[str, Any]], judged: Sequence[AfterTrial | None], places: Sequence[int]
+) -> dict[str, Any]:
+    groups = {
+        "faulty": [i for i in places if cases[i]["healthy"] is False],
+        "healthy": [i for i in places if cases[i]["healthy"]],
+        "adam_only": [i for i in places if adam_alone(cases[i])],
+    }
+    told: dict[str, Any] = {}
+    for name, members in groups.items():
+        asked = [j for i in members if (j := judged[i]) is not None]
+        stands = sum(j.stands for j in asked)
+        told[name] = {
+            "cases": len(asked),
+            "errors_before": sum(j.error for j in asked),
+            "errors": stands,
+            "share": stands / len(asked) if asked else None,
+        }
+    return told
