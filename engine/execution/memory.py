@@ -119,6 +119,7 @@ def _walk(experiment: Experiment, recorded: bool) -> Iterator[Held]:
     kept = x + 2 * batch * experiment.n_outputs * size  # with the target, and the loss's own
     drawn = batch * experiment.n_inputs * DRAWN
     x_is_kept = True  # whoever ran the network has its input
+    lent: dict[int, int] = {}  # by layer: its output, where nothing but a sum to come keeps it
     for info in infos:
         shape = Shape(batch, info.n_in, info.shape[1])
         of = footprint(info.layer, dtype)
@@ -134,6 +135,12 @@ def _walk(experiment: Experiment, recorded: bool) -> Iterator[Held]:
             before + weights + max(largest(of.forward, shape), y + saved + reading),
         )
         kept += weights + saved + (loose if of.keeps_input else 0)
+        if of.keeps_input:
+            lent.pop(info.index - 1, None)
+        if info.source is not None:
+            kept -= lent.pop(info.source, 0)
+        if info.index in sources and not of.keeps_output:
+            lent[info.index] = y
         x_is_kept = of.keeps_output or info.index in sources
         kept += y if x_is_kept else 0
         by_input = batch * info.n_in * size

@@ -19,6 +19,7 @@ from layerscope.engine.execution.passes import LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
 
 SMALL = {"width": 30, "batch": 50}
+LAST = {"block_order": "linear_last"}
 
 
 class Counted(TorchFunctionMode):
@@ -51,6 +52,11 @@ class Counted(TorchFunctionMode):
         {"depth": 7, "residual": True}, {"depth": 5, "norm": "batch", "residual": True},
         {"depth": 5, "activation": "gelu"}, {"depth": 3, "activation": "linear"},
         {"depth": 3, "width": 80, "batch": 3}, {"depth": 4, "width": 80, "batch": 3, "inputs": 9},
+        {"depth": 6, **LAST}, {"depth": 6, "residual": True, **LAST},
+        {"depth": 8, "norm": "layer", "residual": True, **LAST},
+        {"depth": 6, "norm": "batch", "inputs": 200, "residual": True, **LAST},
+        {"depth": 6, "activation": "gelu", "residual": True, **LAST},
+        {"depth": 5, "activation": "linear", "residual": True, **LAST},
     ],
 )  # fmt: skip
 def test_the_passes_hold_what_is_estimated(change: dict[str, Any], dtype: str) -> None:
