@@ -35,7 +35,7 @@ from layerscope.app.recorded import asked, from_store, whole
 from layerscope.app.streams import EventStream, Wire
 from layerscope.engine.basis.cancellation import ShouldStop
 from layerscope.engine.experiment import Experiment
-from layerscope.engine.maps.axes import SCALES, parameters
+from layerscope.engine.maps.axes import RANGE, SCALES, parameters
 from layerscope.engine.maps.kept import KeptMap
 from layerscope.engine.maps.outcomes import OUTCOMES
 from layerscope.engine.maps.plane import MOST_SEEDS, Plane
@@ -67,6 +67,7 @@ def _body_schema() -> dict[str, Any]:
             "steps": {"type": "integer", "minimum": 1, "maximum": 200, "default": 20},
             "scale": {"type": "string", "enum": list(SCALES), "default": "linear"},
         },
+        "allOf": [{"not": {"required": ["values", name]}} for name in RANGE],
     }  # fmt: skip
     return {
         "type": "object", "required": ["x", "y"], "additionalProperties": False,

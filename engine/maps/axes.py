@@ -22,6 +22,7 @@ from layerscope.engine.training import Training
 
 __all__ = [
     "MOST_VALUES",
+    "RANGE",
     "RECORDING",
     "SCALES",
     "Axis",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 Value = float | int | str | bool
+RANGE = ("from", "to", "steps")
+"""What says an axis of numbers that are not listed."""
 MOST_VALUES = 200
 """Along one axis; more cells than a picture has room for."""
 RECORDING = ("every", "record")
@@ -187,7 +190,7 @@ class Axis:
             raise refusal(
                 "", "expected an object with a parameter, and its values or a range", body
             )
-        names = ("parameter", "values", "from", "to", "steps", "scale")
+        names = ("parameter", "values", *RANGE, "scale")
         for name in body:
             if name not in names:
                 raise refusal(
@@ -197,6 +200,9 @@ class Axis:
         _known(parameter)
         if "values" in body or not is_number(str(parameter)):
             values = body.get("values")
+            for name in RANGE:
+                if name in body:
+                    raise refusal(name, f"expected nothing beside {_instead(values)}", body[name])
             if values is not None and not isinstance(values, list):
                 raise refusal("values", "expected a list", values)
             return cls.of(str(parameter), values, _text(body, "scale"))
@@ -302,6 +308,10 @@ def value_of(parameter: str, text: str) -> Value:
         # Alone it may not go together with the other defaults, and yet be one of its values.
         return number_of(text) if is_number(parameter) else text
     return value
+
+
+def _instead(values: object) -> str:
+    return "a choice" if values is None else "the values themselves"
 
 
 def _known(parameter: object) -> None:

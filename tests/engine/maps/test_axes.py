@@ -136,6 +136,8 @@ def test_numbers_of_numpy_are_taken():
         ({"parameter": "depth", "from": 0, "to": 5}, "from", "expected a whole number from 1"),
         ({"parameter": "depth", "from": 1, "to": 5000}, "to", "to 1000"),
         ({"parameter": "depth", "from": 1, "to": 5, "steps": 0}, "steps", "from 1 to 200"),
+        ({"parameter": "depth", "values": [1, 2], "steps": 2}, "steps", "beside the values"),
+        ({"parameter": "init", "from": 1, "to": 2}, "from", "nothing beside a choice"),
         ({"parameter": "depth", "from": 1, "to": 5, "steps": True}, "steps", "whole number"),
         ({"parameter": "depth", "from": 1, "to": 1, "steps": 3}, "to", "another value than from"),
         ({"parameter": "init_scale", "from": 0, "to": 1, "scale": "log"}, "from", "above 0"),
