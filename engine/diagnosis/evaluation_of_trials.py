@@ -53,7 +53,7 @@ def adam_alone(case: dict[str, Any]) -> bool:
 def count_trials(
     cases: Sequence[dict[str, Any]], judged: Sequence[AfterTrial | None]
 ) -> dict[str, Any]:
-    """The counts over all cases and over either half: criteria were set on those at even places.
+    """The counts over all cases and over either half; neither is held out.
 
     ``judged``: by case, None where it was not asked, as of one that is neither healthy nor faulty
     nor trained by Adam alone. ``lowered`` are the places of those whose errors became warnings.

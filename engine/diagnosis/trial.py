@@ -42,7 +42,7 @@ LASTING = 5
 and lose it again."""
 COMING = 0.97
 """Of the same: what has come below that by then has as many steps again, once for each optimiser.
-All of these were set on the corpus' cases at even places."""
+All of these were chosen with the whole corpus in view: none of it is held out."""
 MOST_PASSES = sum(len(rates) * (STEPS + 1) + STEPS for rates in RATES.values())
 DIVERGED = 100.0  # times the first loss: no use to go on
 WITHOUT_STATISTICS = 0.6

@@ -51,15 +51,15 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
-    """How many of a kind of networks an error accuses: from the pass, once tried, and of those by
-    which the trial's criteria were set and of the others."""
+    """How many of a kind of networks an error accuses: from the pass, once tried, and of those at
+    even and at odd places of the corpus."""
 
     name: str
     cases: int
     before: str
     after: str
-    thresholds: str
-    held_out: str
+    even: str
+    odd: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +182,8 @@ def _trials(counts: dict[str, Any] | None) -> Trials | None:
             cases=counts["all"][kind]["cases"],
             before=_accused(counts["all"][kind], "errors_before"),
             after=_accused(counts["all"][kind], "errors"),
-            thresholds=_accused(counts["even"][kind], "errors"),
-            held_out=_accused(counts["odd"][kind], "errors"),
+            even=_accused(counts["even"][kind], "errors"),
+            odd=_accused(counts["odd"][kind], "errors"),
         )
         for kind, name in KINDS.items()
     ]

@@ -226,7 +226,7 @@ def test_the_evaluation_becomes_bars_and_links(monkeypatch: pytest.MonkeyPatch) 
     assert trials is not None
     assert (trials.tried, trials.lowered, len(trials.rows)) == (30, 2, 3)
     row = trials.rows[0]
-    assert (row.cases, row.before, row.after, row.held_out) == (20, "40.0 %", "5.00 %", "5.00 %")
+    assert (row.cases, row.before, row.after, row.odd) == (20, "40.0 %", "5.00 %", "5.00 %")
     monkeypatch.setattr(diagnosis, "evaluation", lambda: None)
     assert diagnosis._page().measured is False
     json.dumps(rules_table(), allow_nan=False)

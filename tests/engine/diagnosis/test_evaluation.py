@@ -40,7 +40,7 @@ def test_enough_cases_are_found_and_few_are_accused(today):
 
 
 def test_once_tried_few_that_adam_alone_trains_are_left_with_an_error():
-    """On the half by which the trial's criteria were set, and on the other."""
+    """Over all, and over either half."""
     assert evaluation()["after_trials"]["all"]["faulty"]["share"] >= 0.97
     for half in ("even", "odd", "all"):
         counts = evaluation()["after_trials"][half]
