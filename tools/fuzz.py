@@ -94,7 +94,7 @@ def complaints(log: Path) -> list[str]:
     """Lines of the server's log that no request may cause."""
     lines = log.read_text().splitlines()
     return [
-        line[:4000] for line in lines
+        line[:1000] + " … " + line[-4000:] for line in lines
         if not line.startswith("{")
         or "Traceback" in line
         or (record := json.loads(line))["level"] in ("error", "critical")

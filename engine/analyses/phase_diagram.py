@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -108,7 +109,13 @@ def sigma_b(experiment: Experiment) -> float:
 def axis_ends(experiment: Experiment) -> tuple[float, float]:
     """How far the axes go: to round numbers beyond the experiment's own σw and σb."""
     w, b = sigma_w(experiment) or 0.0, sigma_b(experiment)
-    return next(r for r in REACH_W if 1.05 * w <= r), next(r for r in REACH_B if 1.05 * b <= r)
+    return _beyond(REACH_W, 1.05 * w), _beyond(REACH_B, 1.05 * b)
+
+
+def _beyond(ends: Sequence[float], value: float) -> float:
+    """The first of ``ends`` that is not below, or else the next power of ten."""
+    far = next((end for end in ends if value <= end), None)
+    return 10.0 ** math.ceil(math.log10(value)) if far is None else far
 
 
 def _cost(_: Experiment) -> Cost:

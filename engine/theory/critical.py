@@ -82,7 +82,8 @@ def critical_points(activation: str, sigma_b2: float) -> list[CriticalPoint]:
     log_q, share = _scan(table)
     sign = share > sigma_b2 * np.exp(-log_q)
     if sigma_b2 == 0:
-        sign[np.abs(share) < NEUTRAL] = sign[np.abs(share) >= NEUTRAL][0]
+        firm = np.abs(share) >= NEUTRAL  # nowhere, where φ is homogeneous but for rounding
+        sign[~firm] = sign[firm][0] if firm.any() else False
 
     def gap(x: float) -> float:
         return _excess(table.at(x), x) - sigma_b2 * math.exp(-x)

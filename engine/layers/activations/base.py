@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import math
 import re
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Mapping
@@ -99,7 +100,7 @@ class Activation(Layer):
         return self.chain(widened(g), widened(saved)).to(g.dtype)
 
 
-_CHOSEN = re.compile(r"(\w+)\(([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)\)", re.ASCII)
+_CHOSEN = re.compile(r"(\w+)\(([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?)\)", re.ASCII)
 
 
 class Activations(Registry[type[Activation]]):
@@ -111,7 +112,7 @@ class Activations(Registry[type[Activation]]):
 
     def __getitem__(self, name: str) -> type[Activation]:
         chosen = _CHOSEN.fullmatch(name)
-        if chosen is None:
+        if chosen is None or not math.isfinite(float(chosen[2])):
             return super().__getitem__(name)
         return _with(super().__getitem__(chosen[1]), float(chosen[2]))
 

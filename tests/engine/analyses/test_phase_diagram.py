@@ -37,6 +37,15 @@ def test_the_axes_reach_beyond_the_experiment() -> None:
         1e4,
         120,
     )
+    gained = Experiment(init="normal", width=100, init_scale=100, layer_gains="100")
+    assert axis_ends(gained) == (1e6, 1.5)
+
+
+@pytest.mark.parametrize("alpha", [1e-300, 1e-38, 1e-9, 0.0])
+def test_an_activation_all_but_homogeneous_has_a_diagram(alpha: float) -> None:
+    """ELU with so small a parameter is ReLU, whatever the rounding."""
+    found = phase_diagram(Experiment(activation="elu", alpha=alpha, width=20))
+    assert found.point is not None
 
 
 @pytest.mark.parametrize("changes", [{"norm": "layer"}, {"residual": True}, {"init": "identity"}])

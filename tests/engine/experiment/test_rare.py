@@ -178,7 +178,7 @@ def test_what_is_hardly_meant_is_set_back_first(change, fix):
     ("name", "module"),
     [("leaky_relu(0.2)", nn.LeakyReLU(0.2)), ("leaky_relu(1.5)", nn.LeakyReLU(1.5)),
      ("leaky_relu(0.0)", nn.LeakyReLU(0.0)), ("elu(0.3)", nn.ELU(0.3)),
-     ("elu(1e-05)", nn.ELU(1e-5))],
+     ("elu(1e-05)", nn.ELU(1e-5)), ("elu(1e-300)", nn.ELU(1e-300))],
 )  # fmt: skip
 def test_a_parameter_is_pytorchs(name, module):
     phi = ACTIVATIONS[name]
