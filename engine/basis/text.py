@@ -11,16 +11,16 @@ __all__ = ["bytes_text", "dtype_name", "listed", "number_text", "time_text"]
 TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
-def number_text(number: float) -> str:
-    """Three significant digits, thousands separated: never an exponent below a million.
+def number_text(number: float, digits: int = 3) -> str:
+    """So many significant digits, thousands separated: never an exponent below a million.
 
     >>> number_text(6.4249), number_text(50623.4), number_text(0), number_text(2.5e9)
     ('6.42', '50,600', '0', '2.5e+09')
     """
     if number == 0 or not 1e-4 <= abs(number) < 1e6:
-        return f"{number:.3g}"
-    digits = 2 - math.floor(math.log10(abs(number)))
-    text = f"{round(number, digits):,.{max(digits, 0)}f}"
+        return f"{number:.{digits}g}"
+    places = digits - 1 - math.floor(math.log10(abs(number)))
+    text = f"{round(number, places):,.{max(places, 0)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from scipy.stats import linregress
 
+from layerscope.engine.basis.text import number_text
 from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
 from layerscope.engine.execution.provenance import Cause
 from layerscope.engine.execution.records import Record
@@ -26,10 +27,11 @@ def power_of_ten(decades: float, digits: int) -> str:
     """10 to this power, in so many digits; float64's range squared, as a ratio can be, and beyond.
 
     >>> power_of_ten(2.5, 2), power_of_ten(420.25, 2)
-    ('3.2e+02', '1.8e+420')
+    ('320', '1.8e+420')
     """
-    power = 10.0**decades if abs(decades) < 300 else Decimal(10) ** Decimal(decades)
-    return f"{power:.{digits}g}"
+    if abs(decades) < 300:
+        return number_text(10.0**decades, digits)
+    return f"{Decimal(10) ** Decimal(decades):.{digits}g}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from layerscope.engine.basis.text import number_text
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import Finding, Severity
 from layerscope.engine.diagnosis.rule import rule
@@ -117,7 +118,7 @@ def output_scale(evidence: Evidence) -> Finding | None:
     starts, at = ("starts", "starts at") if evidence.untrained else ("is", "has come to")
     return evidence.finding(
         "output_scale", "error" if ratio > RATIO_ERROR else "warning", [out],
-        title=f"The loss {starts} {ratio:.2g} times above that of a constant answer"
+        title=f"The loss {starts} {number_text(ratio, 2)} times above that of a constant answer"
         if math.isfinite(ratio)
         else f"The loss overflows {out.facts.dtype}, the outputs do not",
         explanation=f"The outputs have rms {out.activation.rms or 0:.2g}; a constant output "
