@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from itertools import islice
-from statistics import fmean, stdev
 
 import pytest
 import torch
@@ -23,6 +22,7 @@ from layerscope.engine.statistics import statistics
 from layerscope.engine.theory.experiments import predict_experiment
 from layerscope.engine.training import Trainer, Training
 from layerscope.engine.training.recording import scaled, step_of, unscaled
+from tests.simulation import assert_theory_is_simulated
 
 SMALL = Experiment(depth=3, width=12, batch=8, activation="tanh")
 
@@ -208,18 +208,7 @@ def test_the_advised_loss_scale_is_in_its_place(scale):
     "change", [{}, {"activation": "gelu", "width": 40, "depth": 10}, {"loss": "mae"}], ids=str
 )
 def test_theory_equals_simulation(change):
-    setting = {"depth": 4, "width": 200, "batch": 16, "activation": "tanh",
-               "init": "lecun_normal", "backward_scale": 300.0, **change}  # fmt: skip
-    told = predict_experiment(Experiment(**setting))
-    assert told.available
-    seen = [
-        result(Experiment(seed=s, **setting), check=False, fixes=False)["layers"] for s in range(40)
-    ]
-    for place, layer in enumerate(told.layers):
-        squares = [layers[place]["gradient"]["rms"] ** 2 for layers in seen]
-        want = layer.gradient.to_dict()["rms"] ** 2
-        error = stdev(squares) / math.sqrt(len(squares))
-        assert fmean(squares) == pytest.approx(want, abs=4 * error + 0.03 * want), layer.name
+    assert_theory_is_simulated({"backward_scale": 300.0, **change})
 
 
 def test_theory_is_multiplied():

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from statistics import fmean, stdev
-
 import pytest
 import torch
 
@@ -18,6 +15,7 @@ from layerscope.engine.execution.passes import ForwardStep, passes
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import Normalization
 from layerscope.engine.theory.experiments import predict_experiment
+from tests.simulation import assert_theory_is_simulated
 
 SMALL = Experiment(depth=3, width=12, batch=8, inputs=9)
 
@@ -232,32 +230,10 @@ THEORY = [
 ]
 
 
-def mean_squares(layers, place, name):
-    """Over seeds: their mean, and its standard error."""
-    squares = [each[place][name]["rms"] ** 2 for each in layers]
-    return fmean(squares), stdev(squares) / math.sqrt(len(squares))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("change", THEORY, ids=str)
 def test_theory_equals_simulation(change):
-    """Second moments over seeds, of every layer's output and of the gradient by it."""
-    setting = {"depth": 4, "width": 200, "batch": 16, "activation": "tanh",
-               "init": "lecun_normal", **change}  # fmt: skip
-    prediction = predict_experiment(Experiment(**setting))
-    assert prediction.available
-    seen = [
-        result(Experiment(seed=s, **setting), check=False, fixes=False)["layers"] for s in range(40)
-    ]
-    for place, told in enumerate(prediction.layers):
-        for name in ("activation", "gradient"):
-            spread = getattr(told, name)
-            if spread is None:  # batch norm: none is derived
-                assert prediction.gradient_reason
-                continue
-            want = spread.to_dict()["rms"] ** 2
-            found, error = mean_squares(seen, place, name)
-            assert found == pytest.approx(want, abs=4 * error + 0.03 * want), (told.name, name)
+    assert_theory_is_simulated(change)
 
 
 def test_theory_of_a_gain_is_told_behind_the_norm():

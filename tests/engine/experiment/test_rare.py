@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import pickle
-from statistics import fmean, stdev
 
 import pytest
 import sympy
@@ -21,6 +20,7 @@ from layerscope.engine.experiment.data.base import measured_moments
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import ACTIVATIONS
 from layerscope.engine.theory.experiments import predict_experiment
+from tests.simulation import assert_theory_is_simulated
 
 SMALL = Experiment(depth=2, width=12, batch=8, inputs=9)
 RARE = [
@@ -138,19 +138,7 @@ THEORY = [
 @pytest.mark.slow
 @pytest.mark.parametrize("change", THEORY, ids=str)
 def test_theory_equals_simulation(change):
-    """Second moments over seeds, at the first layer, in the middle, and at the output."""
-    setting = {"depth": 4, "width": 200, "batch": 16, "activation": "tanh",
-               "init": "lecun_normal", **change}  # fmt: skip
-    prediction = predict_experiment(Experiment(**setting))
-    assert prediction.available
-    seen = [result(Experiment(seed=s, **setting), check=False)["layers"] for s in range(40)]
-    for place in (0, 4, 8):
-        told = prediction.layers[place]
-        for name in ("activation", "gradient"):
-            squares = [layers[place][name]["rms"] ** 2 for layers in seen]
-            want = getattr(told, name).to_dict()["rms"] ** 2
-            error = stdev(squares) / math.sqrt(len(squares))
-            assert fmean(squares) == pytest.approx(want, abs=4 * error + 0.02 * want), (place, name)
+    assert_theory_is_simulated(change)
 
 
 def test_beyond_theory_the_reason_is_given():
