@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from layerscope.app import charting
 from layerscope.app.figures.text import number
@@ -44,7 +44,7 @@ def url(serve: Any, tmp_path_factory: Any) -> Iterator[str]:
 def begin(page: Page, url: str, query: str = SMALL) -> None:
     page.goto(f"{url}/maps?{query}")
     page.evaluate("document.querySelector('#maps').dataset.before = 'Compute'")
-    page.get_by_role("button", name="Compute").click()
+    page.get_by_role("button", name="Compute", exact=True).click()
     # A map that an earlier test computed stands there already: the answer replaces it.
     until(page, "!document.querySelector('#maps').dataset.before")
     until(page, FILLED)
@@ -76,6 +76,16 @@ def test_a_map_fills_with_the_labs_numbers(blank: Page, url: str) -> None:
     assert [row.locator("td").all_text_contents() for row in rows] == [
         [number(v) for v in row] for row in lab
     ]
+
+
+def test_where_nothing_is_drawn_yet_a_button_begins(blank: Page, url: str) -> None:
+    blank.set_viewport_size({"width": 1024, "height": 768})
+    blank.goto(f"{url}/maps?{SMALL.replace('width=8', 'width=9')}")
+    button = blank.get_by_role("button", name="Compute 20 experiments")
+    expect(button).to_be_in_viewport()
+    button.click()
+    until(blank, FILLED)
+    assert mapped(blank).total == 20
 
 
 def test_a_cell_leads_to_the_lab_and_back_to_the_same_map(blank: Page, url: str) -> None:
@@ -131,7 +141,7 @@ def test_what_is_wrong_stands_beside_its_control(blank: Page, url: str) -> None:
     blank.goto(f"{url}/maps?{SMALL}")
     blank.allowed.append("422")  # type: ignore[attr-defined]
     blank.locator("#c-x_from").fill("0")
-    blank.get_by_role("button", name="Compute").click()
+    blank.get_by_role("button", name="Compute", exact=True).click()
     until(blank, "document.querySelector('#x_from-error')?.textContent")
     assert "above 0" in blank.locator("#x_from-error").text_content()
 
@@ -164,7 +174,7 @@ def test_without_scripts_the_form_and_the_table_are_there(browser: Browser, url:
     try:
         page = context.new_page()
         page.goto(f"{url}/maps?{SMALL}")
-        page.get_by_role("button", name="Compute").click()
+        page.get_by_role("button", name="Compute", exact=True).click()
         while page.locator("#map-progress.state-finished").count() == 0:
             page.reload()
         page.get_by_text("The numbers as a table").click()
