@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from layerscope.app.figures.text import number
 from layerscope.engine.store import Batch, Store, open_store
@@ -195,6 +195,25 @@ def test_a_tensors_entries_are_shown_by_size_over_the_steps(blank: Page, site: s
     assert inaccessible(blank, "#module-place") == []
     blank.set_viewport_size({"width": 390, "height": 844})
     assert blank.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_tensor_chosen_while_a_panel_is_under_way_stays_chosen(blank: Page, site: str) -> None:
+    (run,) = api(site, "runs")["runs"]
+    blank.goto(f"{site}/runs/{run['id']}?module=0&step=7&tensor=weight.grad")
+    expect(blank.locator("#spread-readout")).to_contain_text("step 7: 96 entries")
+    late: list[Route] = []
+    blank.route("**/module?*step=8*", lambda route: late.append(route))
+    with blank.expect_request("**/module?*step=8*"):
+        blank.locator("#picture").press("ArrowRight")
+    blank.locator("#tensor").select_option("bias")
+    expect(blank.locator("#spread-readout")).to_contain_text("step 8: 16 entries")
+    assert late
+    for route in late:
+        route.continue_()
+    expect(blank.locator("#module header")).to_contain_text("step 8")
+    expect(blank.locator("#tensor")).to_have_value("bias")
+    expect(blank.locator("#spread-readout")).to_contain_text("step 8: 16 entries")
+    assert "tensor=bias" in blank.url
 
 
 def cells_of(page: Page) -> Any:

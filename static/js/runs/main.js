@@ -27,13 +27,17 @@ const chosen = new URLSearchParams(location.search);
 const at = { module: chosen.get("module"), step: chosen.has("step") ? Number(chosen.get("step")) : null };
 
 const view = new View(figures, new Picture(drawing, figures.displays), at, told);
-const spread = new Spread(figures, view, place, () => {
-  const query = new URLSearchParams(/** @type {any} */ (new FormData(form)));
-  for (const name of [...query.keys()]) if (!["from", "to"].includes(name) || !query.get(name)) query.delete(name);
-  return query;
-});
-/** The tensor whose histograms are shown, of modules that have it. */
-let tensor = chosen.get("tensor");
+const spread = new Spread(
+  figures,
+  view,
+  place,
+  () => {
+    const query = new URLSearchParams(/** @type {any} */ (new FormData(form)));
+    for (const name of [...query.keys()]) if (!["from", "to"].includes(name) || !query.get(name)) query.delete(name);
+    return query;
+  },
+  chosen.get("tensor"),
+);
 const signal = new Signal(view);
 const replay = new Replay(view);
 view.beside = () => {
@@ -114,7 +118,7 @@ function note() {
   if (rows.value !== "blocks") query.set("rows", rows.value);
   if (at.module !== null) query.set("module", at.module);
   if (at.step !== null) query.set("step", String(at.step));
-  if (tensor !== null) query.set("tensor", tensor);
+  if (spread.chosen !== null) query.set("tensor", spread.chosen);
   history.replaceState(null, "", `${location.pathname}?${query}`);
 }
 
@@ -142,16 +146,17 @@ function told(module, step) {
 place.addEventListener("htmx:config:request", (/** @type {CustomEvent} */ { detail }) => {
   detail.ctx.request.body.set("module", at.module);
   if (at.step !== null) detail.ctx.request.body.set("step", String(at.step));
-  if (tensor !== null) detail.ctx.request.body.set("tensor", tensor);
+  detail.ctx.tensor = spread.chosen;
+  if (spread.chosen !== null) detail.ctx.request.body.set("tensor", spread.chosen);
 });
-place.addEventListener("htmx:after:swap", () => {
-  spread.arrived();
+place.addEventListener("htmx:after:swap", (/** @type {CustomEvent} */ { detail }) => {
+  spread.arrived(detail.ctx.tensor);
   moveCursors(place, at.step);
 });
 place.addEventListener("change", (/** @type {Event} */ event) => {
   const choice = /** @type {HTMLSelectElement} */ (event.target);
   if (choice.name !== "tensor") return;
-  tensor = choice.value;
+  spread.chosen = choice.value;
   note();
   spread.load();
 });

@@ -86,12 +86,13 @@ const hue = (tensor) => (/\.(grad|unclipped)$/.test(tensor) ? "gradient" : tenso
 
 export class Spread {
   /** @param {Forms} forms @param {import("./view.js").View} view whose steps and cursor are this chart's too @param {HTMLElement} place of the panel
-   * @param {() => URLSearchParams} span which steps are looked at */
-  constructor(forms, view, place, span) {
+   * @param {() => URLSearchParams} span which steps are looked at @param {string|null} chosen the tensor that is shown of modules that have it */
+  constructor(forms, view, place, span, chosen) {
     this.forms = forms;
     this.view = view;
     this.place = place;
     this.span = span;
+    this.chosen = chosen;
     /** @type {Answer|null} */
     this.answer = null;
     /** @type {Plot|null} */
@@ -105,12 +106,14 @@ export class Spread {
     return this.place.querySelector("#chart-spread");
   }
 
-  /** The panel came anew: of the same tensor it is there already. */
-  arrived() {
-    const { figure, answer } = this;
+  /** The panel came anew: of the same tensor it is there already. @param {string|null} asked the tensor chosen when the panel was asked for,
+   * which may no longer be what is chosen */
+  arrived(asked) {
+    const { figure, answer, chosen } = this;
     if (!figure) return;
-    const tensor = figure.dataset.tensor ?? "";
     const choice = /** @type {HTMLSelectElement} */ (find("#tensor", this.place));
+    const has = chosen !== asked && [...choice.options].some(({ value }) => value === chosen);
+    const tensor = (has ? chosen : figure.dataset.tensor) ?? "";
     choice.value = tensor; // a morphed panel keeps what was chosen in it
     if (answer?.modules[0] === figure.dataset.module && answer?.tensor === tensor) this.draw();
     else this.load();
