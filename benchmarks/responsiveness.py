@@ -2,9 +2,9 @@
 
     python -m benchmarks.responsiveness
 
-A matmul variant that is told to stop; the longest piece of one, which is what such a stop waits
-for; text meant to keep a parser busy; a stream that its reader closes; the event loop beside a
-computation. Milliseconds beside the limit that each has; exits with 1 when one is over it.
+A matmul variant that is told to stop; text meant to keep a parser busy; a stream that its reader
+closes; the event loop beside a computation. Milliseconds beside the limit that each has; exits
+with 1 when one is over it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from contextlib import suppress
 
 import httpx
 import torch
-from torch import Tensor
 
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.foundations.matmul import MATMULS, race
@@ -42,13 +41,6 @@ def stopping(name: str) -> Row:
         for _ in race(380, 380, 380, time_limit=20.0, variants=[name], should_stop=should_stop):
             pass
     return f"stop {name}", 1e3 * max(0.0, time.perf_counter() - deadline), 300.0
-
-
-def longest_piece() -> Row:
-    """Milliseconds of one row by three Python loops: what a stop may have to wait for."""
-    a: Tensor = torch.randn(1, 400)
-    b: Tensor = torch.randn(400, 300)
-    return "a row of loops", best(lambda: MATMULS["loops"].function(a, b)), 250.0
 
 
 def hostile_text() -> Iterator[Row]:
@@ -98,7 +90,7 @@ def server() -> Iterator[Row]:
 def main() -> None:
     """Print a line each."""
     torch.set_num_threads(1)
-    rows = [*map(stopping, MATMULS), longest_piece(), *hostile_text(), *server()]
+    rows = [*map(stopping, MATMULS), *hostile_text(), *server()]
     rows.append(("the timer itself", 1e3 * timer_noise(), 0.01))
     print(f"{'':<24}{'took':>12}{'limit':>12}")
     for name, took, limit in rows:
