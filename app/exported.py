@@ -12,6 +12,7 @@ from layerscope.app.configs import leaves, value_words
 from layerscope.app.figures.found import FindingView, finding_view
 from layerscope.app.figures.heads import Head, saved_head
 from layerscope.app.figures.runs import DISPLAYS, ROWS, Display, run_figures
+from layerscope.app.figures.signal import common_dtype
 from layerscope.app.pictures import marks, pictured
 from layerscope.app.templating import templates
 from layerscope.engine.execution.cost import OverLimit
@@ -66,7 +67,8 @@ def run_document(store: Store, run: str) -> str:
         shown=len(steps),
         figures=run_figures(),
         drawing={
-            "modules": [f.name for f in facts], "marks": marks(findings), **drawn,
+            "modules": [f.name for f in facts], "marks": marks(findings),
+            "dtype": common_dtype(facts), **drawn,
         },
     )  # fmt: skip
     text = templates.env.get_template("exports/run.html").render(page=page)

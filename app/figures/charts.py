@@ -9,7 +9,7 @@ import torch
 
 from layerscope.engine.experiment.specification import DTYPES
 
-__all__ = ["Form", "axis", "font", "formats", "layout", "literal"]
+__all__ = ["Form", "axis", "font", "formats", "label", "layout", "line", "literal"]
 
 Form = dict[str, Any]
 
@@ -64,3 +64,20 @@ def layout(**more: Any) -> Form:
         },
         **more,
     }
+
+
+def line(name: str, color: str, width: float, **line: Any) -> Form:
+    """A curve over layers, with a gap where nothing is known."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "line": {"color": f"var({color})", "width": width, **line},
+        "connectgaps": False,
+        "hovertemplate": "%{y:.3g}",
+    }
+
+
+def label(trace: int, at: float, side: str, color: str) -> Form:
+    """Where a curve's name is written, see ``static/js/lab/labels.js``."""
+    return {"trace": trace, "at": at, "side": side, "color": f"var({color})"}

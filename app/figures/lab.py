@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from layerscope.app.figures.charts import Form, axis, formats, layout
+from layerscope.app.figures.charts import Form, axis, formats, label, layout, line
 
 __all__ = ["lab_figures"]
 
@@ -65,46 +65,31 @@ def _layout(y: Form) -> Form:
     )
 
 
-def _line(name: str, color: str, width: float, **line: Any) -> Form:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": name,
-        "line": {"color": f"var({color})", "width": width, **line},
-        "connectgaps": False,
-        "hovertemplate": "%{y:.3g}",
-    }
-
-
-def _label(trace: int, at: float, side: str, color: str) -> Form:
-    return {"trace": trace, "at": at, "side": side, "color": f"var({color})"}
-
-
 def _by_layer(hue: str, first: str, second: str, second_hue: str) -> Form:
     log = {"type": "log"}
     return {
         "data": [
-            {**_line("pinned", "--ghost", 1.5), **SILENT},
+            {**line("pinned", "--ghost", 1.5), **SILENT},
             {
-                **_line("95 of 100 seeds", "--theory", 0),
+                **line("95 of 100 seeds", "--theory", 0),
                 "fill": "toself",
                 "fillcolor": "var(--theory-tint)",
                 **SILENT,
             },
-            _line("theory", "--theory", 1.5, dash="dash"),
-            _line(second, second_hue, 1.1),
+            line("theory", "--theory", 1.5, dash="dash"),
+            line(second, second_hue, 1.1),
             {
-                **_line(first, hue, 2),
+                **line(first, hue, 2),
                 "mode": "lines+markers",
                 "marker": {"size": 4, "color": f"var({hue})"},
             },
         ],
         "layout": _layout(log),
         "labels": [
-            _label(4, 0.84, "top", hue),
-            _label(3, 0.84, "bottom", hue),
-            _label(2, 0.2, "top", "--theory"),
-            _label(1, 0.6, "inside", "--theory"),
+            label(4, 0.84, "top", hue),
+            label(3, 0.84, "bottom", hue),
+            label(2, 0.2, "top", "--theory"),
+            label(1, 0.6, "inside", "--theory"),
         ],
     }
 
@@ -124,20 +109,20 @@ def _silent() -> Form:
     share = {"tickformat": ".0%", "range": [0, 1.02], "dtick": 0.25}
     return {
         "data": [
-            {**_line("pinned", "--ghost", 1.5, shape="hvh"), **SILENT},
+            {**line("pinned", "--ghost", 1.5, shape="hvh"), **SILENT},
             {
                 "type": "bar",
                 "name": "dead units",
                 "marker": {"color": "var(--forward)", "line": {"width": 0}},
                 "hovertemplate": "%{y:.1%}",
             },
-            {**_line("zeros", "--ink-3", 1.25), "hovertemplate": "%{y:.1%}"},
-            {**_line("saturated", "--ink-3", 1.25, dash="dot"), "hovertemplate": "%{y:.1%}"},
+            {**line("zeros", "--ink-3", 1.25), "hovertemplate": "%{y:.1%}"},
+            {**line("saturated", "--ink-3", 1.25, dash="dot"), "hovertemplate": "%{y:.1%}"},
         ],
         "layout": _layout(share),
         "labels": [
-            _label(1, 0.5, "over", "--forward"),
-            _label(2, 0.2, "top", "--ink-2"),
-            _label(3, 0.84, "top", "--ink-2"),
+            label(1, 0.5, "over", "--forward"),
+            label(2, 0.2, "top", "--ink-2"),
+            label(3, 0.84, "top", "--ink-2"),
         ],
     }

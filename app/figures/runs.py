@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from layerscope.app.figures.charts import Form, axis, formats, layout
+from layerscope.app.figures.depth import depth_figures
 from layerscope.app.figures.text import raised
 
 __all__ = ["DISPLAYS", "ROWS", "Display", "run_figures"]
@@ -82,12 +83,14 @@ DISPLAYS: dict[str, Display] = {
 @cache
 def run_figures() -> Form:
     """``loss``, ``map`` and ``spread``: their traces without data, their layouts without ranges;
-    ``displays`` has scale, span and whether powers of ten are shown, by quantity; ``hues`` has the
-    colours of a tensor's histograms, ``formats`` what number formats hold."""
+    ``depth`` has those of `depth_figures`; ``displays`` has scale, span and whether powers of ten
+    are shown, by quantity; ``hues`` has the colours of a tensor's histograms, ``formats`` what
+    number formats hold."""
     return {
         "loss": _loss(),
         "map": _map(),
         "spread": _spread(),
+        "depth": depth_figures(),
         "hues": {name: _counts(hue) for name, hue in HUES.items()},
         "formats": formats(),
         "displays": {

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from layerscope.app.figures.text import number
 from layerscope.engine.statistics import Figures
 
-__all__ = ["STEPS", "Cell", "cell", "cell_css", "cell_words", "lost_words", "step"]
+__all__ = ["STEPS", "Cell", "cell", "cell_css", "cell_words", "lost", "lost_words", "step"]
 
 STEPS = 33
 """Half decades from 10⁻⁸ (step 0) over 1 (16) to 10⁸ (32): the classes of ``magnitude.css``."""
+INF, NAN = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,11 @@ def cell_words(s: Figures) -> str:
     alike = s.zeros == s.count
     main = "all zero" if alike else f"std {number(s.std)}, mean {number(s.mean)}"
     return ", ".join([main, *lost])
+
+
+def lost(s: Figures | None) -> int:
+    """1 for an infinity in a tensor plus 2 for a NaN; 0 where there is no tensor."""
+    return 0 if s is None else INF * (s.posinf + s.neginf > 0) + NAN * (s.nan > 0)
 
 
 def lost_words(s: Figures) -> list[str]:

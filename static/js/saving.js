@@ -41,9 +41,9 @@ export function saving(place, plots, title) {
 async function save(plot, format, title) {
   const Plotly = /** @type {any} */ (await plotly);
   const { data, layout } = plot.figured();
+  const size = { width: Math.round(layout.width) || WIDTH, height: Math.round(layout.height) || HEIGHT };
   // Charts are drawn on the page's own ground, which the file must bring along.
-  const figure = { data, layout: { ...layout, paper_bgcolor: token("--surface") } };
-  const size = { width: Math.round(layout.width) || WIDTH, height: Math.round(layout.height) || HEIGHT, scale: format === "png" ? 2 : 1 };
-  const href = await Plotly.toImage(figure, { format, ...size });
+  const figure = { data, layout: plot.finish(data, { ...layout, ...size, paper_bgcolor: token("--surface") }) };
+  const href = await Plotly.toImage(figure, { format, ...size, scale: format === "png" ? 2 : 1 });
   make("a", { href, download: `${fileName(title)}.${format}` }).click();
 }

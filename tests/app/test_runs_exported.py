@@ -85,6 +85,7 @@ def test_the_page_holds_the_figures_asks_for_nothing_and_escapes_what_is_hostile
     across = [list(row) for row in zip(*drawing["columns"]["std"], strict=True)]
     assert (across, drawing["steps"]) == (series["values"], series["steps"])
     assert drawing["faults"] == [[], [], [0]]
+    assert drawing["parts"] == [[], [], [[0, 2, 0]]]  # NaN in the output
     assert drawing["lost"] == [False, False, True]
 
 

@@ -137,10 +137,22 @@ def test_a_steps_signal_is_that_of_its_records(client, runs):
         step = Step.from_bytes(stored.payload)
         last = step.of(2, Quantity.GRADIENT)
         pairs = [(step.of(i, Quantity.ACTIVATION), step.of(i, Quantity.GRADIENT)) for i in range(3)]
-        assert answer.json() == {"step": number, "modules": [
-            [cell_css(a), cell_words(a), cell_css(g, last.std), cell_words(g)] for a, g in pairs
-        ]}  # fmt: skip
-    assert "s-nan" in client.get(f"/runs/{runs[1]}/signal").text
+        assert answer.json() == {
+            "step": number,
+            "modules": [
+                [cell_css(a), cell_words(a), cell_css(g, last.std), cell_words(g)] for a, g in pairs
+            ],
+            "figures": [[a.std, a.mean, 0, g.rms if g.std is None else g.std, 0] for a, g in pairs],
+            "dtype": "float32",
+        }
+    broken = client.get(f"/runs/{runs[1]}/signal")
+    assert "s-nan" in broken.text
+    (stored,) = client.app.state.store.steps(runs[1], 12, 13)
+    step = Step.from_bytes(stored.payload)
+    found = [[step.of(i, q) for q in (Quantity.ACTIVATION, Quantity.GRADIENT)] for i in range(3)]
+    lost = [[(s.posinf + s.neginf > 0) + 2 * (s.nan > 0) for s in pair] for pair in found]
+    assert [[row[2], row[4]] for row in broken.json()["figures"]] == lost
+    assert sum(map(sum, lost)) > 0
     page = client.get(f"/runs/{run}?step=5").text
     assert page.count('<li class="cell q') == 6
     assert client.get(f"/runs/{run}/signal?step=-1").status_code == 422
@@ -148,7 +160,10 @@ def test_a_steps_signal_is_that_of_its_records(client, runs):
 
 
 def test_a_signal_without_figures_is_empty():
-    assert signal(None, facts(2)).to_dict() == {"step": None, "modules": [[None] * 4] * 2}
+    assert signal(None, facts(2)).to_dict() == {
+        "step": None, "modules": [[None] * 4] * 2, "figures": [(None, None, 0, None, 0)] * 2,
+        "dtype": "float32",
+    }  # fmt: skip
 
 
 def test_histograms_of_what_is_not_finite_count_it(client, runs):

@@ -50,6 +50,16 @@ def test_it_opens_from_a_disk_and_draws(browser: Browser, tmp_path: Path) -> Non
     )
     expect(page.locator("#chart-map > .plot")).to_contain_text('…/taken">&lt;b</a>')
     assert page.locator("#chart-map svg a").count() == 0
+    # The charts by depth are in the file too.
+    by_depth = "document.querySelector('#chart-activations .plot').data"
+    page.locator("#depth").scroll_into_view_if_needed()
+    until(page, f"{by_depth}[2].y[0] === {1 / 29}")
+    assert page.evaluate(f"{by_depth}[0].y") == [1.0, 2.0]
+    expect(page.locator("#depth-note")).to_contain_text("at step 29; faint: step 1")
+    expect(page.locator("#chart-gradients")).to_be_hidden()
+    page.locator("#picture").press("ArrowRight")
+    until(page, f"{by_depth}[3].x.join() === '1'")
+    page.locator("#picture").press("ArrowLeft")
     page.keyboard.press("ArrowDown")
     expect(page.locator("#run-readout")).to_contain_text(f"{HOSTILE_MODULE} at step 29")
     with page.expect_download() as saved:

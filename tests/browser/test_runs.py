@@ -293,6 +293,60 @@ def test_a_slider_moves_one_cursor_through_all_charts_and_replays_the_signal(
     assert blank.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_a_steps_figures_are_curves_over_the_modules_beside_the_first_steps(
+    blank: Page, site: str
+) -> None:
+    (run,) = api(site, "runs")["runs"]
+    runs = f"runs/{run['id']}/series"
+
+    def column(quantity: str, step: int) -> Any:
+        return [row[0] for row in api(site, f"{runs}?quantity={quantity}&from={step}&to={step}")[
+            "values"]]  # fmt: skip
+
+    def drawn(name: str, trace: int) -> Any:
+        return blank.evaluate(f"document.querySelector('#chart-{name} .plot').data[{trace}].y")
+
+    blank.goto(f"{site}/runs/{run['id']}?module=1&step=5")
+    blank.locator("#depth").scroll_into_view_if_needed()
+    until(blank, "document.querySelector('#chart-gradients .plot').data[0].y.length === 3")
+    expect(blank.locator("#depth-note")).to_have_text(
+        "at step 5; faint: step 1, the first that was recorded"
+    )
+    assert drawn("activations", 2) == column("std", 5)
+    assert drawn("activations", 0) == column("std", 1)
+    assert drawn("gradients", 2)[:2] == column("gradient_std", 5)[:2]
+    cursor = "document.querySelector('#chart-activations .plot').layout.shapes.at(-1).x0"
+    assert blank.evaluate(cursor) == 2
+    # The slider moves them; what is not finite is marked above the axis, and none of it left out.
+    blank.locator("#step").press("End")
+    until(blank, "document.querySelector('#depth-note').textContent.startsWith('at step 18;')")
+    until(blank, "document.querySelector('#chart-activations .plot').data[3].x.length > 0")
+    lost = blank.evaluate("document.querySelector('#chart-activations .plot').data[3]")
+    with urllib.request.urlopen(f"{site}/runs/{run['id']}/signal?step=18") as answer:  # noqa: S310
+        figures = json.load(answer)["figures"]
+    assert lost["x"] == [place for place, row in enumerate(figures, 1) if row[2] or row[0] == 0]
+    assert "NaN" in "".join(lost["text"])
+    with blank.expect_download() as saved:
+        blank.get_by_role("button", name="activations SVG").click()
+    assert saved.value.suggested_filename == "tiny-step-18-activations.svg"
+    text = Path(saved.value.path()).read_text()
+    assert ">step 1<" in text
+    assert ">the whole<" not in text
+    # A click on a module chooses it; on a phone one chart stands above the other.
+    where = blank.evaluate(
+        """() => { const plot = document.querySelector('#chart-activations .plot');
+        const full = plot._fullLayout, box = plot.getBoundingClientRect();
+        return [box.x + full.xaxis._offset + full.xaxis.c2p(1), box.y + box.height / 2]; }"""
+    )
+    blank.mouse.move(*where)
+    blank.mouse.click(*where)
+    expect(blank.locator("#module-title")).to_have_text("0")
+    until(blank, f"{cursor} === 1")
+    assert inaccessible(blank, "#depth") == []
+    blank.set_viewport_size({"width": 390, "height": 844})
+    assert blank.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_a_replay_needs_motion(blank: Page, site: str) -> None:
     (run,) = api(site, "runs")["runs"]
     blank.emulate_media(reduced_motion="reduce")

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from layerscope.app.figures.strip import cell_css
+from layerscope.app.figures.strip import cell_css, lost
 from layerscope.app.pages.lab.blocks import SIDES, Block
 from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment.specification import Experiment
@@ -23,7 +23,6 @@ from layerscope.engine.theory import Prediction
 
 __all__ = ["backward_row", "forward_row", "norm", "theory"]
 
-INF, NAN = 1, 2
 Row = list[Any]
 
 
@@ -54,8 +53,8 @@ def backward_row(record: Record, reference: float) -> Row:
 
 def _tensor(s: Statistics, spread: float | None, reference: float = 1.0) -> Row:
     counts = (s.histogram.positive + s.histogram.negative).tolist()
-    lost = INF * (s.posinf + s.neginf > 0) + NAN * (s.nan > 0)
-    return [cell_css(s, reference), spread, lost, s.zeros, s.count, s.histogram.first, counts]
+    cell = cell_css(s, reference)
+    return [cell, spread, lost(s), s.zeros, s.count, s.histogram.first, counts]
 
 
 def norm(s: Statistics | None) -> float | None:

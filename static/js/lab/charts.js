@@ -1,8 +1,7 @@
 /** The Lab's four charts: from a profile to traces, in the order of the forms that app/figures/lab.py made. */
 import { Plot } from "../plot.js";
-import { raised } from "../format.js";
-import { resolve, token } from "../tokens.js";
-import { inside, placed } from "./labels.js";
+import { token } from "../tokens.js";
+import { named, powers } from "./axes.js";
 import { chosenLine, faults, logRange } from "./marks.js";
 
 /** @typedef {import("./series.js").Series} Series */
@@ -154,31 +153,6 @@ export class Charts {
 
 /** @param {Series|null} pinned @param {(number|null)[]} y */
 const ghost = (pinned, y) => (pinned ? curve(pinned.numbers, y) : GONE);
-
-/** A layout of known size with the curves' names. @param {any[]} labels @param {any[]} traces @param {any} layout */
-function named(labels, traces, layout) {
-  const { width, height, margin, font, xaxis, yaxis, annotations = [] } = layout;
-  const area = {
-    width: Math.max(1, width - margin.l - margin.r),
-    height: Math.max(1, height - margin.t - margin.b),
-    blocks: xaxis.range[1] - xaxis.range[0],
-    range: yaxis.range,
-    log: yaxis.type === "log",
-    char: 0.6 * font.size,
-    line: 1.3 * font.size,
-  };
-  const others = annotations.map((/** @type {any} */ other) => inside(other, area));
-  return { ...layout, annotations: [...others, ...placed(labels, traces, others, area).map(resolve)] };
-}
-
-/** Ticks at powers, on a log axis of base 10 by their value, else by the exponent. Written as the server writes them: Plotly's own
- * exponents are too small to read. @param {2|10} base @param {[number, number]} range of exponents @param {number} step */
-function powers(base, [low, high], step) {
-  const exponents = [];
-  for (let e = Math.ceil(low / step) * step; e <= high; e += step) exponents.push(e);
-  const text = (/** @type {number} */ e) => (base === 10 && (e === 0 || e === 1) ? String(base ** e) : `${base}${raised(e)}`);
-  return { tickmode: "array", tickvals: exponents.map((e) => (base === 10 ? 10 ** e : e)), ticktext: exponents.map(text) };
-}
 
 /** An axis of powers of two. @param {[number, number]} range */
 const twos = (range) => ({ range, ...powers(2, range, [1, 2, 5, 10, 20, 50, 100].find((step) => (range[1] - range[0]) / step <= 6) ?? 500) });

@@ -41,10 +41,11 @@ export function runs(is) {
 const FLOOR = { y: 0.02, yanchor: "bottom" };
 
 /** Tints the blocks with NaN or Inf, and those that are all zero; says once where each begins.
- * @param {(import("./series.js").Tensor|null)[]} tensors by block
+ * @param {(Pick<import("./series.js").Tensor, "lost"|"zeros"|"count">|null)[]} tensors by block
  * @param {boolean} backward whether the first in time is the last block
+ * @param {{called?: (block: number) => string|number, zero?: string}} words what a block is called, and what is said of those all zero, if anything
  * @returns {Marks} */
-export function faults(tensors, backward = false) {
+export function faults(tensors, backward = false, { called = (block) => block, zero: nothing = "all zero" } = {}) {
   const infinite = tensors.map((t) => Boolean(t && t.lost & INF));
   const nan = tensors.map((t) => Boolean(t && t.lost & NAN));
   const zero = tensors.map((t) => Boolean(t && t.count && t.zeros === t.count));
@@ -62,10 +63,12 @@ export function faults(tensors, backward = false) {
     ]
       .filter(([, block]) => block)
       .sort((a, b) => (backward ? -1 : 1) * (Number(a[1]) - Number(b[1])));
-    annotations.push(note(named.map(([name, block]) => `${name} ${block}`).join(" · "), token("--fault"), { ...at(bad.indexOf(true) + 1), ...FLOOR }));
+    annotations.push(
+      note(named.map(([name, block]) => `${name} ${called(Number(block))}`).join(" · "), token("--fault"), { ...at(bad.indexOf(true) + 1), ...FLOOR }),
+    );
   }
-  if (zero.includes(true) && zero.includes(false))
-    annotations.push(note(backward ? `all zero up to ${first(zero)}` : `all zero from ${first(zero)}`, token("--ink-2"), at(zero.indexOf(true) + 1)));
+  if (nothing && zero.includes(true) && zero.includes(false))
+    annotations.push(note(`${nothing} ${backward ? "up to" : "from"} ${called(first(zero))}`, token("--ink-2"), at(zero.indexOf(true) + 1)));
   return { shapes: [...tint(bad, "--fault-tint"), ...tint(zero, "--zero-tint")], annotations };
 }
 

@@ -11,7 +11,8 @@
 
 const NOTHING = { activation: null, mean: null, dead: null, flat: null, weight: null, gradient: null, norm: null };
 
-export const [INF, NAN] = [1, 2];
+export const INF = 1;
+export const NAN = 2;
 
 export class Series {
   /** @param {{experiment: Record<string, any>, blocks: [number, number, number, number][]}} start @param {string} [asked] the query that asked for it */

@@ -4,6 +4,7 @@ import { plotly } from "../plot.js";
 import { saving } from "../saving.js";
 import { listen, whenWired } from "../stream.js";
 import { moveCursors } from "./cursor.js";
+import { Depth } from "./depth.js";
 import { Picture } from "./picture.js";
 import { Replay } from "./replay.js";
 import { Signal } from "./signal.js";
@@ -38,7 +39,12 @@ const spread = new Spread(
   },
   chosen.get("tensor"),
 );
-const signal = new Signal(view);
+const signal = new Signal(view, () => depth.show());
+const depth = new Depth(figures, view, () => ({
+  now: signal.moment(signal.shown),
+  first: signal.first && signal.moment(signal.first),
+  dtype: signal.shown.dtype,
+}));
 const replay = new Replay(view);
 view.beside = () => {
   replay.show();
@@ -213,6 +219,7 @@ addEventListener("pointerup", (event) => {
 });
 
 saving(find("#saves"), { loss: view.loss, picture: view.map }, find("h1").textContent);
+saving(find("#depth .saves"), depth.plots, () => `${find("h1").textContent} step ${signal.shown.step}`);
 whenWired(form, look);
 draw();
 plotly.then(draw);

@@ -274,8 +274,8 @@ export function stepAxis(range) {
   return few ? { range, tickmode: "linear", tick0: 0, dtick: 1 } : { range, tickmode: "auto" };
 }
 
-/** A row's name where it is written. @param {Row} row */
-const tick = ({ name, members }) => literal(members.length > 1 ? `▸ ${short(name, 16)}` : short(name || WHOLE));
+/** A row's name where it is written. @param {Row} row @param {number} [most] characters */
+export const tick = ({ name, members }, most = 18) => literal(members.length > 1 ? `▸ ${short(name, most - 2)}` : short(name || WHOLE, most));
 
 /** A qualified name's end, where it is long. @param {string} name @param {number} [most] characters */
 export const short = (name, most = 18) => (name.length > most ? `…${name.slice(1 - most)}` : name);

@@ -3,7 +3,7 @@ import { find, json, oneAtATime } from "../dom.js";
 import { Strip } from "../strip.js";
 
 /** Classes and words of a module's activation and gradient, null where there is none. @typedef {[string|null, string|null, string|null, string|null]} Pair */
-/** @typedef {{step: number|null, modules: Pair[]}} At */
+/** `figures` and `dtype` are for the charts by depth. @typedef {{step: number|null, modules: Pair[], figures: import("./depth.js").Figures[], dtype: string|null}} At */
 /** @typedef {import("./folding.js").Row} Row */
 
 /** The cell that stands for 1, css/magnitude.css; a step is half a decade. */
@@ -31,20 +31,25 @@ export function words({ name, members }, modules, names) {
 }
 
 export class Signal extends Strip {
-  /** @param {import("./view.js").View} view */
-  constructor(view) {
+  /** @param {import("./view.js").View} view @param {() => void} told hears of every step that is shown */
+  constructor(view, told) {
     const root = find("#signal");
     const address = root.dataset.signal;
     super(root, find("#signal-readout"), (row) => this.pick(row), "Modules");
     this.view = view;
+    this.told = told;
     this.address = address;
     /** @type {At} */
     this.shown = json("signal-now");
+    /** The first recorded step, as soon as it has come. @type {At|null} */
+    this.first = null;
     /** What the cells' words are of. @type {{shown: At|null, rows: Row[]}} */
     this.said = { shown: null, rows: [] };
     /** The step that was asked for last; null for the newest. @type {number|null} */
     this.wanted = this.view.at.step;
     this.load = oneAtATime(() => this.askFor());
+    this.begin = oneAtATime(() => this.askForFirst());
+    this.begin();
   }
 
   /** The rows' places are the strip's. @override @param {number} block */
@@ -81,16 +86,36 @@ export class Signal extends Strip {
       this.said = { shown: this.shown, rows };
       this.describe();
     }
+    this.told();
     if (this.view.at.step === this.wanted) return;
     this.wanted = this.view.at.step;
     this.load();
   }
 
   async askFor() {
-    const { step } = this.view.at;
-    const response = await fetch(step === null ? this.address : `${this.address}?step=${step}`).catch(() => null);
-    if (!response?.ok) return; // what is shown stays, until another step is asked for
-    this.shown = await response.json();
+    const found = await this.askAt(this.view.at.step);
+    if (!found) return; // what is shown stays, until another step is asked for
+    this.shown = found;
     this.show();
+    this.begin();
+  }
+
+  /** Of a run that has a step: once. */
+  async askForFirst() {
+    if (this.first || this.shown.step === null) return;
+    this.first = await this.askAt(0);
+    this.told();
+  }
+
+  /** The recorded step nearest to this one, or the newest. @param {number|null} step @returns {Promise<At|null>} */
+  async askAt(step) {
+    const response = await fetch(step === null ? this.address : `${this.address}?step=${step}`).catch(() => null);
+    return response?.ok ? await response.json() : null;
+  }
+
+  /** What the charts by depth show: this step's figures, of a closed block those of the cell that the strip shows. @param {At} step
+   * @returns {import("./depth.js").Moment} */
+  moment({ step, figures, modules }) {
+    return { step, figures, worst: (members, side) => farthest(modules, members, side === "activations" ? 0 : 2) };
   }
 }

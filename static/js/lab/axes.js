@@ -1,0 +1,29 @@
+/** What charts over layers have beside their curves: the curves' names, and ticks at powers. */
+import { raised } from "../format.js";
+import { resolve } from "../tokens.js";
+import { inside, placed } from "./labels.js";
+
+/** A layout of known size with the curves' names. @param {any[]} labels @param {any[]} traces @param {any} layout */
+export function named(labels, traces, layout) {
+  const { width, height, margin, font, xaxis, yaxis, annotations = [] } = layout;
+  const area = {
+    width: Math.max(1, width - margin.l - margin.r),
+    height: Math.max(1, height - margin.t - margin.b),
+    blocks: xaxis.range[1] - xaxis.range[0],
+    range: yaxis.range,
+    log: yaxis.type === "log",
+    char: 0.6 * font.size,
+    line: 1.3 * font.size,
+  };
+  const others = annotations.map((/** @type {any} */ other) => inside(other, area));
+  return { ...layout, annotations: [...others, ...placed(labels, traces, others, area).map(resolve)] };
+}
+
+/** Ticks at powers, on a log axis of base 10 by their value, else by the exponent. Written as the server writes them: Plotly's own
+ * exponents are too small to read. @param {2|10} base @param {[number, number]} range of exponents @param {number} step */
+export function powers(base, [low, high], step) {
+  const exponents = [];
+  for (let e = Math.ceil(low / step) * step; e <= high; e += step) exponents.push(e);
+  const text = (/** @type {number} */ e) => (base === 10 && (e === 0 || e === 1) ? String(base ** e) : `${base}${raised(e)}`);
+  return { tickmode: "array", tickvals: exponents.map((e) => (base === 10 ? 10 ** e : e)), ticktext: exponents.map(text) };
+}
