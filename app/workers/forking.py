@@ -101,6 +101,7 @@ def serve_forks(channel: socket.socket) -> None:
         signal.signal(number, signal.SIG_IGN)  # the web process hears them, and closes its end
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a worker that has ended
     gc.collect()
+    _give_back()
     gc.freeze()
     while True:
         message, received, _, _ = socket.recv_fds(channel, 1, 1)
@@ -116,6 +117,12 @@ def serve_forks(channel: socket.socket) -> None:
                 work_for(socket.socket(fileno=connection))
             os._exit(0)
         os.close(connection)
+
+
+def _give_back() -> None:
+    """What was freed while everything was loaded and run once, to the system; with glibc only."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 def _end_with_parent() -> None:
