@@ -23,6 +23,7 @@ from layerscope.app.commands.output import (
 from layerscope.app.figures.text import age, loss_text
 from layerscope.app.terminal import COLOURS
 from layerscope.engine.basis.text import listed
+from layerscope.engine.probe.ranks import Ranks, runs_beside
 from layerscope.engine.store import Run, Store, StoreError, open_store
 
 __all__ = ["diagnose", "runs"]
@@ -70,19 +71,38 @@ def diagnose(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what was found wrong in a run, the most severe first."""
+    """Print what was found wrong in a run, the most severe first; of one of several ranks, also
+    whether they have come apart."""
     opened = _opened(store)
     try:
         chosen = _chosen(opened, run)
-        findings = opened.findings(chosen.id)
+        beside = runs_beside(chosen, opened)
+        apart, held = _apart(beside, opened)
+        findings = apart + opened.findings(chosen.id)
     except StoreError as error:
         refuse([f"{error}."])
     with printing():
         if as_json:
-            _print_json({"run": chosen.to_dict(), "findings": findings})
+            ranks = {"ranks": [each.id for each in beside]} if beside else {}
+            _print_json({"run": chosen.to_dict(), **ranks, "findings": findings})
         else:
-            _show(chosen, findings, wide())
+            _show(chosen, findings, held, wide())
     fail(fail_on, findings)
+
+
+def _apart(ranks: list[Run], store: Store) -> tuple[list[dict[str, Any]], str]:
+    """What is found of all ranks together, an error if anything, and what was held against what."""
+    if not ranks:
+        return [], ""
+    ids = ", ".join(each.id for each in ranks)
+    try:
+        together = Ranks.stored([each.id for each in ranks], store)
+    except ValueError as error:
+        return [], f"The ranks' runs {ids} can't be held against each other: {error}."
+    steps, found = len(together.numbers), together.findings()
+    same = "" if found else ": their parameters are the same, bit for bit"
+    said = f"Held against each other: the ranks' runs {ids}, in {steps:,} steps{same}."
+    return [each.to_dict() for each in found], said
 
 
 def _opened(to: str | None) -> Store:
@@ -127,12 +147,14 @@ def _verdict(verdict: Mapping[str, str] | None) -> str:
     return f"[{COLOURS.get(severity, 'bold')}]{shown(severity)}[/]  {shown(verdict['title'])}"
 
 
-def _show(run: Run, findings: list[dict[str, Any]], console: Output) -> None:
+def _show(run: Run, findings: list[dict[str, Any]], held: str, console: Output) -> None:
     console.print(
         f"{run.id}  {shown(run.name)}: {run.state}, {run.steps:,} steps, "
         f"loss {loss_text(run.last_loss)}",
         highlight=False,
     )
+    if held:
+        console.print(shown(held), highlight=False)
     if not findings:
         console.print(f"[{COLOURS['ok']}]     ok[/]  nothing was found", highlight=False)
     for finding in findings:

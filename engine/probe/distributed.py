@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import distributed, nn
 
-__all__ = ["named_by_rank", "refuse_parts"]
+__all__ = ["name_of_rank", "named_by_rank", "refuse_parts"]
 
 
 def named_by_rank(
@@ -20,8 +20,18 @@ def named_by_rank(
     rank, ranks = distributed.get_rank(), distributed.get_world_size()
     if ranks < 2:
         return name, config
+    config = {**(config or {}), "rank": rank, "ranks": ranks}
+    return name_of_rank(name or "", rank, ranks), config
+
+
+def name_of_rank(name: str, rank: int, ranks: int) -> str:
+    """What a rank's own run is called, of the name that was given to all.
+
+    >>> name_of_rank("mine", 0, 2)
+    'mine, rank 0 of 2'
+    """
     own = f"rank {rank} of {ranks}"
-    return f"{name}, {own}" if name else own, {**(config or {}), "rank": rank, "ranks": ranks}
+    return f"{name}, {own}" if name else own
 
 
 def refuse_parts(model: nn.Module) -> None:

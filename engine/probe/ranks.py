@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from msgspec.structs import replace
 
 from layerscope.engine.diagnosis import Finding
+from layerscope.engine.probe.distributed import name_of_rank
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.series import recorded
 from layerscope.engine.probe.step import ModuleStep, Quantity, Slot, Step
 from layerscope.engine.probe.writing import TOGETHER
 from layerscope.engine.statistics import Statistics
 
-__all__ = ["Ranks"]
+if TYPE_CHECKING:
+    from layerscope.engine.store import Run, Store
+
+__all__ = ["Ranks", "runs_beside"]
+
+MOST_RANKS = 1024  # a run's settings are anybody's text
 
 
 class Ranks:
@@ -50,17 +56,21 @@ class Ranks:
 
         store = open_store(to)
         try:
-            ids = [_only(store.find(words), words) for words in runs]
-            facts = [store.facts(run, ModuleFacts) for run in ids]
-            names = [[each.name for each in own] for own in facts]
-            if any(own != names[0] for own in names):
-                raise ValueError("ranks: expected runs of the same modules in the same order")
-            steps = [
-                [step for stored in store.steps(run) if (step := recorded(stored)) is not None]
-                for run in ids
-            ]
+            return cls.stored([_only(store.find(words), words) for words in runs], store)
         finally:
             store.close()
+
+    @classmethod
+    def stored(cls, runs: Sequence[str], store: Store) -> Self:
+        """From a store that is open, by the runs' whole ids. Errors: as `of_runs`."""
+        facts = [store.facts(run, ModuleFacts) for run in runs]
+        names = [[each.name for each in own] for own in facts]
+        if any(own != names[0] for own in names):
+            raise ValueError("ranks: expected runs of the same modules in the same order")
+        steps = [
+            [step for stored in store.steps(run) if (step := recorded(stored)) is not None]
+            for run in runs
+        ]
         return cls(facts[0] if facts else [], steps)
 
     def of(self, number: int) -> list[Step]:
@@ -144,6 +154,27 @@ class Ranks:
                 ):
                     since.setdefault((module, place), number)
         return since
+
+
+def runs_beside(run: Run, store: Store) -> list[Run]:
+    """The runs of all ranks of a training, ``run`` among them, rank 0 first: those that its name
+    and its settings tell of, begun nearest to it. Empty for a run that has no ranks beside it, or
+    where the store does not hold every one of them."""
+    own, ranks = run.config.get("rank"), run.config.get("ranks")
+    if not isinstance(own, int) or not isinstance(ranks, int) or not 2 <= ranks <= MOST_RANKS:
+        return []
+    if not run.name.endswith(name_of_rank("", own, ranks)):
+        return []  # renamed by hand
+    name = run.name.removesuffix(name_of_rank("", own, ranks)).removesuffix(", ")
+    found = []
+    for rank in range(ranks):
+        wanted = name_of_rank(name, rank, ranks)
+        same = [each for each in store.find(wanted) if each.name == wanted]
+        if rank != own and not same:
+            return []
+        nearest = min(same, key=lambda each: abs(each.created - run.created), default=run)
+        found.append(run if rank == own else nearest)
+    return found
 
 
 _Slot = tuple[int, Quantity, int]

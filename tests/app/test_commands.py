@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from layerscope.app.cli import application
+from layerscope.engine.probe.distributed import name_of_rank
+from layerscope.engine.probe.watch import watch
 from layerscope.engine.store import open_run
 
 FINDING = {
@@ -34,8 +36,8 @@ def layerscope(monkeypatch, tmp_path):
     return call
 
 
-def recorded(name, findings=(), to=None, loss=0.5):
-    with open_run(to, name) as writer:
+def recorded(name, findings=(), to=None, loss=0.5, config=None):
+    with open_run(to, name, config=config) as writer:
         writer.step(41, loss, b"")
         for finding in findings:
             writer.finding(finding)
@@ -137,6 +139,58 @@ def test_who_is_not_known_and_who_is_not_alone(layerscope):
     assert ids[1] in layerscope("diagnose", "x").stdout  # of one name, the newest
     assert layerscope("diagnose", ids[0], "--fail-on", "info").exit_code == 2
     assert layerscope("diagnose").exit_code == 2
+
+
+def rank(number, seed, name="mine"):
+    """A training of two steps as one of two ranks has recorded it, its weights drawn by a seed."""
+    torch.manual_seed(seed)
+    model = torch.nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    own = name_of_rank(name, number, 2)
+    with watch(model, optimizer, every=1, name=own, config={"rank": number, "ranks": 2}) as probe:
+        for step in range(2):
+            optimizer.zero_grad()
+            loss = model(torch.ones(2, 4) * (1 + step)).square().mean()
+            loss.backward()
+            optimizer.step()
+            probe.step(loss)
+    assert probe.error is None, probe.error
+
+
+def test_a_rank_is_held_against_the_others(layerscope):
+    for number in (0, 1):
+        rank(number, seed=0)
+        rank(number, seed=number, name="apart")
+    ids = {
+        run["name"]: run["id"] for run in json.loads(layerscope("runs", "--json").stdout)["runs"]
+    }
+    pair = ", ".join(ids[f"mine, rank {number} of 2"] for number in (0, 1))
+    done = layerscope("diagnose", "mine, rank 1 of 2", "--fail-on", "error")
+    assert (done.exit_code, done.stderr) == (0, "")
+    said = " ".join(done.stdout.split())
+    assert f"the ranks' runs {pair}, in 2 steps: their parameters are the same" in said
+    for number in (0, 1):
+        done = layerscope("diagnose", f"apart, rank {number} of 2", "--fail-on", "error")
+        assert done.exit_code == 1
+        assert "error  ranks_apart: 2 parameters differ between 2 ranks" in done.stdout
+    told = json.loads(layerscope("diagnose", "apart, rank 0 of 2", "--json").stdout)
+    assert told["ranks"] == [ids[f"apart, rank {number} of 2"] for number in (0, 1)]
+    assert told["findings"][0]["rule"] == "ranks_apart"
+
+
+def test_a_rank_of_which_another_is_missing_is_told_of_alone(layerscope):
+    rank(0, seed=0)
+    told = json.loads(layerscope("diagnose", "mine, rank 0 of 2", "--json").stdout)
+    assert "ranks" not in told
+    # Settings and names are anybody's text.
+    recorded("odd, rank 0 of 2", config={"rank": 0, "ranks": 2})
+    recorded("odd, rank 1 of 2", config={"rank": 1, "ranks": 2})
+    done = layerscope("diagnose", "odd, rank 0 of 2")
+    assert done.exit_code == 0
+    assert "can't be held against each other" in done.stdout
+    for config in ({"rank": 0, "ranks": 10**9}, {"rank": "0", "ranks": 2}, {"rank": 5, "ranks": 2}):
+        recorded("odd, rank 0 of 2", config=config)
+        assert layerscope("diagnose", "odd, rank 0 of 2").exit_code == 0
 
 
 @pytest.fixture
