@@ -55,12 +55,12 @@ RESULT = described_json(
 EVENTS = described_events(
     "`start` (the specification and the list of layers), then `forward` and `backward` events, "
     'each `{"layers": [record, …]}` in order, `finding` events, `summary`, `check`, a '
+    "`fix` for each finding (by its place in the summary) that a changed specification cures, a "
     "`trial` where the experiment itself was trained a little (with the findings, in the summary's "
-    "order, and the verdict that stand from then on), a `fix` for each finding (by its place in "
-    "the summary) that a changed specification cures, and last "
+    "order and with their fixes, and the verdict that stand from then on), and last "
     "`end`. `end` carries an id: a client that reconnects with it as `Last-Event-ID` gets 204. "
     "Should the computation fail after the answer has begun, a `problem` event ends the stream.",
-    ("start", "forward", "backward", "finding", "summary", "check", "trial", "fix"),
+    ("start", "forward", "backward", "finding", "summary", "check", "fix", "trial"),
     'event: start\ndata: {"experiment":{…},"layers":[…]}\nretry: 2000\n\n'
     'event: forward\ndata: {"layers":[{"index":0,"name":"linear1",…}]}\n\n'
     "event: end\ndata: {}\nid: 6d0f…\n\n",

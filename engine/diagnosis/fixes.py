@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec.structs import replace
 
 from layerscope.engine.basis.cancellation import ShouldStop, never
 from layerscope.engine.diagnosis.diagnose import diagnose
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import SEVERITIES, Finding
 from layerscope.engine.diagnosis.gathering import gather
-from layerscope.engine.diagnosis.learning import Learning, learning_flops
+from layerscope.engine.diagnosis.learning import Learned, Learning, learning_flops
 from layerscope.engine.execution.cost import Cost, cost, here, passes_flops
 from layerscope.engine.execution.prices import TYPICAL
 from layerscope.engine.experiment.specification import Experiment
@@ -20,7 +22,7 @@ from layerscope.engine.layers import ACTIVATIONS, chosen_norm
 from layerscope.engine.layers.initialization import INITS
 from layerscope.engine.theory import NoCriticalPoint, critical_point
 
-__all__ = ["FINDINGS", "Fix", "candidates", "fixes_cost", "verified_fix"]
+__all__ = ["FINDINGS", "Fix", "Outcomes", "candidates", "fixes_cost", "verified_fix"]
 
 TRIES = 12  # candidates run for one finding at most
 BUDGET_FLOPS = 160_000_000_000
@@ -60,6 +62,10 @@ class Fix:
     before: dict[str, list[float | None]]
     after: dict[str, list[float | None]]
 
+    def given_to(self, finding: Finding) -> Finding:
+        """``finding`` with this as its fix."""
+        return replace(finding, fix=self.change, fix_verified=True)
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "rule": self.rule,
@@ -69,6 +75,32 @@ class Fix:
             "before": self.before,
             "after": self.after,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What was found of a changed experiment, and whether every parameter gets a gradient."""
+
+    findings: list[Finding]
+    whole: bool
+    curves: dict[str, list[float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What changes of one experiment came to: most are tried for several of its findings."""
+
+    found: dict[Experiment, _Outcome] = field(default_factory=dict)
+    learned: Learned = field(default_factory=dict)
+
+    def of(self, changed: Experiment, should_stop: ShouldStop) -> _Outcome:
+        """Of one change, run if it was not yet."""
+        if changed not in self.found:
+            after = gather(changed, should_stop)
+            self.found[changed] = _Outcome(
+                diagnose(after), _all_get_gradients(after), _curves(after)
+            )
+        return self.found[changed]
 
 
 def candidates(experiment: Experiment, finding: Finding) -> Iterator[Change]:
@@ -143,9 +175,11 @@ def _critical_scale(e: Experiment) -> float | None:
 
 
 def verified_fix(
-    experiment: Experiment, before: Evidence, finding: Finding, *, should_stop: ShouldStop = never
-) -> Fix | None:
-    """The first candidate that works for ``finding``, found in ``before``, or None.
+    experiment: Experiment, before: Evidence, finding: Finding, *,
+    outcomes: Outcomes | None = None, should_stop: ShouldStop = never,
+) -> Fix | None:  # fmt: skip
+    """The first candidate that works for ``finding``, found in ``before``, or None; ``outcomes``
+    are those of the candidates for other findings.
 
     Works: run with the same seed and data, the rule finds nothing any more, none finds anything at
     warning or above that had not found as much before, every parameter gets a gradient, and some
@@ -153,7 +187,8 @@ def verified_fix(
     """
     spent, most = 0, fixes_cost(experiment).bytes
     known = diagnose(before)
-    learning = Learning(most, should_stop)
+    outcomes = outcomes or Outcomes()
+    learning = Learning(most, should_stop, outcomes.learned)
     seen: list[Change] = []
     for change in candidates(experiment, finding):
         changed = Experiment.model_validate({**experiment.to_dict(), **change})
@@ -164,10 +199,10 @@ def verified_fix(
             continue
         spent += needed
         seen.append(change)
-        after = gather(changed, should_stop)
-        better = _better(finding, known, diagnose(after))
-        if better and _all_get_gradients(after) and learning.with_both(changed):
-            return Fix(finding.rule, change, len(seen), _curves(before), _curves(after))
+        after = outcomes.of(changed, should_stop)
+        better = _better(finding, known, after.findings)
+        if better and after.whole and learning.with_both(changed):
+            return Fix(finding.rule, change, len(seen), _curves(before), after.curves)
     return None
 
 

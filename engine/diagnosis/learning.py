@@ -15,7 +15,7 @@ from layerscope.engine.execution.steps import KeptNetwork, training
 from layerscope.engine.experiment.specification import DTYPES, Experiment
 
 __all__ = [
-    "OPTIMIZERS", "TRIED_CHANGES", "Learning", "few_samples", "learning_flops",
+    "OPTIMIZERS", "TRIED_CHANGES", "Learned", "Learning", "few_samples", "learning_flops",
     "training_bytes",
 ]  # fmt: skip
 
@@ -30,6 +30,8 @@ DIVERGED = 10.0  # times the first loss: no use to go on
 BUDGET_FLOPS = 240_000_000_000
 """For all trainings of one finding, some seconds on a core, at typical prices."""
 LITTLE_BYTES = 64 * 2**20  # a training that needs no more may always be run
+Learned = dict[tuple[Experiment, str], tuple[bool, int]]
+"""Whether an experiment learned with an optimiser, and what finding out took."""
 COPIES = 3  # of the weights that Adam's step holds beside them, in float32 or wider
 
 
@@ -55,11 +57,16 @@ def training_bytes(experiment: Experiment) -> int:
 
 class Learning:
     """Short trainings within one budget; what does not fit in it, and changes after the first
-    ``TRIED_CHANGES``, count as not having learned."""
+    ``TRIED_CHANGES``, count as not having learned. ``known`` are other budgets' trainings: one that
+    fits in this one too is not made again."""
 
-    def __init__(self, most_bytes: int = LITTLE_BYTES, should_stop: ShouldStop = never) -> None:
+    def __init__(
+        self, most_bytes: int = LITTLE_BYTES, should_stop: ShouldStop = never,
+        known: Learned | None = None,
+    ) -> None:  # fmt: skip
         self._most = max(most_bytes, LITTLE_BYTES)
         self._should_stop = should_stop
+        self._known: Learned = {} if known is None else known
         self._spent = 0
         self._changes = 0
 
@@ -76,9 +83,17 @@ class Learning:
 
     def by(self, experiment: Experiment, optimizer: str) -> bool:
         """Whether it does with this one, at any of the rates."""
-        return any(
+        learned, taken = self._known.get((experiment, optimizer), (False, BUDGET_FLOPS))
+        if self._spent + taken < BUDGET_FLOPS:
+            self._spent += taken
+            return learned
+        before = self._spent
+        learned = any(
             self._learns(experiment, OPTIMIZERS[optimizer](rate)) for rate in RATES[optimizer]
         )
+        if self._spent + passes_flops(few_samples(experiment, SAMPLES), TYPICAL) <= BUDGET_FLOPS:
+            self._known[experiment, optimizer] = learned, self._spent - before
+        return learned
 
     def _learns(self, experiment: Experiment, optimizer: Optimizer) -> bool:
         small = few_samples(experiment, SAMPLES)

@@ -110,11 +110,13 @@ def test_order_and_completeness(server):
     assert [r["name"] for r in found[0][1]["layers"]][:2] == ["linear1", "relu1"]
 
 
-def test_a_trial_comes_between_the_check_and_the_fixes(server):
+def test_a_trial_comes_last_and_keeps_the_fixes(server):
     found = collect(server, depth=5, width=32, batch=32, init_scale="0.1")
     names = [name for name, _, _ in found]
-    assert names[names.index("summary") :][:3] == ["summary", "check", "trial"]
+    assert names[names.index("summary") :] == ["summary", "check", "fix", "trial", "end"]
     data = {name: data for name, data, _ in found}
+    fixed = data["trial"]["findings"][data["fix"]["finding"]]
+    assert (fixed["fix"], fixed["fix_verified"]) == (data["fix"]["fix"], True)
     assert data["summary"]["trial"] is None
     assert data["summary"]["verdict"]["severity"] == "error"
     assert data["trial"]["verdict"]["severity"] == "warning"

@@ -4,8 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from layerscope.engine.basis.cancellation import Stopped
-from layerscope.engine.diagnosis import diagnose
-from layerscope.engine.diagnosis.fixes import FINDINGS, candidates, verified_fix
+from layerscope.engine.diagnosis import diagnose, fixes, learning
+from layerscope.engine.diagnosis.fixes import FINDINGS, Outcomes, candidates, verified_fix
 from layerscope.engine.diagnosis.gathering import gather
 from layerscope.engine.diagnosis.learning import TRIED_CHANGES, Learning
 from layerscope.engine.diagnosis.run import FixEvent, result, run
@@ -103,8 +103,8 @@ def test_fixes_are_tried_for_as_many_findings_as_are_priced(monkeypatch):
 
 def test_so_many_changes_are_asked_whether_they_learn_and_no_more(monkeypatch):
     monkeypatch.setattr(Learning, "by", lambda self, changed, optimizer: True)
-    learning = Learning()
-    asked = [learning.with_both(FAULTS[3]) for _ in range(TRIED_CHANGES + 1)]
+    budget = Learning()
+    asked = [budget.with_both(FAULTS[3]) for _ in range(TRIED_CHANGES + 1)]
     assert asked == [True] * TRIED_CHANGES + [False]
 
 
@@ -142,6 +142,46 @@ def test_fixes_come_after_the_summary_and_into_the_result():
     finding = result(FAULTS[0], check=False)["findings"][fix.finding]
     assert finding["fix"] == fix.fix.change
     assert finding["fix_verified"] is True
+
+
+def test_what_was_tried_for_one_finding_is_not_run_for_the_next(monkeypatch):
+    """And comes to the same."""
+    experiment = Experiment(activation="sigmoid", depth=30, width=48, batch=64)
+    before = gather(experiment)
+    findings = diagnose(before)
+    assert len(findings) > 1
+    alone = [verified_fix(experiment, before, finding) for finding in findings]
+    assert all(alone)
+    run_, trained = [], []
+    gathered, learns = fixes.gather, Learning._learns
+
+    def counted(changed, should_stop):
+        run_.append(changed)
+        return gathered(changed, should_stop)
+
+    def noted(self, changed, optimizer):
+        trained.append((changed, type(optimizer), optimizer.rate))
+        return learns(self, changed, optimizer)
+
+    monkeypatch.setattr(fixes, "gather", counted)
+    monkeypatch.setattr(Learning, "_learns", noted)
+    outcomes = Outcomes()
+    together = [verified_fix(experiment, before, f, outcomes=outcomes) for f in findings]
+    assert together == alone
+    assert len(run_) == len(set(run_)) < sum(fix.tried for fix in together)
+    assert len(trained) == len(set(trained))
+
+
+def test_a_training_that_a_budget_cut_short_is_made_again_by_another(monkeypatch):
+    slow = Experiment(depth=4, init="zeros", width=32, batch=32)
+    known = {}
+    one = passes_flops(slow, TYPICAL)
+    monkeypatch.setattr(learning, "BUDGET_FLOPS", 40 * one)
+    assert not Learning(known=known).by(slow, "SGD")
+    assert not known
+    monkeypatch.setattr(learning, "BUDGET_FLOPS", 400 * one)
+    assert not Learning(known=known).by(slow, "SGD")
+    assert known == {(slow, "SGD"): (False, 4 * (learning.STEPS + 1) * one)}
 
 
 def test_a_healthy_network_is_not_fixed():

@@ -7,7 +7,7 @@ import pytest
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.diagnosis import diagnose, trial
 from layerscope.engine.diagnosis.gathering import gather
-from layerscope.engine.diagnosis.run import Summary, TrialEvent, result, result_cost, run
+from layerscope.engine.diagnosis.run import FixEvent, Summary, TrialEvent, result, result_cost, run
 from layerscope.engine.diagnosis.trial import (
     MOST_PASSES,
     RATES,
@@ -124,18 +124,22 @@ def test_it_can_be_stopped():
         try_experiment(ADAM_ALONE, findings, lambda: True)
 
 
-def test_it_comes_after_the_summary_and_into_the_result():
+def test_it_comes_after_the_fixes_and_into_the_result():
     events = list(run(ADAM_ALONE))
     names = [e.event for e in events]
-    assert names.index("trial") == names.index("summary") + 1
+    assert names[names.index("summary") :] == ["summary", "fix", "trial"]
     summary = next(e for e in events if isinstance(e, Summary))
     event = next(e for e in events if isinstance(e, TrialEvent))
     assert [f.rule for f in event.findings] == [f.rule for f in summary.findings]
     assert (summary.verdict.severity, event.verdict.severity) == ("error", "warning")
     assert event.verdict.title == summary.verdict.title
     assert event.verdict.text == f"{event.trial.text} {summary.verdict.text}"
+    fix = next(e for e in events if isinstance(e, FixEvent))
+    assert event.findings[fix.finding].fix == fix.fix.change
+    assert event.findings[fix.finding].fix_verified
     whole = result(ADAM_ALONE, check=False)
     told = event.to_dict()
+    assert whole["findings"] == told["findings"]
     assert whole["trial"] == told["trial"]
     assert whole["verdict"] == told["verdict"]
     assert [f["severity"] for f in whole["findings"]] == [f["severity"] for f in told["findings"]]
