@@ -4,7 +4,7 @@ of the changes made on the way, and of its number."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from layerscope.engine.basis.narrow import widened
 from layerscope.engine.execution.cost import Cost, cost
 from layerscope.engine.execution.network import layout, seeds
 from layerscope.engine.execution.optimizers import OPTIMIZERS
-from layerscope.engine.execution.passes import BackwardStep, LossStep, passes
+from layerscope.engine.execution.passes import BackwardStep, LossStep, Step, passes
 from layerscope.engine.execution.recording import Backward, Forward, Loss, recorded
 from layerscope.engine.execution.records import Record
 from layerscope.engine.execution.schedules import factor
@@ -85,6 +85,8 @@ class Trainer:
         self.scale = training.loss_scale
         self.step = 0
         """Steps done."""
+        self.restored = 0
+        """Of which so many were done by whoever gave it its state."""
         self.optimizer = OPTIMIZERS[training.optimizer](
             self.rate, weight_decay=training.weight_decay, momentum=training.momentum
         )
@@ -104,8 +106,12 @@ class Trainer:
             for name, value in self.network.layers[info.index].parameters.items()
         ]
 
-    def advance(self, *, record: bool = False, should_stop: ShouldStop = never) -> Done:
-        """One step: forward, backward, and what the optimiser makes of it.
+    def advance(
+        self, *, record: bool = False, should_stop: ShouldStop = never,
+        seen: Callable[[Step], None] | None = None,
+    ) -> Done:  # fmt: skip
+        """One step: forward, backward, and what the optimiser makes of it. ``seen`` is handed the
+        tensors of a step that is not recorded, as they come.
 
         Errors: ``Stopped``; the parameters are then as before.
         """
@@ -120,6 +126,8 @@ class Trainer:
         loss = math.nan
         cause: str | None = None
         for event in recorded(network, should_stop) if record else passes(network, should_stop):
+            if seen is not None and isinstance(event, Step):
+                seen(event)
             if isinstance(event, Forward):
                 records.append(event.record)
             elif isinstance(event, Loss):
@@ -197,7 +205,8 @@ class Trainer:
         given = {name: value.shape for name, value in state["parameters"].items()}
         if own != given:
             raise ValueError("expected the state of this network, got another's")
-        self.step, self.rate = int(state["step"]), float(state["rate"])
+        self.step = self.restored = int(state["step"])
+        self.rate = float(state["rate"])
         self.scale, self._since_overflow = float(state["scale"]), int(state["since_overflow"])
         self.optimizer.restore(state["optimizer"])
         for name, value in state["parameters"].items():

@@ -16,6 +16,7 @@ from jinja2 import Environment, nodes
 
 from layerscope.app.compute import Compute
 from layerscope.app.figures.evidence import Measured
+from layerscope.app.figures.tensors import Drawn
 from layerscope.app.forms import Control
 from layerscope.app.pages.controls import experiment_controls
 from layerscope.app.pages.lab.captions import ChartWords, Frame, TableRow
@@ -26,6 +27,7 @@ from layerscope.app.pages.lab.look import Look
 from layerscope.app.pages.lab.page import LabPage
 from layerscope.app.pages.lab.stills import Still
 from layerscope.app.pages.lab.verdict import VerdictWords
+from layerscope.app.pages.runs.tensors import TensorsView
 from layerscope.engine.experiment.presets import PRESETS
 from layerscope.engine.experiment.specification import Experiment
 from tests.lab_page import Elements, fetch
@@ -63,6 +65,8 @@ def attributes_of(name: str, template: str, seen: set[str] | None = None) -> set
         ("still", "partials/lab/stills.html", Still, set()),
         ("inspected", "partials/lab/inspector.html", Inspected, set()),
         ("picture", "partials/lab/inspector.html", Picture, set()),
+        ("drawn", "macros/tensors.html", Drawn, set()),
+        ("view", "partials/runs/tensors.html", TensorsView, set()),
         ("c", "macros/controls.html", Control, {"rare"}),
         ("finding", "macros/findings.html", FindingWords, set()),
         ("figure", "macros/findings.html", Measured, set()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from layerscope.app.compute import DYING_SECONDS
+from layerscope.app.figures.text import number
+from layerscope.app.pages.runs import tensors as pages
 from layerscope.app.trainings import NICE
+from layerscope.engine.execution.cost import Cost
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.training import Trainer, Training
-from layerscope.engine.training.folder import TrainingFolder
+from layerscope.engine.training.folder import Change, TrainingFolder
 from layerscope.engine.training.presets import TRAINING_PRESETS
 from tests.conftest import wait_until
+from tests.runs import recorded_run
 
 pytestmark = pytest.mark.slow
 
@@ -254,3 +259,68 @@ def test_two_that_are_begun_at_once_do_not_share_the_last_place(site, client):
 
 def test_the_lab_leads_here(client):
     assert "/train?depth=2" in client.get("/?depth=2&width=8").text.replace("&amp;width=8", "")
+
+
+def tensors(client, run, query):
+    return client.get(f"/runs/{run}/tensors?{query}")
+
+
+def test_a_steps_tensors_are_computed_anew_as_pictures_with_the_recorded_figures(client):
+    run = begin(client, {"steps": 60, "learning_rate": 0.05})
+    wait_until(lambda: known(client, run)["state"] == "finished")
+    answer = tensors(client, run, "module=linear2&step=47")
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    # Of sixty steps every third has a checkpoint.
+    assert "Computed anew, 2 steps from the checkpoint after step 45." in answer.text
+    assert "Their figures are the recorded ones, to the last bit." in answer.text
+    assert re.findall(r"<b>(.*?)</b>", answer.text) == [
+        "output", "∂L/∂output", "weight", "weight gradient",
+    ]  # fmt: skip
+    series = f"{API}/{run}/series?modules=linear2&from=47&to=47&quantity="
+    said = re.findall(r'class="seen num">std ([^,]+),', answer.text)
+    for place, quantity in enumerate(("std", "gradient_std", "weight_std")):
+        ((value,),) = client.get(series + quantity).json()["values"]
+        assert said[place] == number(value)
+    first = tensors(client, run, "module=tanh1&step=1").text
+    assert "Computed anew, 1 step from the beginning." in first
+    assert first.count("<canvas") == 2
+    page = client.get(f"/runs/{run}?module=tanh1&step=5").text
+    assert "Pictures of the tensors at step 5" in page
+
+
+def test_tensors_whose_figures_are_others_than_the_recorded_say_so(site, client):
+    run = begin(client, {"steps": 12, "learning_rate": 0.05})
+    wait_until(lambda: known(client, run)["state"] == "finished")
+    folder = site.app.state.trainings.folder(run)
+    for kept in folder.checkpoints():
+        (folder.path / f"{kept}.pt").unlink()
+    assert "12 steps from the beginning. Their figures are" in tensors(
+        client, run, "module=linear1"
+    ).text  # fmt: skip
+    folder.change([Change(3, 0.5)])
+    other = tensors(client, run, "module=linear1&step=9").text
+    assert "Of 6 the figures are not those that were recorded: output std" in other
+    assert "the recorded ones" not in other
+    (folder.path / "changes.json").write_text("{")
+    assert tensors(client, run, "module=linear1&step=9").status_code == 409
+
+
+def test_why_there_are_no_pictures_is_said(site, client, monkeypatch):
+    run = begin(client, {"steps": 12, "learning_rate": 0.05})
+    wait_until(lambda: known(client, run)["state"] == "finished")
+    unknown = tensors(client, run, "module=nowhere")
+    assert (unknown.status_code, "no module" in unknown.text) == (404, True)
+    assert tensors(client, run, "module=linear1&step=x").status_code == 422
+    assert tensors(client, "none", "module=linear1").status_code == 404
+    recorded_run(site.app.state.store, "of-a-probe", {}, [[1.0]])
+    theirs = tensors(client, "of-a-probe", "module=block.0.linear")
+    assert theirs.status_code == 409
+    assert "figures were recorded, not tensors" in theirs.text
+    assert (
+        "Pictures of the tensors" not in client.get("/runs/of-a-probe?module=block.0.linear").text
+    )
+    monkeypatch.setattr(pages, "again_cost", lambda *_: Cost(10**18, 1))
+    far = tensors(client, run, "module=linear1&step=9")
+    assert far.status_code == 422
+    assert "computing step 9 anew, 1 step from the checkpoint after step 8, needs" in far.text
+    assert "a step soon after a checkpoint, as 8, 9, 10, 11 are" in far.text

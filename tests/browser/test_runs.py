@@ -531,3 +531,48 @@ def test_blocks_of_many_modules_are_closed_until_they_are_looked_at(
     blank.reload()
     until(blank, f"{labels}.length === 72")
     assert inaccessible(blank, "#picture") == []
+
+
+def test_pictures_of_a_trainings_tensors_follow_the_slider_where_they_are_open(
+    blank: Page, site: str
+) -> None:
+    body = {
+        "experiment": {"depth": 2, "width": 8, "batch": 16, "activation": "tanh"},
+        "training": {"steps": 30, "learning_rate": 0.05},
+    }
+    request = urllib.request.Request(  # noqa: S310 - our own server
+        f"{site}/api/v1/runs", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
+        run = json.load(answer)["id"]
+    wait_until(lambda: api(site, f"runs/{run}")["state"] == "finished")
+    asked: list[str] = []
+    blank.on("request", lambda r: asked.append(r.url) if "/tensors?" in r.url else None)
+    blank.goto(f"{site}/runs/{run}?module=linear2&step=20")
+    until(blank, "document.querySelector('#chart-map .plot').data?.[0].x.length === 30")
+    assert asked == []
+    summary = blank.locator("#pictures summary")
+    expect(summary).to_have_text("Pictures of the tensors at step 20")
+    summary.click()
+    pictures = blank.locator("#pictures-place canvas")
+    expect(pictures).to_have_count(4)
+    expect(blank.locator("#pictures-place")).to_contain_text("to the last bit")
+    drawn = "document.querySelector('#pictures-place canvas').toDataURL()"
+    before = blank.evaluate(drawn)
+    # The slider moves on: one computation, of where it rests.
+    for _ in range(3):
+        blank.locator("#step").press("ArrowRight")
+    expect(summary).to_have_text("Pictures of the tensors at step 23")
+    until(blank, "document.querySelector('#pictures-place').textContent.includes('after step 22')")
+    assert blank.locator("#pictures").get_attribute("data-stale") is None
+    assert blank.evaluate(drawn) != before
+    assert [url.split("?")[1] for url in asked] == [
+        "module=linear2&step=20", "module=linear2&step=23",
+    ]  # fmt: skip
+    # Another module has its own.
+    blank.locator("#picture").press("ArrowDown")
+    expect(pictures).to_have_count(2)
+    expect(pictures.first).to_have_attribute("aria-label", re.compile("output of tanh2, 16 by 8"))
+    assert inaccessible(blank, "#module-place") == []
+    blank.set_viewport_size({"width": 390, "height": 844})
+    assert blank.evaluate("document.documentElement.scrollWidth") <= 390

@@ -9,8 +9,7 @@ from urllib.parse import urlencode
 from torch import Tensor
 
 from layerscope.app.figures.bars import Bars, bars
-from layerscope.app.figures.pixels import Pixels, pixels
-from layerscope.app.figures.strip import cell_words, lost_words
+from layerscope.app.figures.tensors import Drawn, drawn
 from layerscope.app.figures.text import number, whole
 from layerscope.app.pages.lab.blocks import Side, blocks
 from layerscope.engine.basis.cancellation import ShouldStop
@@ -41,18 +40,9 @@ AILING = {"NaN": "becomes NaN", "Inf": "becomes infinite", "0": "is all zero"}
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A tensor as ``pixels`` in the ``hue`` of its direction; what they show is its ``label``."""
+    """A tensor as it is ``drawn``, and all that is known of it."""
 
-    name: str
-    shape: str
-    label: str
-    summary: str
-    """Its size in a few figures."""
-    lost: str
-    """Said in place of the picture where nothing is finite."""
-    pooling: str
-    hue: str
-    pixels: Pixels
+    drawn: Drawn
     bars: Bars
     npy: str
     filename: str
@@ -134,21 +124,10 @@ def _causes(
 def _picture(
     experiment: Experiment, info: LayerInfo, name: str, title: str, tensor: Tensor, npy: str
 ) -> Picture:
-    s, pooled = statistics(tensor), pixels(tensor)
-    shape = list(tensor.shape)
-    lost = ", ".join(lost_words(s))
-    seen = lost or f"from {number(s.min)} to {number(s.max)}"
-    pooling = pooled.pooling.replace("none: one cell an entry", "one pixel an entry")
+    s = statistics(tensor)
     query = {**experiment.to_query(), "layer": info.index, "tensor": name, "format": "npy"}
     return Picture(
-        name=title,
-        shape="×".join(map(str, shape)),
-        label=f"{title} of {info.name}, {' by '.join(map(str, shape))}: {seen}",
-        summary=cell_words(s),
-        lost="" if s.finite else lost,
-        pooling=f"{pooling}; colour ∝ √|x|, ±{number(pooled.limit)}" if pooled.limit else pooling,
-        hue=HUES.get(name, "backward"),
-        pixels=pooled,
+        drawn=drawn(title, info.name, tensor, s, HUES.get(name, "backward")),
         bars=bars(s.histogram),
         npy=f"{npy}?{urlencode(query)}",
         filename=f"{info.name}-{title.replace(' ', '-')}.npy",

@@ -31,7 +31,7 @@ from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["router"]
 
-INSPECTOR = "partials/lab/inspector.html"
+INSPECTOR, PICTURES = "partials/lab/inspector.html", "macros/tensors.html"
 
 router = APIRouter(include_in_schema=False)
 
@@ -83,7 +83,8 @@ async def lab_layer(request: Request) -> Response:
         last = layout(experiment)[-1].block
         if look.block is None or look.block > last:
             raise Problem(404, f"layer {look.block or ''}: expected 1 to {last}")
-        tag = etag("inspector", _source(INSPECTOR), experiment.to_query(), look.block, look.side)
+        written = _source(INSPECTOR), _source(PICTURES)
+        tag = etag("inspector", *written, experiment.to_query(), look.block, look.side)
         if known := unchanged(request, tag):
             return known
         if request.state.head:

@@ -74,14 +74,16 @@ class ModuleView:
     """Its qualified name; '' is the model itself."""
     before: str | None
     after: str | None
+    ours: bool
+    """Whether its tensors can be computed anew."""
 
 
 def module_view(
     store: Store, run: str, facts: Sequence[Facts], chosen: Facts, step: int | None,
-    tensor: str | None = None,
+    tensor: str | None = None, *, ours: bool = False,
 ) -> ModuleView:  # fmt: skip
     """The module at the recorded step nearest to ``step``, by default the last; its output's
-    histograms where it has none of the ``tensor``."""
+    histograms where it has none of the ``tensor``. ``ours``: of a training of this server."""
     steps = store.steps(run, points=POINTS)
     read = [outlined(each) for each in steps]
     last = next((each for each, known in zip(steps[::-1], read[::-1], strict=True) if known), None)
@@ -103,6 +105,7 @@ def module_view(
         module=chosen.name,
         before=names[place - 1] if place else None,
         after=names[place + 1] if place + 1 < len(names) else None,
+        ours=ours,
     )
 
 

@@ -41,6 +41,7 @@ from layerscope.app.templating import templates
 from layerscope.app.trainings import Trainings
 from layerscope.engine.execution.records import Facts
 from layerscope.engine.store import Following, Store
+from layerscope.engine.training.folder import TrainingFolder
 
 __all__ = ["RunPage", "router"]
 
@@ -94,7 +95,8 @@ async def run_page(request: Request, run: RunId, store: Stored) -> Response:
     try:
         trainings: Trainings = request.app.state.trainings
         bar = partial(bar_of, request, trainings, run)
-        page = await from_store(partial(_page, store, run, _look(request), bar))
+        folder = trainings.folder(run)
+        page = await from_store(partial(_page, store, run, _look(request), bar, folder))
     except Problem as problem:
         detail = str(problem.document["detail"])
         return await render(request, "pages/runs/missing.html", detail, problem.status)
@@ -111,7 +113,9 @@ def _look(request: Request) -> _Look:
     return _Look(question(given, DISPLAYS), rows, module, step, tensor, after)
 
 
-def _page(store: Store, run: str, look: _Look, bar: Callable[[], Bar | None]) -> RunPage:
+def _page(
+    store: Store, run: str, look: _Look, bar: Callable[[], Bar | None], folder: TrainingFolder
+) -> RunPage:  # fmt: skip
     found, facts, findings = store.run(run), known_facts(store, run), store.findings(run)
     chosen = next((f for f in facts if f.name == look.module), None)
     wanted = look.question
@@ -127,7 +131,7 @@ def _page(store: Store, run: str, look: _Look, bar: Callable[[], Bar | None]) ->
         signal=signal_at(store, run, facts, look.step),
         module=None
         if chosen is None
-        else module_view(store, run, facts, chosen, look.step, look.tensor),
+        else module_view(store, run, facts, chosen, look.step, look.tensor, ours=folder.exists),
         modules=[f.name for f in facts],
         figures=run_figures(),
         query=urlencode({"quantity": wanted.quantity}),
@@ -214,16 +218,17 @@ async def module(request: Request, run: RunId, store: Stored) -> Response:
     if request.state.head:
         return HTMLResponse(headers={"Cache-Control": "no-store"})
     look = _look(request)
-    view = await from_store(partial(_module, store, run, look))
+    trainings: Trainings = request.app.state.trainings
+    view = await from_store(partial(_module, store, run, look, trainings.folder(run)))
     template = environment.get_template("partials/runs/module.html")
     html = await template.render_async({**context(request, None), "module": view})
     return HTMLResponse(html, headers={"Cache-Control": "no-store"})
 
 
-def _module(store: Store, run: str, look: _Look) -> ModuleView:
+def _module(store: Store, run: str, look: _Look, folder: TrainingFolder) -> ModuleView:
     facts = known_facts(store, run)
     chosen = next((f for f in facts if f.name == look.module), None)
     if chosen is None:
         detail = f"Run {run} has no module {look.module!r}."
         raise Problem(404, detail, kind="no-such-module", title="No such module")
-    return module_view(store, run, facts, chosen, look.step, look.tensor)
+    return module_view(store, run, facts, chosen, look.step, look.tensor, ours=folder.exists)

@@ -6,6 +6,7 @@ import { listen, whenWired } from "../stream.js";
 import { moveCursors } from "./cursor.js";
 import { Depth } from "./depth.js";
 import { Picture } from "./picture.js";
+import { Pictures } from "./pictures.js";
 import { Replay } from "./replay.js";
 import { Signal } from "./signal.js";
 import { Spread } from "./spread.js";
@@ -149,13 +150,17 @@ function told(module, step) {
   noteSoon();
   if (module !== null) window.htmx.trigger(place, "choose");
 }
-place.addEventListener("htmx:config:request", (/** @type {CustomEvent} */ { detail }) => {
+const pictures = new Pictures(place);
+place.addEventListener("htmx:config:request", (/** @type {CustomEvent} */ { target, detail }) => {
+  if (target !== place) return;
   detail.ctx.request.body.set("module", at.module);
   if (at.step !== null) detail.ctx.request.body.set("step", String(at.step));
   detail.ctx.tensor = spread.chosen;
   if (spread.chosen !== null) detail.ctx.request.body.set("tensor", spread.chosen);
 });
-place.addEventListener("htmx:after:swap", (/** @type {CustomEvent} */ { detail }) => {
+place.addEventListener("htmx:after:swap", (/** @type {CustomEvent} */ { target, detail }) => {
+  if (target !== place) return;
+  pictures.arrived();
   spread.arrived(detail.ctx.tensor);
   moveCursors(place, at.step);
 });
