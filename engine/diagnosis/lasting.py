@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.execution.records import Record
 
-__all__ = ["STEPS", "alike", "lasting", "unreached"]
+__all__ = ["STEPS", "alike", "empty_gradients", "lasting", "unmoved", "unreached"]
 
 STEPS = 4
 """That are taken to see: two reach the last layers where anything does, and each further one those
@@ -31,6 +31,26 @@ def unreached(evidence: Evidence) -> list[Record]:
         r for block in evidence.hidden_blocks
         if (g := block[-1].gradient) and g.zeros == g.count > 0
         for r in (block if known else block[:1]) if r.facts.role == "linear_map"
+    ]  # fmt: skip
+
+
+def unmoved(evidence: Evidence) -> list[Record]:
+    """What has parameters without a gradient, in hidden blocks whose output a gradient reaches."""
+    return [
+        r for block in evidence.hidden_blocks
+        if (g := block[-1].gradient) and g.zeros < g.count == g.finite
+        for r in block if empty_gradients(r, block)
+    ]  # fmt: skip
+
+
+def empty_gradients(record: Record, block: Sequence[Record]) -> list[str]:
+    """The parameters of ``record`` whose gradient is nothing but zeros; not the bias of a linear
+    map whose mean a norm takes away, which has nothing to learn."""
+    centred = any(r.facts.centres for r in block)
+    return [
+        name for name, p in record.parameters.items()
+        if p.gradient and p.gradient.zeros == p.gradient.count > 0
+        and not (centred and record.facts.role == "linear_map" and len(p.shape) == 1)
     ]  # fmt: skip
 
 

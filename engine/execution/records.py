@@ -88,6 +88,9 @@ class Record(Serial):
     steps of training; None where nobody took them."""
     gradient_comes: bool | None = None
     """Whether a linear map that no gradient reached gets one after these steps."""
+    without_gradient: list[str] | None = None
+    """Those of its parameters whose gradient was nothing but zeros before and in all of these
+    steps; None where nobody took them."""
 
     @classmethod
     def forward(

@@ -5,9 +5,12 @@ from layerscope.engine.diagnosis.rules import (
     collapse,
     nonfinite,
     numbers,
+    parameters,
     scale,
     symmetry,
     units,
 )
 
-__all__ = ["bias", "collapse", "nonfinite", "numbers", "scale", "symmetry", "units"]
+__all__ = [
+    "bias", "collapse", "nonfinite", "numbers", "parameters", "scale", "symmetry", "units",
+]  # fmt: skip

@@ -32,7 +32,8 @@ def _share(record: Record) -> tuple[float, float] | None:
     help="A bias is the same for every sample: where it makes most of a sum, samples grow alike "
     "and units sit where the biases put them. A note, and the cause of what follows. A "
     "bias that drowns a signal only because that has become small is no cause.",
-    explains=("saturation", "dead_units", "rank_collapse", "mean_shift", "vanishing_activation"),
+    explains=("saturation", "dead_units", "rank_collapse", "mean_shift", "vanishing_activation",
+              "inert_parameters"),
     harmless_alone=True,
     of_scale=True,
 )  # fmt: skip

@@ -47,7 +47,7 @@ def _only(variation: float) -> str:
     source="Schoenholz et al. 2017; Dong, Cordonnier & Loukas 2021",
     help="All inputs map to (nearly) the same output: there is no signal left to learn from. The "
     "figures are those below which no network of the corpus trained.",
-    explains=("dead_units", "precision_loss"),
+    explains=("dead_units", "precision_loss", "inert_parameters"),
     undecided=_one_of_them,
     of_scale=True,
 )
@@ -81,7 +81,7 @@ def rank_collapse(evidence: Evidence) -> Finding | None:
     source="Glorot & Bengio 2010",
     help="Judged from the derivative, for every activation alike; ReLU's half of zeros is its "
     "nature, not a fault. More than half flat beyond that, and most paths carry no gradient.",
-    explains=("vanishing_gradient", "dead_units"),
+    explains=("vanishing_gradient", "dead_units", "inert_parameters"),
     of_scale=True,
 )
 def saturation(evidence: Evidence) -> Finding | None:

@@ -24,6 +24,7 @@ __all__ = ["nonfinite"]
     covers=(
         "exploding_activation", "exploding_gradient", "vanishing_gradient", "dead_units",
         "saturation", "rank_collapse", "mean_shift", "precision_loss", "symmetry",
+        "inert_parameters",
     ),
 )  # fmt: skip
 def nonfinite(evidence: Evidence) -> Finding | None:

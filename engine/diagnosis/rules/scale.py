@@ -103,7 +103,8 @@ def exploding_activation(evidence: Evidence) -> Finding | None:
     "or a block whose output is all zero",
     source="Poole et al. 2016; the notes' randn × 0.01",
     help=_HELP,
-    explains=("vanishing_gradient", "rank_collapse", "precision_loss", "mean_shift"),
+    explains=("vanishing_gradient", "rank_collapse", "precision_loss", "mean_shift",
+              "inert_parameters"),
     of_scale=True,
 )  # fmt: skip
 def vanishing_activation(evidence: Evidence) -> Finding | None:
@@ -196,7 +197,7 @@ def exploding_gradient(evidence: Evidence) -> Finding | None:
     f"gradient is all zero (a note where {STEPS} steps of training bring one)",
     source="Hochreiter 1991; Schoenholz et al. 2017",
     help=_HELP,
-    explains=("precision_loss",),
+    explains=("precision_loss", "inert_parameters"),
     of_scale=True,
 )
 def vanishing_gradient(evidence: Evidence) -> Finding | None:

@@ -25,6 +25,7 @@ def _narrow(evidence: Evidence) -> str | None:
     explains=(
         "vanishing_activation", "vanishing_gradient", "exploding_activation", "exploding_gradient",
         "rank_collapse", "dead_units", "saturation", "mean_shift", "precision_loss",
+        "inert_parameters",
     ),
     undecided=_narrow,
 )  # fmt: skip

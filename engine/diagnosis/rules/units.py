@@ -63,7 +63,7 @@ def _rectified(c: float) -> float:
     help="Units are counted, not zeros: ReLU's 50 % of zeros is healthy, a unit that is zero on "
     "every sample gets no gradient. In a deep network samples grow alike, and a unit that is "
     "silent for one, as half of them are, is silent for all: that is no fault of the units.",
-    explains=("vanishing_activation", "vanishing_gradient"),
+    explains=("vanishing_activation", "vanishing_gradient", "inert_parameters"),
     undecided=_few_samples,
 )
 def dead_units(evidence: Evidence) -> Finding | None:

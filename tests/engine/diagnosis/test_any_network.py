@@ -168,7 +168,10 @@ def test_a_plain_sequential_gives_the_same_findings(experiment):
     theirs = Evidence(theirs.records, theirs.loss, network.loss.baseline(network.target))
     ours = gather(experiment)
     # A look at anyone's network takes no steps.
-    unmoved = [replace(r, stays_alike=None, gradient_comes=None) for r in ours.records]
+    unmoved = [
+        replace(r, stays_alike=None, gradient_comes=None, without_gradient=None)
+        for r in ours.records
+    ]
     ours = Evidence(unmoved, ours.loss, ours.baseline)
     found, expected = flat(diagnose(theirs)), flat(diagnose(ours))
     assert [f.rule for f in found] == [f.rule for f in expected]

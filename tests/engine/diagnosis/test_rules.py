@@ -5,6 +5,7 @@ import math
 from decimal import Decimal
 
 import pytest
+import torch
 from msgspec.structs import replace
 
 from layerscope.engine.diagnosis import RULES, diagnose, undecided, verdict
@@ -14,6 +15,8 @@ from layerscope.engine.diagnosis.expectation import beside_theory
 from layerscope.engine.diagnosis.gathering import gather
 from layerscope.engine.diagnosis.parts import gradient_factors
 from layerscope.engine.execution.network import layout
+from layerscope.engine.execution.optimizers import Adam
+from layerscope.engine.execution.steps import KeptNetwork, training
 from layerscope.engine.experiment.presets import PRESETS
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.theory.experiments import predict_experiment
@@ -41,6 +44,7 @@ FAULTY = {
     ),
     "saturation": Experiment(activation="hardtanh", init="normal", depth=5),
     "dead_units": Experiment(width=8, seed=2),
+    "inert_parameters": Experiment(norm="layer", norm_gain=0, residual=True, depth=6),
     "large_bias": Experiment(activation="relu", bias_std=5, init_scale=0.01, depth=4),
     "precision_loss": Experiment(
         activation="gelu", init="kaiming_uniform", init_scale=0.037, norm="rms", width=64,
@@ -315,6 +319,81 @@ def test_branches_that_never_open_are_a_fault():
     findings = diagnose(gather(Experiment(residual=True, depth=4, width=16, init="zeros")))
     assert [f.rule for f in findings] == ["symmetry"]
     assert "vanishing_gradient" in names(findings)
+
+
+CLOSED = [
+    {"norm": "layer", "norm_gain": 0.0},
+    {"norm": "batch", "norm_gain": 0.0, "dtype": "bfloat16"},
+    {"norm": "rms", "norm_gain": 0.0, "activation": "squared_relu"},
+    {"norm": "layer", "norm_gain": 0.0, "block_order": "linear_last"},
+    {"bias_mean": -9.0, "output_scale": 0.01},
+]
+OPENING = [
+    {"norm": "layer", "norm_gain": 0.0, "activation": "tanh"},
+    {"norm": "batch", "norm_gain": 0.0, "activation": "gelu"},
+    {"norm": "rms", "norm_gain": 0.0, "activation": "linear"},
+    {"branch_scale": 0.0, "activation": "tanh"},
+    {"branch_scale": 0.0, "block_order": "linear_last"},
+    {"norm": "batch"},
+]
+
+
+@pytest.mark.parametrize("changes", CLOSED, ids=str)
+def test_residual_branches_that_no_step_opens_are_told(changes):
+    """The stream passes them, so that each block's output has a gradient."""
+    experiment = Experiment(residual=True, depth=6, width=16, batch=32, **changes)
+    evidence = gather(experiment)
+    [finding] = diagnose(evidence)
+    assert (finding.rule, finding.severity) == ("inert_parameters", "warning")
+    assert finding.title == "Parameters of 6 of 6 layers get no gradient"
+    assert verdict(evidence, [finding]).title == finding.title
+    told = [(r, name) for r in evidence.records for name in r.without_gradient or ()]
+    entries = sum(math.prod(r.parameters[name].shape) for r, name in told)
+    assert finding.evidence["entries"] == entries > 0
+    assert all(f"{r.facts.kind}.{name}" in finding.explanation for r, name in told)
+    assert f"exactly zero at each of {entries:,} entries, and was so in 4 steps" in (
+        finding.explanation
+    )
+    assert "output is 0 in all" in finding.explanation or "input is 0" in finding.explanation
+    network = KeptNetwork(experiment)
+    losses = training(network, Adam(0.01))
+    next(losses)
+    drawn = [network.layers[r.facts.index].parameters[name].clone() for r, name in told]
+    assert [next(losses) for _ in range(20)]
+    for (r, name), value in zip(told, drawn, strict=True):
+        assert torch.equal(network.layers[r.facts.index].parameters[name], value)
+
+
+@pytest.mark.parametrize("changes", OPENING, ids=str)
+def test_residual_branches_that_open_are_not(changes):
+    evidence = gather(Experiment(residual=True, depth=6, width=16, batch=32, **changes))
+    assert diagnose(evidence) == []
+    late = [r for r in evidence.records if r.without_gradient is not None]
+    assert bool(late) == ("norm_gain" in changes)
+    assert not any(r.without_gradient for r in late)
+
+
+def test_parameters_that_nobody_followed_are_not_judged():
+    experiment = Experiment(residual=True, depth=6, width=16, batch=32, **CLOSED[0])
+    records = [replace(r, without_gradient=None) for r in gather(experiment).records]
+    evidence = Evidence(records, starts=frozenset(range(0, 24, 4)) | {24})
+    assert diagnose(evidence) == []
+    assert "inert_parameters" in {u["rule"] for u in undecided(evidence)}
+    assert RULES["inert_parameters"].find(evidence) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"norm": "layer", "norm_gain": 0.0}, "vanishing_activation"),
+        ({"residual": True, "branch_scale": 0.0}, "symmetry"),
+    ],
+    ids=str,
+)
+def test_what_stopped_the_gradient_is_the_cause_of_parameters_without_one(changes, cause):
+    [finding] = diagnose(gather(Experiment(depth=6, width=16, batch=32, **changes)))
+    assert finding.rule == cause
+    assert "inert_parameters" in {f.rule for f in finding.consequences}
 
 
 @pytest.mark.parametrize(
