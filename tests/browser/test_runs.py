@@ -342,6 +342,13 @@ def test_a_steps_figures_are_curves_over_the_modules_beside_the_first_steps(
     blank.mouse.click(*where)
     expect(blank.locator("#module-title")).to_have_text("0")
     until(blank, f"{cursor} === 1")
+    # In the dark cursors and marks have other colours too.
+    colours = """['loss', 'activations'].map(name =>
+        document.querySelector(`#chart-${name} .plot`).layout.shapes.at(-1).line.color)"""
+    light = blank.evaluate(colours)
+    blank.emulate_media(color_scheme="dark")
+    until(blank, f"{colours}.every((colour, i) => colour !== {light}[i])")
+    blank.emulate_media(color_scheme="light")
     assert inaccessible(blank, "#depth") == []
     blank.set_viewport_size({"width": 390, "height": 844})
     assert blank.evaluate("document.documentElement.scrollWidth") <= 390
@@ -560,8 +567,10 @@ def test_pictures_of_a_trainings_tensors_follow_the_slider_where_they_are_open(
     drawn = "document.querySelector('#pictures-place canvas').toDataURL()"
     before = blank.evaluate(drawn)
     # The slider moves on: one computation, of where it rests.
-    for _ in range(3):
-        blank.locator("#step").press("ArrowRight")
+    blank.locator("#step").evaluate("""slider => { for (const place of [20, 21, 22]) {
+        slider.value = place;
+        slider.dispatchEvent(new Event('input', { bubbles: true }));
+    } }""")
     expect(summary).to_have_text("Pictures of the tensors at step 23")
     until(blank, "document.querySelector('#pictures-place').textContent.includes('after step 22')")
     assert blank.locator("#pictures").get_attribute("data-stale") is None

@@ -84,6 +84,8 @@ export class Depth {
     this.formats = forms.formats;
     /** What the rows are called below the charts. @type {string[]} */
     this.names = [];
+    /** What the charts were made of. @type {any[]} */
+    this.made = [];
     this.labels = /** @type {Record<Side, any[]>} */ ({});
     this.plots = /** @type {Record<Side, Plot>} */ ({});
     for (const side of SIDES) {
@@ -94,6 +96,7 @@ export class Depth {
       this.labels[side] = form.labels.map((/** @type {any} */ each) => ({ ...each, name: form.data[each.trace].name }));
       this.plots[side] = plot;
     }
+    document.addEventListener("look", () => (this.made = []));
   }
 
   /** A row was clicked: its module, of a closed block the worst. @param {Side} side @param {number} place from 1 */
@@ -111,6 +114,10 @@ export class Depth {
     const { rows } = picture;
     const compared = first && first.step !== now.step ? first : null;
     const chosen = picture.cursor(at.module, null).row;
+    // A cursor that moves on comes here before the step's figures do.
+    const made = [now.figures, compared?.figures, rows, chosen];
+    if (made.every((part, i) => part === this.made[i])) return;
+    this.made = made;
     this.names = rows.map((row) => tick({ ...row, name: ending(row.name) }, NAME));
     find("#depth").hidden = now.step === null;
     find("#depth-note").textContent = said(now.step, compared?.step ?? null);

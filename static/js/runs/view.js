@@ -24,6 +24,8 @@ export class View {
     this.draw = oncePerFrame(() => this.drawNow());
     this.loss.onClick = (step) => this.choose(at.module ?? this.picture.modules[0] ?? null, Number(step));
     this.map.onClick = (step, label) => this.choose(this.picture.labelled(label, Number(step)), Number(step));
+    // Cursors and marks have the colours that there were when they were made.
+    document.addEventListener("look", () => this.draw());
     // Only where the picture has the focus: elsewhere arrows scroll.
     find("#picture").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.move(event));
   }
