@@ -19,7 +19,7 @@ from layerscope.engine.theory.meanfield import (
 )
 from layerscope.engine.theory.phase import PhaseDiagram, PhaseRow, phase_diagram, phase_rows
 from layerscope.engine.theory.prediction import predict
-from layerscope.engine.theory.record import LayerPrediction, Prediction
+from layerscope.engine.theory.record import LayerPrediction, Prediction, without_band
 from layerscope.engine.theory.spectrum import (
     JacobianSpectrum,
     SpectrumEstimate,
@@ -57,4 +57,5 @@ __all__ = [
     "phase_rows",
     "predict",
     "spectrum_through_depth",
+    "without_band",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ derived here. What 1/width adds:
 - *alignment*. Given the forward pass, Wᵀδ = h·(z·δ)/|h|² + an independent part: the gradient knows
   the weights through z·δ. With e = E[(z·δ)²]/(n q E[δ²]) − 1 one layer adds (1 + x)·e/n, where
   1 + x = E[φ²φ'²]/(E[φ²]E[φ'²]), and e ← a²·E[φ²]/(q E[φ'²])·e + 2b, with a and b the
-  elasticities of E[φ²] and E[φ'²]. At the output e = (m + 1)·∂lnE[g²]/∂ln q, exact for mse.
+  elasticities of E[φ²] and E[φ'²]. At the output e = 2·∂lnE[g²]/∂ln q + (m − 1)·E[z·g]²/(q E[g²]).
 - *response*. The gradient depends on the forward lengths, through φ' and through the loss; ``S``
   and ``T``, the first and second derivative of its logarithm by ln q, follow from the chain rule.
 
@@ -35,7 +35,9 @@ class Gradient(NamedTuple):
     covariance of a sample's second moment, apart from that of the forward lengths; ``align`` is e,
     ``response`` S, ``bend`` T.
     ``overlap``: squared cosine of two samples' gradients (1 with one output, however their signs);
-    ``drift``: derivative of ``cross`` by the correlation of the two samples in the forward pass.
+    ``drift``: derivative of ``cross`` by the correlation of the two samples in the forward pass,
+    ``agreed``: by that of their targets. ``mean``: E[g]/√E[g²], 0 behind fresh weights;
+    ``centred``, ``fixed``: as of a `LossGradient`.
     """
 
     log_second: float
@@ -48,6 +50,11 @@ class Gradient(NamedTuple):
     bend: float
     overlap: float
     drift: float
+    agreed: float
+    tie: float
+    mean: float = 0.0
+    centred: bool = False
+    fixed: float = -1.0
 
     def of_tensor(self, at: SignalMoments, batch: int) -> tuple[float, float]:
         """Relative shift of the mean, and relative variance over draws, of a batch's tensor."""
@@ -74,23 +81,27 @@ def _through_linear(g: Gradient, t: Trace, net: MeanFieldNetwork, index: int) ->
     factor = net.log_sigma_w2[index] + math.log(n / n_in)
     loose = (1 - isometry) / n_in
     share = t.share
+    redrawn = (2 + 4 * share * g.tie) * loose
+    along = 1 + share * g.align * loose  # however many outputs align the gradient with its layer
     return Gradient(
         log_second=g.log_second + factor,
         cross=g.cross,
-        shift=g.shift + share * g.align * loose,
-        own=g.own + 2 * loose,
-        shared=g.shared + 2 * g.overlap * loose,
-        align=share * g.align,
+        shift=g.shift + math.log(along),
+        own=g.own + redrawn,
+        shared=g.shared + g.overlap * redrawn,
+        align=(1 + share * g.align) / along - 1,
         response=share * g.response,
         bend=share * share * g.bend + share * (1 - share) * g.response,
         overlap=g.overlap + (1 - g.overlap) * loose,
         drift=share * g.drift,
+        agreed=g.agreed,
+        tie=share * g.tie,
     )
 
 
 def _through_activation(g: Gradient, t: Trace) -> Gradient:
     """φ'(z)∘g, whose entries are Gaussian and independent of z but for the alignment."""
-    m, n = t.moments, t.n
+    m, n, kept = t.moments, t.n, t.slope_cross**2
     a, b, s = m.growth, m.slope_growth, g.response
     x = m.mixed - 1 - 2 * a * b * t.isometry
     noise = m.kurtosis - 1 - 2 * a * a * t.isometry
@@ -101,19 +112,23 @@ def _through_activation(g: Gradient, t: Trace) -> Gradient:
     own = 3 * m.slope_kurtosis - 3 - 2 * b * b * t.isometry + 2 * s * x + s * s * noise
     slopes = t.slope_shared * (1 + 2 * g.overlap) - 1 - 2 * g.overlap
     shared = slopes + 2 * s * x * like + s * s * max(0.0, noise) * like
+    along = max(0.5, 1 + (m.mixed - 1) * g.align / n)
+    align = a * a / elasticity * g.align + 2 * b if elasticity > 1e-12 else 0.0
     return Gradient(
         log_second=g.log_second + m.log_slope2,
         cross=g.cross * t.slope_cross,
         shift=g.shift
-        + (m.mixed - 1) * g.align / n
+        + math.log(along)
         + (s * x + 0.5 * second * max(0.0, noise) - sphere * t.isometry) / n,
         own=max(0.0, g.own + own / n),
         shared=max(0.0, g.shared + shared / n),
-        align=a * a / elasticity * g.align + 2 * b if elasticity > 1e-12 else 0.0,
+        align=(1 + align) / along - 1,
         response=b + a * s,
         bend=m.slope_curvature + m.curvature * s + a * a * g.bend,
-        overlap=g.overlap * t.slope_cross**2,
-        drift=g.drift * elasticity * t.slope_cross**2,
+        overlap=min(1.0, g.overlap * kept + max(0.0, t.slope_shared - kept) * (1 - g.overlap) / n),
+        drift=g.drift * elasticity * t.slope_cross**2 + g.cross * t.slope_bend,
+        agreed=g.agreed * t.slope_cross,
+        tie=min(1.0, a * a / elasticity) * g.tie if elasticity > 1e-12 else 0.0,
     )
 
 
@@ -134,10 +149,11 @@ def _through_norm(g: Gradient, t: Trace, net: MeanFieldNetwork) -> Gradient:
         align=-1.0,
         response=-1.0,
         bend=0.0,
+        tie=0.0,
     )
 
 
-def _join(skip: Gradient, branch: Gradient, kept: float) -> Gradient:
+def _join(skip: Gradient, branch: Gradient, kept: float, n: int) -> Gradient:
     """The stream's gradient: skip and branch arrive uncorrelated, their second moments add.
 
     ``kept``: part of the sum's second moment, forward, that came along the skip.
@@ -147,14 +163,19 @@ def _join(skip: Gradient, branch: Gradient, kept: float) -> Gradient:
     b = math.exp(max(-800.0, branch.log_second - top))
     total = a + b
     share = b / total
+    # skip and branch meet at an angle that every draw turns
+    met = 4 * share * (1 - share) / n
+    alike = math.sqrt(max(0.0, skip.overlap * branch.overlap))
     return branch._replace(
         log_second=top + math.log(total),
         cross=(a * skip.cross + b * branch.cross) / total,
         overlap=(a * skip.overlap + b * branch.overlap) / total,
         drift=(a * kept * skip.drift + b * branch.drift) / total,
+        agreed=(a * skip.agreed + b * branch.agreed) / total,
+        tie=0.0,
         shift=0.0,
-        own=skip.own + share * max(0.0, branch.own - skip.own),
-        shared=skip.shared + share * max(0.0, branch.shared - skip.shared),
+        own=skip.own + share**2 * max(0.0, branch.own - skip.own) + met,
+        shared=skip.shared + share**2 * max(0.0, branch.shared - skip.shared) + met * alike,
         align=0.0,
         response=0.0,
         bend=0.0,
@@ -166,16 +187,18 @@ def backward(net: MeanFieldNetwork, traces: list[Trace], loss: LossGradient) -> 
     m = traces[-1].n
     coherent = loss.cross**2 + loss.drift**2 * traces[-1].pre.wobble
     g = Gradient(
-        log_second=loss.log_second, cross=loss.cross, shift=0.0, own=loss.noise / m,
-        shared=loss.noise * coherent / m, align=(m + 1) * loss.response, response=loss.response,
-        bend=loss.bend, overlap=1 / m + (1 - 1 / m) * coherent, drift=loss.drift,
+        log_second=loss.log_second, cross=loss.cross, shift=0.0, own=loss.own, shared=loss.shared,
+        align=2 * loss.response + (m - 1) * loss.along, response=loss.response, bend=loss.bend,
+        overlap=1 / m + (1 - 1 / m) * coherent, drift=loss.drift, agreed=loss.agreed,
+        tie=max(0.0, loss.response),
+        mean=loss.mean, centred=loss.centred, fixed=loss.fixed,
     )  # fmt: skip
     found = [GradientTrace(g, None, None, None)]
     below = _through_linear(g, traces[-1], net, len(traces) - 1)
     for index in range(len(traces) - 2, -1, -1):
         t, stream = traces[index], below
         if t.added is not None:  # the branch sees the stream's gradient as it would fresh weights
-            below = stream._replace(align=0.0, response=0.0, bend=0.0)
+            below = stream._replace(align=0.0, response=0.0, bend=0.0, tie=0.0)
         post = below
         argument = _through_activation(post, t)  # without one φ is the identity
         pre = argument if t.normed is None else _through_norm(argument, t, net)
@@ -192,5 +215,5 @@ def backward(net: MeanFieldNetwork, traces: list[Trace], loss: LossGradient) -> 
         if t.added is not None:
             came = traces[index - 1] if index else None
             entered = net.log_input if came is None else came.after().log_second
-            below = _join(stream, branch, math.exp(min(0.0, entered - t.added.log_second)))
+            below = _join(stream, branch, math.exp(min(0.0, entered - t.added.log_second)), t.n)
     return found[::-1]

@@ -9,6 +9,8 @@ Leading order in 1/width is mean-field theory (Poole et al. 2016; residual: Yang
   at its critical point this is Var[ln q^L] = 5L/n (Hanin & Nica 2018; Hanin & Rolnick 2018).
 - Where the map is curved, that variance shifts the mean (Roberts, Yaida & Hanin 2022, chapter 4).
 - Samples of a batch share the weights: their fluctuations correlate by Cov(φ(u)², φ(v)²).
+- What is drawn is a std. Of an activation with a mean it fluctuates apart from the second moment:
+  a layer's mean over its units and the variance about it go side by side, each with its own noise.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from layerscope.engine.layers.normalization import NormTheory
-from layerscope.engine.theory.kernel import Kernel
+from layerscope.engine.theory.kernel import Around, Kernel
 from layerscope.engine.theory.moments import Moments, MomentTable
+from layerscope.engine.theory.wander import Wander, drawn
 
 __all__ = [
     "LOG_ZERO", "MeanFieldNetwork", "SignalMoments", "Trace", "forward", "given", "log_of",
@@ -69,6 +72,12 @@ class MeanFieldNetwork(NamedTuple):
     log_input: float
     input_norm_variance: float
     input_correlation: float
+    input_wobble: float
+    """Variance of the correlation over pairs of samples."""
+    input_lean: float
+    """Covariance, over pairs of samples, of their correlation and that of their targets."""
+    input_centred: tuple[float, float] | None
+    """Relative variance of a sample's length and of correlations, the mean of all taken off."""
     log_gain: float
     """ln of the square of what multiplies the gradient of the mean loss."""
     log_norm_gain: float = 0.0
@@ -83,7 +92,11 @@ class SignalMoments(NamedTuple):
     ``log_second``: ln of its second moment over units; ``mean``: E[x]/√E[x²] over units; ``cross``:
     E[x_α x_β]/E[x²] for two samples; ``own`` and ``shared``: relative variance of a sample's second
     moment and its covariance with another sample's; ``shift``: what 1/n adds to the mean second
-    moment, relative; ``wobble``: variance of ``cross`` over draws of the weights.
+    moment, relative; ``wobble``: variance of ``cross`` over draws of the weights and pairs of
+    samples; ``lean``: its covariance with the correlation of two targets, over pairs. ``central``
+    is the part of the second moment that is not the squared mean; ``about`` and ``about_shared``
+    are its fluctuation, and the covariance of two samples'; ``lift`` is to ``mean`` what ``shift``
+    is to the second moment.
     """
 
     log_second: float
@@ -93,10 +106,23 @@ class SignalMoments(NamedTuple):
     shared: float
     shift: float
     wobble: float
+    lean: float
+    central: float = 1.0
+    about: Wander = Wander()
+    about_shared: Wander = Wander()
+    lift: float = 0.0
 
     def overlap(self) -> float:
         """E[cross²]: what two samples share of the randomness of the next layer's weights."""
         return min(1.0, self.cross**2 + self.wobble)
+
+    def of_variance(self) -> tuple[float, float]:
+        """``own`` and ``shared`` of the second moment about the mean over units."""
+        square = self.central * self.central
+        if square < 1e-200:  # nothing is left about the mean
+            return 0.0, 0.0
+        found = self.about.variance / square, self.about_shared.variance / square
+        return min(WIDEST, found[0]), min(WIDEST, found[1])
 
 
 class Trace(NamedTuple):
@@ -119,6 +145,8 @@ class Trace(NamedTuple):
     kernel: Kernel
     slope_cross: float
     """E[φ'φ̃']/E[φ'²] for two samples."""
+    slope_bend: float
+    """Its derivative by their correlation."""
     square_shared: float
     """Cov(φ², φ̃²)/E[φ²]² for two samples."""
     slope_shared: float
@@ -129,22 +157,43 @@ class Trace(NamedTuple):
         return self.added or self.post or self.normed or self.pre
 
 
-def _linear(x: SignalMoments, log_w: float, log_b: float) -> tuple[SignalMoments, float]:
+def _linear(x: SignalMoments, log_w: float, log_b: float, n: int) -> tuple[SignalMoments, float]:
     """Pre-activation of a linear layer, and the part of its variance that the weights make."""
     scaled = log_w + x.log_second
     log_q = _add(scaled, log_b)
     share = math.exp(max(-800.0, scaled - log_q))
     cross = min(1.0, share * x.cross + 1 - share)
     square = share * share
-    return SignalMoments(
-        log_q, 0.0, cross, square * x.own, square * x.shared, share * x.shift, square * x.wobble
-    ), share
+    z = SignalMoments(
+        log_q, 0.0, cross, square * x.own, square * x.shared, share * x.shift, square * x.wobble,
+        share * x.lean,
+    )  # fmt: skip
+    return _of_no_mean(z, 1 / n), share
+
+
+def _of_no_mean(z: SignalMoments, level: float) -> SignalMoments:
+    """Its variance is its second moment; ``level``: variance of the mean over units."""
+    return z._replace(
+        about=Wander(level, 0.0, z.own), about_shared=Wander(level * z.cross, 0.0, z.shared)
+    )
 
 
 def _norm(
-    z: SignalMoments, norm: NormTheory, n: int, batch: int, log_gain: float
-) -> tuple[SignalMoments, float]:
-    """A norm sets the length to γ²q/(q + ε): only through ε does any of q's history pass."""
+    z: SignalMoments,
+    norm: NormTheory,
+    n: int,
+    batch: int,
+    log_gain: float,
+    unequal: float,
+    wobble: float | None,
+) -> tuple[SignalMoments, float, float]:
+    """Normed, ln of what it was divided by, and how far a length's fluctuation passes.
+
+    A norm sets the length to γ²q/(q + ε): only through ε does any of q's history pass. Over the
+    batch it sets the mean of all lengths: ``unequal``, the relative variance of a sample's length
+    about the batch's mean, passes whole; ``wobble``: of the correlations about that mean, if
+    known.
+    """
     log_q = z.log_second
     of_batch = norm.over == "batch"
     if norm.centred and of_batch:  # what is common to the batch is subtracted
@@ -154,69 +203,127 @@ def _norm(
     log_scale = _add(log_q, log_of(norm.epsilon))
     passed = 1 - math.exp(max(-800.0, log_q - log_scale))
     log_scale -= log_gain
-    if of_batch:
-        return SignalMoments(log_q - log_scale, 0.0, 0.0, 0.0, 0.0, 0.0, 1 / n), log_scale
+    if of_batch:  # what one sample has more, the others have less
+        own = unequal * (1 - 1 / batch)
+        shared = -own / max(1, batch - 1)
+        left = max(1e-6, 1 - z.cross)
+        y = SignalMoments(
+            log_q - log_scale, 0.0, 0.0, own, shared, 0.0,
+            min(1.0, z.wobble / left**2 if wobble is None else wobble), z.lean / left,
+        )  # fmt: skip
+        return _of_no_mean(y, 0.0), log_scale, 1.0
     y = SignalMoments(
         log_q - log_scale, 0.0, z.cross,
-        passed**2 * z.own, passed**2 * z.shared, passed * z.shift, z.wobble,
+        passed**2 * z.own, passed**2 * z.shared, passed * z.shift, z.wobble, z.lean,
     )  # fmt: skip
-    return y, log_scale
+    return _of_no_mean(y, 0.0 if norm.centred else 1 / n), log_scale, passed
 
 
 def _activate(
     y: SignalMoments,
     m: Moments,
-    around: tuple[float, float, float],
+    around: Around,
+    loose: Around,
     n: int,
     isometry: float,
     kept: float,
     sphere: float,
+    fresh: tuple[Wander, Wander],
+    of_batch: int | None,
 ) -> SignalMoments:
     """φ of n independent N(0, q): the layer's own fluctuation joins what came from below.
 
     ``isometry``: how far each sample's length is fixed; ``kept``: how far inner products are too;
     ``sphere``: 1/dimension of the sphere on which a fixed length puts the values.
     """
-    same, rate, shared = around
+    same, rate = around.same, around.rate
     a = m.growth
     bend = m.curvature + a * a - a  # (d²E[φ²]/dq²)·q²/E[φ²]
     noise = m.kurtosis - 1 - 2 * a * a * isometry
-    common = shared - 2 * a * a * isometry * y.overlap()
+    common = max(0.0, loose.squares - 2 * a * a * isometry * y.overlap())
+    if of_batch is not None:
+        common = loose.squares - 2 * a * a * (y.overlap() + 1 / (of_batch - 1))
+    unequal = y.own - 2 * sphere
+    v, even = m.variance_share, m.mean**2
+    about = max(-1.0, min(1.0, (same - even) / v)) if v > 1e-12 else 1.0
+    # of two samples' cosine, by units' products and by their means
+    turned = (v * (1 - about**2)) ** 2 + 2 * even * v * (1 + about) * (1 - same) ** 2
+    by_length = (0.0, m.mean_growth), (0.0, m.variance_share * m.variance_growth)
     return SignalMoments(
         log_second=m.log_second,
         mean=m.mean,
         cross=same,
         own=min(WIDEST, a * a * y.own + max(0.0, noise) / n),
-        shared=min(WIDEST, a * a * y.shared + max(0.0, common) / n),
-        shift=a * y.shift + 0.5 * bend * (y.own - 2 * sphere),
-        wobble=min(1.0, rate**2 * y.wobble + (1 - same * same) ** 2 * (1 - kept * rate**2) / n),
+        shared=min(WIDEST, a * a * y.shared + common / n),
+        shift=a * y.shift + 0.5 * bend * unequal,
+        wobble=min(1.0, rate**2 * y.wobble + turned * (1 - kept * rate**2) / n),
+        lean=rate * y.lean,
+        central=m.variance_share,
+        about=Wander(variance=y.own).through(*by_length).plus(fresh[0]),
+        about_shared=Wander(variance=y.shared).through(*by_length).plus(fresh[1]),
+        lift=m.mean_growth * y.shift + 0.5 * (m.mean_curvature - m.mean_growth) * unequal,
     )
 
 
-def _add_residual(x: SignalMoments, f: SignalMoments, m: Moments, n: int) -> SignalMoments:
-    """x + f with f = φ(z): given x, every unit of z has one law, so E[x·f] = E[x]·E[f]."""
+def _add_residual(
+    x: SignalMoments,
+    f: SignalMoments,
+    m: Moments,
+    n: int,
+    heard: tuple[tuple[float, float], tuple[float, float]],
+    fresh: tuple[Wander, Wander],
+    rate: float,
+) -> SignalMoments:
+    """x + f with f = φ(z): given x, every unit of z has one law, so E[x·f] = E[x]·E[f].
+
+    ``heard``: what ln q of z makes of x's mean and variance, of one sample and of what two share;
+    ``rate``: derivative of f's correlation of two samples by x's.
+    """
     rx, rf = 0.5 * x.log_second, 0.5 * f.log_second
     top = max(rx, rf)
     sx, sf = math.exp(max(-400.0, rx - top)), math.exp(max(-400.0, rf - top))  # rms over e^top
-    mean_x, mean_f = x.mean * sx, f.mean * sf
-    between = 2 * mean_x * mean_f
-    total = sx * sx + sf * sf + between
-    cross = x.cross * sx * sx + f.cross * sf * sf + between
-    # Var over units of 2xφ + φ², given x: what n fresh units add to the fluctuation
-    variance = sf * sf * max(0.0, 1 - f.mean**2)
-    third = sf**3 * (m.skew - f.mean)  # Cov(φ, φ²)
-    noise = 4 * sx * sx * variance + 4 * mean_x * third + sf**4 * (m.kurtosis - 1)
-    carried = (sx * sx + m.growth * sf * sf + 0.5 * m.growth * between) / total
-    fresh = max(0.0, noise) / (n * total**2)
-    both = max(0.0, min(1.0, cross / total))
+    total = sx * sx + sf * sf + 2 * x.mean * sx * f.mean * sf
+    if total <= 0:
+        return x._replace(log_second=LOG_ZERO, mean=0.0, cross=1.0)
+    sx, sf = sx / math.sqrt(total), sf / math.sqrt(total)  # over the sum's rms
+    mean = x.mean * sx + f.mean * sf
+    between = 2 * x.mean * sx * f.mean * sf
+    cross = min(1.0, x.cross * sx * sx + f.cross * sf * sf + between)
+    both = max(0.0, cross)
+    of_x, of_f = x.central * sx * sx, f.central * sf * sf
+    alike = (x.cross - x.mean**2) * (f.cross - f.mean**2) + rate * x.wobble
+    found = []
+    up, out = sf * m.mean_growth, sf * sf * m.variance_share * m.variance_growth
+    (by_mean, by_variance), _ = heard
+    together = 2 * sx * up * (by_mean * x.about.mean + by_variance * x.about.both)
+    for wander, (by_mean, by_variance), own, crossed in zip(
+        (x.about, x.about_shared), heard, fresh, (of_x * of_f, alike * (sx * sf) ** 2), strict=True
+    ):
+        grown = wander.through(
+            (sx + up * by_mean, up * by_variance), (out * by_mean, sx * sx + out * by_variance)
+        ).plus(own, sf, sf * sf)
+        found.append(grown._replace(variance=grown.variance + 4 * crossed / n))
+    own, shared = found
     return SignalMoments(
-        log_second=2 * top + math.log(total) if total > 0 else LOG_ZERO,
-        mean=(mean_x + mean_f) / math.sqrt(total) if total > 0 else 0.0,
-        cross=min(1.0, cross / total) if total > 0 else 1.0,
-        own=carried**2 * x.own + fresh,
-        shared=carried**2 * x.shared + fresh * both**2,
-        shift=0.0,
-        wobble=min(1.0, x.wobble + (1 - both**2) ** 2 / n * min(1.0, sf * sf / total)),
+        log_second=2 * top + math.log(total),
+        mean=mean,
+        cross=cross,
+        own=min(WIDEST, own.second(mean)),
+        shared=min(WIDEST, shared.second(mean)),
+        shift=x.shift * sx * sx
+        + f.shift * sf * sf
+        + together
+        + 2 * sx * sf * (x.mean * f.lift + f.mean * x.lift),
+        wobble=min(
+            1.0,
+            (sx * sx + sf * sf * rate) ** 2 * x.wobble
+            + (1 - both**2) ** 2 / n * min(1.0, sf**4 + 2 * (sx * sf) ** 2),
+        ),
+        lean=x.lean * sx * sx + f.lean * sf * sf,
+        central=min(1.0, of_x + of_f),
+        about=own,
+        about_shared=shared,
+        lift=x.lift * sx + f.lift * sf,
     )
 
 
@@ -234,7 +341,8 @@ class _Activations:
             return self._kept
         if self._kept is not None and self._table.homogeneous:
             m, kernel = self._kept
-            m = m._replace(log_second=m.log_second + log_q - (self._at or 0.0))
+            further = log_q - (self._at or 0.0)
+            m = m._replace(log_second=m.log_second + further, log_variance=m.log_variance + further)
         else:
             m = self._table.at(log_q)
             kernel = Kernel(log_q, m, self._table.spectrum(log_q))
@@ -244,10 +352,11 @@ class _Activations:
 
 def given(net: MeanFieldNetwork) -> SignalMoments:
     """The data, as the first layer's input."""
-    return SignalMoments(
+    x = SignalMoments(
         net.log_input, 0.0, net.input_correlation, net.input_norm_variance, 0.0, 0.0,
-        1 / net.fans[0][0],
+        net.input_wobble, net.input_lean,
     )  # fmt: skip
+    return _of_no_mean(x, 1 / net.fans[0][0])
 
 
 def forward(net: MeanFieldNetwork) -> list[Trace]:
@@ -258,31 +367,49 @@ def forward(net: MeanFieldNetwork) -> list[Trace]:
     layers = zip(net.fans, net.log_sigma_w2, net.log_sigma_b2, strict=True)
     for index, ((n_in, n), log_w, log_b) in enumerate(layers):
         output = index == len(net.fans) - 1
-        pre, share = _linear(x, log_w, log_b)
+        pre, share = _linear(x, log_w, log_b, n)
         kept = share * min(1.0, n / n_in) if net.orthogonal else 0.0
         isometry = kept
-        normed, log_scale, argument = None, 0.0, pre
+        normed, log_scale, argument, passed = None, 0.0, pre, 1.0
         of_batch = net.norm is not None and net.norm.over == "batch"
         if net.norm is not None and not output:
-            normed, log_scale = _norm(pre, net.norm, n, net.batch, net.log_norm_gain)
+            unequal, centred = x.of_variance()[0], None
+            if index == 0 and net.input_centred is not None:
+                unequal, centred = net.input_centred
+            normed, log_scale, passed = _norm(
+                pre, net.norm, n, net.batch, net.log_norm_gain, unequal, centred
+            )
             argument = normed
             isometry = 0.0 if of_batch else 1.0
         sphere = isometry / n
-        if of_batch and not output:  # over the batch instead of over the units
-            sphere = 1 / (net.batch - 1)
+        batch = net.batch if of_batch and not output else None
+        if batch is not None:  # over the batch, as far as it spans, instead of over the units
+            sphere = min(0.25, mix(1.0, argument.overlap(), batch))
         m, kernel = activations.at(argument.log_second)
         around = kernel.at(argument.cross)
         loose = kernel.at(math.sqrt(argument.overlap()))  # even in c: the sign is of no account
-        post = _activate(argument, m, (around[0], around[1], loose[2]), n, isometry, kept, sphere)
+        level = (
+            m.slope_mean**2 * kernel.elasticity
+            if normed and net.norm and not of_batch and net.norm.centred
+            else 0.0
+        )
+        fresh = drawn(
+            m, around, loose, argument.overlap(), n, isometry=isometry, level=level, batch=batch
+        )
+        post = _activate(argument, m, around, loose, n, isometry, kept, sphere, fresh, batch)
         added = None
         if net.residual and not output and n_in == n:
-            added = _add_residual(x, post, m, n)
+            heard = (2 * x.mean * share * passed, share * passed)
+            of_two = heard
+            if of_batch:
+                heard, of_two = (0.0, 1 / max(x.central, 1e-12)), (0.0, 0.0)
+            added = _add_residual(x, post, m, n, (heard, of_two), fresh, around.rate * share)
         shown = post if net.activated and not output else None
         steep = kernel.elasticity > 1e-12  # else φ is constant on so short a length
-        slope_cross = around[1] / kernel.elasticity if steep else 1.0
+        slope_cross = around.rate / kernel.elasticity if steep else 1.0
         trace = Trace(
             n, share, isometry, kept, pre, normed, log_scale, shown, added, m, kernel, slope_cross,
-            loose[2], loose[3],
+            around.bend / kernel.elasticity if steep else 0.0, loose.squares, loose.slopes,
         )  # fmt: skip
         traces.append(trace)
         x = post if added is None else added

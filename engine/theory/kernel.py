@@ -10,16 +10,31 @@ slowest (for q up to 10; a saturated activation, q in the hundreds, 1e-2 near c 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from layerscope.engine.theory.moments import ORDER, Moments, Spectrum
 
-__all__ = ["ACCURACY", "NEAR_ONE", "Kernel", "fixed_correlation"]
+__all__ = ["ACCURACY", "NEAR_ONE", "Around", "Kernel", "fixed_correlation"]
 
 ACCURACY, NEAR_ONE = 1e-4, 2e-3
 
 _K = np.arange(ORDER)
+
+
+class Around(NamedTuple):
+    """``at`` one correlation, with φ = φ(u), φ̃ = φ(v), and ψ = φ − E[φ]: E[φφ̃]/E[φ²] with its first
+    and second derivative by the correlation, Cov(φ², φ̃²)/E[φ²]², E[φ'²φ̃'²]/E[φ'²]² and
+    Cov(ψ², ψ̃²)/E[ψ²]²."""
+
+    at: float
+    same: float
+    rate: float
+    bend: float
+    squares: float
+    slopes: float
+    variances: float
 
 
 class Kernel:
@@ -35,33 +50,37 @@ class Kernel:
         totals: list[float] = shares.sum(axis=1).tolist()
         self.elasticity = math.exp(min(700.0, log_q + m.log_slope2 - m.log_second))
         """q·E[φ'²]/E[φ²], the slope of E[φ(u)φ(v)]/E[φ²] at c = 1."""
-        self._coefficients = np.empty((4, ORDER))
-        self._coefficients[:3] = shares
-        self._coefficients[3, :-1] = shares[0, 1:] * _K[1:]
-        self._coefficients[3, -1] = 0.0
+        self._coefficients = np.zeros((6, ORDER))
+        self._coefficients[:4] = shares
+        self._coefficients[4, :-1] = shares[0, 1:] * _K[1:]
+        self._coefficients[5, :-2] = shares[0, 2:] * _K[2:] * _K[1:-1]
         slope = 4 * self.elasticity * m.mixed / m.kurtosis  # of E[φ(u)²φ(v)²]/E[φ⁴] at c = 1
         self._tails = (
             _tail(1 - totals[0], self.elasticity - float(shares[0] @ _K)),
             _tail(1 - totals[1], slope - float(shares[1] @ _K)),
             _tail(1 - totals[2], 2 * ORDER * (1 - totals[2])),
+            _tail(1 - totals[3], 2 * ORDER * (1 - totals[3])),
         )
         self._kurtosis, self._slope_kurtosis = m.kurtosis, m.slope_kurtosis
+        self._variance_kurtosis = m.variance_kurtosis
 
-    def at(self, c: float) -> tuple[float, float, float, float]:
-        """At correlation c, with φ = φ(u), φ̃ = φ(v): four numbers.
-
-        E[φφ̃]/E[φ²], its derivative by c, Cov(φ², φ̃²)/E[φ²]² and E[φ'²φ̃'²]/E[φ'²]².
-        """
+    def at(self, c: float) -> Around:
+        """At correlation c."""
         c = min(1.0, max(-1.0, c))
-        same, squares, slopes, rate = (self._coefficients @ c**_K).tolist()
-        (r0, p0), (r1, p1), (r2, p2) = self._tails
+        same, squares, slopes, about, rate, bend = (self._coefficients @ c**_K).tolist()
         size = abs(c)
         if size > 0.3:
+            (r0, p0), (r1, p1), (r2, p2), (r3, p3) = self._tails
             same += r0 * size**p0
             rate += r0 * p0 * size ** (p0 - 1)
+            bend += r0 * p0 * (p0 - 1) * size ** (p0 - 2)
             squares += r1 * size**p1
             slopes += r2 * size**p2
-        return same, rate, self._kurtosis * squares - 1, self._slope_kurtosis * slopes
+            about += r3 * size**p3
+        return Around(
+            c, same, rate, bend, self._kurtosis * squares - 1, self._slope_kurtosis * slopes,
+            self._variance_kurtosis * about - 1,
+        )  # fmt: skip
 
 
 def _tail(rest: float, slope: float) -> tuple[float, float]:
@@ -82,11 +101,11 @@ def fixed_correlation(kernel: Kernel, share: float) -> tuple[float, float]:
     if at_one <= 1 + 1e-9:
         return 1.0, at_one
     low, high = 0.0, 1.0 - 1e-9
-    if share * kernel.at(high)[0] + 1 - share >= high:
+    if share * kernel.at(high).same + 1 - share >= high:
         return 1.0, at_one
     for _ in range(60):
         middle = (low + high) / 2
-        if share * kernel.at(middle)[0] + 1 - share > middle:
+        if share * kernel.at(middle).same + 1 - share > middle:
             low = middle
         else:
             high = middle
@@ -95,4 +114,4 @@ def fixed_correlation(kernel: Kernel, share: float) -> tuple[float, float]:
     c = (low + high) / 2
     if c < 1e-12:
         c = 0.0
-    return c, share * kernel.at(c)[1]
+    return c, share * kernel.at(c).rate

@@ -271,7 +271,7 @@ def correlation_path(
         if following == -math.inf:
             raise ValueError("the length is 0: no correlation is defined")
         share = math.exp(w + m.log_second - following)
-        same = Kernel(log_q, m, table.spectrum(log_q)).at(path[-1])[0]
+        same = Kernel(log_q, m, table.spectrum(log_q)).at(path[-1]).same
         path.append(min(1.0, share * same + 1 - share))
         log_q = following
     return path

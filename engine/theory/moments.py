@@ -35,7 +35,8 @@ ORDER = 32
 CHEBYSHEV = 12  # nodes per unit of ln q: interpolation error about 1e-13
 SPECTRAL = 7  # the same for the spectra: about 1e-7
 LINEARISE = 1e-9  # below this q, Var φ of a φ with φ(0) ≠ 0 is lost to rounding: q·E[φ']² instead
-VALUES = 13
+VALUES = 17
+DIRECT = 9  # of the values: before the slopes; what is about the mean comes behind these
 
 
 class MomentsUndefined(ArithmeticError):
@@ -49,6 +50,9 @@ class Moments(NamedTuple):
     E[φ]/√E[φ²]; ``skew`` = E[φ³]/E[φ²]^1.5; ``kurtosis`` = E[φ⁴]/E[φ²]²; ``log_variance`` =
     ln Var φ; ``log_slope2`` = ln E[φ'²], likewise with derivatives; ``slope_kurtosis`` =
     E[φ'⁴]/E[φ'²]²; ``mixed`` = E[φ²φ'²]/(E[φ²]E[φ'²]); ``slope_mean`` = E[φ']/√E[φ'²].
+    ``variance_kurtosis`` = E[(φ − E[φ])⁴]/(Var φ)²; ``variance_growth``: derivative of
+    ``log_variance`` by ln q; ``mean_growth``, ``mean_curvature``: first and second derivative of
+    E[φ], over √E[φ²].
     """
 
     log_second: float
@@ -64,13 +68,27 @@ class Moments(NamedTuple):
     curvature: float
     slope_growth: float
     slope_curvature: float
+    variance_kurtosis: float
+    variance_growth: float
+    mean_growth: float
+    mean_curvature: float
+
+    @property
+    def variance_share(self) -> float:
+        """Var φ/E[φ²]."""
+        return math.exp(min(0.0, self.log_variance - self.log_second))
+
+    @property
+    def third(self) -> float:
+        """E[(φ − E[φ])³]/E[φ²]^1.5."""
+        return self.skew - 3 * self.mean + 2 * self.mean**3
 
 
 class Spectrum(NamedTuple):
-    """Squared Hermite coefficients of φ, φ² and φ'², as shares of E[φ²], E[φ⁴], E[φ'⁴].
+    """Squared Hermite coefficients of φ, φ², φ'² and (φ − E[φ])², as shares of the sums of all.
 
-    By Mehler's formula E[f(u)f(v)] = Σ_k h_k² c^k for two Gaussians of correlation c; shape
-    (3, ORDER).
+    By Mehler's formula E[f(u)f(v)] = Σ_k h_k² c^k for two Gaussians of correlation c, and the sum
+    of all is E[f²]; shape (4, ORDER).
     """
 
     shares: Array
@@ -111,14 +129,18 @@ class MomentTable:
         return z, w, apply(self.function, u), apply(self.derivative, u)
 
     def compute(self, q: Array) -> Array:
-        """The first nine fields of `Moments` by direct quadrature; shape (Q, 9)."""
+        """The first nine fields of `Moments` and ``variance_kurtosis`` by direct quadrature; shape
+        (Q, 10)."""
         _, w, phi, slope = self._sample(q)
         second = np.sum(w * phi**2, axis=1)
         slope2 = np.sum(w * slope**2, axis=1)
         mean = np.sum(w * phi, axis=1)
-        variance = np.sum(w * (phi - mean[:, None]) ** 2, axis=1)
+        away = phi - mean[:, None]
+        variance = np.sum(w * away**2, axis=1)
+        fourth = np.sum(w * (away / np.sqrt(variance)[:, None]) ** 4, axis=1)
         slope_mean = np.sum(w * slope, axis=1)
         if self.at_zero != 0:
+            fourth = np.where(q < LINEARISE, 3.0, fourth)
             variance = np.where(q < LINEARISE, q * slope_mean**2, variance)
         g = phi / np.sqrt(second)[:, None]
         d2 = slope**2 / slope2[:, None]
@@ -132,14 +154,19 @@ class MomentTable:
             np.sum(w * d2**2, axis=1),
             np.sum(w * g**2 * d2, axis=1),
             slope_mean / np.sqrt(slope2),
+            fourth,
         )
         return np.stack(columns, axis=1)
 
     def spectrum_at(self, q: Array) -> Array:
-        """Shares of `Spectrum` by direct quadrature; shape (Q, 3·ORDER)."""
+        """Shares of `Spectrum` by direct quadrature; shape (Q, 4·ORDER)."""
         z, w, phi, slope = self._sample(q)
-        powers = np.stack([phi, phi**2, slope**2])  # (3, Q, N)
-        norms = np.sum(w * powers**2, axis=2)  # (3, Q)
+        away = phi - np.sum(w * phi, axis=1)[:, None]
+        if self.at_zero != 0:
+            away = np.where((q < LINEARISE)[:, None], z, away)
+        away = away / np.sqrt(np.sum(w * away**2, axis=1))[:, None]  # no square underflows
+        powers = np.stack([phi, phi**2, slope**2, away**2])  # (4, Q, N)
+        norms = np.sum(w * powers**2, axis=2)  # (4, Q)
         squares = _hermite(z, w * powers) / norms[:, :, None]
         found: Array = np.concatenate(list(squares), axis=1)
         return found
@@ -152,13 +179,14 @@ class MomentTable:
             shares = chebyshev.chebfit(t, self.spectrum_at(q), SPECTRAL - 1)
             return np.asarray(shares, dtype=np.float64)
         fit = chebyshev.chebfit(t, self.compute(q), CHEBYSHEV - 1)
-        logs = fit[:, [0, 5]]  # dt/dlnq = 2
+        logs = fit[:, [0, 5, 4, 1]]  # dt/dlnq = 2
         first = np.zeros_like(logs)
         second = np.zeros_like(logs)
         first[:-1] = 2 * chebyshev.chebder(logs, 1)
         second[:-2] = 4 * chebyshev.chebder(logs, 2)
         slopes = np.stack([first[:, 0], second[:, 0], first[:, 1], second[:, 1]], axis=1)
-        return np.concatenate([fit, slopes], axis=1)
+        about = [fit[:, DIRECT:], first[:, 2:], second[:, 3:]]
+        return np.concatenate([fit[:, :DIRECT], slopes, *about], axis=1)
 
     def _piece(self, index: int, spectra: bool) -> Array:
         store = self._spectra if spectra else self._pieces
@@ -193,12 +221,19 @@ class MomentTable:
             return m._replace(
                 log_second=m.log_second + log_q, log_variance=m.log_variance + log_q,
                 growth=1.0, curvature=0.0, slope_growth=0.0, slope_curvature=0.0,
+                variance_growth=1.0, mean_growth=m.mean / 2, mean_curvature=m.mean / 4,
             )  # fmt: skip
+        a, rate = m.growth, m.mean_growth  # so far the derivatives are those of E[φ]/√E[φ²]
+        m = m._replace(
+            mean_growth=rate + m.mean * a / 2,
+            mean_curvature=m.mean_curvature + rate * a + m.mean * (m.curvature / 2 + a * a / 4),
+        )
         beyond = log_q - inside
         if beyond == 0:
             return m
         variance_growth = 1.0 if inside < 0 and self.at_zero != 0 else m.growth
         return m._replace(
+            variance_growth=variance_growth,
             log_second=m.log_second + m.growth * beyond,
             log_slope2=m.log_slope2 + m.slope_growth * beyond,
             log_variance=m.log_variance + variance_growth * beyond,
@@ -207,10 +242,11 @@ class MomentTable:
     def spectrum(self, log_q: float) -> Spectrum:
         """The Hermite shares at q = e^log_q."""
         row = self._interpolate(self._clamp(log_q), True)
-        return Spectrum(row.reshape(3, ORDER))
+        return Spectrum(row.reshape(4, ORDER))
 
     def curves(self, log_q: Array) -> Array:
-        """All fields of `Moments` for many lengths at once; shape (len(log_q), VALUES)."""
+        """All fields of `Moments` for many lengths at once, the last two as derivatives of
+        E[φ]/√E[φ²]; shape (len(log_q), VALUES)."""
         inside = np.zeros_like(log_q) if self.homogeneous else np.clip(log_q, -MAX_LOG_Q, MAX_LOG_Q)
         index = np.minimum(np.floor(inside), math.floor(MAX_LOG_Q) - 1).astype(int)
         basis = chebyshev.chebvander(2 * (inside - index) - 1, CHEBYSHEV - 1)

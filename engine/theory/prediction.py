@@ -24,17 +24,22 @@ from layerscope.engine.theory.forward import (
     log_of_square,
     mix,
 )
-from layerscope.engine.theory.losses import loss_gradient
+from layerscope.engine.theory.losses import Targets, loss_gradient
 from layerscope.engine.theory.moments import MomentsUndefined, moment_table
-from layerscope.engine.theory.record import LayerPrediction, Prediction
-from layerscope.engine.theory.spread import LN10, Spread, of_gradient, of_signal
+from layerscope.engine.theory.record import LayerPrediction, Prediction, without_band
+from layerscope.engine.theory.spread import LN10, UNSTABLE, Spread, of_gradient, of_signal
 from layerscope.engine.theory.transport import LengthChain, LengthLaw, needed
 
 __all__ = ["predict"]
 
 FEWEST_UNITS = 8  # a norm over fewer units makes them too far from Gaussian
 CENTRED = 1e-3  # |mean|/rms of an activation up to which a residual stream has no direction
-FEWEST_SAMPLES = 16  # likewise a norm over fewer samples
+SECOND_ORDER = 0.5
+"""Over the width: by as much batch norm's second moments, which hardly fluctuate, may be off."""
+MOST_ALIKE = 0.12
+"""Over the number of directions that a batch spans: beyond, a unit's values are too few apart."""
+ALIKE = "batch norm of samples that span few directions, in which no unit is Gaussian"
+FEWEST_SAMPLES = 16  # a norm over fewer samples likewise
 
 
 def predict(
@@ -57,11 +62,17 @@ def predict(
     input_second_moment: float = 1.0,
     input_norm_variance: float | None = None,
     input_correlation: float = 0.0,
+    input_wobble: float | None = None,
+    input_centred: tuple[float, float] | None = None,
+    input_lean: float = 0.0,
     dtype: str = "float32",
     loss: str = "mse",
     reduction: str = "mean",
     backward_scale: float = 1.0,
     target_second_moment: float = 1.0,
+    target_mean: float = 0.0,
+    target_correlation: float = 0.0,
+    target_atoms: tuple[tuple[float, float], ...] = (),
     gaussian_weights: bool = True,
     orthogonal: bool = False,
 ) -> Prediction:
@@ -82,10 +93,13 @@ def predict(
         norm: ``none`` or the option of a registered norm; ``norm_gain``: γ of all of them.
         input_second_moment: mean of x² over the data; ``input_norm_variance``: relative variance of
             a sample's mean x², 2/inputs (Gaussian data) unless given; ``input_correlation``: of two
-            samples.
+            samples; ``input_wobble``: its variance over pairs, 1/inputs unless given;
+            ``input_centred``: both variances once the mean of all samples is taken off;
+            ``input_lean``: its covariance with the correlation of their targets.
         dtype: for the forecast. loss: registered name; ``reduction``: ``mean`` or ``sum``;
             ``backward_scale``: what its gradient is multiplied with.
-        target_second_moment: of the targets.
+        target_second_moment: of the targets; ``target_mean``: theirs; ``target_correlation``: of
+            two samples'; ``target_atoms``: values and how often each comes, if not Gaussian.
         gaussian_weights: whether entries are Gaussian; ``orthogonal``: whether columns or rows are
             orthonormal, which takes most of the fluctuation away.
 
@@ -139,11 +153,15 @@ def predict(
         log_input=log_of(input_second_moment),
         input_norm_variance=2 / inputs if input_norm_variance is None else input_norm_variance,
         input_correlation=input_correlation,
+        input_wobble=1 / inputs if input_wobble is None else input_wobble,
+        input_lean=input_lean,
+        input_centred=input_centred,
         log_gain=_log_gain(loss, reduction, batch, outputs) + log_of_square(backward_scale),
         log_norm_gain=log_of_square(norm_gain),
         settled=_settled(gains[:-1]),
     )
     law = LOSSES[loss].theory if loss in LOSSES else None
+    targets = Targets(target_second_moment, target_mean, target_correlation, target_atoms)
     try:
         traces = forward(net)
         gradient_reason = _gradient_refusal(loss, law, net, traces)
@@ -151,12 +169,12 @@ def predict(
         if law is not None and gradient_reason is None:
             out = traces[-1].pre
             send = loss_gradient(
-                law, out.log_second, out.cross, target=target_second_moment, batch=batch,
-                outputs=outputs,
+                law, out.log_second, out.cross, targets=targets, batch=batch, outputs=outputs,
+                wobble=out.wobble, lean=out.lean,
             )  # fmt: skip
             send = send._replace(log_second=send.log_second + net.log_gain)
             gradients = backward(net, traces, send)
-        laws = _laws(net, traces, law if gradients else None, target_second_moment)
+        laws = _laws(net, traces, law if gradients else None, targets)
         kinds = (Linear, normalization, phi, Add)
         layers = tuple(_layers(kinds, net, traces, gradients, laws))
         limits = asymptotics(activation, net, traces)
@@ -165,7 +183,7 @@ def predict(
     return Prediction(
         available=True,
         gradient_reason=gradient_reason,
-        notes=_notes(net, traces, gaussian_weights),
+        notes=_notes(net, traces, layers, gaussian_weights),
         sigma_b2=biases(width),
         layers=layers,
         forecast=_forecasts(layers, net, dtype),
@@ -237,8 +255,13 @@ def _gradient_refusal(
     return None
 
 
-def _notes(net: MeanFieldNetwork, traces: list[Trace], gaussian: bool) -> tuple[str, ...]:
-    notes = []
+def _notes(
+    net: MeanFieldNetwork,
+    traces: list[Trace],
+    layers: Sequence[LayerPrediction],
+    gaussian: bool,
+) -> tuple[str, ...]:
+    notes = [*without_band(layers, "activation"), *without_band(layers, "gradient")]
     if not gaussian and not net.orthogonal:
         notes.append("weights are not Gaussian: exact in their second moment, 1/width beyond it")
     if net.norm is not None and net.norm.over == "batch":
@@ -260,18 +283,20 @@ class _Law(NamedTuple):
     post: LengthLaw | None = None
     gradient: LengthLaw | None = None
     post_gradient: LengthLaw | None = None
+    unknown: bool = False
+    """Whether neither is: lengths differ too much between seeds."""
 
 
 def _laws(
-    net: MeanFieldNetwork, traces: list[Trace], loss: LossTheory | None, target: float
+    net: MeanFieldNetwork, traces: list[Trace], loss: LossTheory | None, targets: Targets
 ) -> list[_Law]:
     if not needed(net, traces):
         return [_Law()] * len(traces)
     chain = LengthChain(net, traces)
     if not chain.reaches:
-        return [_Law()] * len(traces)
+        return [_Law(unknown=True)] * len(traces)
     nothing: list[tuple[LengthLaw | None, LengthLaw | None]] = [(None, None)] * len(traces)
-    back = nothing if loss is None else chain.gradients(loss, target) or nothing
+    back = nothing if loss is None else chain.gradients(loss, targets) or nothing
     return [_Law(*s, *g) for s, g in zip(chain.signals(), back, strict=True)]
 
 
@@ -285,12 +310,20 @@ def _layers(
     """One prediction per layer, in the network's order."""
     index, batch = 0, net.batch
     x = given(net)
+    of_batch = net.norm is not None and net.norm.over == "batch"
+    unknown = (SECOND_ORDER / traces[0].n) ** 2 if of_batch else 0.0
     for position, t in enumerate(traces):
         block, n, law = position + 1, t.n, laws[position]
         g = gradients[position] if gradients else None
+        why = UNSTABLE if law.unknown else None
+        if of_batch and t.normed and mix(1.0, t.normed.overlap(), batch) > MOST_ALIKE:
+            why = ALIKE
         k = 2 - 2 * t.isometry if t.normed is None else 2.0
         m = t.moments  # the chain's law is that of the length: the units' own noise comes on top
-        fresh = max(0.0, m.kurtosis - 1 - 2 * m.growth**2 * t.isometry) if law.post else 0.0
+        fresh = 0.0
+        if law.post:
+            rate = m.variance_growth
+            fresh = max(0.0, m.variance_kurtosis - 1 - 2 * rate**2 * t.isometry)
         centred = net.norm is not None and net.norm.centred
         loose = 0.0 if centred else 2 / n  # the mean that a norm keeps takes some of the std
         rows = [
@@ -299,10 +332,14 @@ def _layers(
             (t.post, g.post if g else None, fresh, law.post, law.post_gradient),
             (t.added, g.added if g else None, 0.0, None, None),
         ]
-        for layer, (signal, gradient, measured, ahead, back) in zip(kinds, rows, strict=True):
+        for layer, (signal, gradient, measured, onward, back) in zip(kinds, rows, strict=True):
             if signal is None or layer is None:
                 continue
             linear = layer.role == "linear_map"
+            ahead = of_signal(signal, n, batch, measured, onward, unknown)
+            behind = of_gradient(gradient, signal, n, batch, back) if gradient else None
+            if why is not None:
+                ahead, behind = ahead.without_band(why), behind and behind.without_band(why)
             yield LayerPrediction(
                 index=index,
                 name=f"{layer.name}{block}",
@@ -310,10 +347,8 @@ def _layers(
                 role=layer.role,
                 block=block,
                 units=n,
-                activation=of_signal(
-                    signal, n, batch, measured, ahead, layer.role == "norm" and centred
-                ),
-                gradient=of_gradient(gradient, signal, n, batch, back) if gradient else None,
+                activation=ahead,
+                gradient=behind,
                 weight_gradient=None
                 if not linear or gradient is None
                 else _weight_gradient(net, x, t.share, gradient),
@@ -340,7 +375,7 @@ def _weight_gradient(
     lengths, by the gradient's response.
     """
     batch = net.batch
-    together = x.cross * g.cross + share * g.drift * x.wobble
+    together = x.cross * g.cross + share * g.drift * x.wobble + g.agreed * x.lean
     pairs = batch * max(0.0, 1 + (batch - 1) * together)
     length = max(0.0, min(1.0, share * g.response * mix(x.own, x.shared, batch)))
     log_second = x.log_second + g.log_second + log_of(pairs) + length

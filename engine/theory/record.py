@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 from layerscope.engine.basis.role import Role
 from layerscope.engine.theory.forecast import Forecast
 from layerscope.engine.theory.meanfield import Phase
 from layerscope.engine.theory.spread import Spread, number
 
-__all__ = ["LayerPrediction", "Prediction"]
+__all__ = ["LayerPrediction", "Prediction", "without_band"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,26 @@ class LayerPrediction:
             "gradient": self.gradient.to_dict() if self.gradient else None,
             "weight_gradient": weight, "chi": self.chi,
         }  # fmt: skip
+
+
+def without_band(
+    layers: Sequence[LayerPrediction], of: Literal["activation", "gradient"]
+) -> list[str]:
+    """A sentence for each reason why layers have no band, with their blocks."""
+    found: dict[str, list[int]] = {}
+    for layer in layers:
+        spread = layer.activation if of == "activation" else layer.gradient
+        if spread is not None and spread.no_band is not None:
+            found.setdefault(spread.no_band, []).append(layer.block)
+    return [f"no band of the {of}s at {_places(blocks)}: {why}" for why, blocks in found.items()]
+
+
+def _places(blocks: Sequence[int]) -> str:
+    low, high = min(blocks), max(blocks)
+    if low == high:
+        return f"layer {low}"
+    some = "" if len(set(blocks)) == high - low + 1 else "some of "
+    return f"{some}layers {low} to {high}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,28 @@ from layerscope.engine.theory.backward import Gradient
 from layerscope.engine.theory.forward import LOG_ZERO, SignalMoments, mix
 from layerscope.engine.theory.transport import LengthLaw
 
-__all__ = ["LN10", "Spread", "number", "of_gradient", "of_signal"]
+__all__ = ["LN10", "UNSTABLE", "Spread", "number", "of_gradient", "of_signal"]
 
-BAND = 1.96  # normal quantile: 95 of 100 seeds fall inside
+BAND = 2.5
+"""Normal quantile. Of any 100 seeds 95 are to lie inside, at every layer: were 95 expected, every
+other layer would have fewer. With 98.8 expected, one in 2000 has."""
 ROUNDING = 1e-6  # least variance of ln of a second moment: a band of 0.1 %, never a line
 MOST_SHIFT = 5.0
 """Bound on ln of the 1/width correction of a mean: beyond, no seed that will be seen shows it."""
+MOST_TAKEN = 0.15
+"""Share of what varies that the tensor's own mean may take: beyond, its std hangs on how far the
+samples are alike, whose spread over seeds is not derived."""
+WIDEST_HALF = 1.5  # decades: a band of three says little, and the law behind it is no longer known
+MOST_DROP = 5.0  # of the mean of ln below ln of the mean: that is then carried by no seed one sees
+FEW = "of so few units the std is how far the samples differ, whose spread over seeds isn't derived"
+UNSTABLE = "small differences of length grow, and seeds lie so far apart that their law isn't known"
 LN10 = math.log(10.0)
 
 
 class Spread(NamedTuple):
     """Prediction for one tensor; each number as log10 (``None``: exactly 0 or undefined).
+
+    ``no_band`` says why there is no band about a std that is known.
 
     ``rms`` is the root of the mean over seeds of the second moment, ``std`` the same about the
     tensor's own mean; 95 of 100 seeds have their std between ``low`` and ``high``. Fluctuations are
@@ -32,16 +43,24 @@ class Spread(NamedTuple):
     low: float | None
     high: float | None
     typical: float | None
+    no_band: str | None = None
 
-    def to_dict(self) -> dict[str, float | None]:
+    def without_band(self, why: str) -> Spread:
+        """The same, should there be a std."""
+        if self.std is None:
+            return self
+        return self._replace(low=None, high=None, no_band=why)
+
+    def to_dict(self) -> dict[str, float | str | None]:
         """The numbers, ``None`` where beyond float64, and their log10, which never is."""
         rms = number(self.rms)
-        out = {"mean": None if rms is None else self.mean_share * rms, "rms": rms}
+        mean = None if rms is None else self.mean_share * rms
+        out: dict[str, float | str | None] = {"mean": mean, "rms": rms}
         for name, value in (("std", self.std), ("low", self.low), ("high", self.high)):
             out[name] = number(value, missing=self.rms is None)
         out |= {
             "log10_rms": self.rms, "log10_std": self.std, "log10_low": self.low,
-            "log10_high": self.high,
+            "log10_high": self.high, "no_band": self.no_band,
         }  # fmt: skip
         return out
 
@@ -53,75 +72,92 @@ def number(log10: float | None, *, missing: bool = True) -> float | None:
     return None if log10 > 300 else 10.0**log10
 
 
-def _spread(
-    log_second: float,
-    mean: float,
-    cross: float,
-    shift: float,
-    variance: float,
-    n: int,
-    batch: int,
-    drop: float | None = None,
-    centred: bool = False,
-) -> Spread:
-    """Numbers of a tensor of ``batch`` samples and ``n`` independent units.
+class _Tensor(NamedTuple):
+    """ln of the second moment; of it, the parts that the squared mean has and that the tensor's own
+    mean takes off at random; what of the second moment is left is the rest."""
 
-    The tensor's own mean is random: its expected square is the mean's, plus what n units and the
-    correlated samples leave of the variance. Taken off, and corrected for N − 1, that is the std.
-    ``drop``: by how much the mean of ln lies below ln of the mean, half the variance unless given.
-    ``centred``: a norm has taken the mean off.
+    log_second: float
+    mean: float
+    taken: float
+    left: float
+    entries: int
+
+
+def _spread(t: _Tensor, variance: float, drop: float, typical_drop: float) -> Spread:
+    """Numbers of a tensor.
+
+    ``variance``: relative, of what is left; ``drop``: by how much the mean of its ln lies below ln
+    of its mean; ``typical_drop``: likewise of the second moment.
     """
-    drop = 0.5 * variance if drop is None else drop
-    if log_second < LOG_ZERO / 2:
+    if t.log_second < LOG_ZERO / 2:
         return Spread(0.0, None, None, None, None, None)
-    entries = n * batch
-    log_rms = 0.5 * (log_second + shift)
-    own_mean = mean * mean + mix(1 - mean * mean, cross - mean * mean, batch) / n
-    central = 1.0 if centred else max(0.0, 1 - own_mean)
-    variance = max(variance, ROUNDING)
-    rms = log_rms / LN10
-    typical = rms - 0.5 * drop / LN10
-    if entries < 2 or central <= 0:
-        return Spread(mean, rms, None, None, None, typical)
-    std = rms + 0.5 * math.log10(central * entries / (entries - 1))
-    middle, half = std - 0.5 * drop / LN10, 0.5 * BAND * math.sqrt(variance) / LN10
-    return Spread(mean, rms, std, middle - half, middle + half, typical)
+    rms = 0.5 * t.log_second / LN10
+    typical = rms - 0.5 * typical_drop / LN10
+    if t.entries < 2 or t.left <= 0:
+        return Spread(t.mean, rms, None, None, None, typical)
+    std = rms + 0.5 * math.log10(t.left * t.entries / (t.entries - 1))
+    half = 0.5 * BAND * math.sqrt(max(variance, ROUNDING)) / LN10
+    middle = std - 0.5 * drop / LN10
+    found = Spread(t.mean, rms, std, middle - half, middle + half, typical)
+    if t.taken > MOST_TAKEN * (t.taken + t.left):
+        return found.without_band(FEW)
+    if half > WIDEST_HALF or drop > MOST_DROP:
+        return found.without_band(UNSTABLE)
+    return found
 
 
 def of_signal(
-    s: SignalMoments, n: int, batch: int, measured: float, law: LengthLaw | None, centred: bool
+    s: SignalMoments, n: int, batch: int, measured: float, law: LengthLaw | None, unknown: float
 ) -> Spread:
     """Prediction for a tensor of the forward pass.
 
-    ``measured``: relative variance of a mean over n units, times n, given their law; samples share
-    it as they share their correlation. ``law`` replaces perturbation where that fails.
+    Its own mean is random: its expected square, which n units and the correlated samples leave, is
+    taken off, and the std corrected for N − 1. ``measured``: relative variance of a mean over n
+    units, times n, given their law; samples share it as they share their correlation. ``law``
+    replaces perturbation where that fails. ``unknown``: how far, squared, the theory itself is off.
     """
-    redrawn = measured / n * mix(1.0, s.overlap(), batch)
-    own, shift, mean, drop = s.own, _bounded(s.shift), s.mean, None
-    shared = s.shared
-    if law is not None:
-        own, shift = law.variance, law.log_mean - s.log_second
-        shared *= own / s.own if s.own > 0 else 0.0
-        mean = math.copysign(math.sqrt(max(0.0, 1 - law.central)), mean) if mean else 0.0
-    variance = mix(own, shared, batch) + redrawn
-    if law is not None:
-        drop = law.log_mean - law.mean_log + 0.5 * (variance - own)
-    return _spread(s.log_second, mean, s.cross, shift, variance, n, batch, drop, centred)
+    taken = max(0.0, mix(s.about.mean, s.about_shared.mean, batch))
+    by_units = mix(s.central, s.cross - s.mean**2, batch) / n  # of that, what lengths don't make
+    own, shared = s.of_variance()
+    overlap = mix(1.0, s.overlap(), batch) / n
+    typical = 0.5 * (mix(s.own, s.shared, batch) + measured * overlap)
+    if law is None:
+        log_second, mean, drop = s.log_second + _bounded(s.shift), s.mean, 0.0
+        fall = math.exp(-_bounded(s.shift))  # from parts of the leading second moment to this one's
+        spread = mix(own, shared, batch)
+        # (mean + lift)² is taken off, to first order: for ReLU what lift and taken make cancels
+        left = s.central + 1 / fall - 1 - 2 * s.mean * s.lift - taken
+        t = _Tensor(log_second, mean, by_units * fall, left * fall, n * batch)
+    else:
+        mean = math.copysign(math.sqrt(max(0.0, 1 - law.central)), s.mean) if s.mean else 0.0
+        by_units *= law.central / max(1e-300, s.central)
+        t = _Tensor(law.log_mean, mean, by_units, law.central - by_units, n * batch)
+        spread = mix(law.about, shared * law.about / own if own > 0 else 0.0, batch)
+        drop, typical = law.about_drop - 0.5 * law.about, law.log_mean - law.mean_log
+    # the mean of Gaussian units goes up and down with their mean square, and is taken off
+    lost = t.taken / max(1e-300, t.left + t.taken) if measured else 0.0
+    spread += measured * max(0.0, overlap - lost * lost) / max(1e-3, 1 - lost) ** 2
+    return _spread(t, spread + unknown, drop + 0.5 * spread, typical)
 
 
 def of_gradient(
     g: Gradient, at: SignalMoments, n: int, batch: int, law: LengthLaw | None
 ) -> Spread:
     """Prediction for a tensor of the backward pass; ``at``: the same tensor forward."""
+    even = g.mean * g.mean
+    taken = 0.0 if g.centred else mix(1 - even, g.cross - even, batch) / n
+    left = 1 - even - taken
+    turned = 2 * g.fixed * taken**2 / max(1e-3, left) ** 2
     if law is None:
         shift, variance = g.of_tensor(at, batch)
-        return _spread(g.log_second, 0.0, g.cross, _bounded(shift), variance, n, batch)
+        t = _Tensor(g.log_second + _bounded(shift), g.mean, taken, left, n * batch)
+        variance = max(0.0, variance + turned)
+        return _spread(t, variance, 0.5 * variance, 0.5 * variance)
     rest = mix(g.own, g.shared, batch)
     share = mix(1.0, at.shared / at.own if at.own > 0 else 0.0, batch)
-    variance = share * law.variance + rest
     drop = max(0.0, law.log_mean - law.mean_log) + 0.5 * rest
-    shift = law.log_mean - g.log_second
-    return _spread(g.log_second, 0.0, g.cross, shift, variance, n, batch, drop)
+    t = _Tensor(law.log_mean, g.mean, taken, left, n * batch)
+    return _spread(t, max(0.0, share * law.variance + rest + turned), drop, drop)
 
 
 def _bounded(shift: float) -> float:

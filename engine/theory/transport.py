@@ -18,7 +18,7 @@ from scipy.sparse import csr_array, vstack
 
 from layerscope.engine.layers.losses.theory import LossTheory, PowerOfDifference
 from layerscope.engine.theory.forward import MeanFieldNetwork, Trace, log_of
-from layerscope.engine.theory.losses import loss_gradient
+from layerscope.engine.theory.losses import Targets, loss_gradient
 from layerscope.engine.theory.quadrature import Array
 
 __all__ = ["LengthChain", "LengthLaw", "needed"]
@@ -35,13 +35,15 @@ SHIFT, SPREAD = 0.01, 0.1
 
 
 class LengthLaw(NamedTuple):
-    """ln of the mean second moment, mean and variance of its ln over seeds, and the share of the
-    second moment that is not the squared mean."""
+    """ln of the mean second moment, mean and variance of its ln over seeds; the share of it that is
+    not the squared mean, and the variance and the drop from ln of mean to mean of ln of that."""
 
     log_mean: float
     mean_log: float
     variance: float
     central: float
+    about: float
+    about_drop: float
 
 
 def needed(net: MeanFieldNetwork, traces: list[Trace]) -> bool:
@@ -161,39 +163,45 @@ class LengthChain:
         variance = np.sum(states * (log_values - average[:, None]) ** 2, axis=1)
         log_mean = np.broadcast_to(top, (len(states), 1))[:, 0] + np.log(np.maximum(mean, 1e-300))
         columns = (log_mean.tolist(), average.tolist(), variance.tolist())
-        return [LengthLaw(*row, 1.0) for row in zip(*columns, strict=True)]
+        return [LengthLaw(m, a, v, 1.0, v, m - a) for m, a, v in zip(*columns, strict=True)]
 
     def signals(self) -> list[tuple[LengthLaw, LengthLaw | None]]:
         """Per layer: the pre-activation and, but for the output, the activation."""
         pre, whole = self._laws(self.grid[None]), self._laws(self.curves[None, :, 0])
         variance = self._laws(self.curves[None, :, 4])
         post: list[LengthLaw | None] = [
-            w._replace(central=min(1.0, math.exp(v.log_mean - w.log_mean)))
+            w._replace(
+                central=min(1.0, math.exp(v.log_mean - w.log_mean)),
+                about=v.variance,
+                about_drop=v.log_mean - v.mean_log,
+            )
             for w, v in zip(whole, variance, strict=True)
         ]
         post[-1] = None
         return list(zip(pre, post, strict=True))
 
-    def _outset(self, loss: LossTheory, target: float) -> tuple[Array, Array]:
+    def _outset(self, loss: LossTheory, targets: Targets) -> tuple[Array, Array]:
         """ln E[δ² | q] at the output, and E[(z·δ)² | q]/(m q E[δ² | q])."""
         net, outputs, gain = self.net, self.traces[-1].n, self.net.log_gain
         if isinstance(loss, PowerOfDifference) and loss.degree == 1:
             entries, factor = net.batch * outputs, loss.log_factor
-            logs = np.logaddexp(self.grid, log_of(target)) + factor - 2 * math.log(entries)
+            logs = np.logaddexp(self.grid, log_of(targets.second)) + factor - 2 * math.log(entries)
             response = np.exp(self.grid + factor - 2 * math.log(entries) - logs)
             return logs + gain, 1 + (outputs + 1) * response
         count = max(4, min(24, math.ceil(self.grid[-1] - self.grid[0])))  # no closed form:
         points = np.linspace(self.grid[0], self.grid[-1], count)  # a few lengths, and a spline
         sent = [
-            loss_gradient(loss, x, 0.0, target=target, batch=net.batch, outputs=outputs)
+            loss_gradient(loss, x, 0.0, targets=targets, batch=net.batch, outputs=outputs)
             for x in points.tolist()
         ]
-        both = np.array([(g.log_second + gain, 1 + (outputs + 1) * g.response) for g in sent])
+        both = np.array(
+            [(g.log_second + gain, 1 + 2 * g.response + (outputs - 1) * g.along) for g in sent]
+        )
         found: Array = CubicSpline(points, both)(self.grid)
         return found[:, 0], found[:, 1]
 
     def gradients(
-        self, loss: LossTheory, target: float
+        self, loss: LossTheory, targets: Targets
     ) -> list[tuple[LengthLaw, LengthLaw | None]] | None:
         """Per layer: gradient by the pre-activation and, but for the output, by the activation.
 
@@ -206,7 +214,7 @@ class LengthChain:
         slope2 = np.exp(m[:, 5] - top_slope)
         aligned = a * a * np.exp(m[:, 0] - self.grid - top_slope)
         share = -np.expm1(np.minimum(0.0, self.log_b - self.grid))  # of the weights in q
-        logs, alignment = self._outset(loss, target)
+        logs, alignment = self._outset(loss, targets)
         size = len(self.grid)
         pre, post = np.ones((layers, size)), np.ones((layers, size))
         tops = np.zeros((layers, 2, 1))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from layerscope.engine.theory import Forecast, Prediction
+from layerscope.engine.theory import Forecast, Prediction, without_band
 from layerscope.engine.theory.forecast import formats_up_to
 
 __all__ = ["Direction", "forecast_words", "told"]
 
 Direction = Literal["forward", "backward"]
+OF: Mapping[Direction, Literal["activation", "gradient"]] = {
+    "forward": "activation", "backward": "gradient",
+}  # fmt: skip
 
 
 def told(prediction: Prediction, dtype: str, direction: Direction) -> tuple[str, str]:
@@ -25,7 +28,8 @@ def told(prediction: Prediction, dtype: str, direction: Direction) -> tuple[str,
         f"theory: {forecast_words(prediction.forecast, names, direction)}"
         for names in (main, formats)
     )
-    return short, long
+    without = without_band(prediction.layers, OF[direction])
+    return "; ".join([short, *without]), "; ".join([long, *without])
 
 
 def forecast_words(

@@ -13,6 +13,7 @@ from layerscope.engine.basis.registry import Registry
 
 __all__ = ["DATASETS", "Dataset", "Draw", "InputMoments", "Sample", "dataset", "measured_moments"]
 
+ATOMS = 32  # values of a target that stand for all of them
 MEASURED = 2048  # samples drawn at most to measure moments: they are then known to about 2 %
 
 
@@ -41,24 +42,73 @@ class InputMoments(NamedTuple):
     """E[x·x']/E[x²] of two samples."""
     target_mean_square: float
     """Of the regression target's numbers."""
+    wobble: float | None = None
+    """Variance of that correlation over pairs of samples; None: that of independent features."""
+    centred: tuple[float, float] | None = None
+    """Length variance and wobble once the mean of all samples is taken off; None: as before."""
+    target_mean: float = 0.0
+    target_atoms: tuple[tuple[float, float], ...] = ()
+    """Its values and how often each comes; empty: it is Gaussian."""
+    target_correlation: float = 0.0
+    """E[t·t']/E[t²] of two samples' targets."""
+    lean: float = 0.0
+    """Covariance of the two correlations over pairs of samples: that of images and labels, say."""
 
 
 def measured_moments(x: Tensor, number: Tensor) -> InputMoments:
     """Of samples ``x`` (n, features) and their targets (n, k)."""
-    x = x.double()
-    n, features = x.shape
+    x, t = x.double(), number.double()
+    n = len(x)
     lengths = x.square().mean(1)
-    second = float(lengths.mean())
-    target = float(number.double().square().mean())
+    second, target = float(lengths.mean()), float(t.square().mean())
     if n < 2 or second == 0:
         return InputMoments(second, 0.0, 0.0, target)
-    total = x.sum(0).square().sum() - x.square().sum()  # Σ over pairs of different samples of x·x'
+    alike, agree = _cosines(x, second), _cosines(t, target)
+    mean, common = _over_pairs(alike), _over_pairs(agree)
     return InputMoments(
         second,
         float(lengths.var()) / second**2,
-        float(total) / (n * (n - 1) * features * second),
+        mean,
         target,
+        max(0.0, _over_pairs(alike * alike) - mean**2),
+        _centred(x),
+        float(t.mean()),
+        _atoms(t),
+        common,
+        _over_pairs(alike * agree) - mean * common,
     )
+
+
+def _centred(x: Tensor) -> tuple[float, float] | None:
+    x = x - x.mean(0)
+    lengths = x.square().mean(1)
+    second = float(lengths.mean())
+    if second == 0:
+        return None
+    alike = _cosines(x, second)
+    return float(lengths.var()) / second**2, _over_pairs(alike * alike)
+
+
+def _atoms(values: Tensor) -> tuple[tuple[float, float], ...]:
+    """Each value and its share, should there be few; else the middles of as many equal parts."""
+    found, counts = torch.unique(values, return_counts=True)
+    if len(found) <= ATOMS:
+        shares = counts.double() / values.numel()
+        return tuple(zip(found.tolist(), shares.tolist(), strict=True))
+    at = (torch.arange(ATOMS, dtype=torch.float64) + 0.5) / ATOMS
+    return tuple((value, 1 / ATOMS) for value in values.flatten().quantile(at).tolist())
+
+
+def _cosines(rows: Tensor, second: float) -> Tensor:
+    """r·r'/E[r²] of every two rows (n, k), whose mean square this is; (n, n)."""
+    found: Tensor = rows @ rows.t() / (rows.shape[1] * second or 1.0)
+    return found
+
+
+def _over_pairs(values: Tensor) -> float:
+    """Mean over pairs of different samples, (n, n)."""
+    n = len(values)
+    return float(values.sum() - values.diagonal().sum()) / (n * (n - 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,15 @@ GAUSSIAN_CLASSES = 10  # as many as the digits have, so that the losses compare
 
 
 def _moments(features: int, scale: float, mean: float) -> InputMoments:
-    """Of scale·z + mean, z standard normal: E[x²] = s² + m², Var[x²] = 2s⁴ + 4s²m²."""
+    """Of scale·z + mean, z standard normal: E[x²] = s² + m², Var[x²] = 2s⁴ + 4s²m², and of two
+    Var[x·x'] = s⁴ + 2s²m²."""
     s2, m2 = scale**2, mean**2
     second = s2 + m2
     if second == 0:
         return InputMoments(0.0, 0.0, 0.0, 1.0)
-    return InputMoments(second, (2 * s2**2 + 4 * s2 * m2) / second**2 / features, m2 / second, 1.0)
+    varied = (s2**2 + 2 * s2 * m2) / second**2 / features
+    centred = 2 / features, 1 / features
+    return InputMoments(second, 2 * varied, m2 / second, 1.0, varied, centred)
 
 
 @dataset(

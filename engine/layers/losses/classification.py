@@ -11,7 +11,11 @@ from torch.nn import functional as F
 
 from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.layers.losses.base import LOSSES, Loss
-from layerscope.engine.layers.losses.theory import OfLogits, softmax_second_moment
+from layerscope.engine.layers.losses.theory import (
+    OfLogits,
+    softmax_fluctuation,
+    softmax_second_moment,
+)
 
 __all__ = ["CrossEntropy"]
 
@@ -34,7 +38,7 @@ class CrossEntropy(Loss):
     source = "Bridle 1990; torch.nn.functional.cross_entropy"
     help = "For classes: minus the log of the probability given to the right one."
     classifies = True
-    theory = OfLogits(_log_second)
+    theory = OfLogits(_log_second, softmax_fluctuation)
 
     @staticmethod
     def function(output: Tensor, target: Tensor) -> Tensor:

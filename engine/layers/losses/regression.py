@@ -10,7 +10,12 @@ from torch.nn import functional as F
 
 from layerscope.engine.basis.symbolic import sympy
 from layerscope.engine.layers.losses.base import LOSSES, Loss
-from layerscope.engine.layers.losses.theory import OfDifference, PowerOfDifference, of_signs
+from layerscope.engine.layers.losses.theory import (
+    OfDifference,
+    PowerOfDifference,
+    hermite_of_sign,
+    of_signs,
+)
 
 __all__ = ["Huber", "MeanAbsoluteError", "MeanSquaredError", "difference"]
 
@@ -64,7 +69,7 @@ class MeanAbsoluteError(Loss):
     help = "Every error pulls equally hard, however large."
     kinks = (0.0,)
     subgradient = "0 where y = t"
-    theory = PowerOfDifference(0.0, 0, of_signs, noise=0.0)  # ψ(d) = ±1
+    theory = PowerOfDifference(0.0, 0, of_signs, 0.0, hermite_of_sign)  # ψ(d) = ±1
 
     @staticmethod
     def function(output: Tensor, target: Tensor) -> Tensor:

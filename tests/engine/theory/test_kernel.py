@@ -48,4 +48,4 @@ def test_it_is_as_exact_as_it_says(name, q):
     kernel = Kernel(log_q, table.at(log_q), table.spectrum(log_q))
     for c in CORRELATIONS:
         bound = NEAR_ONE if c > 0.9 else ACCURACY
-        assert kernel.at(c)[0] == pytest.approx(exact(name, q, c), abs=bound), c
+        assert kernel.at(c).same == pytest.approx(exact(name, q, c), abs=bound), c

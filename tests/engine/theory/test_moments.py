@@ -16,7 +16,9 @@ def test_table_matches_quadrature(name: str) -> None:
     table = moment_table(name)
     for log_q in (-21.3, -2.4, 0.7, 3.9):
         direct = table.compute(np.array([math.exp(log_q)]))[0]
-        np.testing.assert_allclose(table.at(log_q)[:9], direct, rtol=2e-9, atol=1e-10)
+        m = table.at(log_q)
+        told = [*m[:9], m.variance_kurtosis]
+        np.testing.assert_allclose(told, direct, rtol=2e-9, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", ["tanh", "gelu", "softplus", "squared_relu", "hardtanh"])
@@ -31,6 +33,13 @@ def test_derivatives_are_those_of_the_curve(name: str) -> None:
         assert here.curvature == pytest.approx(bend, abs=1e-4)
         steep = (above.log_slope2 - below.log_slope2) / (2 * h)
         assert here.slope_growth == pytest.approx(steep, abs=1e-5)
+        rising = (above.log_variance - below.log_variance) / (2 * h)
+        assert here.variance_growth == pytest.approx(rising, abs=1e-5)
+        means = [each.mean * math.exp(each.log_second / 2) for each in (below, here, above)]
+        rms = math.exp(here.log_second / 2)
+        assert here.mean_growth * rms == pytest.approx((means[2] - means[0]) / (2 * h), abs=1e-5)
+        bend = (means[2] - 2 * means[1] + means[0]) / h**2
+        assert here.mean_curvature * rms == pytest.approx(bend, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "gelu", "squared_relu", "selu"])
@@ -55,7 +64,7 @@ def test_series_matches_two_dimensional_quadrature(name: str) -> None:
         kernel = Kernel(math.log(q), m, table.spectrum(math.log(q)))
         for c in (0.0, 0.4, 0.9, 0.99):
             exact = pair_expectation(phi.function, phi.function, q, c, phi.kinks)
-            assert kernel.at(c)[0] == pytest.approx(exact / math.exp(m.log_second), abs=most)
+            assert kernel.at(c).same == pytest.approx(exact / math.exp(m.log_second), abs=most)
 
 
 @pytest.mark.parametrize("name", list(ACTIVATIONS))
@@ -63,11 +72,12 @@ def test_series_is_exact_for_equal_inputs(name: str) -> None:
     table = moment_table(name)
     m = table.at(0.3)
     kernel = Kernel(0.3, m, table.spectrum(0.3))
-    same, rate, squares, slopes = kernel.at(1.0)
-    assert same == pytest.approx(1.0, abs=1e-9)
-    assert rate == pytest.approx(kernel.elasticity, rel=1e-6)
-    assert squares == pytest.approx(m.kurtosis - 1, rel=1e-6, abs=1e-9)
-    assert slopes == pytest.approx(m.slope_kurtosis, rel=1e-6)
+    around = kernel.at(1.0)
+    assert around.same == pytest.approx(1.0, abs=1e-9)
+    assert around.rate == pytest.approx(kernel.elasticity, rel=1e-6)
+    assert around.squares == pytest.approx(m.kurtosis - 1, rel=1e-6, abs=1e-9)
+    assert around.slopes == pytest.approx(m.slope_kurtosis, rel=1e-6)
+    assert around.variances == pytest.approx(m.variance_kurtosis - 1, rel=1e-6, abs=1e-9)
 
 
 def test_unknown_activation_names_the_known_ones() -> None:

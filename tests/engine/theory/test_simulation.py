@@ -220,7 +220,7 @@ def test_fluctuations_of_relu_grow_as_five_depths_over_width(n: int) -> None:
     [("relu", 2.0, 0.0, 100), ("relu", 2.0, 0.0, 1000), ("tanh", 1.5, 0.05, 100),
      ("linear", 1.0, 0.0, 100), ("gelu", 2.3, 0.0, 300)],
 )  # fmt: skip
-def test_the_band_holds_95_of_100_seeds(name: str, w: float, b: float, n: int) -> None:
+def test_the_band_holds_at_least_95_of_100_seeds(name: str, w: float, b: float, n: int) -> None:
     depth, seeds = 20, 800
     found = sample(name, w, b, n, depth, seeds, 3)
     linear, _ = _layers(name, w, b, n, depth)
@@ -229,7 +229,7 @@ def test_the_band_holds_95_of_100_seeds(name: str, w: float, b: float, n: int) -
             spread = getattr(linear[layer], which)
             std = measured[:, layer].sqrt().log10()
             inside = ((std >= spread.low) & (std <= spread.high)).double().mean().item()
-            assert 0.90 < inside < 0.99, (which, layer, inside)
+            assert 0.96 < inside < 0.999, (which, layer, inside)
 
 
 def test_gelu_beyond_perturbation() -> None:
@@ -343,4 +343,4 @@ def test_orthogonal_weights_keep_what_gaussian_ones_spread() -> None:
         x = x @ torch.linalg.qr(torch.randn(100, 100, dtype=F64, generator=generator))[0]
     std = x.square().mean(1).sqrt().log10()
     inside = ((std > kept.low) & (std < kept.high)).double().mean().item()
-    assert 0.9 < inside < 0.99
+    assert 0.96 < inside < 0.999
