@@ -1,7 +1,7 @@
 """Hits, misses and false alarms of the diagnosis on the corpus, per rule.
 
 Prints the table, then what is left of the errors once each experiment was tried, and with
-``--write`` publishes both for the page "How well does it diagnose?".
+``--write`` publishes both for the page "How well does it diagnose?" and in ``docs/diagnosis.md``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import re
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +26,32 @@ from layerscope.engine.diagnosis.evaluation_of_trials import (
 from layerscope.engine.execution.cost import passes_flops
 from layerscope.engine.execution.prices import TYPICAL
 from layerscope.engine.experiment.specification import Experiment
+
+DOCS = Path(__file__).parent.parent / "docs" / "diagnosis.md"
+BLOCK = re.compile(r"(<!-- trials: .*? -->\n).*?(<!-- /trials -->)", re.DOTALL)
+KINDS = {
+    "faulty": "faulty: neither trains it",
+    "healthy": "healthy: both do",
+    "adam_only": "Adam alone trains it",
+}
+
+
+def documented(text: str, trials: dict[str, Any]) -> str:
+    """``text``, of the documentation, with the counts once tried written anew, and those of each
+    kind of the half that is held out."""
+    halves = [trials["held_out"], trials["choosing"]]
+    rows = ["| an error accuses | held out: from the pass | once tried | chosen by: from the pass "
+            "| once tried |", "|---|---|---|---|---|"]  # fmt: skip
+    for group, words in KINDS.items():
+        counts = [h[group] for h in halves]
+        told = [f"{c[n]} of {c['cases']}" for c in counts for n in ("errors_before", "errors")]
+        rows.append(f"| {words} | {' | '.join(told)} |")
+    rows += ["", "| held out, once tried | faulty | healthy | Adam alone |", "|---|---|---|---|"]
+    for kind, groups in trials["kinds"].items():
+        told = [f"{groups[g]['errors']} of {groups[g]['cases']}" for g in KINDS]
+        rows.append(f"| {kind} | {' | '.join(told)} |")
+    table = "\n".join(rows)
+    return BLOCK.sub(lambda m: f"{m[1]}\n{table}\n\n{m[2]}", text)
 
 
 def _judged(cases: list[dict[str, Any]], place: int) -> AfterTrial:
@@ -61,7 +89,7 @@ def main() -> None:
     )
     held = table["held_out"]
     print(
-        f"drawn after the thresholds were set: {held['missed']} of {held['faulty']} faulty "
+        f"held out, from the pass: {held['missed']} of {held['faulty']} faulty "
         f"missed, {held['false_alarms']} of {held['healthy']} healthy alarmed"
     )
     for case in table["missed"]:
@@ -71,14 +99,16 @@ def main() -> None:
     trials = count_trials(corpus(), judged_by_trials(corpus(), options.jobs))
     table["after_trials"] = trials
     print(f"{trials['tried']} tried, the errors of {len(trials['lowered'])} lowered to warnings")
-    print(f"{'errors that stand':22} {'all':>12} {'even places':>12} {'odd places':>12}")
-    for name in ("faulty", "healthy", "adam_only"):
-        counts = [trials[half][name] for half in ("all", "even", "odd")]
+    print(f"{'errors that stand':22} {'all':>12} {'chosen by':>12} {'held out':>12}")
+    for name in KINDS:
+        counts = [trials[half][name] for half in ("all", "choosing", "held_out")]
         figures = " ".join(f"{c['errors']:6} of {c['cases']:3}" for c in counts)
         print(f"{name:22} {figures}   (before: {counts[0]['errors_before']})")
     if options.write:
         text = json.dumps(table, indent=1)
         (HERE / "evaluation.json").write_text(text + "\n", encoding="utf-8")
+        text = documented(DOCS.read_text(encoding="utf-8"), trials)
+        DOCS.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

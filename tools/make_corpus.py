@@ -13,8 +13,12 @@ Two things are simulated, neither of which the diagnosis looks at:
 does not hold. In between (only one optimiser learns, or slowly) there is no truth to be held
 against; such specifications are left out, and counted. ``python -m tools.make_corpus`` draws
 specifications over all activations, inits, depths, norms, residual sums, number formats and losses
-until it has enough of both, and writes ``engine/diagnosis/corpus.json``; with ``--add`` it appends
-cases of kinds that such draws meet seldom.
+until it has enough of both, and writes ``engine/diagnosis/corpus.json``.
+
+That is the half by which thresholds were, and may be, chosen. With ``--report`` it appends to the
+other one, on which nothing is chosen and whose figures are published: cases that are drawn in turn
+as above and of the kinds that such draws meet seldom. Which they are follows from the seed and the
+case's number alone, so that a run that was stopped goes on where it was, and nobody picks.
 """
 
 from __future__ import annotations
@@ -106,6 +110,15 @@ KINDS: dict[str, dict[str, tuple[Any, ...]]] = {
         "dtype": ("float32",),
         "init": ("normal", "kaiming_normal", "xavier_normal", "pytorch_default"),
         "activation": ("relu", "leaky_relu", "gelu", "silu", "elu", "linear"),
+    },
+    "norms that begin at zero": {
+        "norm": ("layer", "batch", "rms"),
+        "norm_gain": (0.0,),
+        "residual": (True,),
+        "depth": (3, 10, 30),
+        "dtype": ("float32",),
+        "init": ("kaiming_normal", "xavier_normal", "orthogonal"),
+        "init_scale": (1.0,),
     },
     "zero branches": {
         "init": ("zeros", "identity", "kaiming_normal"),
@@ -241,13 +254,13 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=160, help="healthy and faulty ones to find")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=PATH)
-    parser.add_argument("--add", type=int, default=0, help="cases of the rare kinds to add")
+    parser.add_argument("--report", type=int, default=0, help="cases of the other half, in all")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rng = random.Random(options.seed)  # noqa: S311  not a secret
-    if options.add:
-        _add(options.out, rng, options.add)
+    if options.report:
+        _report(options.out, options.seed, options.report)
         return
+    rng = random.Random(options.seed)  # noqa: S311  not a secret
     found: dict[bool | None, list[dict[str, Any]]] = {True: [], False: [], None: []}
     while min(len(found[True]), len(found[False])) < options.each:
         case = judge(draw(rng))
@@ -257,14 +270,22 @@ def main() -> None:
         options.out.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
-def _add(path: Path, rng: random.Random, count: int) -> None:
-    """Appends so many cases, the kinds in turn, to those already judged."""
+def drawn_for_report(seed: int, number: int) -> tuple[Experiment, str | None]:
+    """The specification of so many a case of the reporting half, and its kind if it is of one."""
+    rng = random.Random(f"{seed}/{number}")  # noqa: S311  not a secret
+    if number % 2 == 0:
+        return draw(rng), None
+    kind = list(KINDS)[number // 2 % len(KINDS)]
+    return draw_kind(rng, kind), kind
+
+
+def _report(path: Path, seed: int, count: int) -> None:
+    """Appends until the reporting half has so many cases."""
     cases = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    kinds = list(KINDS)
-    for number in range(count):
-        kind = kinds[number % len(kinds)]
-        cases.append({**judge(draw_kind(rng, kind)), "kind": kind})
-        print(json.dumps(cases[-1]), flush=True)
+    for number in range(sum(case.get("held_out", False) for case in cases), count):
+        experiment, kind = drawn_for_report(seed, number)
+        cases.append({**judge(experiment), "held_out": True} | ({"kind": kind} if kind else {}))
+        print(number, json.dumps(cases[-1]), flush=True)
         lines = ",\n".join(json.dumps(case) for case in cases)
         path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 

@@ -23,7 +23,11 @@ HERE = Path(__file__).parent
 
 @lru_cache(maxsize=1)
 def corpus() -> list[dict[str, Any]]:
-    """Every specification drawn, with its truth: healthy, faulty, or None for in between."""
+    """Every specification drawn, with its truth: healthy, faulty, or None for in between.
+
+    Those that are ``held_out`` were drawn when all rules and thresholds were set, and nothing is
+    chosen by them: the half that is reported. By the other thresholds were, and may be, chosen.
+    """
     cases: list[dict[str, Any]] = json.loads((HERE / "corpus.json").read_text(encoding="utf-8"))
     return cases
 
@@ -45,7 +49,7 @@ def evaluate(
     A case counts as found faulty if any finding is an error. Per rule: ``hits``, the faulty cases
     in which it found an error (as a cause or as a consequence); ``sole``, those in which no other
     rule did; ``false_alarms``, the healthy cases in which it did; ``warnings``, the healthy cases
-    in which it found less. ``held_out`` counts apart the cases drawn after the thresholds were set;
+    in which it found less. ``held_out`` counts apart the half that is reported;
     ``missed`` and ``false_alarms`` are specifications.
     """
     rows: dict[str, dict[str, Any]] = {

@@ -15,6 +15,8 @@ from layerscope.engine.experiment.specification import Experiment
 
 __all__ = ["AfterTrial", "adam_alone", "count_trials", "judge_by_trial"]
 
+DRAWN_FREELY = "drawn freely"
+"""What cases are called that are of no kind."""
 TRAINED = 0.6  # of the constant predictor's loss, as the corpus has it of an optimiser that trains
 
 
@@ -53,18 +55,24 @@ def adam_alone(case: dict[str, Any]) -> bool:
 def count_trials(
     cases: Sequence[dict[str, Any]], judged: Sequence[AfterTrial | None]
 ) -> dict[str, Any]:
-    """The counts over all cases and over either half; neither is held out.
+    """The counts over all cases, over the half by which thresholds were chosen (``choosing``), and
+    over the one that is ``held_out``; of that by ``kinds`` too, as far as cases were drawn of one.
 
     ``judged``: by case, None where it was not asked, as of one that is neither healthy nor faulty
     nor trained by Adam alone. ``lowered`` are the places of those whose errors became warnings.
     """
     places = range(len(cases))
+    held_out = [i for i in places if cases[i].get("held_out")]
+    of_kind: dict[str, list[int]] = {}
+    for i in held_out:
+        of_kind.setdefault(cases[i].get("kind", DRAWN_FREELY), []).append(i)
     return {
         "tried": sum(j is not None and j.tried for j in judged),
         "lowered": [i for i, j in enumerate(judged) if j is not None and j.error and not j.stands],
         "all": _counts(cases, judged, places),
-        "even": _counts(cases, judged, places[::2]),
-        "odd": _counts(cases, judged, places[1::2]),
+        "choosing": _counts(cases, judged, [i for i in places if not cases[i].get("held_out")]),
+        "held_out": _counts(cases, judged, held_out),
+        "kinds": {kind: _counts(cases, judged, each) for kind, each in of_kind.items()},
     }
 
 

@@ -21,7 +21,8 @@ from layerscope.engine.probe.rules import TRAINING_RULES
 from layerscope.engine.probe.rules.base import TrainingRule
 
 __all__ = [
-    "DiagnosisPage", "Score", "TrainingScore", "Trainings", "TrialRow", "Trials", "Wrong", "router",
+    "Accused", "DiagnosisPage", "KindRow", "Score", "Totals", "TrainingScore", "Trainings",
+    "TrialRow", "Trials", "Wrong", "router",
 ]  # fmt: skip
 
 SHOWN = 12
@@ -50,16 +51,31 @@ class Wrong:
 
 
 @dataclass(frozen=True, slots=True)
-class TrialRow:
-    """How many of a kind of networks an error accuses: from the pass, once tried, and of those at
-    even and at odd places of the corpus."""
+class Accused:
+    """The share of so many networks that an error accuses: from the pass, and once tried."""
 
-    name: str
     cases: int
     before: str
     after: str
-    even: str
-    odd: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """A group of networks, in the half of the corpus that is held out and in the one by which
+    thresholds were chosen."""
+
+    name: str
+    held_out: Accused
+    choosing: Accused
+
+
+@dataclass(frozen=True, slots=True)
+class KindRow:
+    """The networks of the held out half that were drawn of one kind: of how many, by group, an
+    error accuses how many once they were tried."""
+
+    name: str
+    groups: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +85,16 @@ class Trials:
     tried: int
     lowered: int
     rows: Sequence[TrialRow]
+    kinds: Sequence[KindRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """A figure for each group of networks: its name, the share accused, and of how many."""
+
+    figures: Sequence[tuple[str, str, str]]
+    of: str
+    """Which cases they are about, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +134,7 @@ class DiagnosisPage:
     names: Sequence[str]
     training_rules: Sequence[TrainingRule]
     trainings: Trainings | None
-    recall: str
-    false_alarm_rate: str
-    faulty: int
-    healthy: int
+    totals: Totals | None
     undecided: int
     scores: Sequence[Score]
     missed: Sequence[Wrong]
@@ -136,17 +159,14 @@ def _page() -> DiagnosisPage:
     trainings = _trainings(evaluation_of_trainings())
     table = evaluation()
     if table is None:
-        nothing = ("–", "–", 0, 0, 0, (), (), (), None)
+        nothing = (None, 0, (), (), (), None)
         return DiagnosisPage(rules, tuple(RULES), over_time, trainings, *nothing, measured=False)
     return DiagnosisPage(
         rules=rules,
         names=tuple(RULES),
         training_rules=over_time,
         trainings=trainings,
-        recall=percent(table["recall"]),
-        false_alarm_rate=percent(table["false_alarm_rate"]),
-        faulty=table["faulty"],
-        healthy=table["healthy"],
+        totals=_totals(table),
         undecided=table["undecided"],
         scores=[_score(row, table) for row in table["rules"]],
         missed=[_wrong(case["experiment"], ()) for case in table["missed"][:SHOWN]],
@@ -173,25 +193,46 @@ KINDS = {
 """Of networks, as the table counts them."""
 
 
+def _totals(table: dict[str, Any]) -> Totals:
+    """Of what nothing was chosen by, once tried; of all of it, by the pass, where that is all there
+    is."""
+    if trials := table.get("after_trials"):
+        found = [_accused(trials["held_out"][kind]) for kind in KINDS]
+        told = [(a.after, f"of {a.cases}") for a in found]
+        of = "networks drawn after the rules were set: nothing was chosen by them"
+    else:
+        told = [
+            (percent(table["recall"]), f"of {table['faulty']}"),
+            (percent(table["false_alarm_rate"]), f"of {table['healthy']}"),
+        ]
+        of = "all networks, by the pass alone"
+    names = ("faulty networks found", "healthy ones accused", "accused, though Adam trains them")
+    return Totals([(name, *each) for name, each in zip(names, told, strict=False)], of)
+
+
 def _trials(counts: dict[str, Any] | None) -> Trials | None:
     if counts is None:
         return None
     rows = [
         TrialRow(
             name=name,
-            cases=counts["all"][kind]["cases"],
-            before=_accused(counts["all"][kind], "errors_before"),
-            after=_accused(counts["all"][kind], "errors"),
-            even=_accused(counts["even"][kind], "errors"),
-            odd=_accused(counts["odd"][kind], "errors"),
+            held_out=_accused(counts["held_out"][kind]),
+            choosing=_accused(counts["choosing"][kind]),
         )
         for kind, name in KINDS.items()
     ]
-    return Trials(counts["tried"], len(counts["lowered"]), rows)
+    kinds = [
+        KindRow(name, [f"{each[g]['errors']} of {each[g]['cases']}" for g in KINDS])
+        for name, each in counts["kinds"].items()
+    ]
+    return Trials(counts["tried"], len(counts["lowered"]), rows, kinds)
 
 
-def _accused(counted: dict[str, Any], which: str) -> str:
-    return percent(counted[which] / max(1, counted["cases"]))
+def _accused(counted: dict[str, Any]) -> Accused:
+    before, after = (
+        percent(counted[which] / max(1, counted["cases"])) for which in ("errors_before", "errors")
+    )
+    return Accused(counted["cases"], before, after)
 
 
 def _trainings(table: dict[str, Any] | None) -> Trainings | None:

@@ -13,7 +13,7 @@ from layerscope.engine.execution.records import Record
 
 __all__ = ["mean_shift", "rank_collapse", "saturation"]
 
-VARIATION_WARN = 3e-3  # of the signal differs between samples; healthy nets of the corpus: more
+VARIATION_WARN = 3e-3  # of the signal differs between samples; the healthy it was chosen by: more
 ORDERED_DECADES = 2.0  # that the gradient loses on its way back: the ordered phase, both ways
 VARIATION_ERROR = 1e-4  # nothing that 300 steps of any optimiser could amplify
 SATURATED = 0.5  # share of entries flat beyond what a standard normal signal would have
@@ -46,7 +46,7 @@ def _only(variation: float) -> str:
     f"warning",
     source="Schoenholz et al. 2017; Dong, Cordonnier & Loukas 2021",
     help="All inputs map to (nearly) the same output: there is no signal left to learn from. The "
-    "figures are those below which no network of the corpus trained.",
+    "figures are those below which no network of the corpus they were chosen by trained.",
     explains=("dead_units", "precision_loss", "inert_parameters"),
     undecided=_one_of_them,
     of_scale=True,

@@ -20,7 +20,7 @@ LOST = 0.5  # half of a gradient's entries with no more than those
 AGREE_WARN = 0.9  # cosine: 26 degrees away from float32's gradient
 AGREE_ERROR = 0.7  # cosine: 45 degrees; a step gains less than it strays
 RATIO_WARN = 100.0  # times the loss of the best constant output, before the first step
-RATIO_ERROR = 3000.0  # healthy networks of the corpus start at 1620 times or less
+RATIO_ERROR = 3000.0  # the healthy it was chosen by start at 1620 times or less
 
 
 def _smallest(record: Record) -> int:
@@ -100,7 +100,7 @@ def precision_loss(evidence: Evidence) -> Finding | None:
     f"square)",
     source="Karpathy 2019, A recipe for training neural networks (verify the loss at init)",
     help="Outputs far larger than any target: the first steps only undo the initialisation, or "
-    "diverge. No network of the corpus that starts beyond this trained with both optimisers.",
+    "diverge. No network it was chosen by that starts beyond this trained with both optimisers.",
     of_start=True,
     of_scale=True,
 )

@@ -213,20 +213,30 @@ def test_the_evaluation_becomes_bars_and_links(monkeypatch: pytest.MonkeyPatch) 
     }  # fmt: skip
     monkeypatch.setattr(diagnosis, "evaluation", lambda: table)
     page = diagnosis._page()
-    assert (page.recall, page.false_alarm_rate) == ("97.5 %", "2.00 %")
+    assert page.totals is not None
+    assert [each[1:] for each in page.totals.figures] == [("97.5 %", "of 40"), ("2.00 %", "of 50")]
     assert (page.scores[0].hit_bar, page.scores[0].alarm_bar) == (25.0, 2.0)
     assert page.missed[0].query == "depth=3"
     assert page.alarms[0].words == "init normal (nonfinite)"
     assert page.trials is None
     counted = {"cases": 20, "errors_before": 8, "errors": 1, "share": 0.05}
     kinds = dict.fromkeys(("faulty", "healthy", "adam_only"), counted)
-    halves = dict.fromkeys(("all", "even", "odd"), kinds)
-    table["after_trials"] = {"tried": 30, "lowered": [4, 7], **halves}
-    trials = diagnosis._page().trials
+    empty = {"cases": 0, "errors_before": 0, "errors": 0, "share": None}
+    none = dict.fromkeys(kinds, empty)
+    table["after_trials"] = {
+        "tried": 30, "lowered": [4, 7], "all": kinds, "choosing": none, "held_out": kinds,
+        "kinds": {"drawn freely": kinds},
+    }  # fmt: skip
+    page = diagnosis._page()
+    assert page.totals is not None
+    assert [each[1:] for each in page.totals.figures] == [("5.00 %", "of 20")] * 3
+    trials = page.trials
     assert trials is not None
     assert (trials.tried, trials.lowered, len(trials.rows)) == (30, 2, 3)
     row = trials.rows[0]
-    assert (row.cases, row.before, row.after, row.odd) == (20, "40.0 %", "5.00 %", "5.00 %")
+    assert row.held_out == diagnosis.Accused(20, "40.0 %", "5.00 %")
+    assert row.choosing.cases == 0
+    assert [(k.name, k.groups) for k in trials.kinds] == [("drawn freely", ["1 of 20"] * 3)]
     monkeypatch.setattr(diagnosis, "evaluation", lambda: None)
     assert diagnosis._page().measured is False
     json.dumps(rules_table(), allow_nan=False)

@@ -1,13 +1,15 @@
 """The published table is what the rules find on the corpus today, and it is good enough."""
 
-from pathlib import Path
+import json
 
 import pytest
 
+from benchmarks.diagnosis import DOCS, documented
 from layerscope.engine.basis.cancellation import Stopped
 from layerscope.engine.diagnosis import RULES
 from layerscope.engine.diagnosis.evaluation import corpus, evaluate, evaluation
 from layerscope.engine.diagnosis.evaluation_of_trials import (
+    DRAWN_FREELY,
     AfterTrial,
     adam_alone,
     count_trials,
@@ -15,6 +17,7 @@ from layerscope.engine.diagnosis.evaluation_of_trials import (
 )
 from layerscope.engine.diagnosis.rule import rule
 from layerscope.engine.experiment.specification import Experiment
+from tools.make_corpus import KINDS, drawn_for_report
 
 pytestmark = pytest.mark.slow
 
@@ -33,20 +36,48 @@ def test_the_published_table_is_todays(today):
 
 
 def test_enough_cases_are_found_and_few_are_accused(today):
-    assert today["healthy"] >= 150
-    assert today["faulty"] >= 145
-    assert today["recall"] >= 0.95
-    assert today["false_alarm_rate"] <= 0.03
+    """Of the half that thresholds were chosen by."""
+    held = today["held_out"]
+    healthy, faulty = today["healthy"] - held["healthy"], today["faulty"] - held["faulty"]
+    assert healthy >= 150
+    assert faulty >= 145
+    assert len(today["missed"]) - held["missed"] <= 0.05 * faulty
+    assert len(today["false_alarms"]) - held["false_alarms"] <= 0.03 * healthy
 
 
 def test_once_tried_few_that_adam_alone_trains_are_left_with_an_error():
-    """Over all, and over either half."""
-    assert evaluation()["after_trials"]["all"]["faulty"]["share"] >= 0.97
-    for half in ("even", "odd", "all"):
-        counts = evaluation()["after_trials"][half]
-        assert counts["faulty"]["share"] >= 0.96, half
-        assert counts["healthy"]["share"] <= 0.02, half
-        assert counts["adam_only"]["share"] <= 0.05, half
+    """Of the half that thresholds were chosen by: what the other one shows is told as it is."""
+    counts = evaluation()["after_trials"]["choosing"]
+    assert counts["faulty"]["share"] >= 0.97
+    assert counts["healthy"]["share"] <= 0.02
+    assert counts["adam_only"]["share"] <= 0.05
+
+
+def test_the_halves_are_apart_and_the_one_that_is_reported_is_large():
+    """And no kind is missing from it that draws meet seldom."""
+    of = {half: [c for c in corpus() if bool(c.get("held_out")) == half] for half in (True, False)}
+    assert len(corpus()) >= 600
+    assert len(of[True]) >= 300
+    for truth in (True, False):
+        assert sum(c["healthy"] is truth for c in of[True]) >= 100
+    specified = {half: {json.dumps(c["experiment"]) for c in cases} for half, cases in of.items()}
+    assert not specified[True] & specified[False]
+    kinds = evaluation()["after_trials"]["kinds"]
+    assert set(kinds) == {c.get("kind", DRAWN_FREELY) for c in of[True]}
+    assert set(kinds) - {DRAWN_FREELY} == set(KINDS)
+    for group in ("faulty", "healthy", "adam_only"):
+        whole = evaluation()["after_trials"]["held_out"][group]
+        for name in ("cases", "errors_before", "errors"):
+            assert sum(each[group][name] for each in kinds.values()) == whole[name]
+
+
+def test_a_case_to_be_reported_follows_from_seed_and_number():
+    drawn = [drawn_for_report(1, number) for number in range(2 * len(KINDS) + 2)]
+    assert drawn == [drawn_for_report(1, number) for number in range(len(drawn))]
+    assert {kind for _, kind in drawn} == {None, *KINDS}
+    for experiment, kind in drawn:
+        for name, options in KINDS[kind].items() if kind else ():
+            assert getattr(experiment, name) in options
 
 
 def test_the_published_trials_are_of_the_published_table(today):
@@ -65,12 +96,12 @@ def test_the_published_trials_are_of_the_published_table(today):
 
 def test_the_documentation_has_the_published_counts():
     trials = evaluation()["after_trials"]
-    text = (Path(__file__).parents[3] / "docs" / "diagnosis.md").read_text(encoding="utf-8")
-    for kind in ("faulty", "healthy", "adam_only"):
-        counts = [trials[half][kind] for half in ("all", "even", "odd")]
-        before = f"{counts[0]['errors_before']} of {counts[0]['cases']}"
-        after = " | ".join(f"{c['errors']} of {c['cases']}" for c in counts)
-        assert f"| {before} | {after} |" in text
+    text = DOCS.read_text(encoding="utf-8")
+    for half in ("held_out", "choosing"):
+        for counts in (trials[half][group] for group in ("faulty", "healthy", "adam_only")):
+            told = [f"{counts[n]} of {counts['cases']}" for n in ("errors_before", "errors")]
+            assert f"| {' | '.join(told)} |" in text
+    assert documented(text, trials) == text, "run make tables"
 
 
 def _is_cheap(case):
@@ -81,8 +112,13 @@ def _is_cheap(case):
 def test_some_cases_tried_anew_come_to_what_is_published():
     cases, lowered = corpus(), evaluation()["after_trials"]["lowered"]
     cheap = [i for i, case in enumerate(cases) if _is_cheap(case)]
-    stand = [i for i in cheap if cases[i]["healthy"] is False and i not in lowered]
-    for place in [*[i for i in cheap if i in lowered][::3], *stand[::6]]:
+    missed = [each["experiment"] for each in evaluation()["missed"]]
+    stand = [
+        i for i in cheap
+        if cases[i]["healthy"] is False and i not in lowered
+        and cases[i]["experiment"] not in missed
+    ]  # fmt: skip
+    for place in [*[i for i in cheap if i in lowered][::4], *stand[::9]]:
         judged = judge_by_trial(cases[place])
         assert judged.error
         assert judged.stands == (place not in lowered), cases[place]["experiment"]
@@ -99,11 +135,17 @@ def test_it_counts_what_a_trial_changes():
     ]
     assert [adam_alone(case) for case in cases] == [False, False, True, False, False]
     stays, lowered = AfterTrial(True, True, True), AfterTrial(True, True, False)
+    cases[1] |= {"held_out": True}
+    cases[4] |= {"held_out": True, "kind": "odd ones"}
     counts = count_trials(cases, [stays, lowered, lowered, None, None])
     assert (counts["tried"], counts["lowered"]) == (3, [1, 2])
     assert counts["all"]["faulty"] == {"cases": 1, "errors_before": 1, "errors": 1, "share": 1.0}
-    assert counts["odd"]["healthy"] == {"cases": 1, "errors_before": 1, "errors": 0, "share": 0.0}
-    assert counts["odd"]["adam_only"]["share"] is None
+    once = {"cases": 1, "errors_before": 1, "errors": 0, "share": 0.0}
+    assert counts["held_out"]["healthy"] == once
+    assert counts["held_out"]["adam_only"]["share"] is None
+    assert counts["choosing"]["adam_only"] == once
+    assert list(counts["kinds"]) == [DRAWN_FREELY, "odd ones"]
+    assert counts["kinds"][DRAWN_FREELY]["healthy"] == once
 
 
 def test_the_corpus_covers_every_choice():
