@@ -12,6 +12,9 @@ derived here. What 1/width adds:
 - *response*. The gradient depends on the forward lengths, through φ' and through the loss; ``S``
   and ``T``, the first and second derivative of its logarithm by ln q, follow from the chain rule.
 
+A residual stream x with a mean has a direction: Wᵀδ holds x·(z·δ)/|x|², and z·δ has the mean
+ḡ·E[zφ'] n, so that the part of the gradient along x grows by more than 1 + χ a block, from 1/n.
+
 Both are exact to first order in 1/width for one sample; a residual stream carries neither.
 """
 
@@ -20,7 +23,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from layerscope.engine.theory.forward import MeanFieldNetwork, SignalMoments, Trace, mix
+from layerscope.engine.theory.forward import MeanFieldNetwork, SignalMoments, Trace, given, mix
 from layerscope.engine.theory.losses import LossGradient
 
 __all__ = ["Gradient", "GradientTrace", "backward"]
@@ -37,7 +40,9 @@ class Gradient(NamedTuple):
     ``overlap``: squared cosine of two samples' gradients (1 with one output, however their signs);
     ``drift``: derivative of ``cross`` by the correlation of the two samples in the forward pass,
     ``agreed``: by that of their targets. ``mean``: E[g]/√E[g²], 0 behind fresh weights;
-    ``centred``, ``fixed``: as of a `LossGradient`.
+    ``centred``, ``fixed``: as of a `LossGradient`. Of a residual stream with a mean: ``level``,
+    E[ḡ²]/E[g²] of a sample's mean over units ḡ; with b = g·x/|x|√n for the stream x about its mean,
+    ``tilt`` and ``slant`` are E[ḡb] and E[b²] likewise, ``leant`` what all this adds to E[g²].
     """
 
     log_second: float
@@ -55,6 +60,10 @@ class Gradient(NamedTuple):
     mean: float = 0.0
     centred: bool = False
     fixed: float = -1.0
+    level: float | None = None
+    tilt: float = 0.0
+    slant: float = 0.0
+    leant: float = 0.0
 
     def of_tensor(self, at: SignalMoments, batch: int) -> tuple[float, float]:
         """Relative shift of the mean, and relative variance over draws, of a batch's tensor."""
@@ -96,6 +105,7 @@ def _through_linear(g: Gradient, t: Trace, net: MeanFieldNetwork, index: int) ->
         drift=share * g.drift,
         agreed=g.agreed,
         tie=share * g.tie,
+        leant=g.leant,
     )
 
 
@@ -128,6 +138,8 @@ def _through_activation(g: Gradient, t: Trace) -> Gradient:
         overlap=min(1.0, g.overlap * kept + max(0.0, t.slope_shared - kept) * (1 - g.overlap) / n),
         drift=g.drift * elasticity * t.slope_cross**2 + g.cross * t.slope_bend,
         agreed=g.agreed * t.slope_cross,
+        leant=g.leant,
+        level=None if g.level is None else g.level * m.slope_mean**2 + (1 - m.slope_mean**2) / n,
         tie=min(1.0, a * a / elasticity) * g.tie if elasticity > 1e-12 else 0.0,
     )
 
@@ -182,6 +194,35 @@ def _join(skip: Gradient, branch: Gradient, kept: float, n: int) -> Gradient:
     )
 
 
+def _leaning(joined: Gradient, skip: Gradient, t: Trace, x: SignalMoments) -> Gradient:
+    """The stream's gradient with what its mean adds; ``x``: the stream that entered the block."""
+    n, m = t.n, t.moments
+    y = t.added
+    if y is None or t.normed is not None:  # behind a norm nothing lies along z
+        return joined
+    grown = math.exp(min(50.0, joined.log_second - skip.log_second))  # 1 + χ
+    r = 2 * m.mean_growth * t.share * math.exp(min(50.0, (m.log_second - x.log_second) / 2))
+    ratio = math.exp(max(-50.0, (x.log_second - y.log_second) / 2))
+    rho = ratio * x.central / y.central if y.central > 0 else 0.0
+    level, slant = 1 / n if skip.level is None else skip.level, skip.slant
+    slant = y.central / n if skip.level is None else slant
+    fresh = max(0.0, grown - 1) / n
+    of_f = m.variance_share * math.exp(min(50.0, m.log_second - y.log_second))
+    k = t.share * m.variance_growth * of_f / max(1e-12, y.central * ratio)
+    mean, v, tilt = x.mean, x.central, skip.tilt
+    # w = r·ḡ + k·b is what z·δ makes along x
+    wa, wb = r * level + k * tilt, r * tilt + k * slant
+    ww = r * wa + k * wb
+    total = grown + 2 * (mean * wa + rho * wb) + ww
+    return joined._replace(
+        log_second=joined.log_second + math.log(total / grown),
+        leant=(skip.leant * grown + total - grown) / total,
+        level=(level + 2 * mean * wa + mean * mean * ww + fresh) / total,
+        tilt=(rho * tilt + v * wa + mean * rho * wb + mean * v * ww) / total,
+        slant=(rho * rho * slant + 2 * rho * v * wb + v * v * ww + v * fresh) / total,
+    )
+
+
 def backward(net: MeanFieldNetwork, traces: list[Trace], loss: LossGradient) -> list[GradientTrace]:
     """The gradients of every block, in forward order, from the loss's gradient by the output."""
     m = traces[-1].n
@@ -213,7 +254,7 @@ def backward(net: MeanFieldNetwork, traces: list[Trace], loss: LossGradient) -> 
         branch = _through_linear(pre, t, net, index)
         below = branch
         if t.added is not None:
-            came = traces[index - 1] if index else None
-            entered = net.log_input if came is None else came.after().log_second
-            below = _join(stream, branch, math.exp(min(0.0, entered - t.added.log_second)), t.n)
+            x = traces[index - 1].after() if index else given(net)
+            kept = math.exp(min(0.0, x.log_second - t.added.log_second))
+            below = _leaning(_join(stream, branch, kept, t.n), stream, t, x)
     return found[::-1]

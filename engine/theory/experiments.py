@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers.initialization import INITS
 from layerscope.engine.theory import Prediction, predict
 
 __all__ = ["predict_experiment"]
+
+
+def _variance(e: Experiment, n_in: int, n_out: int) -> float | None:
+    """Of an entry, where theory speaks of the scheme; of weights that are 0 it always does."""
+    found = e.weight_variance(n_in, n_out)
+    return found if INITS[e.init].mean_field or found == 0 else None
 
 
 @lru_cache(maxsize=256)
@@ -32,7 +38,7 @@ def predict_experiment(experiment: Experiment) -> Prediction:
         inputs=e.n_inputs,
         outputs=e.n_outputs,
         batch=e.batch,
-        variance=e.weight_variance if scheme.mean_field else lambda n_in, n_out: None,
+        variance=partial(_variance, e),
         init_scale=e.init_scale,
         output_scale=e.output_scale,
         weight_gains=e.weight_gains,

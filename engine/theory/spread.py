@@ -22,6 +22,10 @@ MOST_TAKEN = 0.15
 samples are alike, whose spread over seeds is not derived."""
 WIDEST_HALF = 1.5  # decades: a band of three says little, and the law behind it is no longer known
 MOST_DROP = 5.0  # of the mean of ln below ln of the mean: that is then carried by no seed one sees
+MOST_LEANT = 0.1
+"""Part of a gradient's second moment that lies along a residual stream: beyond, it is no log-normal
+number but the square of a normal one."""
+LEANT = "along the mean of the residual stream the gradient grows faster, in few seeds by far"
 FEW = "of so few units the std is how far the samples differ, whose spread over seeds isn't derived"
 UNSTABLE = "small differences of length grow, and seeds lie so far apart that their law isn't known"
 LN10 = math.log(10.0)
@@ -146,13 +150,16 @@ def of_gradient(
     """Prediction for a tensor of the backward pass; ``at``: the same tensor forward."""
     even = g.mean * g.mean
     taken = 0.0 if g.centred else mix(1 - even, g.cross - even, batch) / n
+    if g.level is not None:
+        taken = g.level * mix(1.0, g.cross, batch)
     left = 1 - even - taken
     turned = 2 * g.fixed * taken**2 / max(1e-3, left) ** 2
     if law is None:
         shift, variance = g.of_tensor(at, batch)
         t = _Tensor(g.log_second + _bounded(shift), g.mean, taken, left, n * batch)
-        variance = max(0.0, variance + turned)
-        return _spread(t, variance, 0.5 * variance, 0.5 * variance)
+        left_over = max(0.0, variance + turned)
+        found = _spread(t, left_over, 0.5 * left_over, 0.5 * variance)
+        return found.without_band(LEANT) if abs(g.leant) > MOST_LEANT else found
     rest = mix(g.own, g.shared, batch)
     share = mix(1.0, at.shared / at.own if at.own > 0 else 0.0, batch)
     drop = max(0.0, law.log_mean - law.mean_log) + 0.5 * rest

@@ -69,5 +69,17 @@ def test_where_lengths_explode_there_is_no_band():
     assert "seeds lie so far apart" in without_band(prediction.layers, "activation")[0]
 
 
+def test_along_the_mean_of_a_residual_stream_the_gradient_has_no_band():
+    change = {"init": "kaiming_normal", "residual": True, "depth": 20, "loss": "mae"}
+    prediction = predict_experiment(Experiment(**SMALL | change))
+    assert prediction.gradient_reason is None
+    assert prediction.layers[0].gradient.std is not None
+    assert prediction.layers[0].gradient.low is None
+    assert prediction.layers[-4].gradient.low is not None
+    last = prediction.layers[-1].gradient  # of signs: its mean square is fixed, whatever its mean
+    assert last.typical == pytest.approx(last.rms)
+    assert any("grows faster" in s for s in without_band(prediction.layers, "gradient"))
+
+
 def test_thirty_settings_are_measured():
     assert len(SETTINGS) >= 30

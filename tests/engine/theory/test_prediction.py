@@ -179,7 +179,6 @@ def test_where_there_is_no_theory_it_says_so(given: dict[str, Any], why: str) ->
     ("given", "why"),
     [
         ({"norm": "batch"}, "batch norm couples"),
-        ({"residual": True}, "residual stream a direction"),
         ({"loss": "focal"}, "the gradient of the loss 'focal'"),
     ],
 )
