@@ -27,6 +27,8 @@ from layerscope.engine.execution.cost import passes_flops
 from layerscope.engine.execution.prices import TYPICAL
 from layerscope.engine.experiment.specification import Experiment
 
+__all__ = ["DOCS", "documented"]
+
 DOCS = Path(__file__).parent.parent / "docs" / "diagnosis.md"
 BLOCK = re.compile(r"(<!-- trials: .*? -->\n).*?(<!-- /trials -->)", re.DOTALL)
 KINDS = {

@@ -39,6 +39,8 @@ from layerscope.engine.experiment.specification import DTYPES, Experiment
 from layerscope.engine.layers import ACTIVATIONS, NORMS
 from layerscope.engine.layers.initialization import INITS
 
+__all__ = ["KINDS", "drawn_for_report"]
+
 PATH = Path(__file__).parent.parent / "engine" / "diagnosis" / "corpus.json"
 STEPS = 300  # full-batch steps: enough for a 50 layer network to leave the constant predictor
 PATIENCE = 150  # steps after which a learning rate that gained under 3 % is given up

@@ -13,7 +13,7 @@ from layerscope.engine.diagnosis.gathering import gather
 from layerscope.engine.diagnosis.trial import after_trial, try_experiment
 from layerscope.engine.experiment.specification import Experiment
 
-__all__ = ["AfterTrial", "adam_alone", "count_trials", "judge_by_trial"]
+__all__ = ["DRAWN_FREELY", "AfterTrial", "adam_alone", "count_trials", "judge_by_trial"]
 
 DRAWN_FREELY = "drawn freely"
 """What cases are called that are of no kind."""
