@@ -61,18 +61,20 @@ def words(change: Mapping[str, Any]) -> str:
     >>> words({"init": "lsuv", "init_scale": 1.0, "residual": True})
     'init scheme lsuv, init scale 1, residual on'
     >>> words({"layer_gains": ""})
-    'gain by layer none'
+    'no gain by layer'
     """
     return ", ".join(
-        f"{(Experiment.model_fields[name].title or name).lower()} {_value(value)}"
+        _set((Experiment.model_fields[name].title or name).lower(), value)
         for name, value in change.items()
     )
 
 
-def _value(value: object) -> str:
+def _set(parameter: str, value: object) -> str:
+    if value is None or value == "":
+        return f"no {parameter}"
     if isinstance(value, bool):
-        return "on" if value else "off"
-    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
+        return f"{parameter} {'on' if value else 'off'}"
+    return f"{parameter} {value:g}" if isinstance(value, float) else f"{parameter} {value}"
 
 
 def _curves(curves: Mapping[str, Sequence[float | None]]) -> Curves:
