@@ -32,6 +32,8 @@ AROUND = 0.05
 """Of the constant predictor's loss: so near it is about there."""
 GREW = 10.0
 """Times the first loss: one that is far above it."""
+BEYOND = 2.0
+"""Times the size of the first losses, where they may be below zero: further than they reached."""
 WELL = 0.5
 """Of what it began with, or of the constant predictor's loss: below that a training fares well."""
 BETTER = 0.9
@@ -164,13 +166,25 @@ class History:
         return last < WELL * min(first, first if self.baseline is None else self.baseline)
 
     @cached_property
+    def signed(self) -> bool:
+        """Whether the loss was below zero among the first: what it is measures no distance, and may
+        rise as a training goes well, as a critic's does when the generator learns."""
+        return any(v < 0 for v in self.first if math.isfinite(v))
+
+    @cached_property
     def rises(self) -> bool:
         """Whether the loss is well above where it began."""
         first, last = self.first_loss, self.last_loss
         if first is None or last is None or self.too_early:
             return self.broke
         noise = SIGMAS * self.noise / math.sqrt(self._width)
-        return last - first > max(noise, 0.2 * abs(first))
+        return last - first > max(noise, BEYOND * self._begun if self.signed else 0.2 * abs(first))
+
+    @property
+    def _begun(self) -> float:
+        """How large the first losses were."""
+        finite = [abs(v) for v in self.first if math.isfinite(v)]
+        return (max(finite) if self.signed else finite[0]) if finite else 0.0
 
     @property
     def broke(self) -> bool:
@@ -181,7 +195,7 @@ class History:
     def grew(self) -> bool:
         """Whether the last finite loss is far above the first."""
         finite = [v for v in (*self.first, *(v for _, v in self.losses)) if math.isfinite(v)]
-        return bool(finite) and finite[-1] > GREW * abs(finite[0])
+        return bool(finite) and finite[-1] > GREW * (self._begun or abs(finite[0]))
 
     def weights(self) -> Iterator[Weight]:
         """Every parameter, each once, in forward order."""

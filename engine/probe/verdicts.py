@@ -120,13 +120,14 @@ class Verdicts:
 def _weighed(symptom: Finding, history: History, begin: int, *, broke: bool) -> Finding:
     """A symptom of one pass, against how the training goes: of a network that learns all the same
     it is a note, unless it takes a part of the network out for good, or hinders one whose loss has
-    not come far. What broke a training stays what it is, and so does
-    what is found of one that does not learn."""
+    not come far. What broke a training stays what it is, and so does what is found of one that does
+    not learn; where no loss tells that, of one pass, what was there from the first."""
     if broke:
         drowned = symptom.rule in OVERFLOWS and symptom.severity == "error"
         return symptom if drowned else replace(symptom, severity="info")
     if not history.learns:
-        return symptom
+        later = history.signed and not _began(symptom, begin)
+        return replace(symptom, severity="info") if later else symptom
     for_long = symptom.since is not None and history.number - symptom.since >= FEW_STEPS
     lost = symptom.rule in LOST and symptom.severity == "error" and for_long
     last = next((f.name for f in reversed(history.facts) if f.shape), None)
@@ -157,6 +158,8 @@ def _came_later(finding: Finding, other: Finding) -> bool:
 def _explains(cause: Finding, effect: Finding, *, begin: int = 0) -> bool:
     if effect.rule in SILENCE and cause.rule in SILENT:
         return True
+    if {cause.rule, effect.rule} == {"nonfinite", "learning_rate_high"}:
+        return _of_rate(cause, effect)
     if _is_symptom(effect) and _began(effect, begin) and _came_later(cause, effect):
         return False
     if _is_symptom(cause) and _began(cause, begin) and cause.severity == "error":
@@ -170,6 +173,13 @@ def _explains(cause: Finding, effect: Finding, *, begin: int = 0) -> bool:
         return effect.rule in TRAINING_RULES[cause.rule].explains
     # Where the first NaN came from is known by itself, whatever the newest step looks like.
     return cause.rule in RULES and effect.rule in RULES and follows(cause, effect)
+
+
+def _of_rate(cause: Finding, effect: Finding) -> bool:
+    """Of a rate and what is not finite: the rate is the cause, unless numbers had been beyond what
+    any rate could help before the first step."""
+    rate = cause if cause.rule == "learning_rate_high" else effect
+    return (rate is effect) is rate.evidence["beyond_any_rate"]
 
 
 def _promoted(roots: Sequence[Finding], explains: Explains) -> list[Finding]:

@@ -140,3 +140,13 @@ def autoencoder_in_eval_mode(faulty: bool) -> Training:
     model = _normed(4, 24, 24)
     model.train(not faulty)
     return Training(model, *data.low_rank(), nn.MSELoss(), Adam(model.parameters(), 0.01))
+
+
+@pair("mlp", "constant_output", "rank_collapse")
+def pixels_divided_as_whole_numbers(faulty: bool) -> Training:
+    """Pixels of 0 to 255 divided by 256 before they are made floats: all are 0"""
+    x, y = data.digits()
+    pixels = ((x - x.min()) / (x.max() - x.min()) * 255).flatten(1)
+    inputs = (pixels.int() // 256).float() if faulty else pixels / 256
+    model = mlp(10, features=64)
+    return Training(model, inputs, y, nn.CrossEntropyLoss(), Adam(model.parameters(), 0.005))

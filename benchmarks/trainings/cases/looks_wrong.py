@@ -360,3 +360,32 @@ def in_bfloat16_with_large_steps() -> Training:
         SGD(model.parameters(), 0.1),
         forward=lambda x: model(x.bfloat16()),
     )  # fmt: skip
+
+
+@healthy("mlp")
+def policy_of_rewards() -> Training:
+    """REINFORCE: a loss about zero that goes nowhere while the policy learns"""
+    model = mlp(3)
+
+    def surrogate(logits: Tensor, best: Tensor) -> Tensor:
+        policy = torch.distributions.Categorical(logits=logits)
+        action = policy.sample()
+        reward = (action == best).float()
+        return -(policy.log_prob(action) * (reward - reward.mean())).mean()
+
+    return Training(
+        model, *data.classes(), surrogate, Adam(model.parameters(), 0.01),
+        measure=F.cross_entropy, steps=120,
+    )  # fmt: skip
+
+
+@healthy("mlp")
+def likelihood_of_a_small_spread() -> Training:
+    """A mean and a variance, whose likelihood has a negative logarithm below zero"""
+    x, y = data.regression()
+    model = mlp(2)
+
+    def surprise(out: Tensor, target: Tensor) -> Tensor:
+        return F.gaussian_nll_loss(out[:, :1], target, F.softplus(out[:, 1:]) + 1e-4)
+
+    return Training(model, x, 0.05 * y, surprise, Adam(model.parameters(), 0.005), steps=120)

@@ -167,6 +167,20 @@ def input_scale(history: History) -> Finding | None:
     )  # fmt: skip
 
 
+def _empty_input(history: History) -> str:
+    """A sentence where one number is all that ever went in."""
+    index, name = history.facts[0].index, history.facts[0].name
+    seen = [x for s in history.steps if (x := s.of(index, Quantity.INPUT)) is not None]
+    numbers = {number for x in seen for number in (x.min, x.max)}
+    if len(numbers) != 1 or None in numbers or any(x.finite < x.count for x in seen):
+        return ""
+    (number,) = numbers
+    return (
+        f" What goes into {name or 'the network'} is {number:g} at every entry, in each of "
+        f"{len(seen)} recorded steps: the data tell no samples apart."
+    )
+
+
 def _how_far(history: History) -> str:
     if history.fares_well:
         return "falls all the same."
@@ -200,7 +214,7 @@ def constant_output(history: History) -> Finding | None:
         "constant_output", "error", [last],
         title="Every sample gets the same output",
         explanation=f"All {recent[-1][1].width} units of {last.name} have one value for all "
-        f"{recent[-1][1].batch} samples of step {recent[-1][0]}.",
+        f"{recent[-1][1].batch} samples of step {recent[-1][0]}.{_empty_input(history)}",
         evidence={"batch": recent[-1][1].batch, "units": recent[-1][1].width},
         threshold={"least_batch": LEAST_BATCH}, since=recent[0][0], direction="forward",
     )  # fmt: skip

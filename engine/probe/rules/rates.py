@@ -17,6 +17,7 @@ MANIFOLD = 10.0  # of what the weights are: one such step is enough
 MOSTLY = 0.5  # of the recorded steps are too large, where the loss has not risen by them
 WHOLE = 1.0  # a step as large as the weights: they are drawn anew
 USUAL = 1e-3  # Karpathy 2019; Bottou 2012
+ABSURD = 1e6  # rms(∂L/∂w)/rms(w) under plain descent: no rate that anybody gives makes up for it
 WARMING = 1.2  # a learning rate that has grown by this factor is being warmed up
 
 
@@ -64,6 +65,7 @@ def learning_rate_high(history: History) -> Finding | None:
     if history.learns or not large:
         return None
     since, ratio = large[0]
+    rate = _rate(history, since)
     enough = ratio >= MANIFOLD
     if history.broke and not (history.grew or enough):
         return None  # something else broke it: the loss had not been growing
@@ -71,11 +73,10 @@ def learning_rate_high(history: History) -> Finding | None:
         return None
     rises = history.rises or history.grew
     mostly = len(large) >= MOSTLY * len(medians) or max(r for _, r in large) >= WHOLE
-    if not (rises or history.broke or mostly):
+    if not (rises or history.broke or (mostly and not history.signed)):
         return None  # some large steps at the beginning keep no loss from falling later
     severity: Severity = "error" if rises else "warning"
     went = "is not finite any more" if history.broke else "has risen" if rises else "does not fall"
-    rate = _rate(history, since)
     return history.finding(
         "learning_rate_high", severity, [w.module for w in _matrices(history)],
         title=f"Weights change by {_share(ratio)} a step, and the loss {went}",
@@ -83,7 +84,11 @@ def learning_rate_high(history: History) -> Finding | None:
         f"{history.number} steps; a step usually changes a weight by about {USUAL:g} of it."
         if history.last_loss is not None and history.began_at is not None
         else "The loss is not finite any more.",
-        evidence={"update_ratio": ratio, "learning_rate": rate},
+        evidence={
+            "update_ratio": ratio, "learning_rate": rate,
+            # The gradient was so before any step: whatever had made it is to blame.
+            "beyond_any_rate": bool(since <= 1 and rate and ratio / rate > ABSURD),
+        },
         threshold={"update_ratio": HIGH}, since=since,
         fix=_fix(rate, ratio),
     )  # fmt: skip

@@ -22,3 +22,33 @@ from layerscope.engine.probe.history import History
 def test_a_training_has_come_as_far_as_anything_tells(losses, recorded, expected):
     steps = [SimpleNamespace(number=number) for number in recorded]
     assert History([], steps, losses, [v for _, v in losses]).number == expected
+
+
+def told(losses):
+    return History([], [], list(enumerate(losses, 1)), losses[:16])
+
+
+NOISE = [0.01 * (-1) ** i for i in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "rises"),
+    [
+        # A critic's loss rises as the generator learns.
+        ([-0.4 + 0.01 * i + n for i, n in enumerate(NOISE)], False),
+        ([0.05 * (-1) ** i + 0.01 * (i // 20) for i in range(40)], False),  # about zero
+        ([-1.0 + 0.2 * i + n for i, n in enumerate(NOISE)], True),  # further than it ever was
+        ([2.0 + 0.02 * i + n for i, n in enumerate(NOISE)], True),  # of a distance, by a fifth
+        ([2.0 - 0.02 * i + n for i, n in enumerate(NOISE)], False),
+    ],
+)
+def test_a_loss_that_may_be_below_zero_rises_when_it_leaves_where_it_was(losses, rises):
+    assert told(losses).rises is rises
+
+
+def test_a_loss_is_far_above_the_first_by_their_size():
+    about_zero = [0.001, *NOISE[:15]]
+    assert not told([*about_zero, 0.02, 0.05]).grew  # 50 times the very first
+    assert told([*about_zero, 0.02, 0.5]).grew
+    assert told([2.0, 2.1, 30.0]).grew
+    assert not told([2.0, 2.1, 10.0]).grew

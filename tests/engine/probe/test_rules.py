@@ -490,6 +490,41 @@ def test_a_rate_is_judged_by_its_first_too_large_step_and_the_one_that_is_offere
         assert F.mse_loss(again(x), y) < 0.95 * before
 
 
+def test_what_was_beyond_all_bounds_before_any_step_is_no_learning_rate():
+    """A state that grows 1.6-fold a step of the sequence: no rate would have helped."""
+    torch.manual_seed(0)
+    cell, head = nn.RNN(1, 32, nonlinearity="relu"), nn.Linear(32, 1)
+    with torch.no_grad():
+        cell.weight_hh_l0.copy_(1.6 * torch.eye(32))
+    x = torch.randn(50, 64, 1)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.head = cell, head
+
+        def forward(self, x):
+            return self.head(self.cell(x.transpose(0, 1))[0][-1])
+
+    def unknown(output, target):
+        """A loss of which nobody knows the constant predictor's."""
+        return (output - target).square().mean()
+
+    found = train(Net(), x.transpose(0, 1), x.mean(0), loss=unknown, lr=0.01, steps=12)
+    assert found[0].rule == "nonfinite"
+    assert accused(found) == {"nonfinite"}
+
+
+def test_an_input_that_is_one_number_is_said_to_be():
+    torch.manual_seed(0)
+    x, y = data("classes")
+    (finding,) = train(mlp(3), torch.zeros_like(x), y, loss=nn.CrossEntropyLoss(), lr=0.1)
+    assert finding.rule == "constant_output"
+    assert "What goes into 0 is 0 at every entry, in each of" in finding.explanation
+    (finding,) = seeded(PAIRS["constant_output"][0])
+    assert "What goes into" not in finding.explanation
+
+
 def test_what_breaks_without_having_grown_is_no_learning_rate():
     def each(number):
         if number == 15:
