@@ -112,14 +112,17 @@ def _medians(history: History) -> list[tuple[int, float]]:
 
 @training_rule(
     formula=f"the loss does not fall, and no weight changes by more than {LOW:g} of it a step, "
-    "with gradients that are not zero and a learning rate that does not grow",
+    "with gradients that are not zero and a learning rate that does not grow; or the loss has "
+    "fallen by less than half, and weights that moved do so no more since the first half of it",
     source="Karpathy 2019, A recipe for training neural networks",
     help="What the optimiser really does counts: Adam makes up for tiny gradients.",
 )
 def learning_rate_low(history: History) -> Finding | None:
     """Steps are too small to get anywhere."""
     moved = _moved(history)
-    if history.too_early or history.learns or not moved or _warms_up(history):
+    if history.too_early or not moved or _warms_up(history):
+        return None
+    if history.learns and (history.fares_well or not _stopped_early(history)):
         return None
     largest = max(ratio for _, ratio in moved)
     alive = [w for w, _ in moved if any(g for _, g in history.seen(w, Quantity.PARAMETER_GRADIENT))]
@@ -128,12 +131,24 @@ def learning_rate_low(history: History) -> Finding | None:
     rate = _rate(history)
     return history.finding(
         "learning_rate_low", "warning", [w.module for w in alive],
-        title=f"No weight changes by more than {largest:.1g} of it a step",
+        title=f"No weight changes by more than {largest:.1g} of it a step"
+        if largest
+        else "No weight changes any more",
         explanation=f"After {history.number} steps the loss is at {history.last_loss:.4g}, from "
         f"{history.first_loss:.4g}; a step usually changes a weight by about {USUAL:g} of it.",
         evidence={"update_ratio": largest, "learning_rate": rate},
         threshold={"update_ratio": LOW}, since=history.steps[0].number, fix=_fix(rate, largest),
     )  # fmt: skip
+
+
+def _stopped_early(history: History) -> bool:
+    """Whether the weights moved, and have stood still since the first half of the training."""
+    weights = _matrices(history)
+    moving = [
+        s.number for s in history.steps
+        if any((s.update_ratio(w.module.index, w.place) or 0.0) > LOW for w in weights)
+    ]  # fmt: skip
+    return bool(moving) and max(moving) <= history.number / 2
 
 
 def _warms_up(history: History) -> bool:

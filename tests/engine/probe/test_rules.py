@@ -515,6 +515,21 @@ def test_what_was_beyond_all_bounds_before_any_step_is_no_learning_rate():
     assert accused(found) == {"nonfinite"}
 
 
+@pytest.mark.parametrize(("ends", "expected"), [(10, {"learning_rate_low"}), (None, set())])
+def test_a_rate_that_ends_before_the_loss_has_come_far_is_too_low(ends, expected):
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+
+    def each(number):
+        if number == ends:
+            optimizer.param_groups[0]["lr"] = 0.0
+
+    found = train(model, *data(), optimizer=optimizer, steps=60, each=each)
+    assert accused(found) == expected
+    assert not expected or found[0].title == "No weight changes any more"
+
+
 def test_an_input_that_is_one_number_is_said_to_be():
     torch.manual_seed(0)
     x, y = data("classes")
