@@ -91,3 +91,12 @@ test("bars are named over them", () => {
   const bars = { x, y: x.map((i) => (i % 2 ? 30 : 40)) };
   for (const at of [0.2, 0.5, 0.84]) assert.equal(placed([label(0, { at, side: "over" })], [bars], [], { ...AREA, range: [-2, 2] })[0].yanchor, "bottom");
 });
+
+test("a band in pieces is named in its longest one", () => {
+  const piece = (/** @type {number[]} */ xs) => ({ x: [...xs, ...[...xs].reverse()], y: [...xs.map(() => 10), ...xs.map(() => 0.1)] });
+  const [short, long] = [piece([1, 2]), piece(x.slice(9))];
+  const joined = { x: /** @type {any} */ ([...short.x, null, ...long.x]), y: [...short.y, null, ...long.y], meta: long };
+  const [found] = placed([label(0, { side: "inside", at: 0.6 })], [joined], [], AREA);
+  assert.equal(found.y, -1);
+  assert.deepEqual(found, placed([label(0, { side: "inside", at: 0.6 })], [long], [], AREA)[0]);
+});

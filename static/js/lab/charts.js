@@ -12,6 +12,8 @@ import { chosenLine, faults, logRange } from "./marks.js";
 const POINTED_MS = 1600;
 const MOST_DOTS = 40;
 const APART = 0.1;
+/** Of the band of a layer that has none beside it: to each side. */
+const ALONE = 0.25;
 const GONE = { visible: false, x: [], y: [] };
 const curve = (/** @type {number[]} */ x, /** @type {(number|null)[]} */ y) => ({ x, y, visible: true });
 /** With a dot a block where they are few: each dot costs as much time as a whole line.
@@ -160,15 +162,33 @@ const twos = (range) => ({ range, ...powers(2, range, [1, 2, 5, 10, 20, 50, 100]
 /** Blocks between two ticks. @param {number} blocks */
 const tick = (blocks) => [1, 2, 5, 10, 20, 50, 100, 200].find((d) => blocks / d <= 7) ?? 500;
 
-/** There along the upper edge, back along the lower one. @param {number[]} x @param {(number|null)[]} low @param {(number|null)[]} high */
-function band(x, low, high) {
-  const known = x.map((_, i) => i).filter((i) => low[i] && high[i]);
-  if (!known.length) return GONE;
-  const back = [...known].reverse();
-  return curve(
-    [...known, ...back].map((i) => x[i]),
-    [...known.map((i) => high[i]), ...back.map((i) => low[i])],
-  );
+/** There along the upper edge, back along the lower one; a piece for every row of layers that have a band, and nothing between.
+ * `meta` is the longest piece, within which its name is written. @param {number[]} x @param {(number|null)[]} low @param {(number|null)[]} high */
+export function band(x, low, high) {
+  const pieces = runs(x.map((_, i) => Boolean(low[i] && high[i]))).map(([from, to]) => {
+    const there = Array.from({ length: to - from }, (_, i) => from + i);
+    const back = [...there].reverse();
+    return {
+      x: to - from > 1 ? [...there, ...back].map((i) => x[i]) : [x[from] - ALONE, x[from] + ALONE, x[from] + ALONE, x[from] - ALONE],
+      y: to - from > 1 ? [...there.map((i) => high[i]), ...back.map((i) => low[i])] : [high[from], high[from], low[from], low[from]],
+    };
+  });
+  if (!pieces.length) return GONE;
+  const longest = pieces.reduce((a, b) => (b.x.length > a.x.length ? b : a));
+  const joined = (/** @type {"x"|"y"} */ axis) => pieces.flatMap((piece, i) => (i ? [null, ...piece[axis]] : piece[axis]));
+  return { x: joined("x"), y: joined("y"), visible: true, meta: longest };
+}
+
+/** Where a row of true ones begins, and where it has ended. @param {boolean[]} flags @returns {[number, number][]} */
+function runs(flags) {
+  /** @type {[number, number][]} */
+  const found = [];
+  flags.forEach((flag, i) => {
+    if (!flag) return;
+    if (i && flags[i - 1]) found[found.length - 1][1] = i + 1;
+    else found.push([i, i + 1]);
+  });
+  return found;
 }
 
 /** Share of each tensor's entries by power of two: z[row][block], over the powers that occur. @param {(Tensor|null)[]} tensors */

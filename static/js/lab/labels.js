@@ -2,7 +2,7 @@
 
 /** `at`: wanted place along the curve, 0 to 1. `side` of the curve, or the other one, but for "over" bars; "inside" a band, whose second half is its lower edge.
  * @typedef {{at: number, side: string, color: string, name: string}} Label */
-/** @typedef {{visible?: boolean, x: number[], y: (number|null)[]}} Trace */
+/** `meta`: of a trace in pieces, the one that is named. @typedef {{visible?: boolean, x: number[], y: (number|null)[], meta?: {x: number[], y: (number|null)[]}}} Trace */
 /** What is drawn on, in pixels; `range` of its values, exponents where `log`; `char` and `line` of its type.
  * @typedef {{width: number, height: number, blocks: number, range: [number, number], log: boolean, char: number, line: number}} Area */
 /** @typedef {{left: number, right: number, top: number, bottom: number}} Box */
@@ -12,9 +12,10 @@ const STEPS = [0, -0.12, 0.12, -0.24, 0.24, -0.36, 0.36];
 /** Of a place: over another's words, beyond the chart, over a curve, and a step away from where it is wanted. */
 const COST = { words: 100, beyond: 50, curve: 3, step: 0.5 };
 
-/** The annotations for the labels of those curves that are known. @param {(Label & {trace: number})[]} labels @param {Trace[]} traces
+/** The annotations for the labels of those curves that are known. @param {(Label & {trace: number})[]} labels @param {Trace[]} given traces
  * @param {any[]} others that are written in the chart already @param {Area} area */
-export function placed(labels, traces, others, area) {
+export function placed(labels, given, others, area) {
+  const traces = given.map((trace) => ({ ...trace, ...trace.meta }));
   const taken = others.map((other) => boxOf(other, area));
   const curves = traces.filter(({ visible }) => visible !== false).flatMap((trace) => ways(points(trace, area)));
   return labels.flatMap((label) => {
