@@ -5,20 +5,10 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from layerscope.engine.basis.text import raised
 from layerscope.engine.foundations.record import value_text
 
 __all__ = ["age", "loss_text", "moment", "number", "raised", "shown", "whole"]
-
-SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def raised(exponent: int) -> str:
-    """A whole number in superscript.
-
-    >>> raised(-12)
-    '⁻¹²'
-    """
-    return str(exponent).translate(SUPERSCRIPT)
 
 
 def number(value: float | None) -> str:

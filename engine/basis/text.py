@@ -4,21 +4,65 @@ number formats are called, and many names shortened."""
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
-__all__ = ["bytes_text", "dtype_name", "listed", "number_text", "time_text"]
+__all__ = [
+    "bytes_text", "dtype_name", "listed", "number_text", "raised", "scientific", "time_text",
+    "without_exponents",
+]  # fmt: skip
 
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+WITH_EXPONENT = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?e[+-]\d{2,3})(?!\w|\.\d)(\^?)")
 TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
+def raised(exponent: int) -> str:
+    """A whole number in superscript.
+
+    >>> raised(-12)
+    '⁻¹²'
+    """
+    return str(exponent).translate(SUPERSCRIPT)
+
+
+def scientific(text: str) -> str:
+    """What ``format`` wrote with an exponent, with a power of ten; anything else as it is.
+
+    >>> scientific("2.5e+09"), scientific("-1e-07"), scientific("1e+03"), scientific("12")
+    ('2.5×10⁹', '-10⁻⁷', '10³', '12')
+    """
+    mantissa, mark, exponent = text.lower().partition("e")
+    if not mark:
+        return text
+    digits = mantissa.removeprefix("-")
+    sign = mantissa.removesuffix(digits)
+    power = f"10{raised(int(exponent))}"
+    return f"{sign}{power}" if digits == "1" else f"{sign}{digits}×{power}"
+
+
+def without_exponents(sentence: str) -> str:
+    """A sentence whose numbers ``format`` wrote, each large or small one with a power of ten.
+
+    >>> without_exponents("rms 1.45e+26, 1e+30^2, e^(1e+03)")
+    'rms 1.45×10²⁶, (10³⁰)^2, e^(10³)'
+    """
+
+    def written(found: re.Match[str]) -> str:
+        text = scientific(found[1])
+        return f"({text})" if found[2] else text
+
+    return WITH_EXPONENT.sub(lambda found: written(found) + found[2], sentence)
+
+
 def number_text(number: float, digits: int = 3) -> str:
-    """So many significant digits, thousands separated: never an exponent below a million.
+    """So many significant digits, thousands separated: a power of ten from a million on.
 
     >>> number_text(6.4249), number_text(50623.4), number_text(0), number_text(2.5e9)
-    ('6.42', '50,600', '0', '2.5e+09')
+    ('6.42', '50,600', '0', '2.5×10⁹')
     """
     if number == 0 or not 1e-4 <= abs(number) < 1e6:
-        return f"{number:.{digits}g}"
+        return scientific(f"{number:.{digits}g}")
     places = digits - 1 - math.floor(math.log10(abs(number)))
     text = f"{round(number, places):,.{max(places, 0)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

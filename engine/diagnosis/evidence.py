@@ -12,7 +12,7 @@ from typing import Any
 
 from scipy.stats import linregress
 
-from layerscope.engine.basis.text import number_text
+from layerscope.engine.basis.text import number_text, scientific, without_exponents
 from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
 from layerscope.engine.execution.provenance import Cause
 from layerscope.engine.execution.records import Record
@@ -27,11 +27,11 @@ def power_of_ten(decades: float, digits: int) -> str:
     """10 to this power, in so many digits; float64's range squared, as a ratio can be, and beyond.
 
     >>> power_of_ten(2.5, 2), power_of_ten(420.25, 2)
-    ('320', '1.8e+420')
+    ('320', '1.8×10⁴²⁰')
     """
     if abs(decades) < 300:
         return number_text(10.0**decades, digits)
-    return f"{Decimal(10) ** Decimal(decades):.{digits}g}"
+    return scientific(f"{Decimal(10) ** Decimal(decades):.{digits}g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +169,8 @@ class Evidence:
         return Finding(
             rule=rule,
             severity=severity,
-            title=title,
-            explanation=explanation,
+            title=without_exponents(title),
+            explanation=without_exponents(explanation),
             direction=direction,
             modules=tuple(r.facts.name for r in where),
             layers=(first.facts.index, last.facts.index),

@@ -33,6 +33,7 @@ from layerscope.engine.theory.transport import LengthChain, LengthLaw, needed
 __all__ = ["predict"]
 
 FEWEST_UNITS = 8  # a norm over fewer units makes them too far from Gaussian
+CENTRED = 1e-3  # |mean|/rms of an activation up to which a residual stream has no direction
 SECOND_ORDER = 0.5
 """Over the width: by as much batch norm's second moments, which hardly fluctuate, may be off."""
 MOST_ALIKE = 0.12
@@ -164,7 +165,7 @@ def predict(
     targets = Targets(target_second_moment, target_mean, target_correlation, target_atoms)
     try:
         traces = forward(net)
-        gradient_reason = _gradient_refusal(loss, law, net)
+        gradient_reason = _gradient_refusal(loss, law, net, traces)
         gradients: list[GradientTrace] | None = None
         if law is not None and gradient_reason is None:
             out = traces[-1].pre
@@ -236,13 +237,21 @@ def _refusal(
     return None
 
 
-def _gradient_refusal(loss: str, law: LossTheory | None, net: MeanFieldNetwork) -> str | None:
+def _gradient_refusal(
+    loss: str, law: LossTheory | None, net: MeanFieldNetwork, traces: list[Trace]
+) -> str | None:
     if law is None:
         return f"no theory for this setting: the gradient of the loss {loss!r}"
     if net.norm is not None and net.norm.over == "batch":
         return (
             "no theory for this setting: batch norm couples the samples' gradients, which explode "
             "by a factor that depends on how their correlations evolve (Yang et al. 2019)"
+        )
+    biased = any(t.added and abs(t.moments.mean) > CENTRED for t in traces)
+    if biased and net.norm is None and traces[-1].n > 1:
+        return (
+            "no theory for this setting: an activation with a mean gives the residual stream a "
+            "direction, and how far several outputs align the gradient with it is not derived"
         )
     return None
 
