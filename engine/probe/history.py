@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from layerscope.engine.basis.median import median
+from layerscope.engine.basis.text import without_exponents
 from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
 from layerscope.engine.probe.facts import ModuleFacts, ParameterFacts
 from layerscope.engine.probe.ring import Ring
@@ -243,7 +244,8 @@ class History:
             "last_loss": self.last_loss, "constant_loss": self.baseline,
         }  # fmt: skip
         return Finding(
-            rule=rule, severity=severity, title=title, explanation=explanation,
+            rule=rule, severity=severity, title=without_exponents(title),
+            explanation=without_exponents(explanation),
             direction=direction, modules=tuple(dict.fromkeys(f.name for f in where)),
             layers=(min(places), max(places)), blocks=(0, 0), evidence=evidence,
             threshold=threshold, since=since, fix=None if fix is None else {"code": fix},

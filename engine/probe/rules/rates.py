@@ -77,6 +77,8 @@ def learning_rate_high(history: History) -> Finding | None:
         return None  # some large steps at the beginning keep no loss from falling later
     severity: Severity = "error" if rises else "warning"
     went = "is not finite any more" if history.broke else "has risen" if rises else "does not fall"
+    # The gradient was so before any step: whatever had made it is to blame.
+    beyond = bool(since <= 1 and rate and ratio / rate > ABSURD)
     return history.finding(
         "learning_rate_high", severity, [w.module for w in _matrices(history)],
         title=f"Weights change by {_share(ratio)} a step, and the loss {went}",
@@ -84,13 +86,9 @@ def learning_rate_high(history: History) -> Finding | None:
         f"{history.number} steps; a step usually changes a weight by about {USUAL:g} of it."
         if history.last_loss is not None and history.began_at is not None
         else "The loss is not finite any more.",
-        evidence={
-            "update_ratio": ratio, "learning_rate": rate,
-            # The gradient was so before any step: whatever had made it is to blame.
-            "beyond_any_rate": bool(since <= 1 and rate and ratio / rate > ABSURD),
-        },
+        evidence={"update_ratio": ratio, "learning_rate": rate, "beyond_any_rate": beyond},
         threshold={"update_ratio": HIGH}, since=since,
-        fix=_fix(rate, ratio),
+        fix=None if beyond else _fix(rate, ratio),
     )  # fmt: skip
 
 

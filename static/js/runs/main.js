@@ -173,7 +173,7 @@ place.addEventListener("change", (/** @type {Event} */ event) => {
 });
 
 document.addEventListener("click", (event) => {
-  const link = /** @type {Element} */ (event.target).closest("[data-module]");
+  const link = /** @type {Element} */ (event.target).closest("a[data-module], button[data-module]");
   if (!link) return;
   event.preventDefault();
   view.choose(/** @type {HTMLElement} */ (link).dataset.module ?? null, at.step);

@@ -513,6 +513,9 @@ def test_what_was_beyond_all_bounds_before_any_step_is_no_learning_rate():
     found = train(Net(), x.transpose(0, 1), x.mean(0), loss=unknown, lr=0.01, steps=12)
     assert found[0].rule == "nonfinite"
     assert accused(found) == {"nonfinite"}
+    (rate,) = [f for f in found[0].consequences if f.rule == "learning_rate_high"]
+    assert "×10" in rate.title
+    assert rate.fix is None
 
 
 @pytest.mark.parametrize(("ends", "expected"), [(10, {"learning_rate_low"}), (None, set())])
