@@ -12,7 +12,7 @@ from layerscope.engine.probe.step import Outline, Quantity
 __all__ = ["precision_loss"]
 
 LOST = 0.9  # share of a parameter's entries that a step leaves as they are
-MOSTLY = 0.75  # the same over most parameters, of a network that has not come far
+MOSTLY = 0.6  # the same over most parameters, of a network that has not come far
 UNDERFLOW = 0.5  # share of the gradient by the output that is zero or subnormal
 NARROW = ("bfloat16", "float16")
 LEAST_RECORDS = 3
