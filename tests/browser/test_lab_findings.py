@@ -186,7 +186,7 @@ def test_other_pages_show_the_same_experiment(page: Page) -> None:
     [
         (NAN, "theory: float32, bfloat16 overflow at layer 38; float16 overflows at layer 5", ""),
         ("init_scale=1.3", "float16 overflows at layer 37; float32, bfloat16 hold, to overflow",
-         "float16 overflows at layer 38; float32, bfloat16 hold"),
+         "float16 overflows at layer 37; float32, bfloat16 hold"),
         (f"{NAN}&init_scale=0.01", "float32 turns subnormal at layer 38, vanishes at 46", ""),
         ("init=identity", "no theory for this setting", "no theory for this setting"),
     ],
