@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from layerscope.app.figures.charts import Form, axis, label, layout, line
+from layerscope.app.figures.charts import STILL, Form, axis, label, layout, line
 
 __all__ = ["depth_figures"]
 
@@ -50,17 +48,10 @@ def _by_depth(hue: str, first: str, second: str, second_hue: str) -> Form:
 
 
 def _layout() -> Form:
-    still: dict[str, Any] = {
-        "showline": False,
-        "autorange": False,
-        "automargin": False,
-        "tickangle": 0,
-        "ticklabeloverflow": "allow",
-    }
     return layout(
         margin={"l": {"rem": 2.75}, "r": {"rem": 0.7}, "t": {"rem": 0.5}, "b": {"rem": 1.35}},
         hovermode="closest",
         hoverdistance=-1,
-        xaxis=axis(**still, showgrid=False),
-        yaxis=axis(**still, type="log"),
+        xaxis=axis(**STILL, showgrid=False),
+        yaxis=axis(**STILL, type="log"),
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from layerscope.app.figures.charts import Form, axis, formats, label, layout, line
+from layerscope.app.figures.charts import STILL, Form, axis, formats, label, layout, line
 
 __all__ = ["lab_figures"]
 
@@ -42,26 +42,18 @@ def _scale(hue: str) -> list[list[Any]]:
 
 
 def _layout(y: Form) -> Form:
-    still: Form = {
-        "showline": False,
-        "autorange": False,
-        "automargin": False,
-        # Each spares Plotly a measurement of every label at every draw: a third of its time.
-        "tickangle": 0,
-        "ticklabeloverflow": "allow",
-    }
     return layout(
         margin={"l": {"rem": 2.75}, "r": {"rem": 0.7}, "t": {"rem": 0.35}, "b": {"rem": 2.1}},
         hovermode="x",
         hoverdistance=-1,
         bargap=0.15,
         xaxis=axis(
-            **still,
+            **STILL,
             tick0=0,
             showgrid=False,
             title={"text": "layer", "standoff": 3, "font": {"size": "var(--text-xs)"}},
         ),
-        yaxis=axis(**still, **y),
+        yaxis=axis(**STILL, **y),
     )
 
 

@@ -179,7 +179,7 @@ def _of_rate(cause: Finding, effect: Finding) -> bool:
     """Of a rate and what is not finite: the rate is the cause, unless numbers had been beyond what
     any rate could help before the first step."""
     rate = cause if cause.rule == "learning_rate_high" else effect
-    return (rate is effect) is rate.evidence["beyond_any_rate"]
+    return (rate is effect) is rate.evidence.get("beyond_any_rate", False)
 
 
 def _promoted(roots: Sequence[Finding], explains: Explains) -> list[Finding]:

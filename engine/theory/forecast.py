@@ -105,6 +105,10 @@ def forecast(
     """
     typical = np.array([-np.inf if x.log10_rms is None else x.log10_rms for x in levels])
     largest = typical + np.array([x.log10_peak for x in levels])
+    # What is exactly zero before something that is not is a branch that a sum passes by, here and
+    # in every block: nothing ran out of range.
+    nothing = np.isneginf(typical)
+    branches = nothing & bool((nothing[:-1] & ~nothing[1:]).any())
     found = []
     for name in formats_up_to(dtype):
         for event, limit in _limits(name).items():
@@ -112,6 +116,7 @@ def forecast(
                 past, towards = largest - limit, slope
             else:
                 past, towards = limit - (typical if event == "subnormal" else largest), -slope
+                past = np.where(branches, -np.inf, past)
             first = int(np.argmax(past > 0))
             if past[first] > 0:
                 hit = levels[first]

@@ -350,7 +350,14 @@ def coloured(page: Page, png: bytes) -> float:
     return share
 
 
-@pytest.mark.parametrize("query", ["", "?init=normal&activation=linear&depth=200#layer=12"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?init=normal&activation=linear&depth=200#layer=12",
+        "?depth=10&width=32&norm=layer&norm_gain=0&residual=true",  # causes with long names
+    ],
+)
 def test_nothing_is_wider_than_a_phone(blank: Page, url: str, query: str) -> None:
     blank.set_viewport_size({"width": 390, "height": 844})
     blank.goto(f"{url}/{query}")

@@ -3,7 +3,7 @@ import test from "node:test";
 
 const none = /** @type {any} */ ({ addEventListener() {}, querySelector: () => null });
 Object.assign(globalThis, { document: none, window: none });
-const { along, decades, ending, missing, ticks } = await import("../../static/js/runs/depth.js");
+const { along, decades, ending, missing, ticks, within } = await import("../../static/js/runs/depth.js");
 
 /** @type {import("../../static/js/runs/depth.js").Figures[]} */
 const FIGURES = [
@@ -29,6 +29,15 @@ test("what has no place on a logarithmic axis is said", () => {
   assert.equal(missing(0, 0), "std 0");
   assert.equal(missing(2, null), "NaN, nothing finite");
   assert.equal(missing(3, 0), "Inf and NaN among its entries");
+});
+
+test("what stands at an axis' end is drawn, however a power of ten is rounded", () => {
+  for (let low = -30; low < 30; low += 0.37) {
+    const range = /** @type {[number, number]} */ ([low, low + 2.28]);
+    const [bottom, top] = within(range).map((end) => Math.log10(10 ** end));
+    assert.ok(bottom > range[0] && top < range[1]);
+    assert.ok(range[1] - top < 0.01);
+  }
 });
 
 test("the axis goes over whole decades, and so stands still where a curve moves within them", () => {

@@ -86,7 +86,10 @@ def learning_rate_high(history: History) -> Finding | None:
         f"{history.number} steps; a step usually changes a weight by about {USUAL:g} of it."
         if history.last_loss is not None and history.began_at is not None
         else "The loss is not finite any more.",
-        evidence={"update_ratio": ratio, "learning_rate": rate, "beyond_any_rate": beyond},
+        evidence={
+            "update_ratio": ratio, "learning_rate": rate,
+            **({"beyond_any_rate": True} if beyond else {}),
+        },
         threshold={"update_ratio": HIGH}, since=since,
         fix=None if beyond else _fix(rate, ratio),
     )  # fmt: skip

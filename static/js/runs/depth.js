@@ -30,6 +30,10 @@ const GONE = { visible: false, x: [], y: [] };
 /** A power of ten within what a double holds. @param {number} exponent */
 const raise = (exponent) => 10 ** Math.min(308, Math.max(-323, exponent));
 
+/** A range's ends, so far inside that no rounding puts what stands there outside, where Plotly draws nothing.
+ * @param {[number, number]} range @returns {[number, number]} */
+export const within = ([low, high]) => [low + (high - low) / 1000, high - (high - low) / 1000];
+
 /** What a logarithmic axis can show. @param {number|null} value */
 const size = (value) => (value ? Math.abs(value) : null);
 
@@ -160,7 +164,7 @@ function chart(curves, before, side, picture, names, format, chosen) {
   const overflows = format !== undefined && lost.some((bits) => bits & INF);
   const shown = [spread, mean, before?.spread ?? []].map((values) => values.map(size));
   const axis = logRange([...shown, decades(shown.flat())], format ?? ENDLESS, overflows);
-  const [bottom, top] = axis.range.map(raise);
+  const [bottom, top] = within(axis.range).map(raise);
   const off = x.flatMap((place, i) => {
     const why = missing(lost[i], spread[i]);
     return why === null ? [] : [{ place, why: `${words[i]}: ${why}`, bad: lost[i] > 0 }];

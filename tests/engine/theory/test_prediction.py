@@ -110,6 +110,18 @@ def test_small_randn_vanishes() -> None:
     assert found["float16", "zero"] == 9  # 4.45·10⁻⁹ is below half of 2⁻²⁴, 4.45·10⁻⁸ is not
 
 
+@pytest.mark.parametrize(("residual", "vanishes"), [(True, False), (False, True)])
+def test_a_branch_of_zeros_that_a_sum_passes_by_has_not_vanished(
+    residual: bool, vanishes: bool
+) -> None:
+    p = predict(
+        "relu", depth=10, width=32, inputs=32, outputs=1, batch=64, norm="layer", norm_gain=0.0,
+        residual=residual, variance=lambda n_in, _: 2 / n_in,
+    )  # fmt: skip
+    assert p.layers[1].activation.rms is None  # the norm's output is exactly zero
+    assert any(f.event == "zero" for f in p.forecast) is vanishes
+
+
 def test_forecast_looks_beyond_the_network() -> None:
     p = predict(
         "linear", depth=20, width=100, inputs=100, outputs=1, batch=200, variance=constant(1.0)
