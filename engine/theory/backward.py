@@ -204,8 +204,8 @@ def _leaning(joined: Gradient, skip: Gradient, t: Trace, x: SignalMoments) -> Gr
     r = 2 * m.mean_growth * t.share * math.exp(min(50.0, (m.log_second - x.log_second) / 2))
     ratio = math.exp(max(-50.0, (x.log_second - y.log_second) / 2))
     rho = ratio * x.central / y.central if y.central > 0 else 0.0
-    level, slant = 1 / n if skip.level is None else skip.level, skip.slant
-    slant = y.central / n if skip.level is None else slant
+    # Behind fresh weights nothing leans yet.
+    level, slant = (1 / n, y.central / n) if skip.level is None else (skip.level, skip.slant)
     fresh = max(0.0, grown - 1) / n
     of_f = m.variance_share * math.exp(min(50.0, m.log_second - y.log_second))
     k = t.share * m.variance_growth * of_f / max(1e-12, y.central * ratio)
