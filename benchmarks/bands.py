@@ -64,6 +64,15 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {"activation": "tanh", "norm": "batch", "batch": 128},
     {"activation": "silu", "norm": "batch", "batch": 128},
     {"norm": "batch", "residual": True, "batch": 200, **DIGITS},
+    {"init": "identity", "activation": "linear", "init_scale": 1.1},
+    {"init": "identity", "activation": "tanh", "init_scale": 1.5, "inputs": 30},
+    {"init": "identity", "activation": "gelu", "residual": True, "depth": 4, "loss": "huber"},
+    {"init": "identity", "activation": "relu", "loss": "cross_entropy", "input_mean": 0.5},
+    {"init": "identity", "activation": "tanh", **DIGITS},
+    {"init": "constant", "activation": "tanh", "init_scale": 5.0},
+    {"init": "constant", "activation": "relu", "loss": "mae", "batch": 200},
+    {"init": "constant", "activation": "tanh", "residual": True, "depth": 5},
+    {"init": "constant", "activation": "sigmoid", "data": "digits", "loss": "mae"},
 )
 """What each changes of `BASE`."""
 

@@ -147,6 +147,8 @@ def phase_diagram(experiment: Experiment, *, should_stop: ShouldStop = never) ->
         reason = "the diagram is of plain networks: norms and residual sums change these recursions"
     elif experiment.hidden_gain is None:
         reason = "the diagram is of layers that are alike: these have different gains"
+    elif w is None and reason is None:
+        reason = f"the diagram is of weights drawn with a variance: {experiment.init} has none"
     point = None
     if w is not None:
         point = fixed_point(experiment.phi, w * w, b * b)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache, partial
 
+from layerscope.engine.experiment.data import DATASETS
 from layerscope.engine.experiment.specification import Experiment
-from layerscope.engine.layers.initialization import INITS
+from layerscope.engine.layers.initialization import INITS, FixedWeight
+from layerscope.engine.layers.losses import LOSSES
 from layerscope.engine.theory import Prediction, predict
+from layerscope.engine.theory.orbit import FixedNetwork
+from layerscope.engine.theory.population import Population
+from layerscope.engine.theory.unmixed import predict_fixed
 
 __all__ = ["predict_experiment"]
 
@@ -15,6 +21,37 @@ def _variance(e: Experiment, n_in: int, n_out: int) -> float | None:
     """Of an entry, where theory speaks of the scheme; of weights that are 0 it always does."""
     found = e.weight_variance(n_in, n_out)
     return found if INITS[e.init].mean_field or found == 0 else None
+
+
+def _fixed(e: Experiment, weight: FixedWeight) -> Prediction:
+    """Of weights that no seed changes."""
+    for value, why in (
+        (e.norm != "none", "a norm ties together the units that such weights keep apart"),
+        (e.bias_variance(e.width) > 0, "biases that differ where the weights do not"),
+    ):
+        if value:
+            return Prediction(available=False, reason=f"no theory for this setting: {why}")
+    data, loss = DATASETS[e.data], LOSSES[e.loss]
+    fans = [(e.n_inputs, e.width), *[(e.width, e.width)] * (e.depth - 1), (e.width, e.n_outputs)]
+    scales = [e.init_scale] * e.depth + [e.init_scale * e.output_scale]
+    drawn = [weight.value(*(fan if e.fan == "fan_in" else fan[::-1])) for fan in fans]
+    values = [math.prod(each) for each in zip(drawn, scales, e.weight_gains, strict=True)]
+    population = None
+    if not data.normal:
+        sample = data.population(e.n_inputs)
+        label = sample.label if loss.classifies else None
+        target = sample.number.double() if label is None else label
+        x = sample.x.double() * e.input_scale + e.input_mean
+        whole = data.everything is not None
+        population = Population(x.numpy(), target.numpy(), whole)
+    terms = loss.terms(e.batch, e.n_outputs) if e.reduction == "sum" else 1
+    return predict_fixed(
+        FixedNetwork(
+            e.phi, fans, values, weight.diagonal, e.batch, e.residual,
+            (e.input_mean, e.input_scale) if data.normal else None, population, e.loss,
+            math.log(terms * e.backward_scale), e.dtype,
+        )
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=256)
@@ -30,6 +67,8 @@ def predict_experiment(experiment: Experiment) -> Prediction:
         return Prediction(
             available=False, reason=f"no theory for this setting: {e.beyond_theory}"
         )  # fmt: skip
+    if scheme.fixed is not None:
+        return _fixed(e, scheme.fixed)
     moments = e.input_moments
     return predict(
         e.phi,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from layerscope.engine.layers import ACTIVATIONS, Activation, Add, Linear, chosen_norm
 from layerscope.engine.layers.losses import LOSSES
@@ -12,7 +12,7 @@ from layerscope.engine.layers.losses.theory import LossTheory
 from layerscope.engine.layers.normalization import Normalization
 from layerscope.engine.theory.asymptotics import asymptotics
 from layerscope.engine.theory.backward import Gradient, GradientTrace, backward
-from layerscope.engine.theory.forecast import Forecast, Level, forecast, formats_up_to
+from layerscope.engine.theory.forecast import formats_up_to
 from layerscope.engine.theory.forward import (
     LOG_ZERO,
     MeanFieldNetwork,
@@ -26,8 +26,13 @@ from layerscope.engine.theory.forward import (
 )
 from layerscope.engine.theory.losses import Targets, loss_gradient
 from layerscope.engine.theory.moments import MomentsUndefined, moment_table
-from layerscope.engine.theory.record import LayerPrediction, Prediction, without_band
-from layerscope.engine.theory.spread import LN10, UNSTABLE, Spread, of_gradient, of_signal
+from layerscope.engine.theory.record import (
+    LayerPrediction,
+    Prediction,
+    forecasts,
+    without_band,
+)
+from layerscope.engine.theory.spread import LN10, UNSTABLE, of_gradient, of_signal
 from layerscope.engine.theory.transport import LengthChain, LengthLaw, needed
 
 __all__ = ["predict"]
@@ -187,7 +192,7 @@ def predict(
         notes=_notes(net, traces, layers, gaussian_weights),
         sigma_b2=biases(width),
         layers=layers,
-        forecast=_forecasts(layers, net, dtype),
+        forecast=forecasts(layers, batch, dtype),
         **limits,  # type: ignore[arg-type]
     )
 
@@ -383,36 +388,3 @@ def _weight_gradient(
     length = max(0.0, min(1.0, share * g.response * mix(x.own, x.shared, batch)))
     log_second = x.log_second + g.log_second + log_of(pairs) + length
     return None if log_second < LOG_ZERO / 2 else 0.5 * log_second / LN10
-
-
-def _forecasts(
-    layers: tuple[LayerPrediction, ...], net: MeanFieldNetwork, dtype: str
-) -> tuple[Forecast, ...]:
-    hidden = [x for x in layers if x.role == "linear_map"][:-1]
-    depth = len(hidden)
-
-    def levels(which: Literal["activation", "gradient"]) -> list[Level]:
-        found = []
-        for layer in layers:
-            spread: Spread | None = getattr(layer, which)
-            if spread is not None:
-                entries = net.batch * layer.units
-                found.append(Level(layer.index, layer.block, spread.typical, entries))
-        return found
-
-    def slope(which: Literal["activation", "gradient"], pair: list[LayerPrediction]) -> float:
-        if len(pair) < 2:
-            return 0.0
-        a, b = (getattr(x, which).typical for x in pair)
-        return 0.0 if a is None or b is None else float(b - a)
-
-    out = forecast(
-        [x for x in levels("activation") if x.block <= depth] or levels("activation"),
-        direction="forward", dtype=dtype, depth=depth, slope=slope("activation", hidden[-2:]),
-    )  # fmt: skip
-    if layers[-1].gradient is not None:
-        out += forecast(
-            levels("gradient")[::-1], direction="backward", dtype=dtype, depth=depth,
-            slope=slope("gradient", hidden[1::-1]),
-        )  # fmt: skip
-    return tuple(out)

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from layerscope.engine.basis.role import Role
-from layerscope.engine.theory.forecast import Forecast
+from layerscope.engine.theory.forecast import Forecast, Level, forecast
 from layerscope.engine.theory.meanfield import Phase
 from layerscope.engine.theory.spread import Spread, number
 
-__all__ = ["LayerPrediction", "Prediction", "without_band"]
+__all__ = ["LayerPrediction", "Prediction", "forecasts", "without_band"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +104,39 @@ class Prediction:
         out["layers"] = [layer.to_dict() for layer in self.layers]
         out["forecast"] = [asdict(f) for f in self.forecast]
         return out
+
+
+def forecasts(
+    layers: Sequence[LayerPrediction], batch: int, dtype: str, *, backward: bool = True
+) -> tuple[Forecast, ...]:
+    """Where ``dtype`` and each narrower format run out, going forward and back."""
+    hidden = [x for x in layers if x.role == "linear_map"][:-1]
+    depth = len(hidden)
+
+    def levels(which: Literal["activation", "gradient"]) -> list[Level]:
+        found = []
+        for layer in layers:
+            spread: Spread | None = getattr(layer, which)
+            if spread is not None:
+                entries = batch * layer.units
+                found.append(Level(layer.index, layer.block, spread.typical, entries))
+        return found
+
+    def slope(which: Literal["activation", "gradient"], pair: list[LayerPrediction]) -> float:
+        if len(pair) < 2:
+            return 0.0
+        a, b = (getattr(x, which) for x in pair)
+        if a is None or b is None or a.typical is None or b.typical is None:
+            return 0.0
+        return float(b.typical - a.typical)
+
+    out = forecast(
+        [x for x in levels("activation") if x.block <= depth] or levels("activation"),
+        direction="forward", dtype=dtype, depth=depth, slope=slope("activation", hidden[-2:]),
+    )  # fmt: skip
+    if backward and layers[-1].gradient is not None:
+        out += forecast(
+            levels("gradient")[::-1], direction="backward", dtype=dtype, depth=depth,
+            slope=slope("gradient", hidden[1::-1]),
+        )  # fmt: skip
+    return tuple(out)

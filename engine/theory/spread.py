@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from layerscope.engine.theory.backward import Gradient
 from layerscope.engine.theory.forward import LOG_ZERO, SignalMoments, mix
+from layerscope.engine.theory.population import Figures
 from layerscope.engine.theory.transport import LengthLaw
 
-__all__ = ["LN10", "UNSTABLE", "Spread", "number", "of_gradient", "of_signal"]
+__all__ = ["LN10", "UNSTABLE", "Spread", "number", "of_figures", "of_gradient", "of_signal"]
 
 BAND = 2.5
 """Normal quantile. Of any 100 seeds 95 are to lie inside, at every layer: were 95 expected, every
@@ -27,6 +28,13 @@ MOST_LEANT = 0.1
 number but the square of a normal one."""
 LEANT = "along the mean of the residual stream the gradient grows faster, in few seeds by far"
 FEW = "of so few units the std is how far the samples differ, whose spread over seeds isn't derived"
+ROUNDED = 100.0
+"""Times the number format's relative error: a std below, over the rms, is that of its rounding."""
+ALIKE_TO_ROUNDING = "so small a std beside the mean is that of the number format's rounding"
+MOST_OF_FEW = 0.15
+"""Relative variance of a mean over a batch's values: beyond, so few large ones make it that it is
+far from log-normal."""
+SEVERAL = "a few large values of the batch make the std: their spread over seeds is no bell"
 UNSTABLE = "small differences of length grow, and seeds lie so far apart that their law isn't known"
 LN10 = math.log(10.0)
 
@@ -169,3 +177,25 @@ def of_gradient(
 
 def _bounded(shift: float) -> float:
     return max(-MOST_SHIFT, min(MOST_SHIFT, shift))
+
+
+def of_figures(found: Figures, log_scale: float, entries: int, rounding: float) -> Spread:
+    """Prediction for a tensor whose law is known but for the draw of a batch, over e^log_scale;
+    ``rounding``: relative error of its number format."""
+    second = found.central + found.mean**2
+    if second <= 0:
+        return Spread(0.0, None, None, None, None, None)
+    taken = found.taken / second
+    left = max(0.0, found.central - found.taken) / second
+    # its own mean goes too, squared: 98.8 of 100 of χ²₁ lie below 6.3, no bell's 1 + 2.5·√2
+    about = found.wander / second**2 + (5.3 / BAND * taken) ** 2
+    variance = about / left**2 if left else 0.0
+    t = _Tensor(
+        math.log(second) + 2 * log_scale, found.mean / math.sqrt(second), 0.0, left, entries
+    )
+    spread = _spread(t, variance, 0.5 * variance, 0.5 * about)
+    if variance > MOST_OF_FEW:
+        return spread.without_band(SEVERAL)
+    if math.sqrt(left) < ROUNDED * rounding:
+        return spread.without_band(ALIKE_TO_ROUNDING)
+    return spread

@@ -188,7 +188,7 @@ def test_other_pages_show_the_same_experiment(page: Page) -> None:
         ("init_scale=1.3", "float16 overflows at layer 37; float32, bfloat16 hold, to overflow",
          "float16 overflows at layer 37; float32, bfloat16 hold"),
         (f"{NAN}&init_scale=0.01", "float32 turns subnormal at layer 38, vanishes at 46", ""),
-        ("init=identity", "no theory for this setting", "no theory for this setting"),
+        ("init=identity&norm=layer", "no theory for this setting", "no theory for this setting"),
     ],
 )  # fmt: skip
 def test_the_forecast_is_told_in_words(

@@ -14,6 +14,7 @@ from layerscope.engine.basis.registry import Registry
 __all__ = ["DATASETS", "Dataset", "Draw", "InputMoments", "Sample", "dataset", "measured_moments"]
 
 ATOMS = 32  # values of a target that stand for all of them
+ENTRIES = 2**18  # of samples that stand for the data one by one
 MEASURED = 2048  # samples drawn at most to measure moments: they are then known to about 2 %
 
 
@@ -128,6 +129,11 @@ class Dataset:
     """How many classes there are for a loss over classes; None: there is no such loss of it."""
     requires: tuple[str, ...] = ()
     """Packages beside torch that ``draw`` imports, as one installs them."""
+    normal: bool = False
+    """Whether every feature and every number is a standard normal draw of its own, and every class
+    as likely as the others."""
+    everything: Callable[[], Sample] | None = None
+    """All samples there are, of which a batch holds each at most once; None: there is no end."""
     known_moments: Callable[[int, float, float], InputMoments] | None = None
     """By the number of features, of the data times a scale and plus a mean; None: measured."""
 
@@ -140,9 +146,18 @@ class Dataset:
         same every time."""
         if self.known_moments is not None:
             return self.known_moments(features, scale, mean)
-        batch = min(MEASURED, self.samples or MEASURED)
-        sample = self.draw(batch, features, torch.Generator().manual_seed(0))
+        sample = self._drawn(features, MEASURED)
         return measured_moments(sample.x * scale + mean, sample.number)
+
+    def population(self, features: int) -> Sample:
+        """All samples there are, or as many, always the same, as stand for them."""
+        if self.everything is not None:
+            return self.everything()
+        return self._drawn(features, min(MEASURED, max(64, ENTRIES // features)))
+
+    def _drawn(self, features: int, most: int) -> Sample:
+        batch = min(most, self.samples or most)
+        return self.draw(batch, features, torch.Generator().manual_seed(0))
 
 
 DATASETS: Registry[Dataset] = Registry("data")

@@ -32,6 +32,11 @@ def digits_moments(_features: int, scale: float = 1.0, mean: float = 0.0) -> Inp
     return found._replace(target_mean_square=1 / DIGITS)
 
 
+def _everything() -> Sample:
+    x, label = all_digits()
+    return Sample(x, torch.eye(DIGITS)[label], label)
+
+
 @dataset(
     formula="x = (pixels − mean)/std of 8×8 images, t = the digit",
     source="UCI optical recognition of handwritten digits, by scikit-learn's load_digits",
@@ -41,6 +46,7 @@ def digits_moments(_features: int, scale: float = 1.0, mean: float = 0.0) -> Inp
     numbers=DIGITS,
     classes=DIGITS,
     requires=("scikit-learn",),
+    everything=_everything,
     known_moments=digits_moments,
 )
 def digits(batch: int, features: int, generator: torch.Generator) -> Sample:

@@ -28,6 +28,7 @@ def _moments(features: int, scale: float, mean: float) -> InputMoments:
     source="the notes",
     help="Independent standard normal numbers, input and target: nothing to learn, all to see.",
     classes=GAUSSIAN_CLASSES,
+    normal=True,
     known_moments=_moments,
 )
 def gaussian(batch: int, features: int, generator: torch.Generator) -> Sample:

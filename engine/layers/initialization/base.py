@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from layerscope.engine.layers.initialization.distribution import (
     normal_entries,
 )
 
-__all__ = ["INITS", "Draw", "DrawBias", "InitScheme", "init_scheme"]
+__all__ = ["INITS", "Draw", "DrawBias", "FixedWeight", "InitScheme", "init_scheme"]
 
 
 class DrawBias(Protocol):
@@ -36,12 +36,25 @@ class Draw(Protocol):
     def __call__(self, n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor: ...
 
 
+class FixedWeight(NamedTuple):
+    """A weight that every seed has: no unit mixes with others, or all of them do alike.
+
+    ``value(n_in, n_out)`` of the entries, on the diagonal (``diagonal``; elsewhere 0) or
+    everywhere.
+    """
+
+    value: Callable[[int, int], float]
+    diagonal: bool
+
+
 @dataclass(frozen=True, slots=True)
 class InitScheme:
     """``variance(n_in, n_out)`` is the intended variance of one entry, None where there is no such
     figure; ``mean_field`` says whether entries are (nearly) independent and centred, so that signal
     propagation theory speaks of them. ``calibrate`` rescales a drawn weight once its input is
-    known: ``calibrate(weight, x) -> weight``. ``bias`` draws a layer's biases, of the variance
+    known: ``calibrate(weight, x) -> weight``, so that the std of x @ weight over the batch is
+    ``calibrated_std`` (None: whatever comes of it). ``fixed``: the weight where no seed changes it;
+    None: it is drawn. ``bias`` draws a layer's biases, of the variance
     ``bias_variance(n_in)``; None: they are zero. ``orthogonal``: columns or rows are orthonormal;
     ``describe``: the distribution of one entry; ``draw_flops``: what a draw costs beyond its
     random numbers; ``draw_bytes``: what a library takes for it beyond the tensors seen here."""
@@ -55,6 +68,8 @@ class InitScheme:
     variance: Callable[[int, int], float | None] = lambda n_in, n_out: None
     mean_field: bool = True
     calibrate: Callable[[Tensor, Tensor], Tensor] | None = None
+    calibrated_std: float | None = None
+    fixed: FixedWeight | None = None
     bias: DrawBias | None = None
     bias_variance: Callable[[int], float] = lambda n_in: 0.0
     orthogonal: bool = False

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from layerscope.engine.layers.initialization.base import init_scheme
+from layerscope.engine.layers.initialization.base import FixedWeight, init_scheme
 from layerscope.engine.layers.initialization.distribution import Atom, Distribution, normal_density
 
 __all__ = ["constant", "identity", "lsuv", "orthogonal", "sparse", "unit_variance", "zeros"]
@@ -99,6 +99,7 @@ def _identity_entries(n_in: int, n_out: int, _std: float) -> Distribution:
     help="The layer passes its input on unchanged; nothing tells layers apart but the data.",
     assumes="equal widths; a ReLU passes the positive part for ever",
     mean_field=False,
+    fixed=FixedWeight(lambda n_in, n_out: 1.0, diagonal=True),
     describe=_identity_entries,
 )
 def identity(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:  # noqa: ARG001
@@ -131,6 +132,7 @@ def _constant_entries(n_in: int, _out: int, _std: float) -> Distribution:
     help="Every unit takes the mean of its inputs: all units are copies of one another.",
     assumes="nothing: it cannot train",
     mean_field=False,
+    fixed=FixedWeight(lambda n_in, n_out: 1 / n_in, diagonal=False),
     describe=_constant_entries,
 )
 def constant(n_in: int, n_out: int, *, generator: torch.Generator) -> Tensor:  # noqa: ARG001
@@ -161,6 +163,7 @@ def _lsuv_entries(n_in: int, n_out: int, _std: float) -> Distribution:
     assumes="a representative first batch",
     mean_field=False,
     calibrate=unit_variance,
+    calibrated_std=1.0,
     orthogonal=True,
     describe=_lsuv_entries,
     draw_flops=_factorisation,

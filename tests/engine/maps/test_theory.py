@@ -64,7 +64,7 @@ def test_a_category_has_its_own_crossing():
     ("x", "y", "base", "said"),
     [
         (SQUARE, DEPTH, Experiment(norm="layer", activation="tanh"), "runs through"),
-        (SQUARE, DEPTH, Experiment(init="identity"), "no theory for this setting"),
+        (SQUARE, DEPTH, Experiment(init="identity", norm="layer"), "no theory for this setting"),
         (Axis.of("init"), Axis.of("dtype"), TANH, "no axis is a number"),
         (Axis.of("init_scale", [1.0]), Axis.of("depth", [3]), TANH, "runs through"),
         (Axis.between("learning_rate", 0.1, 1, 3), Axis.of("width", [8]), TANH, "runs through"),
