@@ -19,11 +19,11 @@ def asymptotics(activation: str, net: MeanFieldNetwork, traces: list[Trace]) -> 
     """Fields of a `Prediction` by name; what does not apply to the setting is left out."""
     index = len(traces) - 2
     last = traces[-2]
-    log_w = net.log_sigma_w2[index]
+    log_w = last.log_w
     sigma_w2 = math.exp(log_w) if log_w < 690 else None
     out: dict[str, object] = {"sigma_w2": sigma_w2}
     step = log_w + last.moments.log_slope2 - last.log_scale  # of the branch alone
-    q_star = math.exp(net.log_norm_gain)  # behind a norm
+    q_star = math.exp(min(690.0, net.log_norm_gain))  # behind a norm
     if net.norm is not None and net.norm.over == "batch":
         fixed = {"q_star": q_star, "q_kind": "finite"}
         if net.residual or not net.norm.centred:
@@ -37,7 +37,9 @@ def asymptotics(activation: str, net: MeanFieldNetwork, traces: list[Trace]) -> 
         return out | fixed | {"chi1": chi1, "chi1_is": BATCH_NORM_CHI}
     if net.residual:
         return out | {"chi1": 1 + math.exp(min(690.0, step))}
-    if net.norm is not None:
+    if net.norm is not None or net.log_calibrated is not None:
+        if net.norm is None:
+            q_star = math.exp(max(-690.0, min(690.0, last.pre.log_second)))
         chi1 = math.exp(min(690.0, step))
         c_star, chi_c = fixed_correlation(last.kernel, last.share)
         xi_c = depth_scale(chi_c)

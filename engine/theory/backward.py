@@ -87,24 +87,25 @@ def _through_linear(g: Gradient, t: Trace, net: MeanFieldNetwork, index: int) ->
     """Wᵀδ: weights drawn afresh re-draw its length too, orthogonal ones keep it."""
     n_in, n = net.fans[index]
     isometry = min(1.0, n_in / n) if net.orthogonal else 0.0
-    factor = net.log_sigma_w2[index] + math.log(n / n_in)
+    factor = t.log_w + math.log(n / n_in)
     loose = (1 - isometry) / n_in
     share = t.share
     redrawn = (2 + 4 * share * g.tie) * loose
+    fixed = net.log_calibrated is not None  # then the weights know their input's length
     along = 1 + share * g.align * loose  # however many outputs align the gradient with its layer
     return Gradient(
         log_second=g.log_second + factor,
         cross=g.cross,
-        shift=g.shift + math.log(along),
-        own=g.own + redrawn,
-        shared=g.shared + g.overlap * redrawn,
+        shift=g.shift + math.log(along) + t.redrawn,
+        own=g.own + redrawn + t.redrawn,
+        shared=g.shared + g.overlap * redrawn + t.redrawn,
         align=(1 + share * g.align) / along - 1,
-        response=share * g.response,
-        bend=share * share * g.bend + share * (1 - share) * g.response,
+        response=-1.0 if fixed else share * g.response,
+        bend=0.0 if fixed else share * share * g.bend + share * (1 - share) * g.response,
         overlap=g.overlap + (1 - g.overlap) * loose,
         drift=share * g.drift,
         agreed=g.agreed,
-        tie=share * g.tie,
+        tie=0.0 if fixed else share * g.tie,
         leant=g.leant,
     )
 

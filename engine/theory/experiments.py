@@ -19,8 +19,10 @@ __all__ = ["predict_experiment"]
 
 def _variance(e: Experiment, n_in: int, n_out: int) -> float | None:
     """Of an entry, where theory speaks of the scheme; of weights that are 0 it always does."""
-    found = e.weight_variance(n_in, n_out)
-    return found if INITS[e.init].mean_field or found == 0 else None
+    found, scheme = e.weight_variance(n_in, n_out), INITS[e.init]
+    if scheme.calibrated_std is not None and scheme.orthogonal:
+        return 1 / max(n_in, n_out)
+    return found if scheme.mean_field or found == 0 else None
 
 
 def _fixed(e: Experiment, weight: FixedWeight) -> Prediction:
@@ -102,4 +104,5 @@ def predict_experiment(experiment: Experiment) -> Prediction:
         target_atoms=moments.target_atoms,
         gaussian_weights=scheme.gaussian,
         orthogonal=scheme.orthogonal,
+        calibrated=scheme.calibrated_std,
     )

@@ -30,6 +30,7 @@ __all__ = [
 ]  # fmt: skip
 
 WIDEST = 100.0  # relative variance of a length: beyond, only "anything" is said of a seed
+LEAST_LEFT = 1e-6  # of a tensor's second moment, about its mean
 LOG_ZERO = -1e8
 """Stands for ln 0: a length that is exactly zero, and stays apart from any that underflows."""
 
@@ -84,6 +85,9 @@ class MeanFieldNetwork(NamedTuple):
     """ln γ² of the norms."""
     settled: int = 0
     """The hidden layer from which on all that follow are alike, but for what goes into them."""
+    log_calibrated: Sequence[float] | None = None
+    """ln of the variance that each layer's weights were scaled to give this batch (LSUV); weights
+    that nothing went into keep ``log_sigma_w2``."""
 
 
 class SignalMoments(NamedTuple):
@@ -129,10 +133,18 @@ class Trace(NamedTuple):
     """What one block left for the backward pass, and its tensors for the record."""
 
     n: int
+    log_w: float
+    """ln of n_in times the variance of a weight's entry."""
+    redrawn: float
+    """Relative variance, given what goes in, of the length by which LSUV has scaled the weights."""
     share: float
     """Part of the pre-activation's variance that the weights make; the bias makes the rest."""
     isometry: float
     """1 where weights or a norm fix a sample's length (the units lie on a sphere), 0 where not."""
+    alike: float
+    """What two samples' lengths, were they not fixed, would share of their fluctuation."""
+    apart: float
+    """Of what LSUV has scaled, the part of the second moment about the mean; 1 where it has not."""
     kept: float
     """1 where the weights keep inner products (orthogonal), 0 where not."""
     pre: SignalMoments
@@ -169,6 +181,31 @@ def _linear(x: SignalMoments, log_w: float, log_b: float, n: int) -> tuple[Signa
         share * x.lean,
     )  # fmt: skip
     return _of_no_mean(z, 1 / n), share
+
+
+def _calibrated(
+    x: SignalMoments, log_variance: float, n_in: int, n: int, batch: int, *, orthogonal: bool
+) -> tuple[float, float, float] | None:
+    """ln σw² of weights scaled so that x @ w has this variance about the tensor's own mean; how far
+    that σw² varies with the weights drawn; and the part of E[(x·w)²] that is about the mean.
+
+    Mishkin & Matas 2015: σw²E[x²]·(1 − what n units and the samples leave of the mean, squared) is
+    known beforehand, whatever x is. What the samples have in common is n numbers, one of which the
+    mean takes off; an orthogonal draw of n ≥ n_in keeps every length. ``None``: nothing to scale.
+    """
+    if x.log_second < LOG_ZERO / 2 or n * batch == 1:
+        return None
+    c = max(0.0, x.cross)
+    left = max(LEAST_LEFT, 1 - mix(1.0, c, batch) / n)
+    free = max(0.0, 1 - n / n_in) if orthogonal else 1.0
+    apart = c * c * (1 - 1 / n) + (1 - c) ** 2 / batch + x.wobble
+    return log_variance - x.log_second - math.log(left), 2 * free / n * apart / left**2, left
+
+
+def _of_one_variance(z: SignalMoments, batch: int) -> SignalMoments:
+    """The batch's variance is given: what one sample's length has more, the others' have less."""
+    own = max(0.0, z.own - z.shared) * (1 - 1 / batch)
+    return z._replace(own=own, shared=-own / max(1, batch - 1), shift=0.0)
 
 
 def _of_no_mean(z: SignalMoments, level: float) -> SignalMoments:
@@ -225,7 +262,7 @@ def _activate(
     around: Around,
     loose: Around,
     n: int,
-    isometry: float,
+    held: tuple[float, float],
     kept: float,
     sphere: float,
     fresh: tuple[Wander, Wander],
@@ -233,14 +270,16 @@ def _activate(
 ) -> SignalMoments:
     """φ of n independent N(0, q): the layer's own fluctuation joins what came from below.
 
-    ``isometry``: how far each sample's length is fixed; ``kept``: how far inner products are too;
+    ``held``: how far a sample's length is fixed, and what two samples' fixed lengths would have
+    shared; ``kept``: how far inner products are too;
     ``sphere``: 1/dimension of the sphere on which a fixed length puts the values.
     """
     same, rate = around.same, around.rate
     a = m.growth
     bend = m.curvature + a * a - a  # (d²E[φ²]/dq²)·q²/E[φ²]
+    isometry, alike = held
     noise = m.kurtosis - 1 - 2 * a * a * isometry
-    common = max(0.0, loose.squares - 2 * a * a * isometry * y.overlap())
+    common = max(0.0, loose.squares - 2 * a * a * alike)
     if of_batch is not None:
         common = loose.squares - 2 * a * a * (y.overlap() + 1 / (of_batch - 1))
     unequal = y.own - 2 * sphere
@@ -359,6 +398,41 @@ def given(net: MeanFieldNetwork) -> SignalMoments:
     return _of_no_mean(x, 1 / net.fans[0][0])
 
 
+class _Weighted(NamedTuple):
+    """Of one linear layer, what a `Trace` holds of it."""
+
+    log_w: float
+    redrawn: float
+    share: float
+    isometry: float
+    alike: float
+    apart: float
+    kept: float
+    calibrated: bool
+
+
+def _weigh(
+    net: MeanFieldNetwork, index: int, x: SignalMoments, log_w: float, log_b: float
+) -> tuple[SignalMoments, _Weighted]:
+    """The pre-activation, and what the weights make of lengths."""
+    n_in, n = net.fans[index]
+    scaled, redrawn, apart = None, 0.0, 1.0
+    if net.log_calibrated is not None:
+        scaled = _calibrated(
+            x, net.log_calibrated[index], n_in, n, net.batch, orthogonal=net.orthogonal
+        )
+    if scaled is not None:
+        log_w, redrawn, apart = scaled
+    pre, share = _linear(x, log_w, log_b, n)
+    kept = share * min(1.0, n / n_in) if net.orthogonal else 0.0
+    isometry = share * kept
+    if scaled is not None:
+        pre, isometry = _of_one_variance(pre, net.batch), share * share
+    alike = isometry * min(1.0, x.overlap())
+    w = _Weighted(log_w, redrawn, share, isometry, alike, apart, kept, scaled is not None)
+    return pre, w
+
+
 def forward(net: MeanFieldNetwork) -> list[Trace]:
     """The traces of every block, the output layer's last."""
     x = given(net)
@@ -367,9 +441,8 @@ def forward(net: MeanFieldNetwork) -> list[Trace]:
     layers = zip(net.fans, net.log_sigma_w2, net.log_sigma_b2, strict=True)
     for index, ((n_in, n), log_w, log_b) in enumerate(layers):
         output = index == len(net.fans) - 1
-        pre, share = _linear(x, log_w, log_b, n)
-        kept = share * min(1.0, n / n_in) if net.orthogonal else 0.0
-        isometry = kept
+        pre, w = _weigh(net, index, x, log_w, log_b)
+        share, kept, isometry, alike = w.share, w.kept, w.isometry, w.alike
         normed, log_scale, argument, passed = None, 0.0, pre, 1.0
         of_batch = net.norm is not None and net.norm.over == "batch"
         if net.norm is not None and not output:
@@ -381,6 +454,7 @@ def forward(net: MeanFieldNetwork) -> list[Trace]:
             )
             argument = normed
             isometry = 0.0 if of_batch else 1.0
+            alike = isometry * argument.overlap()
         sphere = isometry / n
         batch = net.batch if of_batch and not output else None
         if batch is not None:  # over the batch, as far as it spans, instead of over the units
@@ -393,14 +467,15 @@ def forward(net: MeanFieldNetwork) -> list[Trace]:
             if normed and net.norm and not of_batch and net.norm.centred
             else 0.0
         )
-        fresh = drawn(
-            m, around, loose, argument.overlap(), n, isometry=isometry, level=level, batch=batch
-        )
-        post = _activate(argument, m, around, loose, n, isometry, kept, sphere, fresh, batch)
+        held = isometry, alike
+        fresh = drawn(m, around, loose, argument.overlap(), n, held=held, level=level, batch=batch)
+        post = _activate(argument, m, around, loose, n, held, kept, sphere, fresh, batch)
         added = None
         if net.residual and not output and n_in == n:
             heard = (2 * x.mean * share * passed, share * passed)
             of_two = heard
+            if w.calibrated:  # to what two samples share the weights have listened
+                of_two = (0.0, 0.0)
             if of_batch:
                 heard, of_two = (0.0, 1 / max(x.central, 1e-12)), (0.0, 0.0)
             added = _add_residual(x, post, m, n, (heard, of_two), fresh, around.rate * share)
@@ -408,7 +483,8 @@ def forward(net: MeanFieldNetwork) -> list[Trace]:
         steep = kernel.elasticity > 1e-12  # else φ is constant on so short a length
         slope_cross = around.rate / kernel.elasticity if steep else 1.0
         trace = Trace(
-            n, share, isometry, kept, pre, normed, log_scale, shown, added, m, kernel, slope_cross,
+            n, w.log_w, w.redrawn, share, isometry, alike, w.apart, kept, pre, normed, log_scale,
+            shown, added, m, kernel, slope_cross,
             around.bend / kernel.elasticity if steep else 0.0, loose.squares, loose.slopes,
         )  # fmt: skip
         traces.append(trace)

@@ -40,11 +40,14 @@ __all__ = ["predict"]
 FEWEST_UNITS = 8  # a norm over fewer units makes them too far from Gaussian
 CENTRED = 1e-3  # |mean|/rms of an activation up to which a residual stream has no direction
 SECOND_ORDER = 0.5
-"""Over the width: by as much batch norm's second moments, which hardly fluctuate, may be off."""
+"""Over the width: by as much may be off what hardly fluctuates, under batch norm and LSUV."""
 MOST_ALIKE = 0.12
 """Over the number of directions that a batch spans: beyond, a unit's values are too few apart."""
 ALIKE = "batch norm of samples that span few directions, in which no unit is Gaussian"
 MANY = "how far many outputs align the gradient with a residual stream is not derived"
+LEAST_APART = 0.3
+"""Part of a pre-activation's second moment about its mean: below, LSUV scales by what two samples'
+correlation leaves of 1, whose relative error is several times that correlation's."""
 FEWEST_SAMPLES = 16  # a norm over fewer samples likewise
 
 
@@ -81,6 +84,7 @@ def predict(
     target_atoms: tuple[tuple[float, float], ...] = (),
     gaussian_weights: bool = True,
     orthogonal: bool = False,
+    calibrated: float | None = None,
 ) -> Prediction:
     """Predict every tensor of a network of blocks linear, [norm], [activation], [+ block's input].
 
@@ -107,7 +111,9 @@ def predict(
         target_second_moment: of the targets; ``target_mean``: theirs; ``target_correlation``: of
             two samples'; ``target_atoms``: values and how often each comes, if not Gaussian.
         gaussian_weights: whether entries are Gaussian; ``orthogonal``: whether columns or rows are
-            orthonormal, which takes most of the fluctuation away.
+            orthonormal, which takes most of the fluctuation away. ``calibrated``: the std to which
+            each weight was scaled to bring this batch (LSUV), before the scales and gains;
+            ``variance`` is then that of weights that nothing went into.
 
     Returns:
         A `Prediction`; ``available`` is false with a ``reason`` where there is no theory.
@@ -165,6 +171,12 @@ def predict(
         log_gain=_log_gain(loss, reduction, batch, outputs) + log_of_square(backward_scale),
         log_norm_gain=log_of_square(norm_gain),
         settled=_settled(gains[:-1]),
+        log_calibrated=None
+        if calibrated is None
+        else [
+            log_of_square(calibrated * init_scale) + last + log_of_square(gain)
+            for gain, last in zip(gains, others, strict=True)
+        ],
     )
     law = LOSSES[loss].theory if loss in LOSSES else None
     targets = Targets(target_second_moment, target_mean, target_correlation, target_atoms)
@@ -247,6 +259,11 @@ def _gradient_refusal(
 ) -> str | None:
     if law is None:
         return f"no theory for this setting: the gradient of the loss {loss!r}"
+    if any(t.apart < LEAST_APART for t in traces):
+        return (
+            "no theory for this setting: LSUV scales weights by how far samples differ, and these "
+            "have come to look alike"
+        )
     if net.norm is not None and net.norm.over == "batch":
         return (
             "no theory for this setting: batch norm couples the samples' gradients, which explode "
@@ -317,14 +334,17 @@ def _layers(
     index, batch = 0, net.batch
     x = given(net)
     of_batch = net.norm is not None and net.norm.over == "batch"
-    unknown = (SECOND_ORDER / traces[0].n) ** 2 if of_batch else 0.0
+    held = of_batch or net.log_calibrated is not None  # what fluctuates is of second order
+    unknown = (SECOND_ORDER / traces[0].n) ** 2 if held else 0.0
     for position, t in enumerate(traces):
         block, n, law = position + 1, t.n, laws[position]
         g = gradients[position] if gradients else None
         why = UNSTABLE if law.unknown else None
         if of_batch and t.normed and mix(1.0, t.normed.overlap(), batch) > MOST_ALIKE:
             why = ALIKE
-        k = 2 - 2 * t.isometry if t.normed is None else 2.0
+        k = (2.0, 2 * t.pre.overlap())
+        if t.normed is None:
+            k = 2 - 2 * t.isometry, 2 * (t.pre.overlap() - t.alike)
         m = t.moments  # the chain's law is that of the length: the units' own noise comes on top
         fresh = 0.0
         if law.post:
@@ -334,15 +354,16 @@ def _layers(
         loose = 0.0 if centred else 2 / n  # the mean that a norm keeps takes some of the std
         rows = [
             (t.pre, g.pre if g else None, k, law.pre, law.gradient),
-            (t.normed, g.normed if g else None, loose, None, None),
-            (t.post, g.post if g else None, fresh, law.post, law.post_gradient),
-            (t.added, g.added if g else None, 0.0, None, None),
+            (t.normed, g.normed if g else None, _units(t.normed, loose), None, None),
+            (t.post, g.post if g else None, _units(t.post, fresh), law.post, law.post_gradient),
+            (t.added, g.added if g else None, (0.0, 0.0), None, None),
         ]
         for layer, (signal, gradient, measured, onward, back) in zip(kinds, rows, strict=True):
             if signal is None or layer is None:
                 continue
             linear = layer.role == "linear_map"
-            ahead = of_signal(signal, n, batch, measured, onward, unknown)
+            off = unknown + (_curved(t, batch) if signal is t.post and held else 0.0)
+            ahead = of_signal(signal, n, batch, measured, onward, off)
             behind = of_gradient(gradient, signal, n, batch, back) if gradient else None
             if behind and net.residual and net.norm is None and traces[-1].n > 1:
                 behind = behind.without_band(MANY)
@@ -366,6 +387,19 @@ def _layers(
         x = t.after()
 
 
+def _curved(t: Trace, batch: int) -> float:
+    """Relative variance of E[φ²] over a batch whose lengths differ, their mean alone being given:
+    by how much they do is known as from so many samples."""
+    m = t.moments
+    bend = m.curvature + m.growth * m.growth - m.growth
+    return (0.5 * bend * t.pre.own) ** 2 * 2 / batch
+
+
+def _units(signal: SignalMoments | None, measured: float) -> tuple[float, float]:
+    """Of one sample and of two, by their overlap."""
+    return (measured, measured * signal.overlap()) if signal else (0.0, 0.0)
+
+
 def _chi(gradients: list[GradientTrace] | None, position: int) -> float | None:
     """Ratio of the gradient's second moment at this block's linear layer to that at the next."""
     if gradients is None or position + 1 >= len(gradients):
@@ -385,6 +419,7 @@ def _weight_gradient(
     batch = net.batch
     together = x.cross * g.cross + share * g.drift * x.wobble + g.agreed * x.lean
     pairs = batch * max(0.0, 1 + (batch - 1) * together)
-    length = max(0.0, min(1.0, share * g.response * mix(x.own, x.shared, batch)))
+    response = 0.0 if net.log_calibrated is not None else share * g.response
+    length = max(0.0, min(1.0, response * mix(x.own, x.shared, batch)))
     log_second = x.log_second + g.log_second + log_of(pairs) + length
     return None if log_second < LOG_ZERO / 2 else 0.5 * log_second / LN10

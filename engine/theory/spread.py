@@ -119,20 +119,21 @@ def _spread(t: _Tensor, variance: float, drop: float, typical_drop: float) -> Sp
 
 
 def of_signal(
-    s: SignalMoments, n: int, batch: int, measured: float, law: LengthLaw | None, unknown: float
-) -> Spread:
+    s: SignalMoments, n: int, batch: int, measured: tuple[float, float], law: LengthLaw | None,
+    unknown: float,
+) -> Spread:  # fmt: skip
     """Prediction for a tensor of the forward pass.
 
     Its own mean is random: its expected square, which n units and the correlated samples leave, is
     taken off, and the std corrected for N − 1. ``measured``: relative variance of a mean over n
-    units, times n, given their law; samples share it as they share their correlation. ``law``
+    units, times n, given their law, and the covariance of two samples'. ``law``
     replaces perturbation where that fails. ``unknown``: how far, squared, the theory itself is off.
     """
     taken = max(0.0, mix(s.about.mean, s.about_shared.mean, batch))
     by_units = mix(s.central, s.cross - s.mean**2, batch) / n  # of that, what lengths don't make
     own, shared = s.of_variance()
-    overlap = mix(1.0, s.overlap(), batch) / n
-    typical = 0.5 * (mix(s.own, s.shared, batch) + measured * overlap)
+    noise = mix(*measured, batch) / n
+    typical = 0.5 * (mix(s.own, s.shared, batch) + noise)
     if law is None:
         log_second, mean, drop = s.log_second + _bounded(s.shift), s.mean, 0.0
         fall = math.exp(-_bounded(s.shift))  # from parts of the leading second moment to this one's
@@ -147,8 +148,8 @@ def of_signal(
         spread = mix(law.about, shared * law.about / own if own > 0 else 0.0, batch)
         drop, typical = law.about_drop - 0.5 * law.about, law.log_mean - law.mean_log
     # the mean of Gaussian units goes up and down with their mean square, and is taken off
-    lost = t.taken / max(1e-300, t.left + t.taken) if measured else 0.0
-    spread += measured * max(0.0, overlap - lost * lost) / max(1e-3, 1 - lost) ** 2
+    lost = t.taken / max(1e-300, t.left + t.taken) if measured[0] else 0.0
+    spread += max(0.0, noise - measured[0] * lost * lost) / max(1e-3, 1 - lost) ** 2
     return _spread(t, spread + unknown, drop + 0.5 * spread, typical)
 
 

@@ -48,7 +48,8 @@ class LengthLaw(NamedTuple):
 
 def needed(net: MeanFieldNetwork, traces: list[Trace]) -> bool:
     """Whether perturbation in 1/width is too coarse for this plain, non-homogeneous network."""
-    if net.norm is not None or net.residual or net.table.homogeneous or len(traces) > DEEPEST:
+    held = net.norm is not None or net.log_calibrated is not None  # the length itself
+    if held or net.residual or net.table.homogeneous or len(traces) > DEEPEST:
         return False
     if max(abs(t.pre.log_second) for t in traces) > FARTHEST:
         return False

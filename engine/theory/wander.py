@@ -51,24 +51,25 @@ def drawn(
     overlap: float,
     n: int,
     *,
-    isometry: float,
+    held: tuple[float, float],
     level: float,
     batch: int | None,
 ) -> tuple[Wander, Wander]:
     """What n units add to the fluctuation of φ's mean and variance, of one sample and of two.
 
-    On a sphere (``isometry``) nothing that goes with the length fluctuates, and where a norm takes
-    the mean off nothing that goes with it: ``level`` is the part of E[φ²] that does. ``batch``: as
-    many samples of each unit have a fixed mean square together.
+    On a sphere (``held``: of one sample, and what two samples would share of it) nothing that goes
+    with the length fluctuates, and where a norm takes the mean off nothing that goes with it:
+    ``level`` is the part of E[φ²] that does. ``batch``: as many samples of each unit have a fixed
+    mean square together.
     """
     v, mean, rate = m.variance_share, m.mean_growth, m.variance_share * m.variance_growth
-    gone = 2 * isometry
+    gone = 2 * held[0]
     own = Wander(
         max(0.0, v - gone * mean * mean - level) / n,
         (m.third - gone * mean * rate) / n,
         max(0.0, v * v * (m.variance_kurtosis - 1) - gone * rate * rate) / n,
     )
-    gone *= overlap
+    gone = 2 * held[1]
     if batch is not None:
         gone += 2 * overlap + 2 / (batch - 1)
     shared = Wander(
