@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from layerscope.engine.probe.watched import Key
-from layerscope.engine.statistics.device import is_here, readable_there
+from layerscope.engine.statistics.device import all_here, readable_there
 from layerscope.engine.statistics.many import Answers, Reader
 
 __all__ = ["BATCH", "Batch", "Collector", "Reading"]
@@ -122,7 +122,7 @@ class Collector:
 
     def read_now(self, keys: Sequence[Key], tensors: Sequence[Tensor]) -> None:
         """Read before anything else happens."""
-        if keys and all(map(is_here, tensors)):
+        if keys and all_here(tensors):
             self._hand_over(Reading(list(keys), self._reader.read(tensors)))
         elif keys:
             batch = Batch()
@@ -136,7 +136,7 @@ class Collector:
         """Hand over what has been collected."""
         if self._batch.keys:
             batch, self._batch = self._batch, Batch()
-            if not all(map(is_here, batch.tensors)):
+            if not all_here(batch.tensors):
                 batch = batch.parted(self._elsewhere)
             if batch.keys:
                 self._hand_over(batch)

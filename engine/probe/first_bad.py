@@ -17,7 +17,7 @@ from layerscope.engine.probe.origin import (
 )
 from layerscope.engine.probe.step import Origin
 from layerscope.engine.probe.watched import Key, Tracked, Watched
-from layerscope.engine.statistics.device import is_here
+from layerscope.engine.statistics.device import all_here, is_here
 from layerscope.engine.statistics.finite import nonfinite_places
 
 __all__ = ["FirstBad"]
@@ -52,11 +52,11 @@ class FirstBad:
         """Before an optimiser's step: bad gradients are seen while the parameters are good yet."""
         if self.origin is not None:
             return
-        with_gradient, gradients = [], []
-        for tracked in mine:  # an accelerator would be waited for: there it is seen later
-            if (gradient := tracked.parameter.grad) is not None and is_here(gradient):
-                with_gradient.append(tracked)
-                gradients.append(gradient)
+        with_gradient = [tracked for tracked in mine if tracked.parameter.grad is not None]
+        gradients = [g for tracked in with_gradient if (g := tracked.parameter.grad) is not None]
+        if not all_here(gradients):  # an accelerator would be waited for: there it is seen later
+            with_gradient = [t for t, g in zip(with_gradient, gradients, strict=True) if is_here(g)]
+            gradients = [g for g in gradients if is_here(g)]
         bad = nonfinite_places(gradients)
         if not bad and modules.bad_gradient is None:
             return

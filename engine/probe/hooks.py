@@ -65,6 +65,8 @@ class BadGradient(NamedTuple):
 class ModuleHooks:
     """Follows the calls of the watched modules, and the gradients that come back to them.
 
+    ``always``: PyTorch is asked to tell of calls in every step, and not only in those that are
+    followed; what is compiled would be compiled anew whenever that changed.
     ``looker`` is called in steps that look closer, with the leaf, the inputs and the output;
     ``found`` with the first call of a step whose output is not finite, where that is checked.
     """
@@ -77,8 +79,12 @@ class ModuleHooks:
         looker: Callable[[Leaf, tuple[Any, ...], Tensor], None],
         passes: BackwardPasses,
         found: Callable[[Call], None],
+        *,
+        always: bool,
     ) -> None:
-        self.mode = Mode.OFF
+        self._mode = Mode.OFF
+        self._always = always
+        self._handle: RemovableHandle | None = None
         self.looks = False
         """Whether ``looker`` is asked."""
         self.checks = True
@@ -100,12 +106,35 @@ class ModuleHooks:
         self._passes = passes
         self._seen: list[tuple[Key, Tensor, int]] = []
         self._handles: list[RemovableHandle] = []
+        if always:
+            self._hook()
+
+    @property
+    def mode(self) -> Mode:
+        """What is done in this step. In one that is not followed PyTorch is asked for no calls: it
+        goes a longer way to every module, whatever the hook does then."""
+        return self._mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        self._mode = mode
+        if mode and self._handle is None:
+            self._hook()
+        elif not mode and not self._always:
+            self._unhook()
+
+    def _hook(self) -> None:
         self._handle = register_module_forward_hook(self._forward, with_kwargs=True)
+
+    def _unhook(self) -> None:
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
 
     def remove(self) -> None:
         """Leaves no hook anywhere."""
-        self.mode = Mode.OFF
-        self._handle.remove()
+        self._mode = Mode.OFF
+        self._unhook()
         self.end_step()
 
     def end_step(self) -> None:
@@ -127,7 +156,7 @@ class ModuleHooks:
     def _forward(self, module: nn.Module, inputs: Any, named: Any, output: Any) -> None:
         # Dynamo traces this where it compiles a module, and is to see nothing else: at every change
         # of the mode it would compile all anew, or refuse to.
-        if is_compiling() or not (mode := self.mode):
+        if is_compiling() or not (mode := self._mode):
             return
         watched = self._watched
         leaf = watched.leaves.get(id(module))
@@ -176,7 +205,7 @@ class ModuleHooks:
                 if here and not self._has_found and not is_finite(tensor):
                     self._has_found = True
                     self._found(Call(leaf, inputs, named, tensor, users_line()))
-        if self.mode is Mode.RECORD and tensor is not None:
+        if self._mode is Mode.RECORD and tensor is not None:
             self._record(leaf, inputs, tensor, again)
 
     def _known_call(self, leaf: Leaf, inputs: tuple[Any, ...], tensor: Tensor) -> None:
@@ -231,7 +260,7 @@ class ModuleHooks:
         self._collector.read_now([key], [tensor])
 
     def _backward(self, leaf: Leaf, place: int, gradients: tuple[Tensor | None, ...]) -> None:
-        if self.mode is not RECORD:
+        if self._mode is not RECORD:
             return
         try:
             self._passes.goes()

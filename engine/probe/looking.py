@@ -27,8 +27,8 @@ __all__ = ["TOGETHER", "Looker", "running_of"]
 
 FIRST = 4
 """Recorded steps at the beginning that all get a look."""
-EVERY = 8
-"""Of the others every so many."""
+EVERY, APART = 8, 16
+"""Of the others every so many, and so many steps apart: each costs a third of a step."""
 WINDOW = 4
 """Looks over which a unit must have been silent to be called dead."""
 
@@ -99,16 +99,22 @@ class Looker:
         self._later = later
         self._waiting: list[_Waiting] = []
         self._recorded = -1
+        self._last = 0
+        """The step that was looked at last."""
         self._found: dict[Leaf, Look] = {}
         self._silent: dict[Leaf, deque[Mask | None]] = {}
         """Which units were, look by look; None where none was."""
         self._silent_there: dict[Leaf, deque[Tensor]] = {}
         """The same on an accelerator."""
 
-    def wanted(self) -> bool:
-        """Asked once a recorded step: whether this one gets a look."""
+    def wanted(self, number: int) -> bool:
+        """Asked once a recorded step, of its number: whether this one gets a look."""
         self._recorded += 1
-        return self._recorded < FIRST or self._recorded % EVERY == 0
+        due = self._recorded % EVERY == 0 and number - self._last >= APART
+        if self._recorded < FIRST or due:
+            self._last = number
+            return True
+        return False
 
     def look(self, leaf: Leaf, inputs: tuple[Any, ...], output: Tensor) -> None:
         """At one call of a module; of several in a step the last one counts."""

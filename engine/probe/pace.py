@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-import timeit
+import time
 from collections import deque
 from functools import cache
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from layerscope.engine.basis.median import median
 
@@ -25,21 +27,36 @@ CHECK_SHARE = 0.4
 """Of the budget, that such looks may take up."""
 LONGEST = 10_000
 """Steps between two recorded ones, however dear a record is."""
+LEFT = 0.2
+"""Of the budget, that records may take up where what is done in every step has used up more."""
+LOOKING = 0.5
+"""Of the budget, that following the modules may take up in the steps that are not recorded."""
+CACHE, CALLS = 1 << 18, 31
+"""Numbers that fill a core's cache, and calls whose median says what a hook costs."""
 
 
 @cache
 def call_seconds() -> float:
-    """What a hook costs that only keeps a reference, a call: PyTorch's own way to it included."""
-    module, kept = nn.Identity(), []
+    """What a global hook costs that only keeps a reference, a call: PyTorch's own longer way to it
+    included, and the caches full of other things, as between the calls of a training. A few
+    milliseconds, once; to be asked while no other global hook is there, which has its cost too."""
+    module, kept, others = nn.Identity(), [], torch.zeros(CACHE)
 
-    def call() -> None:
-        module(1)
+    def seconds() -> float:
+        found = []
+        for _ in range(CALLS):
+            others.sum()
+            began = time.perf_counter()
+            module(others)
+            found.append(time.perf_counter() - began)
+        return median(found)
 
-    without = min(timeit.repeat(call, number=100, repeat=3))
-    handle = module.register_forward_hook(lambda m, i, o: kept.append((m, o)))
-    with_hook = min(timeit.repeat(call, number=100, repeat=3))
-    handle.remove()
-    return max(0.0, with_hook - without) / 100
+    without = seconds()
+    handle = register_module_forward_hook(lambda m, _, __, o: kept.append((m, o)), with_kwargs=True)
+    try:
+        return max(0.0, seconds() - without)
+    finally:
+        handle.remove()
 
 
 class Pace:
@@ -58,9 +75,17 @@ class Pace:
         """Of all steps so far."""
         self.own_seconds = 0.0
         """Spent in the probe's own code in the training's thread, where it can be told apart."""
-        self.steps = self.recorded = self.calls = 0
+        self.steps = self.recorded = self.looked_out = 0
         self._plain: deque[float] = deque(maxlen=33)
         self._recorded: deque[float] = deque(maxlen=17)
+        self._after: deque[float] = deque(maxlen=17)
+        """Steps behind a recorded one, beside which it is still being read and written."""
+        self._own: deque[float] = deque(maxlen=33)
+        """What of ``_plain`` was spent in the probe's own code, module hooks left out."""
+        self._behind = False
+        self._looking = 0.0
+        """Seconds a step that following the modules costs."""
+        self._call_seconds = 0.0 if every else call_seconds()
         self._next = 1
 
     def records(self, number: int) -> bool:
@@ -74,32 +99,55 @@ class Pace:
         a budget never two in a row."""
         return self.records(number + 1) and (self.every is not None or not self.records(number))
 
-    def ended(self, number: int, seconds: float, recorded: bool, calls: int, size: int) -> None:
-        """A step took so long; ``calls`` watched modules were called in it, whose outputs were
+    def ended(
+        self, number: int, seconds: float, recorded: bool, calls: int, size: int, own: float = 0.0
+    ) -> None:
+        """A step took so long, and ``own`` of it the probe's code in the training's thread;
+        ``calls`` watched modules were called in it, if it followed them, whose outputs were
         ``size`` bytes together."""
         self.steps += 1
         self.recorded += recorded
-        self.calls += calls
         self.seconds += seconds
+        self.own_seconds += own
         if number > 1:  # the first one compiles, allocates and learns
-            (self._recorded if recorded else self._plain).append(seconds)
-        checking = 2 * (calls * CHECK_SECONDS + size / CHECK_BYTES)  # forward and going back
-        self.checks = checking < seconds * self.budget * CHECK_SHARE
+            kind = self._recorded if recorded else self._after if self._behind else self._plain
+            kind.append(seconds)
+        if not recorded:
+            self._own.append(own)
+        self._behind = recorded and self.every != 2  # else there would be no others
+        if recorded or self.looks_out:
+            self._looking = calls * self._call_seconds
+            checking = 2 * (calls * CHECK_SECONDS + size / CHECK_BYTES)  # forward and going back
+            self.checks = checking < seconds * self.budget * CHECK_SHARE
+        self.looked_out += not recorded and self.looks_out
         if self.every is None:
-            if min(len(self._plain), len(self._recorded)) >= ENOUGH:
-                self._adapt(calls)
+            if min(len(self._plain), len(self._recorded), len(self._after)) >= ENOUGH:
+                self._adapt()
             if recorded:
                 self._next = number + self.interval
 
-    def _adapt(self, calls: int) -> None:
+    def _adapt(self) -> None:
+        """By the steps so far: whether modules are followed between records, and how many steps
+        there are. Records come out of what the rest leaves of the budget."""
+        plain, own, extra = median(self._plain), median(self._own), self._extra
+        bare = plain - own - (self._looking if self.looks_out else 0.0)
+        allowed = self.budget * bare
+        if self.looks_out is not (looks_out := self._looking < allowed * LOOKING):
+            self.looks_out = looks_out
+            self._plain.clear()  # steps of another kind from now on
+            self._after.clear()
+            self._own.clear()
+        every_step = own + (self._looking if self.looks_out else 0.0)
+        left = max(allowed - every_step, LEFT * allowed)
+        wanted = math.ceil(extra / left) + 1 if left > 0 else LONGEST
+        self.interval = min(max(wanted, FIRST + 1), LONGEST)
+
+    @property
+    def _extra(self) -> float:
+        """Seconds that a record costs beyond a step without, the next step's share included."""
         plain = median(self._plain)
-        looking = calls * call_seconds()
-        allowed = self.budget * plain
-        self.looks_out = looking < allowed * 0.8
-        extra = median(self._recorded) - plain
-        left = allowed - (looking if self.looks_out else 0.0)
-        wanted = math.ceil(max(extra, 0.0) / left) + 1 if left > 0 else LONGEST
-        self.interval = min(max(wanted, 2), LONGEST)
+        after = median(self._after) if self._after else plain
+        return max(0.0, median(self._recorded) - plain) + max(0.0, after - plain)
 
     def cost(self) -> dict[str, Any]:
         """What recording costs: seconds a step of either kind, and the share of the whole.
@@ -111,9 +159,10 @@ class Pace:
         with_record = median(self._recorded) if self._recorded else None
         share, measured = None, "nothing yet"
         if plain is not None and with_record is not None and self.seconds:
-            extra = max(0.0, with_record - plain) * self.recorded
-            looking = self.calls * call_seconds() if self.looks_out else 0.0
-            share, measured = (extra + looking) / self.seconds, "steps of both kinds"
+            looking = self._looking * self.looked_out
+            own = median(self._own) * self.steps
+            share = (self._extra * self.recorded + looking + own) / self.seconds
+            measured = "steps of both kinds"
         elif self.seconds:
             share, measured = self.own_seconds / self.seconds, "its own code"
         return {

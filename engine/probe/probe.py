@@ -87,6 +87,8 @@ class Probe:
             self._tell("compiled", f"{', '.join(compiled)} is compiled: what happens inside is not "
                        "seen; parameters, gradients, updates and the loss are")  # fmt: skip
         self._at = time.perf_counter()
+        self._beginning = 0.0
+        """Seconds that the beginning of this step has taken."""
         try:
             self._begin()
         except Exception as error:
@@ -238,13 +240,14 @@ class Probe:
             self._writer.put(partial(self._delivery.late_loss, self.number, given.clone()))
         recorder.end()
         now = time.perf_counter()
-        self.pace.ended(self.number, now - self._at, recorded, called, size)
+        own = self._beginning + now - began + recorder.optimizers.seconds
+        self.pace.ended(self.number, now - self._at, recorded, called, size, own)
         self._at = now
         if self.error is None:  # else there is nothing to begin: the writing thread has failed
             self._begin()
             if self.error is not None:
                 self._detach()  # it has just now
-        self.pace.own_seconds += time.perf_counter() - began
+        self._beginning = time.perf_counter() - now
 
     def _gradients_changed(self) -> None:
         self._recorder.optimizers.gradients.changed_after()

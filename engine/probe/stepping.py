@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -44,6 +45,8 @@ class OptimizerHooks:
         self.mode = Mode.OFF
         self.taken = 0
         """Optimiser steps since the last step of the probe."""
+        self.seconds = 0.0
+        """Spent here since then."""
         self.learning_rates: list[float] = []
         self.late_rates: list[tuple[Tensor, Callable[[float], None]]] = []
         """Those on an accelerator, and what is told their numbers."""
@@ -77,7 +80,7 @@ class OptimizerHooks:
         recorded = mode is Mode.RECORD
         self.mode = mode
         self._notes = next_recorded
-        self.taken = 0
+        self.taken, self.seconds = 0, 0.0
         self.gradients.begin()
         self.staleness.begin(recorded=recorded)
         if self._changes != self._watched.changes:
@@ -113,6 +116,7 @@ class OptimizerHooks:
     def _pre(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self.mode or id(optimizer) not in self._ids:
             return
+        began = time.perf_counter()
         closure = _has_closure(args, kwargs)
         try:
             mine = self._mine(optimizer)
@@ -125,6 +129,7 @@ class OptimizerHooks:
                     self._takes(mine)
         except Exception as error:
             self._failed(error)
+        self.seconds += time.perf_counter() - began
 
     def _post(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self.mode or id(optimizer) not in self._ids:
@@ -133,6 +138,7 @@ class OptimizerHooks:
         recorded = self.mode is Mode.RECORD
         if not recorded and not self._notes:
             return
+        began = time.perf_counter()
         try:
             stepped = [t for t in self._mine(optimizer) if t.parameter.grad is not None]
             if recorded:
@@ -143,6 +149,7 @@ class OptimizerHooks:
                 self.staleness.stepped(stepped)
         except Exception as error:
             self._failed(error)
+        self.seconds += time.perf_counter() - began
 
     def _takes(self, mine: Sequence[Tracked]) -> None:
         self.staleness.steps(mine)

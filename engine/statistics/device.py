@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from layerscope.engine.statistics import kernel
 from layerscope.engine.statistics.many import Answers, normal_of
 
-__all__ = ["WORDS", "answers", "is_here", "readable_there", "records", "units_there"]
+__all__ = ["WORDS", "all_here", "answers", "is_here", "readable_there", "records", "units_there"]
 
 WORDS = kernel.STATE + 2 * kernel.SPAN32
 """Of a record, int64."""
@@ -27,6 +28,7 @@ HERE = "cpu"
 """The device that need not be waited for."""
 DEVICES = frozenset({"cuda", "xpu"})
 """Those with float64, in which moments are summed."""
+_device = attrgetter("device")
 READ = frozenset(
     {torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2}
 )
@@ -35,6 +37,11 @@ READ = frozenset(
 def is_here(tensor: Tensor) -> bool:
     """Whether it lies in the CPU's memory, so that looking at it waits for nothing."""
     return tensor.device.type == HERE
+
+
+def all_here(tensors: Sequence[Tensor]) -> bool:
+    """The same of all of them, asked at once."""
+    return all(device.type == HERE for device in set(map(_device, tensors)))
 
 
 def readable_there(tensor: Tensor) -> bool:

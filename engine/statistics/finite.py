@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.statistics.compilation import fast_kernel, kernel, pointer
+from layerscope.engine.statistics.ordinary import all_ordinary
 
 __all__ = ["is_finite", "nonfinite_places"]
 
@@ -82,6 +83,12 @@ def nonfinite_places(tensors: Sequence[Tensor]) -> list[int]:
     >>> nonfinite_places([torch.ones(3), torch.tensor([1.0, float("nan")]), torch.ones(2).half()])
     [1]
     """
+    if all_ordinary(tensors):
+        table = np.zeros((len(tensors), 4), np.int64)
+        table[:, 0] = list(map(_data_ptr, tensors))
+        table[:, 1] = list(map(_numel, tensors))
+        _mark(table)
+        return np.flatnonzero(table[:, 3]).tolist()
     rows: list[int] = []
     places, found = [], []
     for place, tensor in enumerate(tensors):
@@ -97,6 +104,9 @@ def nonfinite_places(tensors: Sequence[Tensor]) -> list[int]:
         _mark(table)
         found += [places[i] for i in np.flatnonzero(table[:, 3])]
     return sorted(found)
+
+
+_data_ptr, _numel = Tensor.data_ptr, Tensor.numel
 
 
 def _finite(tensor: Tensor) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
-from operator import attrgetter
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +13,7 @@ from torch import Tensor
 
 from layerscope.engine.statistics import kernel
 from layerscope.engine.statistics.measure import dense
+from layerscope.engine.statistics.ordinary import ORDINARY, all_ordinary
 from layerscope.engine.statistics.packing import pack
 
 __all__ = ["Answers", "Reader", "normal_of", "plain"]
@@ -171,7 +170,7 @@ def _all_ordinary(
     """The same of tensors that are all float32 and read as they lie; None where one is not, or a
     snapshot does not fit. Every question is asked of all at once: a loop over tensors would hold
     the interpreter's lock for longer than reading them takes."""
-    if not _ordinary(tensors):
+    if not all_ordinary(tensors):
         return None
     table = np.zeros((len(tensors), 7), np.int64)
     sizes = list(map(_numel, tensors))
@@ -182,23 +181,11 @@ def _all_ordinary(
         return table
     places = [place for place, each in enumerate(snapshots) if each is not None]
     some = [each for each in snapshots if each is not None]
-    if not _ordinary(some) or list(map(_numel, some)) != [sizes[place] for place in places]:
+    if not all_ordinary(some) or list(map(_numel, some)) != [sizes[place] for place in places]:
         return None
     table[places, 4] = list(map(_data_ptr, some))
     table[:, 5] = subtracts
     return table
-
-
-def _ordinary(tensors: Sequence[Tensor]) -> bool:
-    """Whether all are float32 tensors that the kernel reads as they lie."""
-    return (
-        _TYPES.issuperset(map(type, tensors))
-        and _FLOAT32.issuperset(map(_dtype, tensors))
-        and _STRIDED.issuperset(map(_layout, tensors))
-        and all(map(_is_cpu, tensors))
-        and all(map(_is_contiguous, tensors))
-        and not any(map(_is_neg, tensors))
-    )
 
 
 def _fits(snapshot: Tensor, tensor: Tensor) -> bool:
@@ -216,13 +203,8 @@ def _readable(tensor: Tensor) -> bool:
         and tensor.is_cpu
         and tensor.is_contiguous()
         and not tensor.is_neg()
-        and type(tensor) in _ORDINARY
+        and type(tensor) in ORDINARY
     )
 
 
-_ORDINARY: tuple[Any, ...] = (Tensor, torch.nn.Parameter)
-_TYPES = frozenset(_ORDINARY)
-_FLOAT32, _STRIDED = frozenset({torch.float32}), frozenset({torch.strided})
-_dtype, _layout, _is_cpu = map(attrgetter, ("dtype", "layout", "is_cpu"))
 _data_ptr, _numel = Tensor.data_ptr, Tensor.numel
-_is_contiguous, _is_neg = Tensor.is_contiguous, Tensor.is_neg

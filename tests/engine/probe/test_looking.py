@@ -45,7 +45,7 @@ def looks(model, steps, width=8):
         for m in model
     ]
     with watch(model, optimizer, every=1, to=":memory:") as probe:
-        probe._recorder.looker.wanted = lambda: True
+        probe._recorder.looker.wanted = lambda number: True
         for _ in range(steps):
             seen.append([])
             loss = model(torch.randn(16, width)).square().mean()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules import module as modules_of_torch
 
 from layerscope.engine.probe.watch import watch
 
@@ -333,3 +334,22 @@ def test_a_model_that_is_one_module_has_a_name_in_words():
     nn.init.zeros_(model.bias)
     finding = only(trained(model, torch.ones(8, 4), torch.zeros(8, 4), every=1))
     assert finding.title == "The first non-finite value comes up in Alone"
+
+
+def test_where_calls_are_not_followed_no_hook_slows_them_and_a_nan_is_seen_all_the_same():
+    model = nn.Sequential(nn.Linear(3, 3), Late(4), nn.Linear(3, 1))
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    x, y = torch.ones(5, 3), torch.zeros(5, 1)
+    followed = []
+    with watch(model, optimizer, loss=nn.MSELoss(), every=100, to=":memory:") as probe:
+        for _ in range(5):
+            probe.pace.looks_out = False  # as a budget decides that it cannot pay for it
+            loss = probe.loss(model(x), y)
+            followed.append(len(modules_of_torch._global_forward_hooks))
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            probe.step(loss)
+    assert probe.error is None, probe.error
+    assert followed == [1, 0, 0, 0, 0]
+    assert (probe.origin.step, probe.origin.direction) == (4, "loss")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from layerscope.engine.probe import pace as pacing
 from layerscope.engine.probe.pace import Pace
 
 
@@ -35,3 +37,42 @@ def test_a_single_dear_record_does_not_set_the_interval():
 def test_whoever_names_the_steps_gets_them(every):
     found = _recorded(Pace(every, 0.01), 9, plain=1e-3, recorded=0.1)
     assert found == list(range(1, 10, every))
+
+
+CALLS = 100
+
+
+@pytest.mark.parametrize("after", [0.0, 1e-3])
+@pytest.mark.parametrize("own", [0.0, 1e-4])
+@pytest.mark.parametrize("call", [1e-7, 1e-6, 3e-6])
+@pytest.mark.parametrize("extra", [1e-4, 1e-3, 1e-2])
+def test_all_that_recording_costs_stays_within_the_budget(monkeypatch, extra, call, own, after):
+    """Of a training whose step takes 10 ms by itself: following the modules, what is done in every
+    step, records, and what they leave to the step behind them."""
+    monkeypatch.setattr(pacing, "call_seconds", lambda: call)
+    pace, bare, budget = Pace(None, 0.05), 1e-2, 0.05
+    spent, behind, steps = 0.0, False, 3000
+    for number in range(1, steps + 1):
+        records = pace.records(number)
+        follows = records or pace.looks_out
+        cost = own + follows * CALLS * call + records * extra + behind * after
+        pace.ended(number, bare + cost, records, CALLS * follows, 0, own)
+        spent += cost
+        behind = records
+    assert pace.recorded > 3
+    assert spent <= 1.2 * budget * bare * steps  # until it has found its interval it spends more
+    assert pace.cost()["share"] == pytest.approx(spent / (spent + bare * steps), abs=0.01)
+
+
+def test_where_every_step_costs_more_than_the_budget_records_are_rare_and_go_on():
+    pace = Pace(None, 0.05)
+    for number in range(1, 4001):
+        records = pace.records(number)
+        pace.ended(number, 1.1e-3 + records * 1e-3, records, 0, 0, 1e-4)
+    assert pace.interval == pytest.approx(100, abs=5)
+    assert pace.cost()["share"] == pytest.approx(0.1, abs=0.01)
+
+
+def test_a_hook_costs_something_and_leaves_none_behind():
+    assert pacing.call_seconds() >= 0.0
+    assert not torch.nn.modules.module._global_forward_hooks
