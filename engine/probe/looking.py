@@ -27,8 +27,10 @@ __all__ = ["TOGETHER", "Looker", "running_of"]
 
 FIRST = 4
 """Recorded steps at the beginning that all get a look."""
-EVERY, APART = 8, 16
-"""Of the others every so many, and so many steps apart: each costs a third of a step."""
+EVERY, MOST = 8, 64
+"""Of the others the next after so many, at first and at most: each costs a third of a step."""
+SLOWER = 8
+"""Of the steps recorded so far, the share after which the next is due in between."""
 WINDOW = 4
 """Looks over which a unit must have been silent to be called dead."""
 
@@ -100,21 +102,23 @@ class Looker:
         self._waiting: list[_Waiting] = []
         self._recorded = -1
         self._last = 0
-        """The step that was looked at last."""
+        """Which of them was looked at last, those at the beginning left out."""
         self._found: dict[Leaf, Look] = {}
         self._silent: dict[Leaf, deque[Mask | None]] = {}
         """Which units were, look by look; None where none was."""
         self._silent_there: dict[Leaf, deque[Tensor]] = {}
         """The same on an accelerator."""
 
-    def wanted(self, number: int) -> bool:
-        """Asked once a recorded step, of its number: whether this one gets a look."""
+    def wanted(self) -> bool:
+        """Asked once a recorded step: whether this one gets a look. They thin out as a training
+        goes on: what begins in a step is seen before it has gone on for an eighth longer."""
         self._recorded += 1
-        due = self._recorded % EVERY == 0 and number - self._last >= APART
-        if self._recorded < FIRST or due:
-            self._last = number
+        if self._recorded < FIRST:
             return True
-        return False
+        if self._recorded < self._last + min(max(EVERY, self._recorded // SLOWER), MOST):
+            return False
+        self._last = self._recorded
+        return True
 
     def look(self, leaf: Leaf, inputs: tuple[Any, ...], output: Tensor) -> None:
         """At one call of a module; of several in a step the last one counts."""

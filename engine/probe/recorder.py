@@ -79,7 +79,7 @@ class Recorder:
             if self._by_parameters:
                 self._passes.ask(t.parameter for t in self._watched.tracked.values())
             self._scale = None if self._scaler is None else float(self._scaler.get_scale())
-        self.modules.looks = records and self.looker.wanted(number)
+        self.modules.looks = records and self.looker.wanted()
         self.modules.mode = Mode.RECORD if records else between
         self.modules.checks = pace.checks and self._bad.origin is None
         self.optimizers.begin(

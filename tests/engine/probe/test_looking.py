@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
 
-from layerscope.engine.probe.looking import TOGETHER
+from layerscope.engine.probe.looking import TOGETHER, Looker
 from layerscope.engine.probe.watch import watch
 from layerscope.engine.statistics import units
 
@@ -45,7 +47,7 @@ def looks(model, steps, width=8):
         for m in model
     ]
     with watch(model, optimizer, every=1, to=":memory:") as probe:
-        probe._recorder.looker.wanted = lambda number: True
+        probe._recorder.looker.wanted = lambda: True
         for _ in range(steps):
             seen.append([])
             loss = model(torch.randn(16, width)).square().mean()
@@ -57,6 +59,16 @@ def looks(model, steps, width=8):
         handle.remove()
     assert probe.error is None, probe.error
     return [[m.look for m in step.modules] for step in probe.steps()], seen
+
+
+def test_looks_thin_out_as_a_training_goes_on():
+    looker = Looker(None, None)
+    wanted = [number for number in range(2000) if looker.wanted()]
+    assert wanted[:8] == [0, 1, 2, 3, 8, 16, 24, 32]
+    apart = [b - a for a, b in pairwise(wanted[4:])]
+    assert apart == sorted(apart)
+    assert (apart[0], apart[-1]) == (8, 64)
+    assert all(gap <= max(8, last / 7) for last, gap in zip(wanted[4:], apart, strict=False))
 
 
 @pytest.mark.parametrize("depth", [1, TOGETHER])

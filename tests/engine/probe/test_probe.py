@@ -895,7 +895,7 @@ def test_the_short_way_of_a_known_call_records_the_same(monkeypatch, checks):
     for module in training.model:
         module.register_forward_hook(lambda *given: seen.append(given[-1].detach().clone()))
     with watched(training, every=1) as probe:
-        probe._recorder.looker.wanted = lambda number: False
+        probe._recorder.looker.wanted = lambda: False
         modules = probe._recorder.modules
         short = modules._known_call
         monkeypatch.setattr(
