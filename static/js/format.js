@@ -8,6 +8,9 @@ export const raised = (exponent) => (exponent < 0 ? "⁻" : "") + [...String(Mat
 /** Text as Plotly is to show it: it takes tags and character references of its own. @param {string} text */
 export const literal = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 
+/** The same the other way, for what is written as text. @param {string} text */
+export const asWritten = (text) => text.replaceAll("&lt;", "<").replaceAll("&amp;", "&");
+
 /** Three significant digits: 0.831, 12.5, 3.20×10¹²; "-" for a missing one.
  * @param {number|null|undefined} value */
 export function number(value) {

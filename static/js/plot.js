@@ -2,6 +2,7 @@
  * where it has one; only while visible, at most once per animation frame, and anew when the theme or the size changes. */
 import { oncePerFrame } from "./dom.js";
 import { resolve } from "./tokens.js";
+import { Words } from "./words.js";
 
 const CONFIG = { displayModeBar: false, responsive: false, showTips: false, doubleClick: false };
 
@@ -22,6 +23,8 @@ export class Plot {
     this.stale = false;
     this.size = [0, 0];
     this.resolved = resolve(form);
+    /** @type {Words|null} */
+    this.words = null;
     /** @type {null | {traces: any[], layout: any}} */
     this.content = null;
     this.onClick = (/** @type {any} */ _x, /** @type {any} */ _y) => {};
@@ -77,8 +80,11 @@ export class Plot {
     if (this.stale) return;
     this.revision++;
     const { data, layout } = this.figured();
+    const { annotations = [], ...drawn } = this.finish(data, layout);
     // Given again, the configuration would be compared, and the box measured, at every draw.
-    Plotly.react(this.box, data, this.finish(data, layout), ...(this.revision === 1 ? [CONFIG] : []));
+    Plotly.react(this.box, data, drawn, ...(this.revision === 1 ? [CONFIG] : []));
+    this.words ??= new Words(this.box);
+    this.words.write(annotations, this.box._fullLayout);
     if (this.revision > 1) return;
     // The size is always given: without this, Plotly measures the box at each draw, which lays the whole page out.
     Object.assign(this.box._context, { _hasZeroHeight: true, _hasZeroWidth: true });

@@ -137,7 +137,7 @@ def test_what_is_not_finite_is_said(page: Page) -> None:
     page.locator(".presets a", has_text="randn × 1: NaN").click()
     settle(page, "overflow")
     notes = page.evaluate(
-        "document.querySelector('#chart-activations .plot').layout.annotations.map(a => a.text)"
+        "[...document.querySelectorAll('#chart-activations .words-over span')].map(a => a.textContent)"
     )
     assert "Inf 38 · NaN 39" in notes
     assert any("float32 max" in note for note in notes)

@@ -33,7 +33,7 @@ SMALL = """(least) => {
 
 # Words in charts that are written over others.
 COVERED = """() => [...document.querySelectorAll(".plot")].flatMap((plot) => {
-  const words = [...plot.querySelectorAll(".annotation-text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
+  const words = [...plot.querySelectorAll(".words-over span")].map((text) => [text.textContent, text.getBoundingClientRect()]);
   return words.flatMap(([name, a], i) => words.slice(i + 1)
     .filter(([, b]) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)
     .map(([other]) => `${name} over ${other}`));
@@ -170,7 +170,7 @@ def test_the_names_of_curves_that_meet_stand_apart(blank: Page, url: str) -> Non
     for query in ("init=normal&activation=linear", "depth=3&width=8"):
         blank.goto(f"{url}/?{query}")
         blank.locator("#chart-activations").scroll_into_view_if_needed()
-        until(blank, "document.querySelectorAll('#chart-activations .annotation-text').length >= 3")
+        until(blank, "document.querySelectorAll('#chart-activations .words-over span').length >= 3")
         assert blank.evaluate(COVERED) == [], query
 
 
