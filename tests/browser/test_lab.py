@@ -136,9 +136,7 @@ def test_presets(page: Page, preset: str, verdict: str, cell: int, classes: str)
 def test_what_is_not_finite_is_said(page: Page) -> None:
     page.locator(".presets a", has_text="randn × 1: NaN").click()
     settle(page, "overflow")
-    notes = page.evaluate(
-        "[...document.querySelectorAll('#chart-activations .words-over span')].map(a => a.textContent)"
-    )
+    notes = page.locator("#chart-activations .words-over span").all_text_contents()
     assert "Inf 38 · NaN 39" in notes
     assert any("float32 max" in note for note in notes)
     expect(page.locator("#chart-gradients .none")).to_contain_text("no finite, nonzero gradient")
