@@ -1,0 +1,68 @@
+"""What a network is given, what its loss expects, and where it starts."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from tests.faults import PAIRS, accused, data, mlp, seeded, train
+
+
+def test_an_input_that_is_one_number_is_said_to_be():
+    torch.manual_seed(0)
+    x, y = data("classes")
+    (finding,) = train(mlp(3), torch.zeros_like(x), y, loss=nn.CrossEntropyLoss(), lr=0.1)
+    assert finding.rule == "constant_output"
+    assert "What goes into 0 is 0 at every entry, in each of" in finding.explanation
+    (finding,) = seeded(PAIRS["constant_output"][0])
+    assert "What goes into" not in finding.explanation
+
+
+def test_a_sigmoid_before_a_loss_that_takes_logits():
+    x, y = data("classes")
+    y = (y > 1).float()[:, None]
+
+    def findings(*last):
+        torch.manual_seed(0)
+        model = nn.Sequential(*mlp(), *last)
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        return train(model, x, y, loss=nn.BCEWithLogitsLoss(), optimizer=optimizer)
+
+    assert accused(findings(nn.Sigmoid())) == {"wrong_loss"}
+    assert accused(findings()) == set()
+
+
+def test_the_loss_starts_somewhere_only_before_the_first_step():
+    x, y = data()
+    torch.manual_seed(0)
+    (root,) = train(nn.Linear(10, 1), x, y, lr=2.0, steps=4)
+    (finding,) = (f for f in root.consequences if f.rule == "output_scale")
+    assert finding.title.startswith("The loss is ")
+    with torch.no_grad():
+        (model := nn.Linear(10, 1)).weight.mul_(1e3)
+    (finding,) = train(model, x, y, lr=1e-6, steps=1)
+    assert finding.title.startswith("The loss starts ")
+
+
+def test_how_it_started_stands_until_it_has_learned():
+    """What the newest step says is below what would be warned of."""
+    torch.manual_seed(0)
+    model = mlp()
+    with torch.no_grad():
+        model[-1].weight.mul_(1000)
+    optimizer = torch.optim.Adam(model.parameters(), 0.005)
+    found = train(model, *data(), optimizer=optimizer, steps=40)
+    (finding,) = (f for f in found if f.rule == "output_scale")
+    assert (finding.since, finding.severity) == (1, "error")
+    assert finding.title.startswith("The loss starts")
+
+
+def test_a_cause_that_is_harmless_alone_stands_under_what_it_has_led_to():
+    torch.manual_seed(0)
+    model = mlp()
+    with torch.no_grad():
+        model[0].bias.fill_(-20.0)
+    found = train(model, *data())[0]
+    assert found.rule == "dead_units"
+    assert "large_bias" in {f.rule for f in found.consequences}
+    assert "biases of rms 20" in found.explanation

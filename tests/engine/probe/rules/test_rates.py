@@ -1,0 +1,112 @@
+"""Learning rates, and what is no learning rate."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tests.faults import accused, data, mlp, seeded, train
+
+
+def test_a_net_that_a_step_has_driven_into_saturation_is_told_so():
+    """The loss goes from 2.6 to 100 in three steps, and then stays at the constant answer's."""
+    findings = seeded(lambda: train(mlp(activation=nn.Sigmoid), *data(), lr=0.3))
+    assert accused(findings) == {"learning_rate_high"}
+    assert "saturation" in {f.rule for f in findings[0].consequences}
+
+
+@pytest.mark.parametrize(
+    ("rate", "steps"), [(1.0, 40), (5.0, 5), (5.0, 40), (1e6, 5), (1e6, 40), (1e12, 3)]
+)
+def test_a_rate_is_judged_by_its_first_too_large_step_and_the_one_that_is_offered_learns(
+    rate, steps
+):
+    """Not by the steps after: what has exploded moves by any factor, and then is not finite."""
+    x, y = data()
+    torch.manual_seed(0)
+    (finding,) = train(nn.Linear(10, 1), x, y, lr=rate, steps=steps)
+    assert (finding.rule, finding.since, finding.severity) == ("learning_rate_high", 1, "error")
+    assert finding.evidence["learning_rate"] == rate
+    assert finding.evidence["first_loss"] < 10  # though it has exploded within the first steps
+    assert "%" not in finding.title or rate == 1.0
+    offered = float(finding.fix["code"].partition("= ")[2].partition(" ")[0])
+    assert 1e-5 < offered < 0.1
+    torch.manual_seed(0)
+    again = nn.Linear(10, 1)
+    with torch.no_grad():
+        before = F.mse_loss(again(x), y)
+    assert accused(train(again, x, y, lr=offered, steps=200)) == set()
+    with torch.no_grad():
+        assert F.mse_loss(again(x), y) < 0.95 * before
+
+
+def test_what_was_beyond_all_bounds_before_any_step_is_no_learning_rate():
+    """A state that grows 1.6-fold a step of the sequence: no rate would have helped."""
+    torch.manual_seed(0)
+    cell, head = nn.RNN(1, 32, nonlinearity="relu"), nn.Linear(32, 1)
+    with torch.no_grad():
+        cell.weight_hh_l0.copy_(1.6 * torch.eye(32))
+    x = torch.randn(50, 64, 1)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.head = cell, head
+
+        def forward(self, x):
+            return self.head(self.cell(x.transpose(0, 1))[0][-1])
+
+    def unknown(output, target):
+        """A loss of which nobody knows the constant predictor's."""
+        return (output - target).square().mean()
+
+    found = train(Net(), x.transpose(0, 1), x.mean(0), loss=unknown, lr=0.01, steps=12)
+    assert found[0].rule == "nonfinite"
+    assert accused(found) == {"nonfinite"}
+    (rate,) = [f for f in found[0].consequences if f.rule == "learning_rate_high"]
+    assert "×10" in rate.title
+    assert rate.fix is None
+
+
+@pytest.mark.parametrize(("ends", "expected"), [(10, {"learning_rate_low"}), (None, set())])
+def test_a_rate_that_ends_before_the_loss_has_come_far_is_too_low(ends, expected):
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+
+    def each(number):
+        if number == ends:
+            optimizer.param_groups[0]["lr"] = 0.0
+
+    found = train(model, *data(), optimizer=optimizer, steps=60, each=each)
+    assert accused(found) == expected
+    assert not expected or found[0].title == "No weight changes any more"
+
+
+def test_what_breaks_without_having_grown_is_no_learning_rate():
+    def each(number):
+        if number == 15:
+            x[0, 0] = torch.nan
+
+    x, y = data()
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    found = train(model, x, y, optimizer=optimizer, each=each)
+    assert found[0].rule == "nonfinite"
+    assert "learning_rate_high" not in {f.rule for f in found}
+
+
+def scaled_up_at_the_start():
+    model = mlp()
+    with torch.no_grad():
+        model[4].weight.mul_(1e4)
+    return train(model, *data(), lr=1e-3)
+
+
+def test_what_was_there_before_the_first_step_is_no_consequence_of_the_steps():
+    found = seeded(scaled_up_at_the_start)[0]
+    assert (found.rule, found.since) == ("output_scale", 1)
+    assert "learning_rate_high" in {f.rule for f in found.consequences}
