@@ -50,13 +50,13 @@ test-js: .make/node ## Tests of the scripts' pure parts
 	npm test --silent
 
 coverage: setup ## The engine's own tests, and which of its branches they leave out
-	$(PYTEST) -m engine --cov
+	$(PYTEST) tests/engine --cov
 
 test-rest: setup # what is neither measured nor in a browser
-	$(PYTEST) -m "not browser and not engine"
+	$(PYTEST) --ignore tests/engine --ignore tests/browser
 
 test-browser: setup .make/chromium ## Tests in Chromium
-	$(PYTEST) --dist loadfile -m browser
+	$(PYTEST) --dist loadfile tests/browser
 
 test-integrations: setup ## The callbacks against the libraries that they are for, where those can be installed
 	if $(MAKE) --no-print-directory $(INTEGRATIONS)/complete; \

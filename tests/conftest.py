@@ -40,8 +40,6 @@ from tests.asking import AppClient
 from tests.interpreter import Interpreter
 from tests.interpreter import interpreter as interpreters
 
-ENGINE = Path(__file__).parent / "engine"
-
 configure("error", "text")
 # What servers and programs of the tests write goes nowhere near the checkout.
 WRITTEN = tempfile.mkdtemp(prefix="layerscope-tests-")
@@ -52,13 +50,6 @@ forking.PROGRAM = shared.command("workers")
 hypothesis_settings.register_profile("shared", deadline=None)
 hypothesis_settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis_settings.load_profile("shared")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the engine's tests, which are measured for what they cover."""
-    for item in items:
-        if ENGINE in item.path.parents:
-            item.add_marker("engine")
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request
 
-from tests.browser.serving import PATIENCE_MS, chromium, serving, until
+from tests.browser.serving import PATIENCE_MS, chromium, until
+from tests.conftest import RunningServer
 
 
 @pytest.fixture(scope="session")
-def url() -> Iterator[str]:
-    with serving() as address:
-        yield address
+def url(server: RunningServer) -> str:
+    return server.url
 
 
 # Not for the session: an open Playwright keeps an event loop running in this thread.
@@ -54,9 +54,10 @@ def blank(context: BrowserContext, url: str) -> Iterator[Page]:
     opened.on("requestfailed", lambda request: pending.discard(request))
     opened.allowed = []  # type: ignore[attr-defined]  # texts of errors that a test provokes
     yield opened
-    for _ in range(100):
+    for _ in range(1000):
         if pending:
-            opened.wait_for_timeout(100)  # lets Playwright deliver its events
+            opened.wait_for_timeout(10)  # lets Playwright deliver its events
+    opened.close()  # before its server, which would wait for what the page still follows
     unexpected = [w for w in wrong if not any(a in w for a in opened.allowed)]  # type: ignore[attr-defined]
     assert unexpected == []
     assert [request.url for request in pending] == []

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from functools import cache
 from typing import Any
 
 from playwright.sync_api import Page, expect
 
 from tests.browser.serving import until
 
-__all__ = ["AWAIT", "GRADIENT", "HEAT", "STD", "api", "drawn", "ends", "idle", "settle", "stds"]
+__all__ = [
+    "AWAIT",
+    "GRADIENT",
+    "HEAT",
+    "STD",
+    "api",
+    "cold",
+    "drawn",
+    "ends",
+    "idle",
+    "settle",
+    "stds",
+]
 
 STD = "document.querySelector('#chart-activations .plot').data[4].y"
 GRADIENT = "document.querySelector('#chart-gradients .plot').data[4].y"
@@ -21,10 +34,18 @@ AWAIT = """(wanted) => new Promise((done) => document.addEventListener("lab:draw
   detail.complete && detail.experiment.init_scale === wanted && done()))"""
 
 
+@cache
 def api(url: str, query: str = "") -> dict[str, Any]:
+    """A whole result, asked for once: it is the same numbers every time."""
     with urllib.request.urlopen(f"{url}/api/v1/experiment?{query}") as answer:  # noqa: S310
         result: dict[str, Any] = json.load(answer)
         return result
+
+
+def cold(page: Page, url: str, query: str) -> None:
+    """The page of this experiment, with its four charts."""
+    page.goto(f"{url}/?{query}")
+    until(page, "document.querySelectorAll('.plot .main-svg').length >= 4")
 
 
 def ends(result: dict[str, Any]) -> list[dict[str, Any]]:

@@ -15,12 +15,23 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-__all__ = ["PATIENCE_MS", "TOP", "chromium", "inaccessible", "serving", "until"]
+__all__ = ["PATIENCE_MS", "TOP", "chromium", "frames", "inaccessible", "serving", "until"]
 
 TOP = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 PATIENCE_SECONDS = 300  # the first start compiles the statistics' kernel
 PATIENCE_MS = 60_000  # what a page may take on a machine that others use too
+
+# Of several such lists Chromium hears the last one. This is Playwright's own, and the popups of the
+# address bar: pages of the browser's, made anew with every window, that nobody can see.
+FEATURES_OFF = (
+    "AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect", "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose", "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades",
+    "LensOverlay", "MediaRouter", "NetworkTimeServiceQuerying", "OptimizationHints",
+    "PaintHolding", "PreconnectToSearch", "ThirdPartyStoragePartitioning",
+    "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup", "WebUIOmniboxPopup",
+    "WebUIOmniboxSimplification",
+)  # fmt: skip
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -66,7 +77,10 @@ def _await_health(server: subprocess.Popen[bytes], url: str) -> None:
 def chromium() -> Iterator[Browser]:
     """The system's Chromium, without a window."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", f"--disable-features={','.join(FEATURES_OFF)}"],
+        )
         yield browser
         browser.close()
 
@@ -88,13 +102,28 @@ def until(page: Page, expression: str) -> None:
     }})""")
 
 
+def frames(page: Page, count: int) -> None:
+    """Wait until so many frames were drawn, and what hangs on the last of them."""
+    page.evaluate(
+        """async (count) => {
+          for (let i = 0; i < count; i++) await new Promise(requestAnimationFrame);
+          await new Promise((done) => setTimeout(done));
+        }""",
+        count,
+    )
+
+
 def inaccessible(page: Page, within: str = "html") -> list[tuple[str, ...]]:
     """What axe finds in a part of the page, in light and in dark: rule, elements, and why."""
     page.evaluate((TOP / "node_modules" / "axe-core" / "axe.min.js").read_text())
     found: list[tuple[str, ...]] = []
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        violations = page.evaluate("within => axe.run(within)", within)["violations"]
+        # No more of it than that: what is in order is longer than the page.
+        violations = page.evaluate(
+            "async within => (await axe.run(within, {resultTypes: ['violations']})).violations",
+            within,
+        )
         for violation in violations:
             nodes = violation["nodes"]
             shown = [node["html"][:120] for node in nodes[:3]]

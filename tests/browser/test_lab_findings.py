@@ -9,19 +9,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.lab import STD, api, drawn, ends, idle, settle, stds
+from tests.browser.lab import STD, api, cold, drawn, ends, idle, settle, stds
 from tests.browser.serving import inaccessible, until
 
 pytestmark = pytest.mark.browser
 
 NAN = "init=normal&activation=linear"
 GHOST = "document.querySelector('#chart-activations .plot').data[0].y"
+GROWING = "init_scale=1.6&depth=25&width=40&batch=50"
 FIX = "Try init scale 0.1 ✓"
-
-
-def cold(page: Page, url: str, query: str) -> None:
-    page.goto(f"{url}/?{query}")
-    until(page, "document.querySelectorAll('.plot .main-svg').length >= 4")
 
 
 def test_a_fix_draws_before_and_after_together(page: Page, url: str) -> None:
@@ -77,7 +73,8 @@ def test_a_fix_opened_elsewhere_still_has_its_ghost(blank: Page, url: str) -> No
 
 @pytest.mark.parametrize(
     "query",
-    [NAN, f"{NAN}&init_scale=0.01", "init_scale=1.3", "init=zeros&depth=10", "batch=1&depth=2",
+    [NAN, f"{NAN}&init_scale=0.01&depth=40&width=25&batch=50", GROWING,
+     "init=zeros&depth=10", "batch=1&depth=2",
      "dtype=float16&init_scale=1.4&depth=40"],
 )  # fmt: skip
 def test_scripts_write_what_the_server_writes(blank: Page, url: str, query: str) -> None:
@@ -108,13 +105,13 @@ def normal(html: str) -> str:
 
 
 def test_a_finding_leads_to_its_layer_and_chart(blank: Page, url: str) -> None:
-    cold(blank, url, "init_scale=1.3")
+    cold(blank, url, GROWING)
     blank.set_viewport_size({"width": 1440, "height": 500})
     blank.locator("#verdict .findings summary").click()
     gradients = blank.locator(".finding", has_text="Gradients grow").last
     link = gradients.locator("[data-layer]")
     finding = next(
-        c for f in api(url, "init_scale=1.3")["findings"] for c in f["consequences"]
+        c for f in api(url, GROWING)["findings"] for c in f["consequences"]
         if c["rule"] == "exploding_gradient"
     )  # fmt: skip
     last = finding["blocks"][1]  # going back, that is where it begins
@@ -130,10 +127,10 @@ def test_a_finding_leads_to_its_layer_and_chart(blank: Page, url: str) -> None:
 
 
 def test_evidence_stands_beside_its_threshold(blank: Page, url: str) -> None:
-    cold(blank, url, "init_scale=1.3")
+    cold(blank, url, GROWING)
     blank.locator("#verdict .findings summary").click()
     row = blank.locator(".evidence tr", has_text="decades").first.locator("td")
-    decades = api(url, "init_scale=1.3")["findings"][0]["evidence"]["decades"]
+    decades = api(url, GROWING)["findings"][0]["evidence"]["decades"]
     assert float(row.first.inner_text()) == pytest.approx(decades, rel=5e-3)
     assert row.last.inner_text() == "warning 2, error grow 3, error shrink 4"
 
@@ -174,11 +171,11 @@ def test_a_nan_is_announced_when_it_happens(page: Page) -> None:
 
 
 def test_other_pages_show_the_same_experiment(page: Page) -> None:
-    page.locator("#c-init_scale").fill("1.3")
+    page.locator("#c-init_scale").fill("1.1")
     idle(page)
     for name, path in (("Why?", "/why/phase"), ("Precision", "/why/precision")):
         link = page.locator("#verdict").get_by_role("link", name=name)
-        assert str(link.get_attribute("href")).endswith(f"{path}?init_scale=1.3")
+        assert str(link.get_attribute("href")).endswith(f"{path}?init_scale=1.1")
 
 
 @pytest.mark.parametrize(
@@ -232,6 +229,6 @@ def test_charts_below_the_fold_are_drawn_when_scrolled_to(blank: Page, url: str)
 
 
 def test_axe_finds_nothing_in_open_findings(blank: Page, url: str) -> None:
-    cold(blank, url, "init_scale=1.3")
+    cold(blank, url, GROWING)
     blank.locator("#verdict .findings summary").click()
     assert inaccessible(blank, "#verdict") == []
