@@ -24,12 +24,7 @@ def compared_figures(letters: Sequence[str]) -> Form:
             margin=MARGIN,
             hovermode="x",
             xaxis=axis(nticks=8),
-            yaxis=axis(
-                # Plotly enlarges the labels of a log axis by a quarter.
-                exponentformat="power",
-                nticks=6,
-                tickfont={"size": {"rem": 0.56}},
-            ),
+            yaxis=axis(nticks=6),
         ),
     }
     return {"loss": form, "quantity": form}

@@ -133,10 +133,7 @@ def _loss() -> Form:
                 "hovertemplate": "step %{x}: not finite",
             },
         ],
-        "layout": _layout(
-            # Plotly enlarges the labels of a log axis by a quarter.
-            y={"exponentformat": "power", "nticks": 4, "tickfont": {"size": {"rem": 0.56}}}
-        ),
+        "layout": _layout(y={"nticks": 4}),
     }
 
 

@@ -1,4 +1,5 @@
 /** Compared runs as numbers: what their two charts draw. */
+import { logTicks } from "../lab/axes.js";
 import { token } from "../tokens.js";
 
 /** @typedef {{letter: string, steps: number[], loss: (number|null)[], lost: number[], values: (number|null)[], faulty: number[]}} Run */
@@ -62,7 +63,15 @@ function chart(lines, log, across, cursor) {
   })); // prettier-ignore
   const shapes =
     cursor === null ? [] : [{ type: "line", xref: "x", yref: "paper", x0: cursor, x1: cursor, y0: 0, y1: 1, line: { color: token("--select"), width: 1 } }];
-  return { traces, layout: { xaxis: { range: across }, yaxis: { type: up.log ? "log" : "linear", range: up.range }, annotations, shapes } };
+  return {
+    traces,
+    layout: {
+      xaxis: { range: across },
+      yaxis: up.log ? { type: "log", range: up.range, ...logTicks(up.range) } : { type: "linear", range: up.range },
+      annotations,
+      shapes,
+    },
+  };
 }
 
 /** The same letters, moved so that none covers another. @template {{share: number}} T @param {T[]} ends @returns {T[]} */

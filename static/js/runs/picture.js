@@ -1,5 +1,6 @@
 /** A run's picture as numbers: columns of modules over steps, and what the two charts make of them. */
 import { literal, number } from "../format.js";
+import { logTicks } from "../lab/axes.js";
 import { token } from "../tokens.js";
 import { cursorLine } from "./cursor.js";
 import { foldable, folded, unfolded } from "./folding.js";
@@ -223,7 +224,7 @@ export class Picture {
     const log = low > 0 && high / low > 30;
     const [bottom, top] = log ? [Math.log10(low), Math.log10(high)] : [low, high];
     const margin = 0.08 * (top - bottom) || 0.5;
-    const range = [bottom - margin, top + margin];
+    const range = /** @type {[number, number]} */ ([bottom - margin, top + margin]);
     const lost = this.steps.filter((_, i) => this.lost[i]);
     const marked = this.marks.map(([x, severity]) => ({
       type: "line", xref: "x", yref: "paper", x0: x, x1: x, y0: 0, y1: 1,
@@ -235,7 +236,11 @@ export class Picture {
         { x: this.steps, y: this.loss },
         { x: lost, y: lost.map(() => high) },
       ],
-      layout: { xaxis: { ...stepAxis(this.range()), showticklabels: false }, yaxis: { type: log ? "log" : "linear", range }, shapes },
+      layout: {
+        xaxis: { ...stepAxis(this.range()), showticklabels: false },
+        yaxis: log ? { type: "log", range, ...logTicks(range, 3) } : { type: "linear", range },
+        shapes,
+      },
     };
   }
 
