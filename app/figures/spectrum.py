@@ -28,8 +28,8 @@ class HistogramPicture:
 
     frame: Frame
     curves: tuple[Curve, ...]
-    theory: float | None
-    """Where √(mean σ²) should be."""
+    theory: tuple[float, ...]
+    """Where √(mean σ²) should be; two places where the schemes differ in it."""
     depth: int
     floor: str
     """What lies below the axis, in words; empty if nothing does."""
@@ -86,8 +86,8 @@ def histogram_picture(found: JacobianSpectra) -> HistogramPicture | None:
             return None
         last[name] = spectrum
     values = [v for s in last.values() for v in s.log10_values] or [0.0]
-    theory = found.theory[-1]
-    known = values if theory is None else [*values, theory]
+    theory = _distinct(found.log10_rms(name)[-1] for name in found.schemes)
+    known = [*values, *theory]
     high = max(known) + 0.2
     low = max(min(known) - 0.2, high - 40)
     edges = np.linspace(low, high, BINS + 1)
@@ -105,10 +105,15 @@ def histogram_picture(found: JacobianSpectra) -> HistogramPicture | None:
             Curve(name, name, axes.steps(x, y, edges.tolist(), c.tolist()))
             for name, c in counts.items()
         ),
-        theory=None if theory is None or not x.inside(theory) else x.place(theory),
+        theory=tuple(x.place(each) for each in theory if x.inside(each)),
         depth=found.depths[-1],
         floor=", ".join(outside),
     )
+
+
+def _distinct(values: Iterable[float | None]) -> tuple[float, ...]:
+    """Those that there are, and that a line would show apart."""
+    return tuple(dict.fromkeys(round(value, 6) for value in values if value is not None))
 
 
 def depth_picture(found: JacobianSpectra) -> DepthPicture:
@@ -123,8 +128,9 @@ def depth_picture(found: JacobianSpectra) -> DepthPicture:
             rms = [None if s.log10_mean_square is None else s.log10_mean_square / 2
                    for s in estimates]  # fmt: skip
             lines.append((f"{name}, rms", f"{name} thin", rms))
-    if not found.exact and any(t is not None for t in found.theory):
-        lines.append(("rms, theory", "theory", list(found.theory)))
+    if not found.exact:
+        told = [found.log10_rms(name) for name in found.schemes]
+        lines += [("rms, theory", "theory", each) for each in told if each.count(None) < len(each)]
     known = [v for _, _, ys in lines for v in ys if v is not None]
     low, high = min([0.0, *known]), max([1.0, *known])
     x, y = _axes((0.0, float(found.depths[-1])), (low - 0.04 * (high - low), high * 1.06), 560.0)

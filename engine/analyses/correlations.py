@@ -18,8 +18,9 @@ from layerscope.engine.execution.network import Network, seeds
 from layerscope.engine.execution.passes import ForwardStep, LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import chosen_norm
-from layerscope.engine.layers.initialization import INITS
-from layerscope.engine.theory.meanfield import correlation_path
+from layerscope.engine.theory.experiments import network_of
+from layerscope.engine.theory.moments import MomentsUndefined
+from layerscope.engine.theory.pairs import NoCorrelation, correlations_through
 
 __all__ = [
     "PAIRS", "STARTS", "CorrelationPath", "Correlations", "correlations", "correlations_cost",
@@ -147,24 +148,10 @@ def _measure(experiment: Experiment, should_stop: ShouldStop) -> list[Tensor]:
 
 
 def _predict(experiment: Experiment) -> tuple[Sequence[tuple[float, ...]], str | None]:
-    if chosen_norm(experiment.norm) or experiment.residual:
-        return (), "no theory for this setting: norm or residual sums"
-    if experiment.beyond_theory is not None:
-        return (), f"no theory for this setting: {experiment.beyond_theory}"
-    scheme = INITS[experiment.init]
-    n, width = experiment.n_inputs, experiment.width
-    first, hidden = experiment.weight_variance(n, width), experiment.weight_variance(width, width)
-    if not scheme.mean_field or first is None or hidden is None:
-        return (), f"no theory for this setting: weights of {experiment.init} are not independent"
-    scale, b1, b2 = experiment.init_scale**2, *map(experiment.bias_variance, (n, width))
-    g1, *others = (gain**2 for gain in experiment.weight_gains[: experiment.depth])
-    w1, w2 = n * first * scale * g1, [width * hidden * scale * gain for gain in others]
-    q = w1 + b1
-    if q == 0 or (0 in w2 and b2 == 0):
-        return (), "no theory for this setting: all pre-activations are zero"
-    phi, depth = experiment.phi, experiment.depth
-    starts = [(w1 * c + b1) / q for c in STARTS]
+    net = network_of(_of_pairs(experiment), 1.0)
+    if isinstance(net, str):
+        return (), net
     try:
-        return [tuple(correlation_path(phi, c, q, w2, b2, depth)) for c in starts], None
-    except ValueError as error:
+        return correlations_through(net, STARTS), None
+    except (NoCorrelation, MomentsUndefined) as error:
         return (), f"no theory for this setting: {error}"

@@ -3,7 +3,6 @@ one sample, put together from the derivatives that the layers state; and correla
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,13 +21,15 @@ from layerscope.engine.execution.passes import ForwardStep, LossStep, passes
 from layerscope.engine.execution.prices import prices
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import chosen_norm
-from layerscope.engine.theory.meanfield import chi, length_path
+from layerscope.engine.theory.experiments import network_of
+from layerscope.engine.theory.moments import MomentsUndefined
 from layerscope.engine.theory.spectrum import (
     JacobianSpectrum,
     SpectrumEstimate,
     estimate_spectrum,
     spectrum_through_depth,
 )
+from layerscope.engine.theory.stretch import NoStretch, Stretch, stretches
 
 __all__ = [
     "EXACT_WORK", "SCHEMES", "JacobianSpectra", "Spectrum", "block_matrices", "jacobian_spectra",
@@ -47,7 +48,8 @@ SCHEMES: dict[str, str] = {"gaussian": "lecun_normal", "orthogonal": "orthogonal
 
 @dataclass(frozen=True, slots=True)
 class JacobianSpectra:
-    """Spectra by scheme and depth; ``theory`` is log10 of √(mean σ²) as predicted, or why not.
+    """Spectra by scheme and depth; ``theory``: the first two moments of σ² as predicted, by scheme
+    and depth, or why not. Of the law of σ² itself nothing more is predicted.
 
     ``exact``: all singular values by decomposition (`JacobianSpectrum`); otherwise estimates from
     vector products (`SpectrumEstimate`).
@@ -58,8 +60,12 @@ class JacobianSpectra:
     depths: tuple[int, ...]
     exact: bool
     schemes: dict[str, tuple[JacobianSpectrum | SpectrumEstimate, ...]]
-    theory: tuple[float | None, ...]
+    theory: dict[str, tuple[Stretch | None, ...]]
     theory_reason: str | None
+
+    def log10_rms(self, scheme: str) -> list[float | None]:
+        """Predicted log10 √(mean σ²) by depth."""
+        return [s and s.log10_rms for s in self.theory[scheme]]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -72,7 +78,13 @@ class JacobianSpectra:
                 name: {"init": SCHEMES[name], "spectra": [s.to_dict() for s in found]}
                 for name, found in self.schemes.items()
             },
-            "theory": {"log10_rms": list(self.theory), "reason": self.theory_reason},
+            "theory": {
+                "log10_rms": self.log10_rms("gaussian"),
+                "reason": self.theory_reason,
+                "schemes": {
+                    name: [s and s._asdict() for s in found] for name, found in self.theory.items()
+                },
+            },
         }
 
 
@@ -122,10 +134,14 @@ def jacobian_spectra(experiment: Experiment, *, should_stop: ShouldStop = never)
     depths = tuple(sorted({max(1, round(depth * (i + 1) / POINTS)) for i in range(POINTS)}))
     exact = _is_exact(experiment)
     found: dict[str, tuple[JacobianSpectrum | SpectrumEstimate, ...]] = {}
-    for name, init in SCHEMES.items():
-        # Not validated anew: σw of plain randn may be larger than a scale that one may type.
-        update = {"init": init, "init_scale": scale, "dtype": "float64"}
-        matrices = block_matrices(experiment.model_copy(update=update), should_stop)
+    # Not validated anew: σw of plain randn may be larger than a scale that one may type.
+    update = {"init_scale": scale, "dtype": "float64"}
+    drawn = {
+        name: experiment.model_copy(update={"init": init, **update})
+        for name, init in SCHEMES.items()
+    }
+    for name, each in drawn.items():
+        matrices = block_matrices(each, should_stop)
         at = next((i for i, m in enumerate(matrices, 1) if not bool(torch.isfinite(m).all())), None)
         if at is not None:
             text = f"block {at} is not finite even in float64; expected a smaller σw"
@@ -133,7 +149,7 @@ def jacobian_spectra(experiment: Experiment, *, should_stop: ShouldStop = never)
         found[name] = (
             _exact(matrices, depths) if exact else _estimated(matrices, depths, should_stop)
         )
-    theory, reason = _theory(experiment, scale, depths)
+    theory, reason = _theory(drawn, depths)
     return JacobianSpectra(experiment, scale, depths, exact, found, theory, reason)
 
 
@@ -188,26 +204,20 @@ def block_matrices(experiment: Experiment, should_stop: ShouldStop = never) -> l
 
 
 def _theory(
-    experiment: Experiment, scale: float, depths: Sequence[int]
-) -> tuple[tuple[float | None, ...], str | None]:
-    """log10 √(mean σ²): each block multiplies the mean square by χ = σw² E[φ'(√q Z)²]."""
-    nothing = (None,) * len(depths)
-    if chosen_norm(experiment.norm) or experiment.residual:
-        return nothing, "no theory for a network with norm or residual sums"
-    if experiment.n_inputs != experiment.width:
-        return nothing, "no theory where the input's width is another than the layers'"
-    if experiment.beyond_theory is not None:
-        return nothing, f"no theory for {experiment.beyond_theory}"
-    each = [(scale * gain) ** 2 for gain in experiment.weight_gains[: experiment.depth]]
-    b2 = experiment.bias_std**2
-    first = each[0] * experiment.input_moments.mean_square + b2
-    path = length_path(experiment.phi, first, each[1:], b2, experiment.depth)
-    total, sums = 0.0, []
-    for log_q, w2 in zip(path, each, strict=True):
-        slope = chi(experiment.phi, math.exp(min(log_q, 700.0)), w2)
-        total += 0.5 * math.log10(slope) if slope > 0 else -math.inf
-        sums.append(total)
-    return tuple(sums[d - 1] if math.isfinite(sums[d - 1]) else None for d in depths), None
+    experiments: dict[str, Experiment], depths: Sequence[int]
+) -> tuple[dict[str, tuple[Stretch | None, ...]], str | None]:
+    """Of each scheme at these depths; or nothing, and why."""
+    found: dict[str, tuple[Stretch | None, ...]] = {name: (None,) * len(depths) for name in SCHEMES}
+    for name, experiment in experiments.items():
+        net = network_of(experiment, experiment.input_moments.mean_square)
+        if isinstance(net, str):
+            return found, net
+        try:
+            through = stretches(net)
+        except (MomentsUndefined, NoStretch) as error:
+            return found, f"no theory for this setting: {error}"
+        found[name] = tuple(through[d - 1] for d in depths)
+    return found, None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache, partial
+from typing import Any
 
 from layerscope.engine.experiment.data import DATASETS
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers.initialization import INITS, FixedWeight
 from layerscope.engine.layers.losses import LOSSES
 from layerscope.engine.theory import Prediction, predict
+from layerscope.engine.theory.forward import MeanFieldNetwork, log_of
+from layerscope.engine.theory.network import network
 from layerscope.engine.theory.orbit import FixedNetwork
 from layerscope.engine.theory.population import Population
 from layerscope.engine.theory.unmixed import predict_fixed
 
-__all__ = ["predict_experiment"]
+__all__ = ["network_of", "predict_experiment"]
 
 
 def _variance(e: Experiment, n_in: int, n_out: int) -> float | None:
@@ -74,20 +77,9 @@ def predict_experiment(experiment: Experiment) -> Prediction:
     moments = e.input_moments
     return predict(
         e.phi,
-        depth=e.depth,
-        width=e.width,
-        inputs=e.n_inputs,
-        outputs=e.n_outputs,
-        batch=e.batch,
-        variance=partial(_variance, e),
-        init_scale=e.init_scale,
-        output_scale=e.output_scale,
-        weight_gains=e.weight_gains,
+        **_of_network(e),
         bias_std=e.bias_std,
         bias_variance=e.bias_variance,
-        norm=e.norm,
-        norm_gain=e.norm_gain,
-        residual=e.residual,
         input_second_moment=moments.mean_square,
         input_norm_variance=moments.length_variance,
         input_correlation=moments.correlation,
@@ -103,6 +95,30 @@ def predict_experiment(experiment: Experiment) -> Prediction:
         target_correlation=moments.target_correlation,
         target_atoms=moments.target_atoms,
         gaussian_weights=scheme.gaussian,
-        orthogonal=scheme.orthogonal,
-        calibrated=scheme.calibrated_std,
     )
+
+
+def _of_network(e: Experiment) -> dict[str, Any]:
+    """What `predict` and `network` both take."""
+    scheme = INITS[e.init]
+    return {
+        "depth": e.depth, "width": e.width, "inputs": e.n_inputs, "outputs": e.n_outputs,
+        "batch": e.batch, "variance": partial(_variance, e), "init_scale": e.init_scale,
+        "output_scale": e.output_scale, "weight_gains": e.weight_gains, "norm": e.norm,
+        "norm_gain": e.norm_gain, "residual": e.residual, "orthogonal": scheme.orthogonal,
+        "calibrated": scheme.calibrated_std,
+    }  # fmt: skip
+
+
+def network_of(e: Experiment, second_moment: float) -> MeanFieldNetwork | str:
+    """The network of an experiment, fed with inputs of this mean square; or why there is no theory.
+
+    >>> network_of(Experiment(init="identity"), 1.0)
+    'no theory for this setting: weights of identity are not drawn'
+    """
+    if e.beyond_theory is not None:
+        return f"no theory for this setting: {e.beyond_theory}"
+    if INITS[e.init].fixed is not None:
+        return f"no theory for this setting: weights of {e.init} are not drawn"
+    net = network(e.phi, **_of_network(e), biases=e.bias_variance)
+    return net if isinstance(net, str) else net._replace(log_input=log_of(second_moment))

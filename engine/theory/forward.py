@@ -25,10 +25,11 @@ from layerscope.engine.theory.moments import Moments, MomentTable
 from layerscope.engine.theory.wander import Wander, drawn
 
 __all__ = [
-    "LOG_ZERO", "MeanFieldNetwork", "SignalMoments", "Trace", "forward", "given", "log_of",
-    "log_of_square", "mix",
+    "CENTRED", "LOG_ZERO", "MeanFieldNetwork", "SignalMoments", "Trace", "forward", "given",
+    "log_of", "log_of_square", "mix",
 ]  # fmt: skip
 
+CENTRED = 1e-3  # |mean|/rms of an activation up to which a residual stream has no direction
 WIDEST = 100.0  # relative variance of a length: beyond, only "anything" is said of a seed
 LEAST_LEFT = 1e-6  # of a tensor's second moment, about its mean
 LOG_ZERO = -1e8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from layerscope.engine.layers import ACTIVATIONS, Activation, Add, Linear, chosen_norm
 from layerscope.engine.layers.losses import LOSSES
@@ -14,6 +14,7 @@ from layerscope.engine.theory.asymptotics import asymptotics
 from layerscope.engine.theory.backward import Gradient, GradientTrace, backward
 from layerscope.engine.theory.forecast import formats_up_to
 from layerscope.engine.theory.forward import (
+    CENTRED,
     LOG_ZERO,
     MeanFieldNetwork,
     SignalMoments,
@@ -25,7 +26,8 @@ from layerscope.engine.theory.forward import (
     mix,
 )
 from layerscope.engine.theory.losses import Targets, loss_gradient
-from layerscope.engine.theory.moments import MomentsUndefined, moment_table
+from layerscope.engine.theory.moments import MomentsUndefined
+from layerscope.engine.theory.network import check_scale, network
 from layerscope.engine.theory.record import (
     LayerPrediction,
     Prediction,
@@ -37,8 +39,6 @@ from layerscope.engine.theory.transport import LengthChain, LengthLaw, needed
 
 __all__ = ["predict"]
 
-FEWEST_UNITS = 8  # a norm over fewer units makes them too far from Gaussian
-CENTRED = 1e-3  # |mean|/rms of an activation up to which a residual stream has no direction
 SECOND_ORDER = 0.5
 """Over the width: by as much may be off what hardly fluctuates, under batch norm and LSUV."""
 MOST_ALIKE = 0.12
@@ -48,7 +48,6 @@ MANY = "how far many outputs align the gradient with a residual stream is not de
 LEAST_APART = 0.3
 """Part of a pre-activation's second moment about its mean: below, LSUV scales by what two samples'
 correlation leaves of 1, whose relative error is several times that correlation's."""
-FEWEST_SAMPLES = 16  # a norm over fewer samples likewise
 
 
 def predict(
@@ -128,40 +127,20 @@ def predict(
         >>> [(x.name, round(x.to_dict()["activation"]["rms"], 6)) for x in p.layers[:2]]
         [('linear1', 1.414214), ('relu1', 1.0)]
     """
-    _check(locals(), ("depth", "width", "inputs", "outputs", "batch"))
-    scales = {
-        "init_scale": init_scale, "output_scale": output_scale, "bias_std": bias_std,
-        "norm_gain": norm_gain, "backward_scale": backward_scale,
-    }  # fmt: skip
-    for name, value in scales.items():
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} must be finite and ≥ 0, got {value!r}")
-    gains = [1.0] * (depth + 1) if weight_gains is None else list(weight_gains)
-    if len(gains) != depth + 1 or not all(math.isfinite(g) and g >= 0 for g in gains):
-        raise ValueError(f"expected {depth + 1} finite gains ≥ 0, got {gains!r}")
+    for name, value in {"bias_std": bias_std, "backward_scale": backward_scale}.items():
+        check_scale(name, value)
     formats_up_to(dtype)
     phi, normalization = ACTIVATIONS[activation], chosen_norm(norm)
-    fans = [(inputs, width), *[(width, width)] * (depth - 1), (width, outputs)]
-    drawn = {fan: variance(*fan) for fan in set(fans)}
-    reason = _refusal(drawn, normalization, width, batch)
-    if reason is not None:
-        return Prediction(available=False, reason=reason)
     biases = bias_variance or (lambda n_in: bias_std**2)
-    log_w = {f: log_of(f[0] * init_scale**2 * cast(float, v)) for f, v in drawn.items()}
-    others = [0.0] * depth + [log_of(output_scale**2)]
-    net = MeanFieldNetwork(
-        table=moment_table(activation),
-        fans=fans,
-        log_sigma_w2=[
-            log_w[fan] + last + log_of_square(gain)
-            for fan, gain, last in zip(fans, gains, others, strict=True)
-        ],
-        log_sigma_b2=[log_of(biases(n_in)) for n_in, _ in fans],
-        batch=batch,
-        norm=None if normalization is None else normalization.theory,
-        residual=residual,
-        activated=phi.adds_layer,
-        orthogonal=orthogonal,
+    net = network(
+        activation, depth=depth, width=width, inputs=inputs, outputs=outputs, batch=batch,
+        variance=variance, init_scale=init_scale, output_scale=output_scale,
+        weight_gains=weight_gains, biases=biases, norm=norm, norm_gain=norm_gain,
+        residual=residual, orthogonal=orthogonal, calibrated=calibrated,
+    )  # fmt: skip
+    if isinstance(net, str):
+        return Prediction(available=False, reason=net)
+    net = net._replace(
         log_input=log_of(input_second_moment),
         input_norm_variance=2 / inputs if input_norm_variance is None else input_norm_variance,
         input_correlation=input_correlation,
@@ -169,14 +148,6 @@ def predict(
         input_lean=input_lean,
         input_centred=input_centred,
         log_gain=_log_gain(loss, reduction, batch, outputs) + log_of_square(backward_scale),
-        log_norm_gain=log_of_square(norm_gain),
-        settled=_settled(gains[:-1]),
-        log_calibrated=None
-        if calibrated is None
-        else [
-            log_of_square(calibrated * init_scale) + last + log_of_square(gain)
-            for gain, last in zip(gains, others, strict=True)
-        ],
     )
     law = LOSSES[loss].theory if loss in LOSSES else None
     targets = Targets(target_second_moment, target_mean, target_correlation, target_atoms)
@@ -209,49 +180,10 @@ def predict(
     )
 
 
-def _settled(gains: Sequence[float]) -> int:
-    """From which of the hidden layers on their gains are the same; 0 where all are."""
-    return max((i + 1 for i, gain in enumerate(gains) if gain != gains[-1]), default=0)
-
-
 def _log_gain(loss: str, reduction: str, batch: int, outputs: int) -> float:
     if reduction == "mean" or loss not in LOSSES:
         return 0.0
     return 2 * math.log(LOSSES[loss].terms(batch, outputs))
-
-
-def _check(given: dict[str, object], sizes: tuple[str, ...]) -> None:
-    for name in sizes:
-        value = given[name]
-        if not (isinstance(value, int) and value >= 1):
-            raise ValueError(f"{name} must be a whole number ≥ 1, got {value!r}")
-
-
-def _refusal(
-    drawn: dict[tuple[int, int], float | None],
-    norm: type[Normalization] | None,
-    width: int,
-    batch: int,
-) -> str | None:
-    """Why there is no theory for this setting, or ``None``."""
-    for fan, value in drawn.items():
-        if value is None:
-            return (
-                "no theory for this setting: the init scheme does not draw independent entries "
-                "around 0 with a variance known beforehand"
-            )
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"variance{fan} must be finite and ≥ 0, got {value!r}")
-    if norm is None:
-        return None
-    name = norm.option()
-    if norm.theory is None:
-        return f"no theory for this setting: the norm {name!r}"
-    if norm.theory.over == "features" and width < FEWEST_UNITS:
-        return f"no theory for this setting: a {name} norm over fewer than {FEWEST_UNITS} units"
-    if norm.theory.over == "batch" and batch < FEWEST_SAMPLES:
-        return f"no theory for this setting: {name} norm over fewer than {FEWEST_SAMPLES} samples"
-    return None
 
 
 def _gradient_refusal(
@@ -334,8 +266,8 @@ def _layers(
     index, batch = 0, net.batch
     x = given(net)
     of_batch = net.norm is not None and net.norm.over == "batch"
-    held = of_batch or net.log_calibrated is not None  # what fluctuates is of second order
-    unknown = (SECOND_ORDER / traces[0].n) ** 2 if held else 0.0
+    scaled = net.log_calibrated is not None
+    unknown = (SECOND_ORDER / traces[0].n) ** 2 if of_batch or scaled else 0.0
     for position, t in enumerate(traces):
         block, n, law = position + 1, t.n, laws[position]
         g = gradients[position] if gradients else None
@@ -362,7 +294,7 @@ def _layers(
             if signal is None or layer is None:
                 continue
             linear = layer.role == "linear_map"
-            off = unknown + (_curved(t, batch) if signal is t.post and held else 0.0)
+            off = unknown + (_curved(t, batch) if signal is t.post and scaled else 0.0)
             ahead = of_signal(signal, n, batch, measured, onward, off)
             behind = of_gradient(gradient, signal, n, batch, back) if gradient else None
             if behind and net.residual and net.norm is None and traces[-1].n > 1:

@@ -80,6 +80,16 @@ class JacobianSpectrum:
     zeros: int
     log10_condition: float | None
 
+    def moments(self) -> tuple[float, float] | None:
+        """log10 √(mean σ²) and mean σ⁴/(mean σ²)², zeros included; ``None`` where all are zero."""
+        if not self.log10_values:
+            return None
+        top = self.log10_values[0]
+        squares = 10.0 ** (2 * (np.asarray(self.log10_values) - top))
+        mean = float(squares.sum()) / (len(squares) + self.zeros)
+        fourth = float((squares**2).sum()) / (len(squares) + self.zeros)
+        return top + 0.5 * math.log10(mean), fourth / mean**2
+
     def histogram(self, bins: int = 40) -> dict[str, list[float] | list[int]]:
         """Counts of log10 σ in even bins, with their edges."""
         if not self.log10_values:

@@ -10,13 +10,14 @@ from layerscope.app.figures.text import number
 from layerscope.app.pages.why.frame import View
 from layerscope.engine.analyses.spectrum import Spectrum
 from layerscope.engine.theory.spectrum import JacobianSpectrum, SpectrumEstimate
+from layerscope.engine.theory.stretch import Stretch
 
 __all__ = ["VIEW", "SpectrumRow", "SpectrumView"]
 
 
 @dataclass(frozen=True, slots=True)
 class SpectrumRow:
-    """One depth of one scheme, for the table."""
+    """One depth of one scheme, for the table; with what theory says of the moments of σ²."""
 
     scheme: str
     depth: int
@@ -24,6 +25,10 @@ class SpectrumRow:
     smallest: str
     condition: str
     zeros: str
+    rms: str
+    rms_theory: str
+    spread: str
+    spread_theory: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +49,11 @@ def _view(found: Spectrum) -> SpectrumView:
         pictures.depth_picture(found.spectra),
         pictures.correlation_picture(found.correlation, found.spectra.experiment.depth),
         tuple(
-            _row(name, depth, s)
+            _row(name, depth, s, told)
             for name, spectra in found.spectra.schemes.items()
-            for depth, s in zip(found.spectra.depths, spectra, strict=True)
+            for depth, s, told in zip(
+                found.spectra.depths, spectra, found.spectra.theory[name], strict=True
+            )
         ),
     )
 
@@ -77,16 +84,21 @@ def _power(log10: float | None) -> str:
     return number(10.0**log10) if abs(log10) < 290 else f"10^{log10:.1f}"
 
 
-def _row(name: str, depth: int, s: JacobianSpectrum | SpectrumEstimate) -> SpectrumRow:
+def _row(
+    name: str, depth: int, s: JacobianSpectrum | SpectrumEstimate, told: Stretch | None
+) -> SpectrumRow:
+    theory = (_power(told.log10_rms), number(told.dispersion)) if told else ("–", "–")
     if isinstance(s, SpectrumEstimate):
         rms = None if s.log10_mean_square is None else s.log10_mean_square / 2
-        return SpectrumRow(name, depth, f"≈ {_power(s.log10_largest)}", "–",
-                           f"rms ≈ {_power(rms)}", "–")  # fmt: skip
-    if not s.log10_values:
-        return SpectrumRow(name, depth, "0", "0", "–", str(s.zeros))
+        return SpectrumRow(name, depth, f"≈ {_power(s.log10_largest)}", "–", "–", "–",
+                           f"≈ {_power(rms)}", theory[0], "–", theory[1])  # fmt: skip
+    moments = s.moments()
+    if moments is None:
+        return SpectrumRow(name, depth, "0", "0", "–", str(s.zeros), "0", theory[0], "–", theory[1])
     high, low = s.log10_values[0], s.log10_values[-1]
     ratio = _power(high - low if math.isfinite(high - low) else None)
-    return SpectrumRow(name, depth, _power(high), _power(low), ratio, str(s.zeros))
+    return SpectrumRow(name, depth, _power(high), _power(low), ratio, str(s.zeros),
+                       _power(moments[0]), theory[0], number(moments[1]), theory[1])  # fmt: skip
 
 
 VIEW = View(

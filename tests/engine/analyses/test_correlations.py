@@ -32,6 +32,26 @@ def test_wide_networks_follow_the_map(activation: str, sigma_w: float, bias_std:
             assert low <= mean <= high
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"norm": "layer", "activation": "relu"},
+        {"norm": "rms", "activation": "gelu", "bias_std": 0.3},
+        {"residual": True, "activation": "tanh"},
+        {"residual": True, "activation": "relu", "branch_scale": 0.7},
+        {"residual": True, "norm": "layer", "activation": "silu"},
+        {"init": "lsuv", "activation": "elu"},
+    ],
+    ids=str,
+)
+def test_norms_and_residual_sums_too(changes: dict[str, object]) -> None:
+    e = Experiment.model_validate({"depth": 8, "width": 1200, "init": "lecun_normal", **changes})
+    found = correlations(e)
+    assert found.reason is None
+    for path in found.paths:
+        assert path.mean == pytest.approx(path.theory, abs=0.04)
+
+
 def test_the_first_layer_starts_where_the_inputs_were() -> None:
     e = Experiment(depth=1, width=3000, inputs=50, init="xavier_normal", bias_std=0.5)
     for path in correlations(e).paths:
@@ -41,9 +61,9 @@ def test_the_first_layer_starts_where_the_inputs_were() -> None:
 @pytest.mark.parametrize(
     ("changes", "words", "measured"),
     [
-        ({"norm": "layer"}, "no theory for this setting: norm", True),
-        ({"residual": True}, "no theory for this setting: norm or residual", True),
-        ({"init": "identity"}, "weights of identity are not independent", True),
+        ({"bias_mean": 1.0}, "no theory for this setting: biases of mean 1", True),
+        ({"norm": "layer", "width": 4}, "fewer than 8 units", True),
+        ({"init": "identity"}, "weights of identity are not drawn", True),
         ({"norm": "batch"}, "batch norm ties all inputs together", False),
         ({"inputs": 1}, "one input feature", False),
         ({"init_scale": 0.0}, "all pre-activations are zero", True),

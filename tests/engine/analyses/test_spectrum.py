@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from functools import reduce
+from statistics import fmean
 
 import pytest
 import torch
@@ -75,10 +76,45 @@ def test_the_mean_square_is_that_of_the_theory(activation: str, bias_std: float)
         bias_std=bias_std,
     )  # fmt: skip
     found = jacobian_spectra(e)
-    for s, theory in zip(found.schemes["gaussian"], found.theory, strict=True):
+    for s, theory in zip(found.schemes["gaussian"], found.log10_rms("gaussian"), strict=True):
         assert isinstance(s, JacobianSpectrum)
         rms = 0.5 * math.log10(sum(10 ** (2 * v) for v in s.log10_values) / e.width)
         assert rms == pytest.approx(theory, abs=0.08)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"activation": "tanh", "inputs": 60},
+        {"activation": "relu", "inputs": 400},
+        {"activation": "gelu", "norm": "rms"},
+        {"activation": "tanh", "residual": True},
+        {"activation": "relu", "residual": True, "norm": "layer"},
+    ],
+    ids=str,
+)
+def test_two_moments_with_norms_sums_and_other_inputs(changes: dict[str, object]) -> None:
+    usual = {"depth": 5, "width": 150, "batch": 2, "init": "lecun_normal", "init_scale": 1.2}
+    seeds = [
+        jacobian_spectra(Experiment.model_validate({**usual, **changes, "seed": seed}))
+        for seed in range(6)
+    ]
+    assert seeds[0].theory_reason is None
+    for name, theory in seeds[0].theory.items():
+        for place, told in enumerate(theory):
+            assert told is not None
+            spectra = [each.schemes[name][place] for each in seeds]
+            moments = [s.moments() for s in spectra if isinstance(s, JacobianSpectrum)]
+            squares = [10 ** (2 * m[0]) for m in moments if m]
+            assert 0.5 * math.log10(fmean(squares)) == pytest.approx(told.log10_rms, abs=0.05)
+            assert fmean(m[1] for m in moments if m) == pytest.approx(told.dispersion, rel=0.12)
+
+
+def test_says_where_one_singular_value_leaves_the_others() -> None:
+    found = jacobian_spectra(Experiment(residual=True, depth=2, width=10, batch=2))
+    assert "gives the residual stream a direction" in (found.theory_reason or "")
+    assert found.log10_rms("gaussian") == [None, None]
 
 
 @pytest.mark.slow
@@ -101,7 +137,7 @@ def test_dead_weights_leave_zeros_alone() -> None:
     last = found.schemes["gaussian"][-1]
     assert isinstance(last, JacobianSpectrum)
     assert (last.log10_values, last.zeros) == ((), 5)
-    assert found.theory == (None, None)
+    assert found.log10_rms("gaussian") == [None, None]
     json.dumps(found.to_dict(), allow_nan=False)
 
 
