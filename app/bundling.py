@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from layerscope.app.assets import resources
 
-__all__ = ["bundle"]
+__all__ = ["bundle", "modules"]
 
 IMPORT = re.compile(r'^import (\{[^}]*\}) from "(\.[^"]+)";[ \t]*$', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:const|function|class) (\w+))", re.MULTILINE)
@@ -23,11 +23,25 @@ def bundle(entry: str, root: Path | None = None) -> str:
     Errors: ``ValueError`` for an import or export in a form that none of ours has; of the system
     for a file that is not there.
     """
-    root = resources() / "static" / "js" if root is None else root
-    order: dict[str, str] = {}
-    _gather(root, entry, order, ())
+    order = _ordered(entry, root)
     places = {path: f"module{place}" for place, path in enumerate(order)}
     return "\n".join(_scoped(path, text, places) for path, text in order.items())
+
+
+def modules(entry: str, root: Path | None = None) -> tuple[str, ...]:
+    """The paths of ``entry`` and of whatever it imports, it last; errors as of ``bundle``.
+
+    >>> modules("runs/cursor.js")
+    ('tokens.js', 'runs/cursor.js')
+    """
+    return tuple(_ordered(entry, root))
+
+
+def _ordered(entry: str, root: Path | None) -> dict[str, str]:
+    """The text of each module, what it imports before it."""
+    order: dict[str, str] = {}
+    _gather(resources() / "static" / "js" if root is None else root, entry, order, ())
+    return order
 
 
 def _gather(root: Path, path: str, order: dict[str, str], within: tuple[str, ...]) -> None:

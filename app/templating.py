@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from contextvars import ContextVar
+from functools import lru_cache
 
 import jinja2
 from starlette.templating import Jinja2Templates
 
 from layerscope.app.assets import Assets, resources
+from layerscope.app.bundling import modules
 from layerscope.app.encoding import json_text
 
 __all__ = ["asset_url", "assets", "load_templates", "root_path", "templates"]
@@ -48,6 +50,20 @@ def asset_url(path: str) -> str:
     return root_path.get() + assets.url(path)
 
 
+def module_urls(path: str) -> list[str]:
+    """The addresses of a module and of whatever it imports, it first: a browser that is told of
+    them all asks for all at once, and not for each as the one before has come."""
+    return [asset_url(each) for each in _modules(path, assets.digest("js"))]
+
+
+@lru_cache(maxsize=64)
+def _modules(path: str, _digest: str) -> tuple[str, ...]:
+    """Of the files of one digest."""
+    own = modules(path.removeprefix("js/"), assets.root / "js")
+    return tuple(f"js/{each}" for each in reversed(own))
+
+
 templates.env.globals["asset_url"] = asset_url
+templates.env.globals["module_urls"] = module_urls
 # Quick, and null for what is not finite, which is no JSON.
 templates.env.policies["json.dumps_function"] = lambda value, **_: json_text(value)

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from layerscope.app.bundling import bundle
+from layerscope.app.bundling import modules as imported
 
 
 @pytest.fixture
@@ -31,6 +32,16 @@ def test_names_of_two_modules_do_not_meet(modules):
     script = bundle("a/main.js", root)
     found = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
     assert found.stdout == "1011\n"
+
+
+def test_the_modules_of_a_page_are_found_through_all_imports(modules):
+    root = modules({
+        "a/main.js": 'import { one } from "../b.js";\nimport { two } from "./c.js";\n',
+        "b.js": 'import { two } from "./a/c.js";\nexport const one = two;\n',
+        "a/c.js": "export const two = 2;\n",
+        "other.js": "export const three = 3;\n",
+    })  # fmt: skip
+    assert imported("a/main.js", root) == ("a/c.js", "b.js", "a/main.js")
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from fastapi.routing import iter_route_contexts
 
 from layerscope.app.main import create_app
 from layerscope.app.settings import Settings
+from layerscope.app.templating import module_urls
 from layerscope.engine.experiment import Experiment
 from layerscope.engine.maps.axes import Axis
 from layerscope.engine.maps.plane import Plane
@@ -26,6 +29,7 @@ PATHS = sorted(
     if "GET" in (context.methods or ()) and "{path" not in context.path
 )
 NEEDS = {f"/runs/{RUN}/module": f"module={facts(1)[0].name}"}
+OWN = re.compile(r"^/static/[0-9a-f]{12}/js/")
 HTMX = {"HX-Request": "true", "HX-Target": "main", "HX-Current-URL": "http://localhost/"}
 BOOSTED = {**HTMX, "HX-Boosted": "true", "HX-History-Restore-Request": "true"}
 
@@ -46,6 +50,9 @@ def test_every_route_answers_htmx_as_it_answers_a_browser(client, path):
     whole, part, head = [client.request(method, url, headers=given) for method, given in asked]
     assert whole.status_code < 500
     assert whole.status_code == part.status_code == head.status_code
+    scripts = re.findall(r'<script [^>]*type="module"[^>]* src="([^"]+)"', whole.text)
+    asked_for = set(re.findall(r'<link rel="modulepreload" href="([^"]+)"', whole.text))
+    assert asked_for == {url for each in scripts for url in module_urls(OWN.sub("js/", each))}
     if ("<html" in whole.text) != ("<html" in part.text):  # neither in the other's place
         assert "no-store" in part.headers["cache-control"]
         assert all("HX-Request" in each.headers["vary"] for each in (whole, part))
