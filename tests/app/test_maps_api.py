@@ -86,7 +86,7 @@ def test_every_cell_is_the_labs_number_and_the_map_is_one(begun, until):
     for row, depth in enumerate(found["y"]):
         for column, scale in enumerate(found["x"]):
             e = Experiment(width=8, batch=8, depth=depth, init_scale=scale)
-            assert found["cells"][row][column] == result(e, check=False)["loss"]
+            assert found["cells"][row][column] == result(e, check=False, fixes=False)["loss"]
     assert begin(begun) == key == Plane.from_json(found["specification"]).id
     assert begun.client.get(URL).json()["maps"][0]["id"] == key
     table = begun.client.get(f"{URL}/{key}/export").text.splitlines()

@@ -63,7 +63,7 @@ def test_a_map_fills_with_the_labs_numbers(blank: Page, url: str) -> None:
     plane = mapped(blank)
     lab = [
         [
-            [x for x in result(plane.experiment(row, column), check=False)["layers"]
+            [x for x in result(plane.experiment(row, column), check=False, fixes=False)["layers"]
              if x["block"] == depth][-1]["activation"]["std"]
             for column in range(5)
         ]
