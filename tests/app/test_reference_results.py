@@ -5,13 +5,27 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from layerscope.engine.diagnosis.run import ResultCost
+from layerscope.engine.experiment.presets import PRESETS
+from layerscope.engine.experiment.specification import Experiment
+
 NOTES = {"activation": "linear", "init": "normal", "depth": 50, "width": 100, "batch": 200}
 
 
 @pytest.fixture(scope="module")
-def ask(server):
+def site(serve):
+    """A server that checks all that is asked for here, and tries fixes for little of it: trainings
+    of fifty layers take a hundred times as long as what these tests are about."""
+    experiments = [Experiment(**NOTES), *(preset.experiment for preset in PRESETS)]
+    most = max(ResultCost.of(e).sum(check=True, fixes=False).flops for e in experiments)
+    with serve(max_flops=most, warm_up=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ask(site):
     def get(**parameters):
-        response = server.client.get("/api/v1/experiment", params=parameters)
+        response = site.client.get("/api/v1/experiment", params=parameters)
         assert response.status_code == 200, response.text
         return response.json()
 
@@ -95,10 +109,10 @@ def test_gradients_equal_autograd(ask, dtype):
     assert check["autograd_max_relative_error"] < bound
 
 
-def test_a_presets_address_gives_the_presets_experiment(server):
-    presets = server.client.get("/api/v1/presets").json()
+def test_a_presets_address_gives_the_presets_experiment(site):
+    presets = site.client.get("/api/v1/presets").json()
     assert [p["name"] for p in presets][:3] == ["randn", "randn-0.01", "randn-0.1"]
     for preset in presets:
         url = f"/api/v1/experiment?{preset['query']}"
-        answer: httpx.Response = server.client.get(url)
+        answer: httpx.Response = site.client.get(url)
         assert answer.json()["experiment"] == preset["experiment"], preset["name"]
