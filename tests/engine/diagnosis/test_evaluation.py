@@ -22,7 +22,7 @@ from tools.make_corpus import KINDS, drawn_for_report
 
 pytestmark = pytest.mark.slow
 
-# Sweeps take a third longer under a tracer, for lines of which single cases tell it too.
+# The whole corpus takes a third longer under a tracer, for lines of which single cases tell it too.
 whole = pytest.mark.no_cover
 
 KNOWN = [row["rule"] for row in evaluation()["rules"]]
@@ -117,7 +117,6 @@ def _is_cheap(case):
     return e.depth <= 10 and e.dtype in ("float32", "float64")
 
 
-@whole
 def test_some_cases_tried_anew_come_to_what_is_published():
     cases, lowered = corpus(), evaluation()["after_trials"]["lowered"]
     cheap = [i for i, case in enumerate(cases) if _is_cheap(case)]
