@@ -22,6 +22,11 @@ MEDIAN = math.log10(0.6745)  # |x| of a standard normal exceeds this half of the
 STILL = 1e-4  # decades per block: below this a slope forecasts nothing
 
 
+@lru_cache(maxsize=64)
+def _log10_peak(entries: int) -> float:
+    return math.log10(max(1.0, math.sqrt(2 * math.log(max(1, entries)))))
+
+
 class Level(NamedTuple):
     """Where one tensor stands: log10 of its typical rms (``None`` when exactly 0), and its size."""
 
@@ -33,7 +38,7 @@ class Level(NamedTuple):
     @property
     def log10_peak(self) -> float:
         """log10 of the largest of N Gaussian entries over their rms, about √(2 ln N)."""
-        return math.log10(max(1.0, math.sqrt(2 * math.log(max(1, self.entries)))))
+        return _log10_peak(self.entries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,11 +177,12 @@ def _linear(x: SignalMoments, log_w: float, log_b: float, n: int) -> tuple[Signa
     share = math.exp(max(-800.0, scaled - log_q))
     cross = min(1.0, share * x.cross + 1 - share)
     square = share * share
+    own, shared, level = square * x.own, square * x.shared, 1 / n
     z = SignalMoments(
-        log_q, 0.0, cross, square * x.own, square * x.shared, share * x.shift, square * x.wobble,
-        share * x.lean,
+        log_q, 0.0, cross, own, shared, share * x.shift, square * x.wobble, share * x.lean, 1.0,
+        Wander(level, 0.0, own), Wander(level * cross, 0.0, shared),
     )  # fmt: skip
-    return _of_no_mean(z, 1 / n), share
+    return z, share
 
 
 def _calibrated(
@@ -288,7 +289,8 @@ def _activate(
     about = max(-1.0, min(1.0, (same - even) / v)) if v > 1e-12 else 1.0
     # of two samples' cosine, by units' products and by their means
     turned = (v * (1 - about**2)) ** 2 + 2 * even * v * (1 + about) * (1 - same) ** 2
-    by_length = (0.0, m.mean_growth), (0.0, m.variance_share * m.variance_growth)
+    up, out = m.mean_growth, v * m.variance_growth  # of mean and variance, by the length alone
+    (own, shared), by = fresh, (up * up, up * out, out * out)
     return SignalMoments(
         log_second=m.log_second,
         mean=m.mean,
@@ -298,9 +300,9 @@ def _activate(
         shift=a * y.shift + 0.5 * bend * unequal,
         wobble=min(1.0, rate**2 * y.wobble + turned * (1 - kept * rate**2) / n),
         lean=rate * y.lean,
-        central=m.variance_share,
-        about=Wander(variance=y.own).through(*by_length).plus(fresh[0]),
-        about_shared=Wander(variance=y.shared).through(*by_length).plus(fresh[1]),
+        central=v,
+        about=Wander(*[b * y.own + each for b, each in zip(by, own, strict=True)]),
+        about_shared=Wander(*[b * y.shared + each for b, each in zip(by, shared, strict=True)]),
         lift=m.mean_growth * y.shift + 0.5 * (m.mean_curvature - m.mean_growth) * unequal,
     )
 
@@ -461,8 +463,8 @@ def forward(net: MeanFieldNetwork) -> list[Trace]:
         if batch is not None:  # over the batch, as far as it spans, instead of over the units
             sphere = min(0.25, mix(1.0, argument.overlap(), batch))
         m, kernel = activations.at(argument.log_second)
-        around = kernel.at(argument.cross)
-        loose = kernel.at(math.sqrt(argument.overlap()))  # even in c: the sign is of no account
+        # loose is even in c: the sign is of no account
+        around, loose = kernel.at_two(argument.cross, math.sqrt(argument.overlap()))
         level = (
             m.slope_mean**2 * kernel.elasticity
             if normed and net.norm and not of_batch and net.norm.centred

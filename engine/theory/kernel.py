@@ -66,14 +66,25 @@ class Kernel:
 
     def at(self, c: float) -> Around:
         """At correlation c."""
-        c = min(1.0, max(-1.0, c))
-        same, squares, slopes, about, rate, bend = (self._coefficients @ c**_K).tolist()
+        c = _inside(c)
+        return self._around(c, (self._coefficients @ c**_K).tolist())
+
+    def at_two(self, one: float, other: float) -> tuple[Around, Around]:
+        """At two of them at once."""
+        one, other = _inside(one), _inside(other)
+        both = self._coefficients @ (np.array(((one,), (other,))) ** _K).T  # (6, 2)
+        a, b = both.T.tolist()
+        return self._around(one, a), self._around(other, b)
+
+    def _around(self, c: float, sums: list[float]) -> Around:
+        same, squares, slopes, about, rate, bend = sums
         size = abs(c)
         if size > 0.3:
             (r0, p0), (r1, p1), (r2, p2), (r3, p3) = self._tails
-            same += r0 * size**p0
-            rate += r0 * p0 * size ** (p0 - 1)
-            bend += r0 * p0 * (p0 - 1) * size ** (p0 - 2)
+            power = r0 * size ** (p0 - 2) if r0 else 0.0
+            same += power * size * size
+            rate += power * p0 * size
+            bend += power * p0 * (p0 - 1)
             squares += r1 * size**p1
             slopes += r2 * size**p2
             about += r3 * size**p3
@@ -81,6 +92,10 @@ class Kernel:
             c, same, rate, bend, self._kurtosis * squares - 1, self._slope_kurtosis * slopes,
             self._variance_kurtosis * about - 1,
         )  # fmt: skip
+
+
+def _inside(c: float) -> float:
+    return 1.0 if c > 1.0 else -1.0 if c < -1.0 else c
 
 
 def _tail(rest: float, slope: float) -> tuple[float, float]:

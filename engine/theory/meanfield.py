@@ -54,7 +54,7 @@ def log_length_map(
     table: MomentTable, log_q: float, log_sigma_w2: float, log_sigma_b2: float
 ) -> float:
     """ln(σw² E[φ(√q Z)²] + σb²), all in logarithms, so that no depth overflows."""
-    return _add(log_sigma_w2 + table.at(log_q).log_second, log_sigma_b2)
+    return _add(log_sigma_w2 + table.log_second(log_q), log_sigma_b2)
 
 
 def length_map(activation: str, q: float, sigma_w2: float, sigma_b2: float) -> float:

@@ -122,6 +122,8 @@ class MomentTable:
         self.at_zero = float(function(probe)[3])
         self._pieces: dict[int, Array] = {}
         self._spectra: dict[int, Array] = {}
+        self._seconds: dict[int, list[float]] = {}
+        self._one: float | None = None
 
     def _sample(self, q: Array) -> tuple[Array, Array, Array, Array]:
         z, w = nodes(q, self.kinks)
@@ -238,6 +240,26 @@ class MomentTable:
             log_slope2=m.log_slope2 + m.slope_growth * beyond,
             log_variance=m.log_variance + variance_growth * beyond,
         )
+
+    def log_second(self, log_q: float) -> float:
+        """ln E[φ²] at q = e^log_q, as `at` has it: what a length map asks again and again."""
+        inside = self._clamp(log_q)
+        if self.homogeneous:
+            if self._one is None:
+                self._one = self.at(0.0).log_second
+            return self._one + log_q
+        if inside != log_q:
+            return self.at(log_q).log_second
+        index = min(math.floor(inside), math.floor(MAX_LOG_Q) - 1)
+        series = self._seconds.get(index)
+        if series is None:
+            series = self._seconds[index] = self._piece(index, False)[::-1, 0].tolist()
+        t = 2 * (inside - index) - 1
+        here = before = 0.0
+        for c in series[:-1]:  # Clenshaw's recurrence
+            here, before = c + 2 * t * here - before, here
+        found: float = series[-1] + t * here - before
+        return found
 
     def spectrum(self, log_q: float) -> Spectrum:
         """The Hermite shares at q = e^log_q."""

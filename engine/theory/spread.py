@@ -108,7 +108,7 @@ def _spread(t: _Tensor, variance: float, drop: float, typical_drop: float) -> Sp
     if t.entries < 2 or t.left <= 0:
         return Spread(t.mean, rms, None, None, None, typical)
     std = rms + 0.5 * math.log10(t.left * t.entries / (t.entries - 1))
-    half = 0.5 * BAND * math.sqrt(max(variance, ROUNDING)) / LN10
+    half = 0.5 * BAND * math.sqrt(variance if variance > ROUNDING else ROUNDING) / LN10
     middle = std - 0.5 * drop / LN10
     found = Spread(t.mean, rms, std, middle - half, middle + half, typical)
     if t.taken > MOST_TAKEN * (t.taken + t.left):
@@ -135,8 +135,9 @@ def of_signal(
     noise = mix(*measured, batch) / n
     typical = 0.5 * (mix(s.own, s.shared, batch) + noise)
     if law is None:
-        log_second, mean, drop = s.log_second + _bounded(s.shift), s.mean, 0.0
-        fall = math.exp(-_bounded(s.shift))  # from parts of the leading second moment to this one's
+        shift = _bounded(s.shift)
+        log_second, mean, drop = s.log_second + shift, s.mean, 0.0
+        fall = math.exp(-shift)  # from parts of the leading second moment to this one's
         spread = mix(own, shared, batch)
         # (mean + lift)² is taken off, to first order: for ReLU what lift and taken make cancels
         left = s.central + 1 / fall - 1 - 2 * s.mean * s.lift - taken

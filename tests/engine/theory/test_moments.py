@@ -83,3 +83,10 @@ def test_series_is_exact_for_equal_inputs(name: str) -> None:
 def test_unknown_activation_names_the_known_ones() -> None:
     with pytest.raises(KeyError, match=r"unknown activation 'swoosh'.*relu"):
         moment_table("swoosh")
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh", "gelu", "softsign"])
+def test_the_length_alone_is_that_of_all_moments(name):
+    table = moment_table(name)
+    for log_q in (-100.0, -46.0, -3.3, 0.0, 0.999, 1.0, 17.25, 45.9999, 46.0, 80.0):
+        assert table.log_second(log_q) == pytest.approx(table.at(log_q).log_second, abs=1e-12)
