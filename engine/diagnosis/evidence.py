@@ -16,7 +16,7 @@ from layerscope.engine.basis.text import number_text, scientific, without_expone
 from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
 from layerscope.engine.execution.provenance import Cause
 from layerscope.engine.execution.records import Record
-from layerscope.engine.statistics import Statistics
+from layerscope.engine.statistics import Figures, Statistics
 
 __all__ = ["Evidence", "Trend", "power_of_ten"]
 
@@ -79,6 +79,8 @@ class Evidence:
     starts: Collection[int] | None = None
     """Indices of the records with which blocks begin, where whoever built the network says so; all
     blocks have a linear map then, and a record's place is its index."""
+    entered: Figures | None = None
+    """Of what went into the first of the records, where that is known."""
 
     @cached_property
     def blocks(self) -> list[list[Record]]:

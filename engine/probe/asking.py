@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,9 @@ from layerscope.engine.probe.step import Task
 from layerscope.engine.probe.task import task_of
 
 __all__ = ["AskedLoss"]
+
+LEAST_SAMPLES = 8
+"""The constant answer that is best for fewer fits their noise: of one sample it makes no error."""
 
 
 class AskedLoss:
@@ -39,8 +43,8 @@ class AskedLoss:
         if self.function is None:
             return
         with contextlib.suppress(Exception):
-            self.task = task_of(self.function, given)
-        if self.task is not None:
+            self.task = task_of(self.function, given, named)
+        if self.task is not None and _samples(self.task) >= LEAST_SAMPLES:
             with contextlib.suppress(Exception):
                 self.constant = constant_loss(self.function, *given, **named)
 
@@ -48,3 +52,9 @@ class AskedLoss:
         """A call has been made."""
         self.given, self.named = given, named
         self.value = value.detach() if isinstance(value, Tensor) else None
+
+
+def _samples(task: Task) -> int:
+    """How many answers a constant one is chosen by: whole numbers are classes, of positions too."""
+    shape = task.target
+    return math.prod(shape) if task.target_dtype.startswith("int") else shape[0] if shape else 1

@@ -24,7 +24,8 @@ from layerscope.engine.probe.kinds import kind_of
 from layerscope.engine.probe.outputs import has_figures
 
 __all__ = [
-    "ModuleFacts", "ParameterFacts", "facts_of", "flat_of", "leaves", "own_parameters",
+    "ModuleFacts", "ParameterFacts", "facts_of", "flat_of", "hidden_parameters", "leaves",
+    "own_parameters",
 ]  # fmt: skip
 
 
@@ -66,6 +67,39 @@ def leaves(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         children = [c for n, c in module._modules.items() if c is not None and c is not inner]
         if not children or any(True for _ in own_parameters(module)):
             yield name, module
+
+
+def hidden_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Parameters that ask for a gradient and lie in a list, a tuple or a dictionary of a module's,
+    where neither ``parameters()`` nor an optimiser made by it finds them.
+
+    >>> model = nn.Linear(2, 2)
+    >>> model.more = [nn.Linear(2, 1, bias=False)]
+    >>> [name for name, _ in hidden_parameters(model)]
+    ['more[0].weight']
+    """
+    known = {id(parameter) for parameter in model.parameters()}
+    for place, module in model.named_modules():
+        for name, held in vars(module).items():
+            if name in _REGISTERED or not isinstance(held, list | tuple | dict):
+                continue
+            pairs = held.items() if isinstance(held, dict) else enumerate(held)
+            for key, each in pairs:
+                for own, parameter in _held(each):
+                    if parameter.requires_grad and id(parameter) not in known:
+                        known.add(id(parameter))
+                        yield f"{place}.{name}[{key}].{own}".strip("."), parameter
+
+
+_REGISTERED = frozenset(vars(nn.Module()))
+"""Where PyTorch keeps what it knows of."""
+
+
+def _held(each: object) -> Iterator[tuple[str, nn.Parameter]]:
+    if isinstance(each, nn.Module):
+        yield from each.named_parameters()
+    elif isinstance(each, nn.Parameter):
+        yield "", each
 
 
 def own_parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

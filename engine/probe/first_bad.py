@@ -15,7 +15,8 @@ from layerscope.engine.probe.origin import (
     loss_origin,
     run_again,
 )
-from layerscope.engine.probe.step import Origin
+from layerscope.engine.probe.outputs import has_parameters
+from layerscope.engine.probe.step import Origin, Quantity
 from layerscope.engine.probe.watched import Key, Tracked, Watched
 from layerscope.engine.statistics.device import all_here, is_here
 from layerscope.engine.statistics.finite import nonfinite_places
@@ -60,7 +61,7 @@ class FirstBad:
         bad = nonfinite_places(gradients)
         if not bad and modules.bad_gradient is None:
             return
-        again = None if modules.checks else self._again(modules)
+        again = self._of_a_mask(modules) if modules.checks else self._again(modules)
         said = self._loss.value
         if again is None and said is not None and said.numel() == 1:
             again = self._of_the_loss(float(said))
@@ -75,7 +76,8 @@ class FirstBad:
     def examine(self, loss: float | None, modules: ModuleHooks) -> None:
         """The loss of a step is known."""
         if loss is not None and self.origin is None and not math.isfinite(loss):
-            origin = (None if modules.checks else self._again(modules)) or self._of_the_loss(loss)
+            known = self._of_a_mask(modules) if modules.checks else self._again(modules)
+            origin = known or self._of_the_loss(loss)
             if origin is not None:
                 self._began(origin)
 
@@ -83,6 +85,8 @@ class FirstBad:
         """What nobody saw as it was made, told by the figures of a recorded step; then the tensors
         are gone, and no operands can be named. Of the writing thread."""
         lost = loss is not None and not math.isfinite(loss)
+        if not lost and _all_of_masks(bad, self._watched):
+            return None
         if self.origin is None and (bad or lost):
             self._began(late_origin(step, bad, loss))
             return self.origin
@@ -95,6 +99,11 @@ class FirstBad:
         asked = self._loss
         return loss_origin(self._number(), loss, asked.function, asked.given, asked.named)
 
+    def _of_a_mask(self, modules: ModuleHooks) -> Origin | None:
+        """What looked like one, and has led to what is not finite."""
+        call = modules.masked
+        return call and forward_origin(self._number(), call, len(modules.calls) == 1)
+
     def _again(self, modules: ModuleHooks) -> Origin | None:
         """The forward pass once more, where nobody looked at every output."""
         with contextlib.suppress(Exception):  # a model that can't be copied, or called twice
@@ -103,3 +112,14 @@ class FirstBad:
 
     def _began(self, origin: Origin) -> None:
         self.origin = self.new = origin
+
+
+def _all_of_masks(bad: Sequence[Key], watched: Watched) -> bool:
+    """Whether it ends where it began: in the outputs of modules without parameters, and what is
+    made of these is finite."""
+    last = watched.order[-1] if watched.order else None
+    return all(
+        key.quantity is Quantity.ACTIVATION and key.leaf is not last
+        and not has_parameters(key.leaf.module)
+        for key in bad
+    )  # fmt: skip

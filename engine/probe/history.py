@@ -16,13 +16,15 @@ from layerscope.engine.probe.facts import ModuleFacts, ParameterFacts
 from layerscope.engine.probe.ring import Ring
 from layerscope.engine.probe.step import Outline, Quantity
 
-__all__ = ["FEW_STEPS", "History", "Weight"]
+__all__ = ["BETTER", "FEW_STEPS", "History", "Weight"]
 
 FEW_STEPS = 8
 """Below these nothing is said of how a training goes."""
 OLDEST, BETWEEN, NEWEST = 4, 12, 16
 """Recorded steps that are looked at: where it began, those looked at closely between, and the last
 ones."""
+FIRST = 3
+"""Losses whose median is where a training began that has come far within some more."""
 RECENT = 8
 """Recorded steps over which a median is taken."""
 SIGMAS = 3.0
@@ -90,9 +92,13 @@ class History:
 
     @cached_property
     def first_loss(self) -> float | None:
-        """What the training began with: the median of its first losses."""
+        """What the training began with: the median of its first losses, of only the very first
+        where these had come down already."""
         finite = [v for v in self.first[: self._width] if math.isfinite(v)]
-        return median(finite) if finite else None
+        if not finite:
+            return None
+        several, very_first = median(finite), median(finite[:FIRST])
+        return very_first if several < WELL * very_first else several
 
     @property
     def began_at(self) -> float | None:

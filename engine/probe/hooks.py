@@ -19,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from layerscope.engine.probe.backward import BackwardPasses
 from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.lines import users_line
-from layerscope.engine.probe.outputs import main_tensor
+from layerscope.engine.probe.outputs import is_mask, main_tensor
 from layerscope.engine.probe.watched import Key, Leaf, Watched
 from layerscope.engine.statistics.device import is_here
 from layerscope.engine.statistics.finite import is_finite
@@ -94,6 +94,8 @@ class ModuleHooks:
         self.bytes = 0
         """Of all outputs of this step."""
         self.bad_gradient: BadGradient | None = None
+        self.masked: Call | None = None
+        """The first of this step whose output looks like a mask's."""
         self.given: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         """What the model itself was last called with."""
         self._last_gradient: tuple[Leaf, Tensor] | None = None
@@ -150,7 +152,7 @@ class ModuleHooks:
         self._seen.clear()
         self.calls = []
         self.bytes = 0
-        self.bad_gradient = self._last_gradient = self.given = None
+        self.bad_gradient = self._last_gradient = self.given = self.masked = None
         self._has_found = False
 
     def _forward(self, module: nn.Module, inputs: Any, named: Any, output: Any) -> None:
@@ -203,10 +205,17 @@ class ModuleHooks:
                 self.bytes += tensor.nbytes
                 here = self.checks and is_here(tensor)  # an accelerator would be waited for
                 if here and not self._has_found and not is_finite(tensor):
-                    self._has_found = True
-                    self._found(Call(leaf, inputs, named, tensor, users_line()))
+                    self._is_bad(Call(leaf, inputs, named, tensor, users_line()))
         if self._mode is Mode.RECORD and tensor is not None:
             self._record(leaf, inputs, tensor, again)
+
+    def _is_bad(self, call: Call) -> None:
+        """An output is not finite. A mask's minus infinities are told if anything comes of them."""
+        if is_mask(call.leaf.module, call.output):
+            self.masked = self.masked or call
+            return
+        self._has_found = True
+        self._found(self.masked or call)
 
     def _known_call(self, leaf: Leaf, inputs: tuple[Any, ...], tensor: Tensor) -> None:
         """What ``_called`` and ``_record`` do of a call of which nothing is asked but its tensors:

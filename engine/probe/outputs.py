@@ -7,10 +7,13 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-__all__ = ["fresh", "has_figures", "main_tensor", "mapped", "tensors"]
+__all__ = [
+    "fresh", "has_figures", "has_parameters", "is_mask", "main_tensor", "mapped", "tensors",
+]  # fmt: skip
 
 
 def main_tensor(output: Any) -> Tensor | None:
@@ -82,3 +85,21 @@ def _copied(tensor: Tensor) -> Tensor:
 def has_figures(tensor: Tensor) -> bool:
     """Whether there are numbers to be told of: floats or complex ones, and in some memory."""
     return (tensor.is_floating_point() or tensor.is_complex()) and tensor.device.type != "meta"
+
+
+def has_parameters(module: nn.Module) -> bool:
+    """Whether it has any of its own, or its children have."""
+    return any(True for _ in module.parameters())
+
+
+def is_mask(module: nn.Module, output: Tensor) -> bool:
+    """Whether minus infinity, in the output of a module without parameters, is all that is not
+    finite in it: what a softmax behind it is to make zeros of.
+
+    >>> scores = torch.tensor([1.0, float("-inf")])
+    >>> is_mask(nn.Identity(), scores), is_mask(nn.Identity(), -scores)
+    (True, False)
+    """
+    if has_parameters(module) or output.is_complex():
+        return False
+    return bool((torch.isfinite(output) | torch.isneginf(output)).all())

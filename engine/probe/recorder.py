@@ -101,7 +101,7 @@ class Recorder:
             modules=[self._said(leaf) for leaf in self._watched.order if leaf.calls],
             skipped=self._scaler is not None and not optimizers.taken,
             scale=self._scale, baseline=self._loss.constant, origin=self._bad.told(),
-            task=self._loss.task,
+            task=self._loss.task, idle=self._watched.idle(), hidden=self._watched.unseen(),
         )  # fmt: skip
         for rate, tell in optimizers.late_rates:
             self.afar.number(rate, tell)

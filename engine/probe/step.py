@@ -98,7 +98,9 @@ class Origin(Serial):
 class Task(Serial):
     """What the loss was asked, where it was asked through the probe: shapes and dtypes of the
     output and the target, the loss function's name, and whether the output's rows are
-    ``probabilities``, not negative and adding up to one; its ``largest`` and ``smallest`` entry."""
+    ``probabilities``, not negative and adding up to one; its ``largest`` and ``smallest`` entry.
+    ``over_batch``: they, or their logarithms, add up to one over the batch and not over the
+    classes. ``smoothing`` is the loss's ``label_smoothing``."""
 
     loss: str
     output: tuple[int, ...]
@@ -107,6 +109,8 @@ class Task(Serial):
     probabilities: bool
     largest: float
     smallest: float | None = None
+    over_batch: bool = False
+    smoothing: float = 0.0
 
 
 def update_ratio(change: Figures | None, value: Figures | None) -> float | None:
@@ -141,6 +145,10 @@ class Outline(Serial, dict=True):
     stale: int = 0
     """Parameters whose gradient still held what the step before had used."""
     task: Task | None = None
+    idle: int = 0
+    """Parameters that the optimisers hold, that are none of the model's and have no gradient."""
+    hidden: tuple[str, ...] = ()
+    """Parameters with a gradient that modules hold in a list of Python's, and no optimiser has."""
 
     def __post_init__(self) -> None:
         if len(self.slots) != len(self.statistics):

@@ -112,7 +112,12 @@ class Verdicts:
             if step is None or not records:
                 return []
             untrained = number <= 1
-            known = found_by(Evidence(records, step.loss, step.baseline, untrained=untrained))
+            entered = step.of(records[0].facts.index, Quantity.INPUT)
+            known = found_by(
+                Evidence(
+                    records, step.loss, step.baseline, untrained=untrained, entered=entered
+                )
+            )  # fmt: skip
             self._of_step[number] = known
         return known
 

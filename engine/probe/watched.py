@@ -17,6 +17,7 @@ from layerscope.engine.probe.facts import (
     ModuleFacts,
     ParameterFacts,
     facts_of,
+    hidden_parameters,
     leaves,
     own_parameters,
 )
@@ -113,6 +114,10 @@ class Watched:
         """By the parameter's id."""
         self.order: list[Leaf] = []
         """Those that were called, in the order of their first call; others behind them."""
+        self.others: list[Tensor] = []
+        """What the optimisers step and is none of the model's."""
+        self.hidden: list[tuple[str, nn.Parameter]] = []
+        """What modules hold where PyTorch does not look for it, by the names it has there."""
         self._modules: list[nn.Module] = []
         self._kinds: list[type[nn.Module]] = []
         """Another one of a lazy module, once it has seen its first input."""
@@ -146,7 +151,17 @@ class Watched:
         self._tables = [t for m in self._modules for t in (m._parameters, m._modules)]
         self._parts = list(chain.from_iterable(map(_values, self._tables)))
         self._set = self._settings()
+        self.hidden = list(hidden_parameters(self.model))
         return True
+
+    def idle(self) -> int:
+        """How many parameters the optimisers hold that nothing in a step has to do with."""
+        return sum(parameter.grad is None for parameter in self.others)
+
+    def unseen(self) -> tuple[str, ...]:
+        """What is hidden from the optimisers and gets gradients."""
+        stepped = {id(parameter) for parameter in self.others}
+        return tuple(name for name, p in self.hidden if p.grad is not None and id(p) not in stepped)
 
     def _settings(self) -> list[object]:
         """What may change without a change of objects: groups, and of parameters what asks for a
@@ -173,12 +188,14 @@ class Watched:
         """Reads from the optimisers which group each parameter is in."""
         for tracked in self.tracked.values():
             tracked.group = None
-        number = 0
+        number, self.others = 0, []
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
                     if id(parameter) in self.tracked:
                         self.tracked[id(parameter)].group = number
+                    else:
+                        self.others.append(parameter)
                 number += 1
 
     def called(self, leaf: Leaf, output: Tensor | None) -> None:

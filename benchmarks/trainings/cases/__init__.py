@@ -5,12 +5,15 @@ from benchmarks.trainings.cases import (
     gradients,
     inputs,
     looks_wrong,
+    looks_wrong_too,
     losses,
+    met_in_practice,
     numbers,
     rates,
     units,
 )
 
 __all__ = [
-    "depth", "gradients", "inputs", "looks_wrong", "losses", "numbers", "rates", "units",
+    "depth", "gradients", "inputs", "looks_wrong", "looks_wrong_too", "losses",
+    "met_in_practice", "numbers", "rates", "units",
 ]  # fmt: skip

@@ -131,7 +131,7 @@ def last_rectifier_is_dead(faulty: bool) -> Training:
     return Training(model, x, y.abs(), nn.MSELoss(), SGD(model.parameters(), 0.05))
 
 
-@pair("autoencoder", "constant_output", "dead_units")
+@pair("autoencoder", "dropout", "constant_output", "dead_units")
 def everything_is_dropped(faulty: bool) -> Training:
     """A dropout of 1.0, meant as what is kept"""
     model = nn.Sequential(

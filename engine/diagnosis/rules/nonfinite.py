@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -30,10 +31,22 @@ __all__ = ["nonfinite"]
 def nonfinite(evidence: Evidence) -> Finding | None:
     """The first non-finite layer going forward, or else the first going back."""
     forward = [r for r in evidence.records if _bad(r.activation)]
-    if forward:
+    if forward and not _all_of_masks(evidence, forward):
         return _forward(evidence, forward)
     backward = [r for r in reversed(evidence.records) if r.gradient and _bad(r.gradient)]
     return _backward(evidence, backward) if backward else None
+
+
+def _all_of_masks(evidence: Evidence, forward: Sequence[Record]) -> bool:
+    """Whether minus infinities of modules without parameters are all there is: a softmax behind
+    them makes zeros of these, and the loss is finite."""
+    if evidence.loss is None or not math.isfinite(evidence.loss):
+        return False
+    return all(
+        not r.parameters and r.activation.nan + r.activation.posinf == 0
+        and r is not evidence.records[-1] and r.facts.role is None
+        for r in forward
+    )  # fmt: skip
 
 
 def _bad(s: Statistics) -> bool:

@@ -35,6 +35,35 @@ def _shallow(evidence: Evidence) -> str | None:
     return f"a trend over depth needs {LEAST_DEPTH} blocks, here are {evidence.depth}"
 
 
+def _grown_in_time(evidence: Evidence) -> tuple[Record, float] | None:
+    """The recurrent module whose state grows most over its time steps, by how many decades beyond
+    what went in; None where none does so by an error's. A state behind tanh cannot."""
+    found = []
+    for place, record in enumerate(evidence.records):
+        before = evidence.records[place - 1].activation if place else evidence.entered
+        now, was = record.activation.rms, before.rms if before else None
+        if record.facts.kind == "RNN" and now and was and math.isfinite(now):
+            found.append((record, math.log10(now / was)))
+    largest = max(found, key=lambda pair: pair[1], default=None)
+    return largest if largest and largest[1] >= GROW_DECADES else None
+
+
+def _shallow_in_time_too(evidence: Evidence) -> str | None:
+    return None if _grown_in_time(evidence) else _shallow(evidence)
+
+
+def _over_time(evidence: Evidence, record: Record, decades: float) -> Finding | None:
+    name = record.facts.name or record.facts.kind
+    return evidence.finding(
+        "exploding_activation", "error", [record], direction="forward",
+        title=f"The state of {name} grows {power_of_ten(decades, 2)}-fold over its time steps",
+        explanation="At every time step the recurrent weights multiply the state anew: its rms is "
+        f"{record.activation.rms or 0:.3g}, {power_of_ten(decades, 2)} times that of what went in.",
+        evidence={"decades": decades, "state_rms": record.activation.rms},
+        threshold={"error_decades_grow": GROW_DECADES},
+    )  # fmt: skip
+
+
 def _finding(
     evidence: Evidence,
     name: str,
@@ -84,16 +113,20 @@ def _change(
 
 
 @rule(
-    formula=f"fitted growth of rms over depth ≥ 10^{WARN_DECADES:g}, slope > {SIGMAS:g} s.e.",
+    formula=f"fitted growth of rms over depth ≥ 10^{WARN_DECADES:g}, slope > {SIGMAS:g} s.e.; or a "
+    f"recurrent state 10^{GROW_DECADES:g} times what went in",
     source="Poole et al. 2016; PoorWeightInitialization (SageMaker) uses a variance ratio of 10",
     help=_HELP,
     explains=("saturation", "exploding_gradient", "vanishing_gradient", "precision_loss",
               "output_scale"),
-    undecided=_shallow,
+    undecided=_shallow_in_time_too,
     of_scale=True,
 )  # fmt: skip
 def exploding_activation(evidence: Evidence) -> Finding | None:
-    """The signal grows geometrically with depth."""
+    """The signal grows geometrically with depth, or with the time steps of a recurrent layer."""
+    grown = _grown_in_time(evidence)
+    if grown is not None:
+        return _over_time(evidence, *grown)
     title = f"Activations grow {{}}-fold over {evidence.depth} layers"
     return _change(evidence, "exploding_activation", "forward", +1, GROW_DECADES, title)
 

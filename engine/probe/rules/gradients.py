@@ -69,6 +69,35 @@ def _behind(history: History, outside: list[Weight]) -> bool:
     return any(w.module.index == last for w in outside)
 
 
+def _always_idle(history: History) -> int:
+    """Parameters that are none of the model's, wait in its optimisers, and never get a gradient:
+    those of modules that were replaced since."""
+    return min((s.idle for s in history.steps), default=0)
+
+
+def _hidden(history: History) -> tuple[str, ...]:
+    """Parameters that are nobody's, with a gradient in all of the last records."""
+    last = history.steps[-LEAST_RECORDS:]
+    always = set.intersection(*(set(s.hidden) for s in last))
+    return tuple(name for name in last[-1].hidden if name in always)
+
+
+def _of_nobody(history: History, names: tuple[str, ...]) -> Finding:
+    severity: Severity = "error"
+    if history.learns:
+        severity = "info" if history.fares_well else "warning"
+    return history.finding(
+        "frozen", severity, [],
+        title=f"{len(names)} parameters are in no optimiser: PyTorch does not find them",
+        explanation=f"{listed(list(names), 4)} get gradients and lie in a list or a dictionary of "
+        "Python's: parameters() does not know of them, nor does what is made by it.",
+        evidence={"parameters": list(names[:20]), "count": len(names)},
+        threshold={"recorded_steps": LEAST_RECORDS},
+        since=history.steps[0].number, direction="backward",
+        fix="self.… = nn.ModuleList(…)  # or nn.ModuleDict, nn.ParameterList",
+    )  # fmt: skip
+
+
 def _at_rest(history: History) -> list[Weight]:
     """Parameters with a gradient whose group has had a learning rate of 0, unlike others."""
     rates = [s.learning_rates for s in history.steps if s.learning_rates]
@@ -88,7 +117,8 @@ def _at_rest(history: History) -> list[Weight]:
     source="torchmortem's rules, which cannot tell it from requires_grad=False",
     help="requires_grad=False is deliberate. Where the network learns it is no error; parameters "
     "in no optimiser are then a note, for so a head is trained alone; "
-    "but not where the output itself is made by them.",
+    "but not where the output itself is made by them, or the optimiser holds what is not the "
+    "model's and gets no gradient. Parameters in a list of Python's are found too.",
     explains=("constant_output", "learning_rate_low"),
 )
 def frozen(history: History) -> Finding | None:
@@ -107,10 +137,16 @@ def frozen(history: History) -> Finding | None:
         fix = "# requires_grad_(False) if that is meant; else the group's lr above 0"
     elif outside:
         severity = "error"
+        idle = _always_idle(history)
         if history.learns:
-            severity = "warning" if _behind(history, outside) else "info"
+            severity = "warning" if idle or _behind(history, outside) else "info"
         found, why = outside, "are in no optimiser"
+        if idle:
+            why += f": it holds {idle} others in their place, which are not the model's and get no "
+            why += "gradient, as after a module has been replaced"
         fix = "optimizer = type(optimizer)(model.parameters(), lr=…)"
+    elif hidden := _hidden(history):
+        return _of_nobody(history, hidden)
     else:
         return None
     names = [w.full_name for w in found]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from layerscope.engine.basis.median import median
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.diagnosis.finding import Severity
-from layerscope.engine.probe.history import History, Weight
+from layerscope.engine.probe.history import BETTER, History, Weight
 from layerscope.engine.probe.rules.base import training_rule
 from layerscope.engine.probe.step import Quantity
 
@@ -13,6 +13,7 @@ __all__ = ["learning_rate_high", "learning_rate_low"]
 
 HIGH = 0.05  # rms(Δw)/rms(w): twenty steps replace a weight; a thousandth is usual
 LOW = 1e-5  # ten thousand steps change a weight by a tenth
+SLOW, MOVED = 1e-4, 0.01  # a tenth of the usual, and all steps together a hundredth of any weight
 MANIFOLD = 10.0  # of what the weights are: one such step is enough
 MOSTLY = 0.5  # of the recorded steps are too large, where the loss has not risen by them
 WHOLE = 1.0  # a step as large as the weights: they are drawn anew
@@ -112,7 +113,8 @@ def _medians(history: History) -> list[tuple[int, float]]:
 
 
 @training_rule(
-    formula=f"the loss does not fall, and no weight changes by more than {LOW:g} of it a step, "
+    formula=f"the loss does not fall, and no weight changes by more than {LOW:g} of it a step ("
+    f"{SLOW:g} where the loss is a constant answer's and all steps together make no {MOVED:.0%}), "
     "with gradients that are not zero and a learning rate that does not grow; or the loss has "
     "fallen by less than half, and weights that moved do so no more since the first half of it",
     source="Karpathy 2019, A recipe for training neural networks",
@@ -127,7 +129,12 @@ def learning_rate_low(history: History) -> Finding | None:
         return None
     largest = max(ratio for _, ratio in moved)
     alive = [w for w, _ in moved if any(g for _, g in history.seen(w, Quantity.PARAMETER_GRADIENT))]
-    if largest > LOW or not alive or history.last_loss is None or history.first_loss is None:
+    if (
+        not (largest <= LOW or _hardly_moved(history, largest))
+        or not alive
+        or history.last_loss is None
+        or history.first_loss is None
+    ):
         return None
     rate = _rate(history)
     return history.finding(
@@ -140,6 +147,19 @@ def learning_rate_low(history: History) -> Finding | None:
         evidence={"update_ratio": largest, "learning_rate": rate},
         threshold={"update_ratio": LOW}, since=history.steps[0].number, fix=_fix(rate, largest),
     )  # fmt: skip
+
+
+def _hardly_moved(history: History, largest: float) -> bool:
+    """Whether a network that is no better than a constant answer has had small steps alone, which
+    together cannot have changed any of its weights."""
+    last, baseline = history.last_loss, history.baseline
+    if baseline is None or last is None or last < BETTER * baseline or largest > SLOW:
+        return False
+    weights = _matrices(history)
+    all_steps = [
+        s.update_ratio(w.module.index, w.place) or 0.0 for s in history.steps for w in weights
+    ]  # fmt: skip
+    return max(all_steps, default=0.0) * history.number < MOVED
 
 
 def _stopped_early(history: History) -> bool:

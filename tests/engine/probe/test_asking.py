@@ -87,11 +87,11 @@ def test_the_users_loss_is_called_as_often_as_they_call_it():
 
 
 def test_the_constant_answers_loss_is_told_of_steps_that_look_closer():
-    model, y = nn.Linear(3, 1), torch.arange(4.0)[:, None]
+    model, y = nn.Linear(3, 1), torch.arange(8.0)[:, None]
     optimizer = torch.optim.SGD(model.parameters(), 1e-3)
     with watch(model, optimizer, loss=nn.MSELoss(), every=1, to=":memory:") as probe:
         for _ in range(6):
-            probe.loss(model(torch.ones(4, 3)), y).backward()
+            probe.loss(model(torch.ones(8, 3)), y).backward()
             optimizer.step()
             probe.step()
     known = [step.baseline for step in probe.steps()]
