@@ -97,7 +97,8 @@ class History:
         finite = [v for v in self.first[: self._width] if math.isfinite(v)]
         if not finite:
             return None
-        several, very_first = median(finite), median(finite[:FIRST])
+        # One that shot up from the first has not begun up there.
+        several, very_first = median(finite), min(finite[0], median(finite[:FIRST]))
         return very_first if several < WELL * very_first else several
 
     @property

@@ -70,6 +70,13 @@ def test_who_has_come_far_within_the_first_losses_has_learned():
     assert known.learns
 
 
+def test_who_shot_up_and_came_back_down_has_not_learned():
+    losses = [2.3, 500.0, 90.0, 5.0, *[2.3] * 76]
+    known = History([], [], list(enumerate(losses, 1)), losses[:16])
+    assert known.first_loss == 2.3
+    assert not known.learns
+
+
 @pytest.mark.filterwarnings("ignore:Using a target size")
 def test_one_number_asked_of_all_outputs_is_told_of_pytorchs_losses_alone():
     x, y = line()
