@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 import layerscope
 
-PAIRS = 12
-STEPS = 8  # in a block that is timed
-WARM = 4  # steps before it
-BUDGET_PAIRS, BUDGET_STEPS, BUDGET_WARM = 4, 60, 40  # it has to find its pace first
+PAIRS = 8
+STEPS = 40  # in a block that is timed: findings are asked for in it as often as in any training
+WARM = 20  # steps before it, in which all is compiled, learned and judged for the first time
+BUDGET_PAIRS, BUDGET_STEPS, BUDGET_WARM = 5, 120, 60  # it has to find its pace first
 EVERY_STEP = 1
 BUDGET = 0.05
 shares: list[float] = []

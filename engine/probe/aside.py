@@ -14,7 +14,7 @@ from layerscope.engine.probe.collecting import Batch
 from layerscope.engine.probe.watched import Key, Tracked, Watched
 from layerscope.engine.probe.writing import Writer
 from layerscope.engine.statistics.device import readable_there
-from layerscope.engine.statistics.many import Reader
+from layerscope.engine.statistics.many import Reader, Words, ordinary_table
 
 __all__ = ["Aside"]
 
@@ -49,6 +49,7 @@ class _Usual:
         self.rooms = [None if t.group is None else t.room() for t in several]
         self.versions: list[int] = []
         """When they were put aside last."""
+        self._table = ordinary_table(self.views, self.rooms, subtracts=False)
         self._parts: list[_Part] = []
 
     @staticmethod
@@ -66,7 +67,7 @@ class _Usual:
 
     def put_aside(self) -> Batch:
         """To read them as they are now, and to keep what they are."""
-        batch = _batch(self.values, self.views, self.rooms)
+        batch = _batch(self.values, self.views, self.rooms, self._table)
         self.versions = batch.versions = list(map(_version, self.parameters))
         return batch
 
@@ -96,6 +97,7 @@ class _Part:
         self._updates = [tracked.update for tracked in members]
         self._all_kept = all(room is not None for room in self._rooms)
         """Else one has joined the optimiser within the step: nobody knows what it was."""
+        self._table = ordinary_table(self._views, self._rooms, subtracts=True)
 
     @property
     def _in_place(self) -> bool:
@@ -116,15 +118,17 @@ class _Part:
 
     def updates(self) -> Batch:
         """To read what they are now less what was kept."""
-        batch = _batch(self._updates, self._views, self._rooms, subtracts=True)
+        batch = _batch(self._updates, self._views, self._rooms, self._table, subtracts=True)
         batch.versions = list(map(_version, self._parameters))
         return batch
 
 
 def _batch(
-    keys: list[Key], tensors: list[Tensor], rooms: list[Tensor | None], *, subtracts: bool = False
-) -> Batch:
+    keys: list[Key], tensors: list[Tensor], rooms: list[Tensor | None], table: Words | None,
+    *, subtracts: bool = False,
+) -> Batch:  # fmt: skip
     batch = Batch(subtracts=subtracts)
+    batch.table = table
     batch.keys, batch.tensors, batch.snapshots = keys, tensors, rooms
     return batch
 

@@ -16,7 +16,7 @@ from layerscope.engine.statistics.measure import dense
 from layerscope.engine.statistics.ordinary import ORDINARY, all_ordinary
 from layerscope.engine.statistics.packing import pack
 
-__all__ = ["Answers", "Reader", "normal_of", "plain"]
+__all__ = ["Answers", "Reader", "Words", "normal_of", "ordinary_table", "plain"]
 
 MOST_DENSE = 1 << 24
 """Entries of a sparse tensor up to which its zeros are written out."""
@@ -112,6 +112,7 @@ class Reader:
         tensors: Sequence[Tensor],
         snapshots: Sequence[Tensor | None] | None = None,
         subtracts: bool = False,
+        table: Words | None = None,
     ) -> Answers:
         """Reads every tensor once, by one call without the interpreter's lock.
 
@@ -119,11 +120,14 @@ class Reader:
         of the dtype that ``plain`` gives it) it gets the tensor's numbers; if ``subtracts``, the
         answer is about the change against what it held.
 
+        ``table`` is what ``ordinary_table`` said of these very arguments, where that is known.
+
         Errors: ``ValueError`` for a snapshot of another size or dtype, into which nothing is
         written.
         """
         kept: list[Tensor] = []
-        table = _all_ordinary(tensors, snapshots, subtracts)
+        known = ordinary_table(tensors, snapshots, subtracts) if table is None else table
+        table = None if known is None else known.copy()  # answers are written into it
         if table is None:
             table = self._one_by_one(tensors, snapshots, subtracts, kept)
         wide = table[:, 2].any()
@@ -164,12 +168,12 @@ class Reader:
         return np.frombuffer(rows, np.int64).reshape(-1, 7)
 
 
-def _all_ordinary(
+def ordinary_table(
     tensors: Sequence[Tensor], snapshots: Sequence[Tensor | None] | None, subtracts: bool
 ) -> Words | None:
-    """The same of tensors that are all float32 and read as they lie; None where one is not, or a
-    snapshot does not fit. Every question is asked of all at once: a loop over tensors would hold
-    the interpreter's lock for longer than reading them takes."""
+    """What the kernel is told of tensors that are all float32 and read as they lie, a row each;
+    None where one is not, or a snapshot does not fit. It holds as long as they lie where they lay:
+    whoever reads the same tensors again may keep it."""
     if not all_ordinary(tensors):
         return None
     table = np.zeros((len(tensors), 7), np.int64)

@@ -148,7 +148,7 @@ def test_ordinary_tensors_are_asked_all_at_once_and_the_answer_is_the_same(subtr
     tensors = [torch.randn(n, 3) for n in range(1, 6)]
     rooms = [torch.randn(t.numel()) if n % 2 else None for n, t in enumerate(tensors)]
     copies = [None if room is None else room.clone() for room in rooms]
-    table = many._all_ordinary(tensors, rooms, subtracts)
+    table = many.ordinary_table(tensors, rooms, subtracts)
     kept: list[torch.Tensor] = []
     assert np.array_equal(table, Reader._one_by_one(tensors, rooms, subtracts, kept))
     assert kept == []
@@ -174,5 +174,5 @@ def test_ordinary_tensors_are_asked_all_at_once_and_the_answer_is_the_same(subtr
     ],
 )
 def test_a_tensor_that_is_read_otherwise_is_asked_by_itself(other):
-    assert many._all_ordinary([torch.ones(3), other], None, subtracts=False) is None
-    assert many._all_ordinary([torch.ones(2)], [other], subtracts=False) is None
+    assert many.ordinary_table([torch.ones(3), other], None, subtracts=False) is None
+    assert many.ordinary_table([torch.ones(2)], [other], subtracts=False) is None
