@@ -13,7 +13,7 @@ from layerscope.app.assets import Assets, resources
 from layerscope.app.bundling import modules
 from layerscope.app.encoding import json_text
 
-__all__ = ["asset_url", "assets", "load_templates", "root_path", "templates"]
+__all__ = ["asset_url", "assets", "load_templates", "module_urls", "root_path", "templates"]
 
 FROZEN = not (resources() / "pyproject.toml").is_file()  # an installed package
 LOOK_SECONDS = math.inf if FROZEN else 0.5

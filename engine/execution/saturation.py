@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 from layerscope.engine.basis.serial import Serial
 
@@ -85,15 +86,22 @@ def flat_region(derivative: Elementwise) -> FlatRegion:
     return FlatRegion(intervals, by_nature or 0.0)
 
 
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
+
+
 def derivative_by_autograd(function: Elementwise) -> Elementwise:
     """φ' of any elementwise function of PyTorch: a module such as ``nn.GELU()``, for example.
+
+    What autograd keeps for it is nobody else's: within a checkpoint, which counts what is kept, it
+    may be asked all the same.
 
     >>> derivative_by_autograd(torch.nn.Tanh())(torch.tensor([0.0]))
     tensor([1.])
     """
 
     def derivative(z: Tensor) -> Tensor:
-        with torch.enable_grad():
+        with torch.enable_grad(), saved_tensors_hooks(_as_it_is, _as_it_is):
             x = z.detach().requires_grad_()
             return torch.autograd.grad(function(x).sum(), x)[0]
 

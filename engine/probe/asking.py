@@ -13,7 +13,7 @@ from layerscope.engine.probe.constant import constant_loss
 from layerscope.engine.probe.step import Task
 from layerscope.engine.probe.task import task_of
 
-__all__ = ["AskedLoss"]
+__all__ = ["LEAST_SAMPLES", "AskedLoss"]
 
 LEAST_SAMPLES = 8
 """The constant answer that is best for fewer fits their noise: of one sample it makes no error."""

@@ -211,11 +211,12 @@ class ModuleHooks:
 
     def _is_bad(self, call: Call) -> None:
         """An output is not finite. A mask's minus infinities are told if anything comes of them."""
-        if is_mask(call.leaf.module, call.output):
-            self.masked = self.masked or call
-            return
-        self._has_found = True
-        self._found(self.masked or call)
+        with torch.no_grad():  # else what is kept for it would count as the checkpoint's around it
+            if is_mask(call.leaf.module, call.output):
+                self.masked = self.masked or call
+                return
+            self._has_found = True
+            self._found(self.masked or call)
 
     def _known_call(self, leaf: Leaf, inputs: tuple[Any, ...], tensor: Tensor) -> None:
         """What ``_called`` and ``_record`` do of a call of which nothing is asked but its tensors:

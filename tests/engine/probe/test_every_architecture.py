@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from layerscope.engine.probe.step import Quantity
 from layerscope.engine.probe.watch import watch
@@ -65,3 +70,45 @@ def test_what_there_was_is_recorded(name):
     assert trained
     for slot in trained:
         assert step.of(slot.module, Quantity.PARAMETER_GRADIENT, slot.parameter) is not None
+
+
+def test_the_first_activation_of_a_process_may_be_seen_within_a_checkpoint():
+    """Where an activation is flat is worked out once a process, by autograd: what that keeps is not
+    the checkpoint's, which holds what its two forward passes keep against each other."""
+    script = """
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+import layerscope
+
+body = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.GELU())
+optimizer = torch.optim.SGD(body.parameters(), 0.1)
+with layerscope.watch(body, optimizer, every=1, to=":memory:") as probe:
+    for _ in range(3):
+        loss = checkpoint(body, torch.ones(2, 4), use_reentrant=False).sum()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        probe.step(loss)
+assert probe.error is None, probe.error
+print([len(step.modules) for step in probe.steps()])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "[4, 4, 4]\n", done.stderr
+
+
+def test_a_nan_may_be_made_within_a_checkpoint():
+    class Log(nn.Module):
+        def forward(self, x):
+            return x.log()
+
+    body = nn.Sequential(nn.Linear(4, 4), Log(), nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(body.parameters(), 0.1)
+    with watch(body, optimizer, every=1, to=":memory:") as probe:
+        probe._recorder.modules.checks = True
+        loss = checkpoint(body, -torch.ones(2, 4), use_reentrant=False).sum()
+        loss.backward()
+        optimizer.step()
+        probe.step(loss)
+    assert probe.error is None, probe.error
+    assert (probe.origin.module, probe.origin.direction) == ("1", "forward")
