@@ -27,8 +27,11 @@ CHECK_SHARE = 0.4
 """Of the budget, that such looks may take up."""
 LONGEST = 10_000
 """Steps between two recorded ones, however dear a record is."""
-LEFT = 0.2
+LEFT = 0.5
 """Of the budget, that records may take up where what is done in every step has used up more."""
+LATER = 0.3
+"""The next record comes when a training has gone on for this much longer, however dear it is: one
+of a few hundred quick steps would else be over before there is anything to judge it by."""
 LOOKING = 0.5
 """Of the budget, that following the modules may take up in the steps that are not recorded."""
 CACHE, CALLS = 1 << 18, 31
@@ -124,7 +127,8 @@ class Pace:
             if min(len(self._plain), len(self._recorded), len(self._after)) >= ENOUGH:
                 self._adapt()
             if recorded:
-                self._next = number + self.interval
+                later = max(FIRST + 1, math.ceil(LATER * number))
+                self._next = number + min(self.interval, later)
 
     def _adapt(self) -> None:
         """By the steps so far: whether modules are followed between records, and how many steps
