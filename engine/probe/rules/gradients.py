@@ -54,11 +54,13 @@ def _without(history: History) -> list[Weight]:
 
 
 def _outside(history: History) -> list[Weight]:
-    """Parameters that get a gradient, are in no optimiser, and that nobody else changes."""
+    """Parameters that get a gradient, are in no optimiser, and that nobody else changes: whoever
+    does so as a step begins may come before they are read, and then they are not told of."""
     return [
         w for w in history.weights()
         if w.facts.trains and w.facts.group is None and history.has_optimizer
-        and len({rms for _, rms in history.seen(w, Quantity.VALUE)}) < 2
+        and len(values := history.seen(w, Quantity.VALUE)) >= LEAST_RECORDS
+        and len({rms for _, rms in values}) < 2
     ]  # fmt: skip
 
 

@@ -298,9 +298,14 @@ def test_refusals_are_sentences(far, status, said):
 
 def test_a_refusal_for_good_ends_the_recording_and_not_the_training(far):
     far.always = 422
-    writer = open_run(far.url)
-    with pytest.warns(StoreWarning, match="refuses it: mood 422. The training goes on; this run"):
+
+    def opened_and_ended():  # it may be told as soon as the run is open
+        writer = open_run(far.url)
         writer.finish()
+        return writer
+
+    with pytest.warns(StoreWarning, match="refuses it: mood 422. The training goes on; this run"):
+        writer = opened_and_ended()
     writer.step(1, 1.0, b"")
 
 
