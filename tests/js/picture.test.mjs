@@ -192,3 +192,12 @@ test("steps are whole: of few each has a tick, of many as many as there is room 
   assert.deepEqual(stepAxis([0.5, 4.5]), { range: [0.5, 4.5], tickmode: "linear", tick0: 0, dtick: 1 });
   assert.equal(stepAxis([0.5, 300.5]).tickmode, "auto");
 });
+
+test("a loss that is one number has an axis around it as wide as it is large", () => {
+  globalThis.getComputedStyle = /** @type {any} */ (() => ({ getPropertyValue: (/** @type {string} */ name) => name }));
+  const some = picture();
+  some.loss = [177000, null];
+  assert.deepEqual(some.lossChart(/** @type {any} */ ({ step: null })).layout.yaxis.range.map(Math.round), [159300, 194700]);
+  some.loss = [0, 0];
+  assert.deepEqual(some.lossChart(/** @type {any} */ ({ step: null })).layout.yaxis.range, [-0.5, 0.5]);
+});

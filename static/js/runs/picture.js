@@ -223,7 +223,7 @@ export class Picture {
     const [low, high] = known.length ? [Math.min(...known), Math.max(...known)] : [0, 1];
     const log = low > 0 && high / low > 30;
     const [bottom, top] = log ? [Math.log10(low), Math.log10(high)] : [low, high];
-    const margin = 0.08 * (top - bottom) || 0.5;
+    const margin = 0.08 * (top - bottom) || 0.1 * Math.abs(top) || 0.5;
     const range = /** @type {[number, number]} */ ([bottom - margin, top + margin]);
     const lost = this.steps.filter((_, i) => this.lost[i]);
     const marked = this.marks.map(([x, severity]) => ({
