@@ -14,6 +14,7 @@ from layerscope.engine.execution.cost import Cost
 from layerscope.engine.execution.prices import prices
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import chosen_norm
+from layerscope.engine.layers.initialization import INITS
 from layerscope.engine.theory import phase
 from layerscope.engine.theory.experiments import predict_experiment
 from layerscope.engine.theory.meanfield import TRAINABLE, FixedPoint, fixed_point
@@ -148,7 +149,9 @@ def phase_diagram(experiment: Experiment, *, should_stop: ShouldStop = never) ->
     elif experiment.hidden_gain is None:
         reason = "the diagram is of layers that are alike: these have different gains"
     elif w is None and reason is None:
-        reason = f"the diagram is of weights drawn with a variance: {experiment.init} has none"
+        calibrated = INITS[experiment.init].calibrated_std is not None
+        of_these = "takes it from the batch" if calibrated else "has none"
+        reason = f"the diagram is of weights drawn with a variance: {experiment.init} {of_these}"
     point = None
     if w is not None:
         point = fixed_point(experiment.phi, w * w, b * b)

@@ -8,6 +8,7 @@ from typing import Any
 
 from layerscope.engine.experiment.data import DATASETS
 from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.layers import chosen_norm
 from layerscope.engine.layers.initialization import INITS, FixedWeight
 from layerscope.engine.layers.losses import LOSSES
 from layerscope.engine.theory import Prediction, predict
@@ -30,9 +31,17 @@ def _variance(e: Experiment, n_in: int, n_out: int) -> float | None:
 
 def _fixed(e: Experiment, weight: FixedWeight) -> Prediction:
     """Of weights that no seed changes."""
+    norm = chosen_norm(e.norm)
+    tied = norm is not None and norm.couples_samples
+    apart = "a norm ties together the units that such weights keep apart"
+    copies = "what a norm makes of units that are copies is not derived"
     for value, why in (
-        (e.norm != "none", "a norm ties together the units that such weights keep apart"),
-        (e.bias_variance(e.width) > 0, "biases that differ where the weights do not"),
+        (
+            tied,
+            "batch norm ties samples together, and what it makes of such weights is not derived",
+        ),
+        (norm is not None, apart if weight.diagonal else copies),
+        (e.bias_variance(e.width) > 0, "drawn biases give each unit a number of its own"),
     ):
         if value:
             return Prediction(available=False, reason=f"no theory for this setting: {why}")

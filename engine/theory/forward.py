@@ -25,12 +25,15 @@ from layerscope.engine.theory.moments import Moments, MomentTable
 from layerscope.engine.theory.wander import Wander, drawn
 
 __all__ = [
-    "CENTRED", "LOG_ZERO", "MeanFieldNetwork", "SignalMoments", "Trace", "forward", "given",
-    "log_of", "log_of_square", "mix",
+    "CENTRED", "LOG_ZERO", "MOST_UNEVEN", "MeanFieldNetwork", "SignalMoments", "Trace", "forward",
+    "given", "log_of", "log_of_square", "mix",
 ]  # fmt: skip
 
 CENTRED = 1e-3  # |mean|/rms of an activation up to which a residual stream has no direction
 WIDEST = 100.0  # relative variance of a length: beyond, only "anything" is said of a seed
+MOST_UNEVEN = 0.5
+"""Relative variance of samples' lengths within a batch whose own LSUV has set: beyond, a curved
+activation makes of the long ones what no expansion about the mean has."""
 LEAST_LEFT = 1e-6  # of a tensor's second moment, about its mean
 LOG_ZERO = -1e8
 """Stands for ln 0: a length that is exactly zero, and stays apart from any that underflows."""
@@ -206,7 +209,7 @@ def _calibrated(
 
 def _of_one_variance(z: SignalMoments, batch: int) -> SignalMoments:
     """The batch's variance is given: what one sample's length has more, the others' have less."""
-    own = max(0.0, z.own - z.shared) * (1 - 1 / batch)
+    own = min(MOST_UNEVEN, max(0.0, z.own - z.shared) * (1 - 1 / batch))
     return z._replace(own=own, shared=-own / max(1, batch - 1), shift=0.0)
 
 
@@ -463,7 +466,8 @@ def forward(net: MeanFieldNetwork) -> list[Trace]:
         if batch is not None:  # over the batch, as far as it spans, instead of over the units
             sphere = min(0.25, mix(1.0, argument.overlap(), batch))
         m, kernel = activations.at(argument.log_second)
-        # loose is even in c: the sign is of no account
+        # The overlap's root has no sign, and for an odd part of φ that samples would have
+        # opposite is told as if they had it in common.
         around, loose = kernel.at_two(argument.cross, math.sqrt(argument.overlap()))
         level = (
             m.slope_mean**2 * kernel.elasticity

@@ -44,8 +44,8 @@ def network(
     reason = _refusal(drawn, normalization, width, batch)
     if reason is not None:
         return reason
-    log_w = {f: log_of(f[0] * init_scale**2 * cast(float, v)) for f, v in drawn.items()}
-    others = [0.0] * depth + [log_of(output_scale**2)]
+    log_w = {f: log_of(f[0] * cast(float, v)) + log_of_square(init_scale) for f, v in drawn.items()}
+    others = [0.0] * depth + [log_of_square(output_scale)]
     factors = [log_of_square(gain) + last for gain, last in zip(gains, others, strict=True)]
     return MeanFieldNetwork(
         table=moment_table(activation),

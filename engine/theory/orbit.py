@@ -113,18 +113,22 @@ def _steep(
 ) -> tuple[float, ...]:
     """Further levels at which to cut: where the blocks tear neighbours apart, ever more finely."""
     at = np.unique([*kinks, *(mean + std * np.arange(-REACH, REACH + PANEL / 2, PANEL))])
-    first = len(at)
+    first, outs = len(at), _outputs(net, at)
     for _ in range(HALVINGS):
-        blocks = orbit(net, at)
-        torn = np.zeros(len(at) - 1, dtype=bool)
-        for block in blocks:
-            steps = np.abs(np.diff(block.out))
-            torn |= steps > TORN * float(np.abs(block.out).max())
+        steps = np.abs(np.diff(outs))  # (blocks, levels − 1)
+        torn = (steps > TORN * np.abs(outs).max(1, keepdims=True)).any(0)
         torn &= np.diff(at) > np.spacing(np.abs(at[1:])) * 4
         if not torn.any() or len(at) + torn.sum() > first + MOST_CUTS:
             break
-        at = np.sort(np.concatenate([at, (at[1:] + at[:-1])[torn] / 2]))
+        places, middles = np.flatnonzero(torn) + 1, (at[1:] + at[:-1])[torn] / 2
+        at = np.insert(at, places, middles)
+        outs = np.insert(outs, places, _outputs(net, middles), axis=1)
     return (*kinks, *(() if len(at) == first else at.tolist()))
+
+
+def _outputs(net: FixedNetwork, levels: Array) -> Array:
+    """(blocks, levels)."""
+    return np.stack([block.out for block in orbit(net, levels)])
 
 
 def _measured(net: FixedNetwork, x: Array) -> Measured:
@@ -134,9 +138,9 @@ def _measured(net: FixedNetwork, x: Array) -> Measured:
     return Measured(x.mean(1, keepdims=True), net.batch, whole=whole, within=x.var(1))
 
 
-def drawn(net: FixedNetwork) -> tuple[Measured, Array]:
+def drawn(net: FixedNetwork, *, classes: bool) -> tuple[Measured, Array]:
     """Samples of normal features, each unit's values the quantiles of its law in another order;
-    and their classes."""
+    and their classes, or as many normal numbers as there are outputs."""
     rng = np.random.default_rng(0)
     outputs, features = net.outputs, net.fans[0][0]
     units = min(features, COLUMNS * outputs) if net.diagonal else 1
@@ -147,8 +151,12 @@ def drawn(net: FixedNetwork) -> tuple[Measured, Array]:
     shares = (torch.arange(count, dtype=torch.float64) + 0.5) / count
     quantiles = torch.special.ndtri(shares).numpy()
     z = np.stack([rng.permutation(quantiles) for _ in range(units)], axis=1)
-    label = rng.permutation(np.arange(count) % outputs)
-    return Measured(mean + std * z, net.batch, whole=False), label
+    inputs = Measured(mean + std * z, net.batch, whole=False)
+    if classes:
+        return inputs, rng.permutation(np.arange(count) % outputs)
+    middle, wide = net.numbers
+    targets = np.stack([rng.permutation(quantiles) for _ in range(outputs)], axis=1)
+    return inputs, middle + wide * targets
 
 
 def orbit(net: FixedNetwork, levels: Array) -> list[Block]:

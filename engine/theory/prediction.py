@@ -16,6 +16,7 @@ from layerscope.engine.theory.forecast import formats_up_to
 from layerscope.engine.theory.forward import (
     CENTRED,
     LOG_ZERO,
+    MOST_UNEVEN,
     MeanFieldNetwork,
     SignalMoments,
     Trace,
@@ -43,6 +44,14 @@ SECOND_ORDER = 0.5
 """Over the width: by as much may be off what hardly fluctuates, under batch norm and LSUV."""
 MOST_ALIKE = 0.12
 """Over the number of directions that a batch spans: beyond, a unit's values are too few apart."""
+MOST_REDRAWN = 0.5
+"""Relative variance of what LSUV has scaled a layer by, given its input: with one output it is that
+of one over a std of so few numbers, of which there is hardly a mean."""
+REDRAWN = "LSUV divides the output by a std over so few numbers that gradients have no mean"
+MOST_SHIFTED = 0.3
+"""Of an activation's second moment, that samples' unequal lengths add to it where they grow apart:
+beyond, its std is what the longest make it."""
+UNEVEN = "samples' lengths grow apart, and LSUV holds only what they have together"
 ALIKE = "batch norm of samples that span few directions, in which no unit is Gaussian"
 MANY = "how far many outputs align the gradient with a residual stream is not derived"
 LEAST_APART = 0.3
@@ -153,6 +162,8 @@ def predict(
     targets = Targets(target_second_moment, target_mean, target_correlation, target_atoms)
     try:
         traces = forward(net)
+        if any(_uneven(net, t) and t.post and t.post.shift > MOST_SHIFTED for t in traces):
+            return Prediction(available=False, reason=f"no theory for this setting: {UNEVEN}")
         gradient_reason = _gradient_refusal(loss, law, net, traces)
         gradients: list[GradientTrace] | None = None
         if law is not None and gradient_reason is None:
@@ -191,11 +202,15 @@ def _gradient_refusal(
 ) -> str | None:
     if law is None:
         return f"no theory for this setting: the gradient of the loss {loss!r}"
+    if _uneven(net, traces[-1]):
+        return f"no theory for this setting: {UNEVEN}"
     if any(t.apart < LEAST_APART for t in traces):
         return (
             "no theory for this setting: LSUV scales weights by how far samples differ, and these "
             "have come to look alike"
         )
+    if any(t.redrawn > MOST_REDRAWN for t in traces):
+        return f"no theory for this setting: {REDRAWN}"
     if net.norm is not None and net.norm.over == "batch":
         return (
             "no theory for this setting: batch norm couples the samples' gradients, which explode "
@@ -223,7 +238,7 @@ def _notes(
         notes.append("batch norm: a large batch of samples that stay uncorrelated is assumed")
     if net.residual:
         notes.append("residual: leading order in 1/width; the band holds the forward fluctuations")
-    if max(t.pre.own for t in traces) > 1:
+    if net.log_calibrated is None and max(t.pre.own for t in traces) > 1:
         notes.append(
             "depth is large against width: the mean is carried by rare seeds, and most lie near "
             "the middle of the band"
@@ -271,7 +286,7 @@ def _layers(
     for position, t in enumerate(traces):
         block, n, law = position + 1, t.n, laws[position]
         g = gradients[position] if gradients else None
-        why = UNSTABLE if law.unknown else None
+        why = UNSTABLE if law.unknown else UNEVEN if _uneven(net, t) else None
         if of_batch and t.normed and mix(1.0, t.normed.overlap(), batch) > MOST_ALIKE:
             why = ALIKE
         k = (2.0, 2 * t.pre.overlap())
@@ -317,6 +332,10 @@ def _layers(
             )
             index += 1
         x = t.after()
+
+
+def _uneven(net: MeanFieldNetwork, t: Trace) -> bool:
+    return net.log_calibrated is not None and t.pre.own >= MOST_UNEVEN
 
 
 def _curved(t: Trace, batch: int) -> float:

@@ -11,7 +11,7 @@ from layerscope.engine.theory.forecast import Forecast, Level, forecast
 from layerscope.engine.theory.meanfield import Phase
 from layerscope.engine.theory.spread import Spread, number
 
-__all__ = ["LayerPrediction", "Prediction", "forecasts", "without_band"]
+__all__ = ["LayerPrediction", "Prediction", "forecasts", "places", "without_band"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,15 @@ def without_band(
         spread = layer.activation if of == "activation" else layer.gradient
         if spread is not None and spread.no_band is not None:
             found.setdefault(spread.no_band, []).append(layer.block)
-    return [f"no band of the {of}s at {_places(blocks)}: {why}" for why, blocks in found.items()]
+    return [f"no band of the {of}s at {places(blocks)}: {why}" for why, blocks in found.items()]
 
 
-def _places(blocks: Sequence[int]) -> str:
+def places(blocks: Sequence[int]) -> str:
+    """Layers in words.
+
+    >>> places([1, 2, 3]), places([1, 3]), places([4])
+    ('layers 1 to 3', 'some of layers 1 to 3', 'layer 4')
+    """
     low, high = min(blocks), max(blocks)
     if low == high:
         return f"layer {low}"

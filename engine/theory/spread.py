@@ -34,7 +34,7 @@ ALIKE_TO_ROUNDING = "so small a std beside the mean is that of the number format
 MOST_OF_FEW = 0.15
 """Relative variance of a mean over a batch's values: beyond, so few large ones make it that it is
 far from log-normal."""
-SEVERAL = "a few large values of the batch make the std: their spread over seeds is no bell"
+SEVERAL = "so few values of the batch make the std that its spread over seeds is no bell"
 UNSTABLE = "small differences of length grow, and seeds lie so far apart that their law isn't known"
 LN10 = math.log(10.0)
 

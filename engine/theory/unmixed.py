@@ -37,14 +37,22 @@ from layerscope.engine.theory.orbit import (
     law_of,
     orbit,
 )
-from layerscope.engine.theory.population import Figures, NormalLevels, figures
+from layerscope.engine.theory.population import NormalLevels, figures
 from layerscope.engine.theory.quadrature import Array, apply
-from layerscope.engine.theory.record import LayerPrediction, Prediction, forecasts, without_band
+from layerscope.engine.theory.record import (
+    LayerPrediction,
+    Prediction,
+    forecasts,
+    places,
+    without_band,
+)
 from layerscope.engine.theory.sent import OfMeasured, OfNormal, Side, of_measured, of_normal
 from layerscope.engine.theory.spread import LN10, Spread, of_figures
 
 __all__ = ["predict_fixed"]
 
+LARGEST_LOG = 700.0
+"""Of what float64 holds the exponential of."""
 RAREST = 4.0
 """Relative variance of a gradient's mean square, over seeds: beyond, a few levels that hardly a
 batch has carry the mean, and no seed is near it."""
@@ -108,10 +116,8 @@ def _missing(layers: Sequence[LayerPrediction]) -> list[str]:
     missing = [x.block for x in layers if x.gradient is None]
     if not missing:
         return []
-    at = f"layers {min(missing)} to {max(missing)}"
-    return [
-        f"no theory of the gradients at {at}: inputs that hardly a batch holds carry their mean"
-    ]
+    why = "inputs that hardly a batch holds carry their mean"
+    return [f"no theory of the gradients at {places(missing)}: {why}"]
 
 
 def _backward(
@@ -133,7 +139,7 @@ def _backward(
     else:
         x = None
         if isinstance(law, NormalLevels):
-            law, target = drawn(net)
+            law, target = drawn(net, classes=loss.classifies)
             blocks = orbit(net, law.levels)
         else:
             population = net.samples
@@ -222,7 +228,7 @@ def _signals(net: FixedNetwork, law: Law, block: Block, place: int) -> _Kinds:
         if peak == 0 and not wide:
             return Spread(0.0, None, None, None, None, None)
         top = math.log(peak) if peak else 0.0
-        more = math.exp(-2 * (block.log + top)) if wide else 0.0
+        more = math.exp(min(LARGEST_LOG, -2 * (block.log + top))) if wide else 0.0
         found = figures(shown, f / math.exp(top), share, more)
         return of_figures(found, block.log + top, net.batch * n, net.rounding)
 
@@ -249,6 +255,7 @@ def _gradients(
     )
     weights[-1] = _weight(net, sent, blocks, len(blocks) - 1, None, log)
     d = np.ones_like(blocks[-1].z)
+    d[-1] = 0.0  # where no unit hears anything nothing is drawn, and no peak may be there
     skipped = np.zeros_like(d)
     for place in range(len(blocks) - 2, -1, -1) if further else ():
         n, block = net.fans[place][1], blocks[place]
@@ -262,19 +269,22 @@ def _gradients(
             stream, d, log = stream / peak, d / peak, log + math.log(peak)
         skipped = stream if net.adds(place) else np.zeros_like(d)
         share = min(outputs, width) / n if net.diagonal else 1.0
-        each = [sent.figures(f, share) for f in (d, stream)]
-        pre, post = (
-            None if _of_rare(f) else of_figures(f, log, net.batch * n, net.rounding) for f in each
-        )
+        pre, post = (_drawn(net, sent, f, share, log, net.batch * n) for f in (d, stream))
         found[place] = _Kinds(pre, post, post if net.adds(place) else None)
         if pre is not None:
             weights[place] = _weight(net, sent, blocks, place, d, log)
     return found, weights
 
 
-def _of_rare(found: Figures) -> bool:
-    """Whether what a batch has of it is hardly ever near its mean."""
-    return found.wander > RAREST * found.central**2
+def _drawn(
+    net: FixedNetwork, sent: OfNormal | OfMeasured, f: Array, share: float, log: float, entries: int
+) -> Spread | None:
+    """``None``: what a batch has of it is hardly ever near its mean."""
+    peak = float(np.abs(f).max())
+    found = sent.figures(f / (peak or 1.0), share)
+    if found.wander > RAREST * found.central**2:
+        return None
+    return of_figures(found, log + math.log(peak or 1.0), entries, net.rounding)
 
 
 def _weight(
@@ -285,7 +295,7 @@ def _weight(
     peak = float(np.abs(block.h).max())
     scale = block.log + (math.log(peak) if peak else 0.0)
     live = n_in if place == 0 else min(net.live(), n_in)
-    wide = math.exp(-2 * scale) if block.wide and not net.diagonal else 0.0
+    wide = math.exp(min(LARGEST_LOG, -2 * scale)) if block.wide and not net.diagonal else 0.0
     into = Side(
         block.h / peak if peak else block.h, n_in, live, wide,
         features=place == 0 and net.diagonal,

@@ -18,9 +18,10 @@ def _moments(features: int, scale: float, mean: float) -> InputMoments:
     second = s2 + m2
     if second == 0:
         return InputMoments(0.0, 0.0, 0.0, 1.0)
-    varied = (s2**2 + 2 * s2 * m2) / second**2 / features
+    own, common = s2 / second, m2 / second  # their squares may be beyond float64
+    varied = (own**2 + 2 * own * common) / features
     centred = 2 / features, 1 / features
-    return InputMoments(second, 2 * varied, m2 / second, 1.0, varied, centred)
+    return InputMoments(second, 2 * varied, common, 1.0, varied, centred)
 
 
 @dataset(

@@ -72,6 +72,8 @@ def test_what_follows_for_the_activation_and_the_gradient(name):
     {"activation": "tanh", "residual": True},
     {"activation": "gelu", "norm": "layer", "data": "digits", "loss": "cross_entropy"},
     {"activation": "hardtanh", "width": 200, "inputs": 20, "batch": 16},
+    {"activation": "hardswish", "depth": 4, "width": 100, "data": "digits", "loss": "cross_entropy"},
+    {"activation": "gelu", "loss": "cross_entropy"},
 ], ids=str)  # fmt: skip
 def test_nearly_all_seeds_are_inside(change):
     found = predicted(**change)
@@ -96,5 +98,36 @@ def test_one_output_of_samples_that_are_alike_has_no_gradient_and_it_is_said():
 def test_where_nothing_goes_in_the_weights_stay_as_they_were_drawn():
     gone = predicted(norm="layer", norm_gain=0.0)  # ReLU passes zeros on
     assert gone.layers[-1].activation.rms is None
-    for change in ({"init_scale": 0.0}, {"batch": 1, "width": 1}, {"input_scale": 0.0}):
-        predicted(**change)
+    for change in ({"init_scale": 0.0}, {"input_scale": 0.0}):
+        assert predicted(**change).layers[-1].activation.rms is None
+    predicted(batch=1, width=1)
+
+
+@pytest.mark.parametrize("change", [
+    {"activation": "gelu", "depth": 50, "width": 100, "batch": 200},
+    {"activation": "hardswish", "depth": 20},
+], ids=str)  # fmt: skip
+def test_where_lengths_grow_apart_the_line_is_near_and_nothing_more_is_said(change):
+    """LSUV holds what a batch's samples have together; a curved activation tears them apart."""
+    found = predicted(**change)
+    assert "samples' lengths grow apart" in found.gradient_reason
+    assert all(layer.gradient is None for layer in found.layers)
+    assert any("no band" in note and "lengths grow apart" in note for note in found.notes)
+    assert not any("rare seeds" in note for note in found.notes)
+    seen = measured(Experiment(**SMALL | change))
+    for layer in found.layers:
+        ratio = seen.activation[layer.index] / 10**layer.activation.std
+        assert 0.5 < ratio < 2.0, layer.name
+
+
+def test_where_the_longest_sample_makes_the_std_there_is_no_line():
+    found = predict_experiment(Experiment(**SMALL | {"activation": "squared_relu", "depth": 6}))
+    assert not found.available
+    assert "lengths grow apart" in found.reason
+
+
+def test_a_std_over_few_numbers_gives_gradients_no_mean():
+    for batch, told in ((2, False), (4, False), (16, True)):
+        found = predicted(activation="tanh", batch=batch)
+        assert (found.layers[-1].gradient is not None) is told, batch
+        assert told or "no mean" in found.gradient_reason

@@ -12,6 +12,7 @@ from benchmarks.bands import held, measured
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import ACTIVATIONS
 from layerscope.engine.theory.experiments import predict_experiment
+from layerscope.engine.theory.record import places
 
 SMALL = {"depth": 4, "width": 50, "batch": 64, "init": "identity"}
 SEEDS = 40
@@ -140,7 +141,9 @@ def test_simulated(change):
     ("change", "why"),
     [
         ({"norm": "layer"}, "a norm ties together the units"),
-        ({"bias_std": 0.5}, "biases that differ where the weights do not"),
+        ({"norm": "layer", "init": "constant"}, "units that are copies"),
+        ({"norm": "batch"}, "batch norm ties samples together"),
+        ({"bias_std": 0.5}, "drawn biases give each unit a number of its own"),
         ({"width": 6, "inputs": 4, "loss": "cross_entropy"}, "fewer inputs than units"),
         ({"activation": "squared_relu", "init_scale": 10.0, "depth": 50}, "beyond what float64"),
     ],
@@ -185,3 +188,35 @@ def test_a_std_of_rounding_has_no_band():
     assert "rounding" in last.no_band
     exact = predicted(**change, dtype="float64").layers[-2].activation
     assert exact.low < exact.std < exact.high
+
+
+TORN = [
+    {"activation": "tanh", "init_scale": 5.0},
+    {"activation": "softsign", "init_scale": 5.0, "depth": 100},
+    {"activation": "tanh", "init": "constant", "init_scale": 7.0},
+    {"activation": "tanh", "init_scale": 10.0, "depth": 100, "residual": True},
+    {"activation": "hardtanh", "init_scale": 10.0, "depth": 100, "residual": True},
+    {"init": "constant", "input_scale": 1e-160},
+    {"input_scale": 1e-160, "input_mean": 1e-170},
+]
+
+
+@pytest.mark.parametrize("change", TORN, ids=str)
+def test_a_deep_network_that_tears_its_samples_apart_is_told_of_without_an_error(change):
+    """Its gradients differ by many powers of ten from one level to the next."""
+    found = predicted(**{"depth": 50, "width": 100, "batch": 200} | change)
+    gone = [note for note in found.notes if note.startswith("no theory of the gradients")]
+    missing = [layer.block for layer in found.layers if layer.gradient is None]
+    if found.gradient_reason is None:
+        assert bool(gone) == bool(missing)
+        assert not gone or f" at {places(missing)}:" in gone[0]
+    shown = [s for layer in found.layers for s in (layer.activation, layer.gradient) if s]
+    assert all(math.isfinite(s.std) for s in shown if s.std is not None)
+
+
+def test_small_scales_are_no_zeros():
+    told = predict_experiment(
+        Experiment(depth=2, width=20, batch=8, init="lecun_normal", dtype="float64",
+                   activation="linear", init_scale=1e-170)
+    )  # fmt: skip
+    assert rms(told.layers[0], "activation") == pytest.approx(1e-170, rel=1e-6)
