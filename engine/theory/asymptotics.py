@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from layerscope.engine.theory.forward import MeanFieldNetwork, Trace
 from layerscope.engine.theory.kernel import fixed_correlation
 from layerscope.engine.theory.meanfield import TRAINABLE, depth_scale, fixed_point, phase_of
+from layerscope.engine.theory.state import MeanFieldNetwork, Trace
 
 __all__ = ["asymptotics"]
 

@@ -23,8 +23,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from layerscope.engine.theory.forward import MeanFieldNetwork, SignalMoments, Trace, given, mix
+from layerscope.engine.theory.forward import given
 from layerscope.engine.theory.losses import LossGradient
+from layerscope.engine.theory.state import MeanFieldNetwork, SignalMoments, Trace, mix
 
 __all__ = ["Gradient", "GradientTrace", "backward"]
 

@@ -12,10 +12,10 @@ from layerscope.engine.layers import chosen_norm
 from layerscope.engine.layers.initialization import INITS, FixedWeight
 from layerscope.engine.layers.losses import LOSSES
 from layerscope.engine.theory import Prediction, predict
-from layerscope.engine.theory.forward import MeanFieldNetwork, log_of
 from layerscope.engine.theory.network import network
 from layerscope.engine.theory.orbit import FixedNetwork
 from layerscope.engine.theory.population import Population
+from layerscope.engine.theory.state import MeanFieldNetwork, log_of
 from layerscope.engine.theory.unmixed import predict_fixed
 
 __all__ = ["network_of", "predict_experiment"]

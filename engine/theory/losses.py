@@ -15,9 +15,9 @@ from layerscope.engine.layers.losses.theory import (
     OfLogits,
     PowerOfDifference,
 )
-from layerscope.engine.theory.forward import log_of
 from layerscope.engine.theory.kernel import Kernel
 from layerscope.engine.theory.moments import MomentTable
+from layerscope.engine.theory.state import log_of
 
 __all__ = ["LossGradient", "Targets", "loss_gradient"]
 

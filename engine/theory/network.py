@@ -8,8 +8,8 @@ from typing import cast
 
 from layerscope.engine.layers import ACTIVATIONS, chosen_norm
 from layerscope.engine.layers.normalization import Normalization
-from layerscope.engine.theory.forward import MeanFieldNetwork, log_of, log_of_square
 from layerscope.engine.theory.moments import moment_table
+from layerscope.engine.theory.state import MeanFieldNetwork, log_of, log_of_square
 
 __all__ = ["check_scale", "network"]
 

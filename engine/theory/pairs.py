@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from layerscope.engine.theory.forward import LOG_ZERO, MeanFieldNetwork, forward
+from layerscope.engine.theory.forward import forward
+from layerscope.engine.theory.state import LOG_ZERO, MeanFieldNetwork
 
 __all__ = ["NoCorrelation", "correlations_through"]
 

@@ -13,19 +13,7 @@ from layerscope.engine.layers.normalization import Normalization
 from layerscope.engine.theory.asymptotics import asymptotics
 from layerscope.engine.theory.backward import Gradient, GradientTrace, backward
 from layerscope.engine.theory.forecast import formats_up_to
-from layerscope.engine.theory.forward import (
-    CENTRED,
-    LOG_ZERO,
-    MOST_UNEVEN,
-    MeanFieldNetwork,
-    SignalMoments,
-    Trace,
-    forward,
-    given,
-    log_of,
-    log_of_square,
-    mix,
-)
+from layerscope.engine.theory.forward import CENTRED, MOST_UNEVEN, forward, given
 from layerscope.engine.theory.losses import Targets, loss_gradient
 from layerscope.engine.theory.moments import MomentsUndefined
 from layerscope.engine.theory.network import check_scale, network
@@ -36,6 +24,15 @@ from layerscope.engine.theory.record import (
     without_band,
 )
 from layerscope.engine.theory.spread import LN10, UNSTABLE, of_gradient, of_signal
+from layerscope.engine.theory.state import (
+    LOG_ZERO,
+    MeanFieldNetwork,
+    SignalMoments,
+    Trace,
+    log_of,
+    log_of_square,
+    mix,
+)
 from layerscope.engine.theory.transport import LengthChain, LengthLaw, needed
 
 __all__ = ["predict"]

@@ -6,8 +6,8 @@ import math
 from typing import NamedTuple
 
 from layerscope.engine.theory.backward import Gradient
-from layerscope.engine.theory.forward import LOG_ZERO, SignalMoments, mix
 from layerscope.engine.theory.population import Figures
+from layerscope.engine.theory.state import LOG_ZERO, SignalMoments, mix
 from layerscope.engine.theory.transport import LengthLaw
 
 __all__ = ["LN10", "UNSTABLE", "Spread", "number", "of_figures", "of_gradient", "of_signal"]

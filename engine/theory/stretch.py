@@ -19,8 +19,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from layerscope.engine.theory.forward import CENTRED, LOG_ZERO, MeanFieldNetwork, forward
+from layerscope.engine.theory.forward import CENTRED, forward
 from layerscope.engine.theory.spread import LN10
+from layerscope.engine.theory.state import LOG_ZERO, MeanFieldNetwork
 
 __all__ = ["NoStretch", "Stretch", "stretches"]
 

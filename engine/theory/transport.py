@@ -17,9 +17,9 @@ from scipy.interpolate import CubicSpline
 from scipy.sparse import csr_array, vstack
 
 from layerscope.engine.layers.losses.theory import LossTheory, PowerOfDifference
-from layerscope.engine.theory.forward import MeanFieldNetwork, Trace, log_of
 from layerscope.engine.theory.losses import Targets, loss_gradient
 from layerscope.engine.theory.quadrature import Array
+from layerscope.engine.theory.state import MeanFieldNetwork, Trace, log_of
 
 __all__ = ["LengthChain", "LengthLaw", "needed"]
 

@@ -72,7 +72,8 @@ def test_what_follows_for_the_activation_and_the_gradient(name):
     {"activation": "tanh", "residual": True},
     {"activation": "gelu", "norm": "layer", "data": "digits", "loss": "cross_entropy"},
     {"activation": "hardtanh", "width": 200, "inputs": 20, "batch": 16},
-    {"activation": "hardswish", "depth": 4, "width": 100, "data": "digits", "loss": "cross_entropy"},
+    {"activation": "hardswish", "depth": 4, "width": 100, "data": "digits",
+     "loss": "cross_entropy"},
     {"activation": "gelu", "loss": "cross_entropy"},
 ], ids=str)  # fmt: skip
 def test_nearly_all_seeds_are_inside(change):
