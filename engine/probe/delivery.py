@@ -76,10 +76,12 @@ class Delivery:
         if recorded.late_loss and step.loss is not None:
             self._ring.loss(step.number, step.loss)
         asked = self._told_late if recorded.from_afar else PASSING
+        masks = recorded.masks()
         late = self._bad.in_figures(
             step.number,
-            [key for key in recorded.nonfinite if key.quantity in asked],
+            [k for k in recorded.nonfinite if k.quantity in asked and k not in masks],
             step.loss if recorded.late_loss else None,
+            masked=bool(masks),
         )
         self._ring.add(step.number, recorded.payload, looked=step.looked)
         self._sink.step(
@@ -96,5 +98,5 @@ class Delivery:
         """Of a step that is not recorded, from an accelerator."""
         value = float(loss)
         self._ring.loss(number, value)
-        if self._bad.in_figures(number, [], value) is not None:
+        if self._bad.in_figures(number, [], value, masked=False) is not None:
             self.judging.happened(urgent=True)

@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 
 from layerscope.engine.probe.asking import AskedLoss
-from layerscope.engine.probe.hooks import Call, ModuleHooks
+from layerscope.engine.probe.calls import Call
+from layerscope.engine.probe.hooks import ModuleHooks
 from layerscope.engine.probe.origin import (
     backward_origin,
     forward_origin,
@@ -15,8 +16,8 @@ from layerscope.engine.probe.origin import (
     loss_origin,
     run_again,
 )
-from layerscope.engine.probe.outputs import has_parameters
-from layerscope.engine.probe.step import Origin, Quantity
+from layerscope.engine.probe.outputs import main_tensor
+from layerscope.engine.probe.step import Origin
 from layerscope.engine.probe.watched import Key, Tracked, Watched
 from layerscope.engine.statistics.device import all_here, is_here
 from layerscope.engine.statistics.finite import nonfinite_places
@@ -44,10 +45,10 @@ class FirstBad:
         new, self.new = self.new, None
         return new
 
-    def in_call(self, call: Call, modules: ModuleHooks) -> None:
+    def in_call(self, call: Call) -> None:
         """An output is not finite."""
         if self.origin is None:
-            self._began(forward_origin(self._number(), call, len(modules.calls) == 1))
+            self._began(forward_origin(self._number(), call))
 
     def before_update(self, mine: Sequence[Tracked], modules: ModuleHooks) -> None:
         """Before an optimiser's step: bad gradients are seen while the parameters are good yet."""
@@ -61,10 +62,10 @@ class FirstBad:
         bad = nonfinite_places(gradients)
         if not bad and modules.bad_gradient is None:
             return
-        again = self._of_a_mask(modules) if modules.checks else self._again(modules)
+        again = self._in_forward(modules)
         said = self._loss.value
         if again is None and said is not None and said.numel() == 1:
-            again = self._of_the_loss(float(said))
+            again = self._of_the_loss(float(said), modules)
         self._began(
             again
             or backward_origin(
@@ -76,50 +77,45 @@ class FirstBad:
     def examine(self, loss: float | None, modules: ModuleHooks) -> None:
         """The loss of a step is known."""
         if loss is not None and self.origin is None and not math.isfinite(loss):
-            known = self._of_a_mask(modules) if modules.checks else self._again(modules)
-            origin = known or self._of_the_loss(loss)
+            origin = self._in_forward(modules) or self._of_the_loss(loss, modules)
             if origin is not None:
                 self._began(origin)
 
-    def in_figures(self, step: int, bad: Sequence[Key], loss: float | None) -> Origin | None:
+    def in_figures(
+        self, step: int, bad: Sequence[Key], loss: float | None, *, masked: bool
+    ) -> Origin | None:
         """What nobody saw as it was made, told by the figures of a recorded step; then the tensors
-        are gone, and no operands can be named. Of the writing thread."""
+        are gone, and no operands can be named. ``masked``: beside what is ``bad`` there are minus
+        infinities of healthy masks. Of the writing thread."""
         lost = loss is not None and not math.isfinite(loss)
-        if not lost and _all_of_masks(bad, self._watched):
-            return None
         if self.origin is None and (bad or lost):
-            self._began(late_origin(step, bad, loss))
+            self._began(late_origin(step, bad, loss, masked=masked))
             return self.origin
         return None
 
-    def _of_the_loss(self, loss: float) -> Origin | None:
+    def _of_the_loss(self, loss: float, modules: ModuleHooks) -> Origin | None:
         """None where it is finite."""
         if math.isfinite(loss):
             return None
         asked = self._loss
-        return loss_origin(self._number(), loss, asked.function, asked.given, asked.named)
+        return loss_origin(
+            self._number(), loss, asked.function, asked.given, asked.named,
+            masked=modules.masks.seen,
+        )  # fmt: skip
 
-    def _of_a_mask(self, modules: ModuleHooks) -> Origin | None:
-        """What looked like one, and has led to what is not finite."""
-        call = modules.masked
-        return call and forward_origin(self._number(), call, len(modules.calls) == 1)
-
-    def _again(self, modules: ModuleHooks) -> Origin | None:
-        """The forward pass once more, where nobody looked at every output."""
-        with contextlib.suppress(Exception):  # a model that can't be copied, or called twice
-            return modules.given and run_again(self._number(), self._watched, modules.given)
-        return None
+    def _in_forward(self, modules: ModuleHooks) -> Origin | None:
+        """A call that the checks have not told: the forward pass runs once more where nobody looked
+        at every output. What looked like a mask is to blame where it has reached the end."""
+        masks = modules.masks
+        if not modules.checks and modules.given:
+            with contextlib.suppress(Exception):  # a model that can't be copied, or called twice
+                call = run_again(self._watched, modules.given, masks)
+                if call is not None:
+                    return forward_origin(self._number(), call)
+        if masks.call is None:
+            return None
+        ends = [t.detach() for t in (main_tensor(self._loss.given), masks.left) if t is not None]
+        return forward_origin(self._number(), masks.call) if nonfinite_places(ends) else None
 
     def _began(self, origin: Origin) -> None:
         self.origin = self.new = origin
-
-
-def _all_of_masks(bad: Sequence[Key], watched: Watched) -> bool:
-    """Whether it ends where it began: in the outputs of modules without parameters, and what is
-    made of these is finite."""
-    last = watched.order[-1] if watched.order else None
-    return all(
-        key.quantity is Quantity.ACTIVATION and key.leaf is not last
-        and not has_parameters(key.leaf.module)
-        for key in bad
-    )  # fmt: skip

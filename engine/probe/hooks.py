@@ -17,14 +17,15 @@ from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.hooks import RemovableHandle
 
 from layerscope.engine.probe.backward import BackwardPasses
+from layerscope.engine.probe.calls import Call, Masks
 from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.lines import users_line
-from layerscope.engine.probe.outputs import is_mask, main_tensor
+from layerscope.engine.probe.outputs import main_tensor
 from layerscope.engine.probe.watched import Key, Leaf, Watched
 from layerscope.engine.statistics.device import is_here
 from layerscope.engine.statistics.finite import is_finite
 
-__all__ = ["BadGradient", "Call", "Mode", "ModuleHooks"]
+__all__ = ["BadGradient", "Mode", "ModuleHooks"]
 
 # Asked at every call of a module: looked up once.
 is_compiling, is_grad_enabled = torch.compiler.is_compiling, torch.is_grad_enabled
@@ -42,16 +43,6 @@ class Mode(IntEnum):
 
 
 RECORD, float32 = Mode.RECORD, torch.float32  # looked up once, too
-
-
-class Call(NamedTuple):
-    """One call of a watched module."""
-
-    leaf: Leaf
-    inputs: tuple[Any, ...]
-    named: dict[str, Any]
-    output: Tensor
-    line: str | None
 
 
 class BadGradient(NamedTuple):
@@ -94,8 +85,8 @@ class ModuleHooks:
         self.bytes = 0
         """Of all outputs of this step."""
         self.bad_gradient: BadGradient | None = None
-        self.masked: Call | None = None
-        """The first of this step whose output looks like a mask's."""
+        self.masks = Masks()
+        """Those of this step, where outputs are checked."""
         self.given: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         """What the model itself was last called with."""
         self._last_gradient: tuple[Leaf, Tensor] | None = None
@@ -152,7 +143,8 @@ class ModuleHooks:
         self._seen.clear()
         self.calls = []
         self.bytes = 0
-        self.bad_gradient = self._last_gradient = self.given = self.masked = None
+        self.bad_gradient = self._last_gradient = self.given = None
+        self.masks.clear()
         self._has_found = False
 
     def _forward(self, module: nn.Module, inputs: Any, named: Any, output: Any) -> None:
@@ -167,6 +159,8 @@ class ModuleHooks:
             return
         if whole:
             self.given = inputs, named
+            if self.masks.call is not None:
+                self.masks.left = main_tensor(output)
         if leaf is None:
             return
         try:
@@ -204,19 +198,24 @@ class ModuleHooks:
             if tensor is not None:
                 self.bytes += tensor.nbytes
                 here = self.checks and is_here(tensor)  # an accelerator would be waited for
-                if here and not self._has_found and not is_finite(tensor):
-                    self._is_bad(Call(leaf, inputs, named, tensor, users_line()))
+                if here and not self._has_found:
+                    self._check(leaf, inputs, named, tensor)
         if self._mode is Mode.RECORD and tensor is not None:
             self._record(leaf, inputs, tensor, again)
 
-    def _is_bad(self, call: Call) -> None:
-        """An output is not finite. A mask's minus infinities are told if anything comes of them."""
+    def _check(
+        self, leaf: Leaf, inputs: tuple[Any, ...], named: dict[str, Any], tensor: Tensor
+    ) -> None:
+        """A mask's minus infinities are told if anything comes of them."""
+        if is_finite(tensor):
+            self.masks.passed(inputs, named)
+            return
+        call = Call(leaf, inputs, named, tensor, users_line(), first=len(self.calls) == 1)
         with torch.no_grad():  # else what is kept for it would count as the checkpoint's around it
-            if is_mask(call.leaf.module, call.output):
-                self.masked = self.masked or call
-                return
-            self._has_found = True
-            self._found(self.masked or call)
+            bad = self.masks.named_for(call)
+            if bad is not None:
+                self._has_found = True
+                self._found(bad)
 
     def _known_call(self, leaf: Leaf, inputs: tuple[Any, ...], tensor: Tensor) -> None:
         """What ``_called`` and ``_record`` do of a call of which nothing is asked but its tensors:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.execution.provenance import ailments
 from layerscope.engine.probe.again import made_by, made_by_loss, random_state
+from layerscope.engine.probe.calls import Call, Masks
 from layerscope.engine.probe.facts import leaves, own_parameters
-from layerscope.engine.probe.hooks import BadGradient, Call
+from layerscope.engine.probe.hooks import BadGradient
 from layerscope.engine.probe.outputs import fresh, main_tensor, tensors
 from layerscope.engine.probe.step import Origin, Quantity
 from layerscope.engine.probe.watched import Key, Leaf, Tracked, Watched
@@ -24,12 +25,12 @@ from layerscope.engine.statistics.many import plain
 __all__ = ["backward_origin", "forward_origin", "late_origin", "loss_origin", "run_again"]
 
 
-def forward_origin(step: int, call: Call, first: bool) -> Origin:
+def forward_origin(step: int, call: Call) -> Origin:
     """Of a call whose output is the step's first that is not finite.
 
     Where its parameters were not finite before, it is the optimiser's work, or the
     initialisation's; where its input was not, and no call made that, it came with the data (of the
-    ``first`` call) or from an operation between modules.
+    first call) or from an operation between modules.
     """
     leaf = call.leaf
     for name, parameter in own_parameters(leaf.module):
@@ -44,7 +45,7 @@ def forward_origin(step: int, call: Call, first: bool) -> Origin:
         what = f"{words} in the output of {_name(leaf)}, which is the tensor that went in: made in "
         what += "place, or by an operation before it that is no module"
     elif nonfinite_places(given):
-        before = "the data" if first else "an operation before it that is no module"
+        before = "the data" if call.first else "an operation before it that is no module"
         what = f"{words} already in the input of {_name(leaf)}, from {before}"
     else:
         what = f"{words} in the output of {_name(leaf)}, whose input and parameters are finite"
@@ -63,17 +64,17 @@ def _operands(call: Call) -> str | None:
 
 
 def run_again(
-    step: int, watched: Watched, given: tuple[tuple[Any, ...], dict[str, Any]]
-) -> Origin | None:
-    """The same of the whole forward pass, run again on a copy of the model; None where nothing
-    bad comes of it a second time.
+    watched: Watched, given: tuple[tuple[Any, ...], dict[str, Any]], masks: Masks
+) -> Call | None:
+    """The call to name, of the whole forward pass run again on a copy of the model; None where
+    nothing bad comes of it a second time but, perhaps, of ``masks``, which learn of this pass.
 
     For steps in which nobody looked at every output. Inputs and random states stay as they are.
     """
     twin = copy.deepcopy(watched.model)
     names = {id(module): name for name, module in leaves(twin)}
     own = {leaf.name: leaf for leaf in watched.leaves.values()}
-    found: list[tuple[Call, bool]] = []
+    found: list[Call] = []
     called = 0
 
     def hook(
@@ -82,16 +83,25 @@ def run_again(
         nonlocal called
         called += 1
         tensor = main_tensor(output)
-        if not found and tensor is not None and not is_finite(tensor):
-            leaf = own[names[id(module)]]
-            found.append((Call(leaf, inputs, named, tensor, leaf.line), called == 1))
+        if found or tensor is None:
+            return
+        if is_finite(tensor):
+            masks.passed(inputs, named)
+            return
+        leaf = own[names[id(module)]]
+        bad = masks.named_for(Call(leaf, inputs, named, tensor, leaf.line, first=called == 1))
+        if bad is not None:
+            found.append(bad)
 
     handles = [m.register_forward_hook(hook, with_kwargs=True) for _, m in leaves(twin)]
+    masks.clear()
     with random_state(), torch.no_grad():
-        twin(*fresh(given[0]), **fresh(given[1]))
+        left = main_tensor(twin(*fresh(given[0]), **fresh(given[1])))
     for handle in handles:
         handle.remove()
-    return forward_origin(step, *found[0]) if found else None
+    if masks.call is not None:
+        masks.left = left
+    return found[0] if found else None
 
 
 def _of_parameter(step: int, leaf: Leaf, name: str, parameter: Tensor) -> Origin:
@@ -113,8 +123,10 @@ def loss_origin(
     function: Callable[..., Any] | None,
     given: Sequence[Any],
     named: Mapping[str, Any],
+    *,
+    masked: bool,
 ) -> Origin:
-    """The loss is not finite though no module's output was seen that is not.
+    """The loss is not finite though no module's output was seen that is not, masks left out.
 
     ``given`` and ``named`` are what the loss ``function`` was last called with through the probe,
     if it was.
@@ -127,8 +139,12 @@ def loss_origin(
         }
         made = made_by_loss(function, given, named, loss)
         said = "; ".join(each.said for each in made) or None
-    what = f"the loss is {loss:g}, and no module's output was seen that is not finite"
-    return Origin(step, "loss", None, what, None, said, evidence)
+    return Origin(step, "loss", None, _loss_alone(loss, masked), None, said, evidence)
+
+
+def _loss_alone(loss: float | None, masked: bool) -> str:
+    but = " but for −Inf as a mask gives" if masked else ""
+    return f"the loss is {loss:g}, and no module's output was seen that is not finite{but}"
 
 
 def backward_origin(
@@ -161,14 +177,13 @@ def backward_origin(
     return Origin(step, "backward", tracked.leaf.name, what, tracked.leaf.line, None, evidence)
 
 
-def late_origin(step: int, bad: Sequence[Key], loss: float | None) -> Origin:
-    """Of a step whose figures say that these tensors are not finite: the parameters come first,
-    then the outputs going forward, then the gradients going back."""
+def late_origin(step: int, bad: Sequence[Key], loss: float | None, *, masked: bool) -> Origin:
+    """Of a step whose figures say that these tensors are not finite, outputs of masks left out: the
+    parameters come first, then the outputs going forward, then the gradients going back."""
     ranked = sorted(bad, key=_when)
     first = ranked[0] if ranked else None
     if first is None:
-        what = f"the loss is {loss:g}, and no module's output was seen that is not finite"
-        return Origin(step, "loss", None, what)
+        return Origin(step, "loss", None, _loss_alone(loss, masked))
     leaf = first.leaf
     direction, what = _LATE[first.quantity]
     at = step - 1 if first.quantity is Quantity.VALUE and step > 1 else step

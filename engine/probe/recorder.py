@@ -14,7 +14,7 @@ from layerscope.engine.probe.asking import AskedLoss
 from layerscope.engine.probe.backward import BackwardPasses
 from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.first_bad import FirstBad
-from layerscope.engine.probe.hooks import Call, Mode, ModuleHooks
+from layerscope.engine.probe.hooks import Mode, ModuleHooks
 from layerscope.engine.probe.looking import Looker, running_of
 from layerscope.engine.probe.pace import Pace
 from layerscope.engine.probe.step import ModuleStep, Step
@@ -61,7 +61,7 @@ class Recorder:
             self.optimizers.backward_begins, self.optimizers.backward_ended, failed
         )
         self.modules = ModuleHooks(
-            watched, self._collector, failed, self.looker.look, self._passes, self._in_call,
+            watched, self._collector, failed, self.looker.look, self._passes, bad.in_call,
             always=by_parameters,
         )  # fmt: skip
 
@@ -136,9 +136,6 @@ class Recorder:
         training = module.training if leaf.kind.mode else None
         running = running_of(module) if look is not None and leaf.kind.running else None
         return ModuleStep(leaf.index, tuple(leaf.shape), leaf.calls, training, running, look)
-
-    def _in_call(self, call: Call) -> None:
-        self._bad.in_call(call, self.modules)
 
     def _before_update(self, mine: Sequence[Tracked]) -> None:
         if self._scaler is None:  # else gradients may overflow: then the step is left out

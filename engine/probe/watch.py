@@ -12,6 +12,7 @@ from layerscope.engine.diagnosis import SEVERITIES, Finding
 from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.probe.asking import AskedLoss
 from layerscope.engine.probe.distributed import named_by_rank, refuse_parts
+from layerscope.engine.probe.outputs import has_parameters
 from layerscope.engine.probe.pace import Pace
 from layerscope.engine.probe.probe import Probe, watched_already
 from layerscope.engine.probe.sinks import Several, Sink, sink_for
@@ -82,7 +83,7 @@ def watch(
 def _checked(model: Any, every: Any, budget: Any, config: Any) -> None:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
-    if not any(True for _ in model.parameters()):
+    if not has_parameters(model):
         raise ValueError(f"model: {type(model).__name__} has no parameters, so nothing can train")
     if every is not None and (type(every) is not int or every < 1):
         raise ValueError(f"every: expected a number of steps from 1 on, or None, got {every!r}")

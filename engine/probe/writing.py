@@ -11,17 +11,21 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from layerscope.engine.execution.masks import Output, can_mask, healthy_masks
 from layerscope.engine.probe.accelerator import Fetched
 from layerscope.engine.probe.collecting import Batch, Reading
 from layerscope.engine.probe.live import Live
+from layerscope.engine.probe.outputs import has_parameters
 from layerscope.engine.probe.step import Quantity, Step
 from layerscope.engine.probe.watched import Key, Watched
 from layerscope.engine.statistics.many import Answers, Reader
+from layerscope.engine.statistics.packing import FIGURES
 
 __all__ = ["TOGETHER", "Ending", "Layout", "Recorded", "Writer"]
 
 TOGETHER = frozenset({Quantity.ACTIVATION, Quantity.GRADIENT, Quantity.INPUT})
 """What several calls of a module add to; of everything else the last one counts."""
+COUNT, FINITE, NAN, POSINF = map(FIGURES.index, ("count", "finite", "nan", "posinf"))
 UNSCALED = frozenset({Quantity.GRADIENT, Quantity.UNCLIPPED})
 """What a gradient scaler has multiplied."""
 
@@ -55,8 +59,32 @@ class Recorded(msgspec.Struct):
     @property
     def nonfinite(self) -> list[Key]:
         """The tensors with a NaN or an infinity, in the order in which they came to be."""
-        bad = np.flatnonzero(self.figures[:, 1] < self.figures[:, 0])
+        bad = np.flatnonzero(self.figures[:, FINITE] < self.figures[:, COUNT])
         return [self.keys[i] for i in bad]
+
+    def masks(self) -> set[Key]:
+        """Of the outputs those that are a mask's, whose minus infinities have gone no further."""
+        if not any(_may_mask(key) for key in self.nonfinite):
+            return set()
+        activations = [
+            (key.leaf.index, place) for place, key in enumerate(self.keys)
+            if key.quantity is Quantity.ACTIVATION
+        ]  # fmt: skip
+        places = [place for _, place in sorted(activations)]
+        outputs = [
+            Output(count, finite, nan + posinf, _may_mask(self.keys[place]))
+            for place, (count, finite, nan, posinf) in zip(
+                places, self.figures[places][:, [COUNT, FINITE, NAN, POSINF]].tolist(), strict=True
+            )
+        ]
+        return {self.keys[places[i]] for i in healthy_masks(outputs)}
+
+
+def _may_mask(key: Key) -> bool:
+    leaf = key.leaf
+    return key.quantity is Quantity.ACTIVATION and can_mask(
+        leaf.kind.role, parameters=has_parameters(leaf.module)
+    )
 
 
 _encoder = msgspec.msgpack.Encoder()

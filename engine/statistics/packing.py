@@ -17,7 +17,7 @@ from layerscope.engine.statistics.compilation import kernel
 __all__ = ["FIGURES", "pack"]
 
 STATE = 16  # words of an answer before its histogram, as the kernel writes them
-FIGURES = ("count", "finite", "mean", "std", "rms", "min", "max", "zeros")
+FIGURES = ("count", "finite", "mean", "std", "rms", "min", "max", "zeros", "nan", "posinf")
 """What ``pack`` says of each packed tensor in numbers, in this order; NaN for what is not known."""
 
 Array = Any
@@ -168,7 +168,7 @@ def pack(arena: Array, parts: Array, lowest: Array, starts: Array, shifts: Array
     figures of the k-th are divided by 2 to the power ``shifts[k]``, which is exact.
     """
     n = starts.size - 1
-    figures = np.empty((n, 8), np.float64)
+    figures = np.empty((n, 10), np.float64)
     size = 0
     for k in range(parts.size):
         size += 120 + 10 * arena[parts[k] + 7]
@@ -188,5 +188,5 @@ def pack(arena: Array, parts: Array, lowest: Array, starts: Array, shifts: Array
         figures[k, 0], figures[k, 1] = finite + answer[3] + answer[4] + answer[5], finite
         for i in range(8, 13):
             figures[k, i - 6] = math.ldexp(values[i], -shifts[k]) if finite else np.nan
-        figures[k, 7] = answer[1]
+        figures[k, 7], figures[k, 8], figures[k, 9] = answer[1], answer[3], answer[4]
     return buffer[:at], figures

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +9,7 @@ import torch
 from layerscope.engine.diagnosis.evidence import Evidence
 from layerscope.engine.diagnosis.finding import Finding
 from layerscope.engine.diagnosis.rule import rule
+from layerscope.engine.execution.masks import Output, can_mask, healthy_masks
 from layerscope.engine.execution.provenance import Ailment, Cause
 from layerscope.engine.execution.records import Record
 from layerscope.engine.statistics import Statistics
@@ -30,23 +30,18 @@ __all__ = ["nonfinite"]
 )  # fmt: skip
 def nonfinite(evidence: Evidence) -> Finding | None:
     """The first non-finite layer going forward, or else the first going back."""
-    forward = [r for r in evidence.records if _bad(r.activation)]
-    if forward and not _all_of_masks(evidence, forward):
+    masks = healthy_masks([_output(r) for r in evidence.records])
+    places = enumerate(evidence.records)
+    forward = [r for place, r in places if _bad(r.activation) and place not in masks]
+    if forward:
         return _forward(evidence, forward)
     backward = [r for r in reversed(evidence.records) if r.gradient and _bad(r.gradient)]
-    return _backward(evidence, backward) if backward else None
+    return _backward(evidence, backward, masked=bool(masks)) if backward else None
 
 
-def _all_of_masks(evidence: Evidence, forward: Sequence[Record]) -> bool:
-    """Whether minus infinities of modules without parameters are all there is: a softmax behind
-    them makes zeros of these, and the loss is finite."""
-    if evidence.loss is None or not math.isfinite(evidence.loss):
-        return False
-    return all(
-        not r.parameters and r.activation.nan + r.activation.posinf == 0
-        and r is not evidence.records[-1] and r.facts.role is None
-        for r in forward
-    )  # fmt: skip
+def _output(record: Record) -> Output:
+    s, may = record.activation, can_mask(record.facts.role, parameters=bool(record.parameters))
+    return Output(s.count, s.finite, s.nan + s.posinf, may)
 
 
 def _bad(s: Statistics) -> bool:
@@ -86,16 +81,17 @@ def _forward(evidence: Evidence, bad: Sequence[Record]) -> Finding:
     )  # fmt: skip
 
 
-def _backward(evidence: Evidence, bad: Sequence[Record]) -> Finding:
+def _backward(evidence: Evidence, bad: Sequence[Record], *, masked: bool) -> Finding:
     inf, nan = _first(bad, "inf", "gradient"), _first(bad, "nan", "gradient")
     first = bad[0]
     largest = torch.finfo(first.facts.torch_dtype).max
+    but = ", a mask's −Inf left out" if masked else ""
     word = "overflow" if inf is not None and (nan is None or inf is first) else "become NaN"
     return evidence.finding(
         "nonfinite", "error", bad[::-1],
         title=f"Gradients {word} at layer {evidence.block(first)}, going back",
-        explanation=f"The activations are finite, but going back {first.facts.name} is the first "
-        f"layer whose gradient is not. {_told('gradient', inf, nan)}".strip(),
+        explanation=f"The activations are finite{but}, but going back {first.facts.name} is the "
+        f"first layer whose gradient is not. {_told('gradient', inf, nan)}".strip(),
         direction="backward",
         evidence={**_firsts(evidence, inf, nan), **_causes("gradient", inf, nan)},
         threshold={"nonfinite_entries": 0, "dtype_max": largest},

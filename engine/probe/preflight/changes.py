@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from layerscope.engine.probe.kinds import kind_of
+from layerscope.engine.probe.outputs import has_parameters
 from layerscope.engine.probe.preflight.look import Call, Look
 from layerscope.engine.probe.preflight.trial import Setup
 
@@ -227,7 +228,7 @@ def _without_last(look: Look) -> Iterator[Change]:
         return
     last = look.calls[-1]
     name = last.record.facts.name
-    if not name or any(True for _ in last.module.parameters()) or name not in look.called:
+    if not name or has_parameters(last.module) or name not in look.called:
         return
 
     def apply(setup: Setup) -> None:

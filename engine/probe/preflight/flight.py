@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.probe.again import random_state
+from layerscope.engine.probe.outputs import has_parameters
 from layerscope.engine.probe.preflight.batch import Batch
 from layerscope.engine.probe.preflight.checks.formats import format_rows
 from layerscope.engine.probe.preflight.fixes import (
@@ -75,7 +76,7 @@ def preflight(
 def _checked(model: Any, batch: Any, loss: Any, optimizer: Any) -> Batch:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
-    if not any(True for _ in model.parameters()):
+    if not has_parameters(model):
         raise ValueError(f"model: {type(model).__name__} has no parameters, so nothing can train")
     if not callable(loss):
         raise TypeError(f"loss: expected a function of output and target, got {loss!r}")
