@@ -88,7 +88,7 @@ class Pace:
         self._behind = False
         self._looking = 0.0
         """Seconds a step that following the modules costs."""
-        self._call_seconds = 0.0 if every else call_seconds()
+        self._call_seconds = 0.0 if every == 1 else call_seconds()
         self._next = 1
 
     def records(self, number: int) -> bool:
@@ -122,7 +122,7 @@ class Pace:
             self._looking = calls * self._call_seconds
             checking = 2 * (calls * CHECK_SECONDS + size / CHECK_BYTES)  # forward and going back
             self.checks = checking < seconds * self.budget * CHECK_SHARE
-        self.looked_out += not recorded and self.looks_out
+        self.looked_out += self.looks_out  # else it is a part of what a record costs beyond others
         if self.every is None:
             if min(len(self._plain), len(self._recorded), len(self._after)) >= ENOUGH:
                 self._adapt()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-import torch
+from torch import nn
 
 from layerscope.engine.probe import pace as pacing
 from layerscope.engine.probe.pace import Pace
@@ -79,6 +79,42 @@ def test_where_every_step_costs_more_than_the_budget_records_are_rare_and_go_on(
     assert pace.cost()["share"] == pytest.approx(0.115, abs=0.02)
 
 
-def test_a_hook_costs_something_and_leaves_none_behind():
-    assert pacing.call_seconds() >= 0.0
-    assert not torch.nn.modules.module._global_forward_hooks
+@pytest.mark.parametrize(("every", "after"), [(2, 0.0), (10, 0.0), (10, 1e-3)])
+def test_what_recording_costs_is_told_too_where_the_steps_are_named(monkeypatch, every, after):
+    """Where every other step is recorded, none of the others shows what a record leaves behind."""
+    monkeypatch.setattr(pacing, "call_seconds", lambda: 3e-6)
+    pace, spent, behind = Pace(every, 0.05), 0.0, False
+    for number in range(1, 301):
+        records = pace.records(number)
+        cost = 1e-4 + CALLS * 3e-6 + records * 1e-3 + behind * after
+        pace.ended(number, 1e-2 + cost, records, CALLS, 0, 1e-4)
+        spent += cost
+        behind = records
+    assert pace.cost()["share"] == pytest.approx(spent / (spent + 3.0), rel=0.02)
+
+
+def test_what_a_hook_costs_is_measured_with_one_and_without_and_none_is_left(monkeypatch):
+    hooks, there = nn.modules.module._global_forward_hooks, []
+
+    def median(found):
+        assert len(found) == pacing.CALLS
+        assert min(found) > 0.0
+        there.append(len(hooks))
+        return 2e-6 if hooks else 5e-7
+
+    monkeypatch.setattr(pacing, "median", median)
+    assert pacing.call_seconds.__wrapped__() == pytest.approx(1.5e-6)
+    assert there == [0, 1]
+    assert not hooks
+
+
+def test_a_hook_is_left_by_no_measurement_that_fails(monkeypatch):
+    hooks = nn.modules.module._global_forward_hooks
+
+    def median(found):
+        return 1.0 / (not hooks)
+
+    monkeypatch.setattr(pacing, "median", median)
+    with pytest.raises(ZeroDivisionError):
+        pacing.call_seconds.__wrapped__()
+    assert not hooks
