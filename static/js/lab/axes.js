@@ -28,19 +28,19 @@ export function powers(base, [low, high], step) {
   return { tickmode: "array", tickvals: exponents.map((e) => (base === 10 ? 10 ** e : e)), ticktext: exponents.map(text) };
 }
 
-const [SOME, FEW] = [2.2, 1.1];
+/** Powers of ten over which they alone are ticks enough. */
+const SOME = 2.2;
 /** Powers up to which a number is written out. */
 const PLAIN = 3;
 
-/** Ticks of a log axis by value: at powers of ten, over few of them at 1, 2 and 5 times these too; Plotly writes those between the powers too small to read. @param {[number, number]} range of exponents @param {number} [most] how many at powers */
+/** Ticks of a log axis by value: at powers of ten, over few of them (one and a half at least) at 1, 2 and 5 times these too; Plotly writes those between the powers too small to read. @param {[number, number]} range of exponents @param {number} [most] how many at powers */
 export function logTicks([low, high], most = 6) {
   const span = high - low;
   if (span > SOME) return powers(10, [low, high], [1, 2, 3, 5, 10, 20, 50, 100].find((step) => span / step <= most) ?? 200);
-  const between = span > FEW ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
   /** @type {{mantissa: number, power: number}[]} */
   const ticks = [];
   for (let power = Math.floor(low); power <= high; power++)
-    for (const mantissa of between) if (power + Math.log10(mantissa) >= low && power + Math.log10(mantissa) <= high) ticks.push({ mantissa, power });
+    for (const mantissa of [1, 2, 5]) if (power + Math.log10(mantissa) >= low && power + Math.log10(mantissa) <= high) ticks.push({ mantissa, power });
   const value = (/** @type {typeof ticks[0]} */ { mantissa, power }) => Number(`${mantissa}e${power}`);
   const text = (/** @type {typeof ticks[0]} */ tick) => (Math.abs(tick.power) <= PLAIN ? String(value(tick)) : `${tick.mantissa}×10${raised(tick.power)}`);
   return { tickmode: "array", tickvals: ticks.map(value), ticktext: ticks.map(text) };
