@@ -123,6 +123,11 @@ class _Part:
         return batch
 
 
+def _steps_elsewhere(tracked: Tracked) -> bool:
+    """Whether somebody may change it of whom nobody tells: then it is not read later."""
+    return tracked.group is None and tracked.parameter.requires_grad
+
+
 def _batch(
     keys: list[Key], tensors: list[Tensor], rooms: list[Tensor | None], table: Words | None,
     *, subtracts: bool = False,
@@ -171,7 +176,10 @@ class Aside:
             usual = self._usual = _Usual.of(list(several), changes)
         self._as_usual = usual is not None
         batch = self._put(list(several)) if usual is None else usual.put_aside()
-        if batch.keys:
+        if batch.keys and any(map(_steps_elsewhere, several)):
+            self.wait()  # what was kept for the updates of the last step is written over
+            self._writer.put(batch.read(self._reader))
+        elif batch.keys:
             self._unread.append(batch.awaited())
             self._writer.put(batch)
 

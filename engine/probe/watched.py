@@ -135,7 +135,7 @@ class Watched:
         parts, settings = list(chain.from_iterable(map(_values, self._tables))), self._settings()
         kinds = list(map(type, self._modules))
         same = len(parts) == len(self._parts) and all(map(is_, parts, self._parts))
-        if same and kinds == self._kinds and settings == self._set:
+        if self._modules and same and kinds == self._kinds and settings == self._set:
             return False
         self.changes += 1
         known, self.leaves = self.leaves, {}

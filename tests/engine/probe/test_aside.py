@@ -254,3 +254,25 @@ def test_nothing_of_a_parameter_that_was_replaced_is_kept():
         gc.collect()
         assert probe.error is None, probe.error
         assert [ref() for ref in gone[:-1]] == [None] * 5
+
+
+def test_what_an_optimiser_that_is_not_watched_steps_is_read_before_it_does():
+    """As a step begins, when nobody tells of it; and the watched one's updates stay its own."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(40, 40), nn.Linear(40, 40))
+    body, head = (torch.optim.SGD(part.parameters(), 0.1) for part in model)
+    with watch(model, body, every=1, to=":memory:") as probe:
+        for number in range(20):
+            if number:
+                head.step()
+                head.zero_grad()
+            body.zero_grad()
+            loss = model(torch.randn(8, 40)).square().mean()
+            loss.backward()
+            body.step()
+            probe.step(loss)
+    assert probe.error is None, probe.error
+    for step in probe.steps():
+        assert step.of(1, Quantity.VALUE) is not None, step.number
+        moved, by = step.of(0, Quantity.UPDATE), step.of(0, Quantity.PARAMETER_GRADIENT)
+        assert moved.rms == pytest.approx(0.1 * by.rms, rel=1e-3)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from layerscope.engine.probe.step import Quantity
 from layerscope.engine.probe.telling import ProbeWarning
 from layerscope.engine.probe.watch import watch
 from tests.trainings import mlp
@@ -92,3 +93,24 @@ class TestWrongUse:
     def test_loss_without_a_function(self):
         with watched(mlp()) as probe, pytest.raises(ValueError, match="give the loss function"):
             probe.loss(1, 2)
+
+
+def test_without_an_optimizer_the_modules_are_watched_all_the_same():
+    """A loop that updates its parameters by hand."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1))
+    with watch(model, every=1, to=":memory:") as probe:
+        for _ in range(3):
+            loss = model(torch.ones(2, 4)).square().mean()
+            loss.backward()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter -= 0.1 * parameter.grad
+                    parameter.grad = None
+            probe.step(loss)
+    assert probe.error is None, probe.error
+    assert [facts.name for facts in probe.facts()] == ["0", "1", "2"]
+    step = probe.steps()[-1]
+    assert len(step.modules) == 3
+    assert step.of(0, Quantity.ACTIVATION) is not None
+    assert step.of(0, Quantity.GRADIENT) is not None
+    assert step.of(0, Quantity.VALUE) is not None
