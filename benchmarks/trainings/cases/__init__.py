@@ -5,15 +5,14 @@ from benchmarks.trainings.cases import (
     gradients,
     inputs,
     looks_wrong,
-    looks_wrong_too,
     losses,
-    met_in_practice,
     numbers,
     rates,
     units,
+    unusual_by_design,
 )
 
 __all__ = [
-    "depth", "gradients", "inputs", "looks_wrong", "looks_wrong_too", "losses",
-    "met_in_practice", "numbers", "rates", "units",
+    "depth", "gradients", "inputs", "looks_wrong", "losses", "numbers", "rates", "units",
+    "unusual_by_design",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, RMSprop
 
@@ -228,3 +229,60 @@ def one_group_has_a_rate_of_zero(faulty: bool) -> Training:
         {"params": model.head.parameters(), "lr": 0.03},
     ]
     return Training(model, *data.regression(), nn.MSELoss(), Adam(groups))
+
+
+class _Choice(nn.Module):
+    """Which of its inputs is the largest, hard or soft."""
+
+    def __init__(self, hard: bool) -> None:
+        super().__init__()
+        self.hard = hard
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.one_hot(x.argmax(-1), x.shape[-1]).float() if self.hard else x.softmax(-1)
+
+
+@pair("mlp", "frozen")
+def argmax_between(faulty: bool) -> Training:
+    """A hard choice in the middle lets no gradient through"""
+    model = nn.Sequential(
+        nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 16), _Choice(faulty),
+        nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 1),
+    )  # fmt: skip
+    return Training(
+        model, *data.regression(), nn.MSELoss(), Adam(model.parameters(), 0.01), steps=200
+    )
+
+
+@pair("rnn", "frozen")
+def cell_replaced_after_the_optimizer(faulty: bool) -> Training:
+    """The recurrent cell is made anew when the optimiser has the old one already"""
+    model = rnn(nn.GRU)
+    optimizer = Adam(model.parameters(), 0.02)
+    if faulty:
+        model.cell = nn.GRU(4, 24, batch_first=True)
+    return Training(model, *data.sequences(), nn.MSELoss(), optimizer, steps=100)
+
+
+class _Listed(nn.Module):
+    """Three hidden layers, in a list of Python's or in one that PyTorch knows of."""
+
+    def __init__(self, plain: bool) -> None:
+        super().__init__()
+        layers = [nn.Linear(n, 24) for n in (10, 24, 24)]
+        self.layers = layers if plain else nn.ModuleList(layers)
+        self.head = nn.Linear(24, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = torch.relu(layer(x))
+        return self.head(x)
+
+
+@pair("mlp", "frozen")
+def layers_in_a_plain_list(faulty: bool) -> Training:
+    """Layers lie in a list of Python's: the optimiser does not get their parameters"""
+    model = _Listed(faulty)
+    return Training(
+        model, *data.regression(), nn.MSELoss(), Adam(model.parameters(), 0.02), steps=150
+    )

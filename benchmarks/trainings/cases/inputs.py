@@ -1,4 +1,4 @@
-"""Inputs on a scale that nobody expects, and models in the wrong mode."""
+"""Inputs on a scale that nobody expects or all the same, and models in the wrong mode."""
 
 from __future__ import annotations
 
@@ -150,3 +150,12 @@ def pixels_divided_as_whole_numbers(faulty: bool) -> Training:
     inputs = (pixels.int() // 256).float() if faulty else pixels / 256
     model = mlp(10, features=64)
     return Training(model, inputs, y, nn.CrossEntropyLoss(), Adam(model.parameters(), 0.005))
+
+
+@pair("mlp", "constant_output", "rank_collapse")
+def every_sample_is_the_first(faulty: bool) -> Training:
+    """The loader hands out its first row for every sample"""
+    model = mlp(3)
+    x, y = data.classes()
+    x = x[:1].expand_as(x).contiguous() if faulty else x
+    return Training(model, x, y, nn.CrossEntropyLoss(), Adam(model.parameters(), 0.01), steps=100)

@@ -170,6 +170,82 @@ def bounded_output_for_large_targets(faulty: bool) -> Training:
     return Training(model, x, 10 * y, nn.MSELoss(), Adam(model.parameters(), 0.02))
 
 
+class _Over(nn.Module):
+    """The logarithm of a softmax along ``axis``."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.log_softmax(x, self.axis)
+
+
+@pair("mlp", "wrong_loss")
+def softmax_over_the_batch(faulty: bool) -> Training:
+    """log_softmax is taken over the batch's axis"""
+    model = nn.Sequential(mlp(3), _Over(0 if faulty else 1))
+    return Training(
+        model, *data.classes(), nn.NLLLoss(), Adam(model.parameters(), 0.01), steps=120,
+        measure=lambda output, y: F.nll_loss(F.log_softmax(output, 1), y),
+    )  # fmt: skip
+
+
+@pair("mlp", "wrong_loss")
+def column_against_three_outputs(faulty: bool) -> Training:
+    """Squares of three outputs against one column of class numbers"""
+    model = mlp(3)
+    x, y = data.classes()
+    optimizer = Adam(model.parameters(), 0.01)
+    if not faulty:
+        return Training(model, x, y, nn.CrossEntropyLoss(), optimizer, steps=120)
+    return Training(
+        model, x, y[:, None].float(), nn.MSELoss(), optimizer, steps=120,
+        measure=lambda output, target: F.cross_entropy(output, target[:, 0].long()),
+    )  # fmt: skip
+
+
+@pair("cnn", "wrong_loss")
+def labels_smoothed_away(faulty: bool) -> Training:
+    """label_smoothing is 1"""
+    model = cnn()
+    loss = nn.CrossEntropyLoss(label_smoothing=1.0 if faulty else 0.05)
+    return Training(
+        model, *data.digits(), loss, Adam(model.parameters(), 0.005), steps=120,
+        measure=F.cross_entropy,
+    )  # fmt: skip
+
+
+@pair("cnn", "saturation", "wrong_loss")
+def logits_behind_a_tanh(faulty: bool) -> Training:
+    """tanh keeps the logits between −1 and 1"""
+    model = nn.Sequential(cnn(), *([nn.Tanh()] if faulty else []))
+    return Training(
+        model, *data.digits(), nn.CrossEntropyLoss(), Adam(model.parameters(), 0.01), steps=150
+    )
+
+
+@pair("mlp", "dead_units", "constant_output", "vanishing_activation", "wrong_loss")
+def rectified_output_for_negative_targets(faulty: bool) -> Training:
+    """A ReLU at the output, all targets below zero"""
+    model = nn.Sequential(mlp(), *([nn.ReLU()] if faulty else []))
+    x, y = data.regression()
+    return Training(model, x, y - 4, nn.MSELoss(), Adam(model.parameters(), 0.01), steps=150)
+
+
+@pair("mlp", "dropout", "constant_output")
+def dropout_of_97_everywhere(faulty: bool) -> Training:
+    """A dropout that was meant to keep 97 of 100 drops them"""
+    p = 0.97 if faulty else 0.03
+    model = nn.Sequential(
+        nn.Linear(10, 32), nn.ReLU(), nn.Dropout(p), nn.Linear(32, 32), nn.ReLU(), nn.Dropout(p),
+        nn.Linear(32, 3),
+    )  # fmt: skip
+    return Training(
+        model, *data.classes(), nn.CrossEntropyLoss(), Adam(model.parameters(), 0.01), steps=150
+    )
+
+
 def _alike(loss):
     """The loss of output and target as columns."""
     return lambda output, y: loss(output.reshape(-1, 1), y.reshape(-1, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, RMSprop
 from torch.optim.lr_scheduler import ExponentialLR
@@ -187,3 +188,25 @@ def _after_first(schedule: ExponentialLR):
     """Steps the schedule from the second step on, when the optimiser has stepped."""
     steps = iter([lambda: None])
     return lambda: next(steps, schedule.step)()
+
+
+@pair("rnn", "learning_rate_low")
+def lstm_sgd_rate_of_1e_5(faulty: bool) -> Training:
+    """SGD with momentum at 1e-5 on an LSTM"""
+    model = rnn()
+    rate = 1e-5 if faulty else 0.5
+    return Training(
+        model, *data.sequences(), nn.MSELoss(), SGD(model.parameters(), rate, momentum=0.9),
+        steps=120,
+    )  # fmt: skip
+
+
+@pair("mlp", "learning_rate_high", "nonfinite")
+def summed_loss_with_a_rate_for_means(faulty: bool) -> Training:
+    """reduction="sum" at a learning rate that was chosen for the mean"""
+    model = mlp(hidden=64)
+    loss = nn.MSELoss(reduction="sum" if faulty else "mean")
+    return Training(
+        model, *data.regression(), loss, SGD(model.parameters(), 0.1), steps=100,
+        measure=F.mse_loss,
+    )  # fmt: skip

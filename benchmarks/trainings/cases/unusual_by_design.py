@@ -1,4 +1,4 @@
-"""More healthy trainings, written down before any rule had seen them."""
+"""Healthy trainings whose network or loss is unusual on purpose."""
 
 from __future__ import annotations
 
