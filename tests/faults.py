@@ -31,7 +31,7 @@ def train(
     model, x, y, loss=None, lr=0.05, optimizer=None, zero=True, steps=STEPS, every=1, forward=None,
     each=None,
 ):  # fmt: skip
-    """The rules' names by severity at the end."""
+    """What is found at the end, by a probe that records every so many steps."""
     loss = loss or nn.MSELoss()
     optimizer = optimizer or torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr)
     forward = forward or model

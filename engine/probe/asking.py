@@ -11,7 +11,7 @@ from torch import Tensor
 
 from layerscope.engine.probe.constant import constant_loss
 from layerscope.engine.probe.step import Task
-from layerscope.engine.probe.task import task_of
+from layerscope.engine.probe.task import broadcasts, task_of
 
 __all__ = ["LEAST_SAMPLES", "AskedLoss"]
 
@@ -44,7 +44,7 @@ class AskedLoss:
             return
         with contextlib.suppress(Exception):
             self.task = task_of(self.function, given, named)
-        if self.task is not None and _samples(self.task) >= LEAST_SAMPLES:
+        if self.task is not None and _measures(self.task, given[1]):
             with contextlib.suppress(Exception):
                 self.constant = constant_loss(self.function, *given, **named)
 
@@ -52,6 +52,17 @@ class AskedLoss:
         """A call has been made."""
         self.given, self.named = given, named
         self.value = value.detach() if isinstance(value, Tensor) else None
+        if self.task is not None and self.value is not None and not self.task.own:
+            with contextlib.suppress(Exception):
+                self.task.entry_by_entry = broadcasts(self.value, *given[:2])
+
+
+def _measures(task: Task, target: Tensor) -> bool:
+    """Whether a constant answer has anything to get wrong: enough samples that are not all asked
+    for the same, as a critic is of what is real."""
+    if _samples(task) < LEAST_SAMPLES:
+        return False
+    return bool((target != target.flatten()[0]).any())
 
 
 def _samples(task: Task) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 import torch
@@ -71,7 +72,8 @@ def leaves(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def hidden_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Parameters that ask for a gradient and lie in a list, a tuple or a dictionary of a module's,
-    where neither ``parameters()`` nor an optimiser made by it finds them.
+    or in one within such a one, where neither ``parameters()`` nor an optimiser made by it finds
+    them. A module that contains the one whose list it lies in is its owner and none of its parts.
 
     >>> model = nn.Linear(2, 2)
     >>> model.more = [nn.Linear(2, 1, bias=False)]
@@ -81,23 +83,41 @@ def hidden_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     known = {id(parameter) for parameter in model.parameters()}
     for place, module in model.named_modules():
         for name, held in vars(module).items():
-            if name in _REGISTERED or not isinstance(held, list | tuple | dict):
+            if name in _REGISTERED or not isinstance(held, _CONTAINERS):
                 continue
-            pairs = held.items() if isinstance(held, dict) else enumerate(held)
-            for key, each in pairs:
-                for own, parameter in _held(each):
+            for key, each in _within(held, NESTED):
+                for own, parameter in _held(each, module):
                     if parameter.requires_grad and id(parameter) not in known:
                         known.add(id(parameter))
-                        yield f"{place}.{name}[{key}].{own}".strip("."), parameter
+                        yield f"{place}.{name}{key}.{own}".strip("."), parameter
 
 
 _REGISTERED = frozenset(vars(nn.Module()))
 """Where PyTorch keeps what it knows of."""
 
 
-def _held(each: object) -> Iterator[tuple[str, nn.Parameter]]:
+_CONTAINERS = (list, tuple, dict)
+NESTED = 3
+"""Containers within containers that are looked into."""
+MANY = 1000
+"""Entries: more are data."""
+
+
+def _within(held: Any, deep: int) -> Iterator[tuple[str, object]]:
+    """What a container holds, and those in it, with where it is there."""
+    if len(held) > MANY:
+        return
+    for key, each in list(held.items() if isinstance(held, dict) else enumerate(held)):
+        if not isinstance(each, _CONTAINERS):
+            yield f"[{key}]", each
+        elif deep > 1:
+            yield from ((f"[{key}]{more}", one) for more, one in _within(each, deep - 1))
+
+
+def _held(each: object, holder: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     if isinstance(each, nn.Module):
-        yield from each.named_parameters()
+        if all(part is not holder for part in each.modules()):
+            yield from each.named_parameters()
     elif isinstance(each, nn.Parameter):
         yield "", each
 

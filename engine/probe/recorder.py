@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from layerscope.engine.probe.accelerator import Afar
 from layerscope.engine.probe.asking import AskedLoss
@@ -23,6 +23,9 @@ from layerscope.engine.probe.watched import Leaf, Tracked, Watched
 from layerscope.engine.probe.writing import Ending, Writer
 
 __all__ = ["Recorder"]
+
+DROPPING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+"""What sets a share of ``p`` to zero."""
 
 
 class Recorder:
@@ -94,14 +97,15 @@ class Recorder:
         self._collector.flush()
         self.looker.flush()
         self._watched.place_the_rest()
-        optimizers = self.optimizers
+        optimizers, idle = self.optimizers, self._watched.idle()
         step = Step(
             number=number, time=time.time(), loss=loss,
             learning_rates=optimizers.learning_rates, slots=[], statistics=[],
             modules=[self._said(leaf) for leaf in self._watched.order if leaf.calls],
             skipped=self._scaler is not None and not optimizers.taken,
             scale=self._scale, baseline=self._loss.constant, origin=self._bad.told(),
-            task=self._loss.task, idle=self._watched.idle(), hidden=self._watched.unseen(),
+            task=self._loss.task, idle=len(idle), hidden=self._watched.unseen(),
+            idle_shapes=tuple(idle),
         )  # fmt: skip
         for rate, tell in optimizers.late_rates:
             self.afar.number(rate, tell)
@@ -135,7 +139,8 @@ class Recorder:
         look = self.looker.take(leaf)
         training = module.training if leaf.kind.mode else None
         running = running_of(module) if look is not None and leaf.kind.running else None
-        return ModuleStep(leaf.index, tuple(leaf.shape), leaf.calls, training, running, look)
+        drops = float(module.p) if module.training and isinstance(module, DROPPING) else None
+        return ModuleStep(leaf.index, tuple(leaf.shape), leaf.calls, training, running, look, drops)
 
     def _before_update(self, mine: Sequence[Tracked]) -> None:
         if self._scaler is None:  # else gradients may overflow: then the step is left out

@@ -71,7 +71,8 @@ class Look(Serial):
 class ModuleStep(Serial):
     """What a step says of a module beside statistics. ``training`` is its mode where it differs
     from what its class does otherwise (norms, dropout); ``running`` are a norm's running mean (its
-    rms over units) and variance (its mean over units)."""
+    rms over units) and variance (its mean over units). ``drops``: the share of what goes in that a
+    dropout layer of PyTorch's is set to make zero, in training mode."""
 
     index: int
     shape: tuple[int, ...]
@@ -79,6 +80,7 @@ class ModuleStep(Serial):
     training: bool | None = None
     running: tuple[float, float] | None = None
     look: Look | None = None
+    drops: float | None = None
 
 
 class Origin(Serial):
@@ -100,7 +102,10 @@ class Task(Serial):
     output and the target, the loss function's name, and whether the output's rows are
     ``probabilities``, not negative and adding up to one; its ``largest`` and ``smallest`` entry.
     ``over_batch``: they, or their logarithms, add up to one over the batch and not over the
-    classes. ``smoothing`` is the loss's ``label_smoothing``."""
+    classes. ``smoothing`` is the loss's ``label_smoothing``; ``own``: it is one of PyTorch's, no
+    other of that name; ``entry_by_entry``: one that holds the output against a target of its shape,
+    or one of the user's that gives the same number; ``whole``: the target, where that has another
+    shape, holds whole numbers alone, as numbers of classes are."""
 
     loss: str
     output: tuple[int, ...]
@@ -111,6 +116,9 @@ class Task(Serial):
     smallest: float | None = None
     over_batch: bool = False
     smoothing: float = 0.0
+    own: bool = False
+    entry_by_entry: bool = False
+    whole: bool = False
 
 
 def update_ratio(change: Figures | None, value: Figures | None) -> float | None:
@@ -148,7 +156,10 @@ class Outline(Serial, dict=True):
     idle: int = 0
     """Parameters that the optimisers hold, that are none of the model's and have no gradient."""
     hidden: tuple[str, ...] = ()
-    """Parameters with a gradient that modules hold in a list of Python's, and no optimiser has."""
+    """Parameters with a gradient that modules hold in a list of Python's, that no optimiser watched
+    has and nobody else has changed."""
+    idle_shapes: tuple[tuple[int, ...], ...] = ()
+    """Of the ``idle`` ones."""
 
     def __post_init__(self) -> None:
         if len(self.slots) != len(self.statistics):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from layerscope.engine.basis.text import dtype_name
+from layerscope.engine.probe.constant import known_loss
 from layerscope.engine.probe.step import Task
 
-__all__ = ["LARGE_INPUT", "SMALL_INPUT", "are_probabilities", "task_of"]
+__all__ = ["LARGE_INPUT", "SMALL_INPUT", "are_probabilities", "broadcasts", "task_of"]
 
 LARGE_INPUT, SMALL_INPUT = 20.0, 0.02
 """rms of an input; standardised data have 1, pixels of 0…1 about 0.5, those of 0…255 about 140."""
@@ -19,6 +22,12 @@ ROUNDED = 0.02
 """Sums in bfloat16 are so far off."""
 LEAST_SAMPLES = 4
 """Fewer cannot tell probabilities from numbers that happen to add up to one."""
+SAME = 1e-5
+"""Of a mean that is computed in another order."""
+MOST_PAIRS = 1_000_000
+"""Entries of a broadcast that is computed to be compared."""
+FIRST = 4
+"""Sums that are looked at before all of them: they show in next to no time what is no softmax."""
 
 
 def task_of(
@@ -30,21 +39,62 @@ def task_of(
     output, target = given[0].detach(), given[1].detach()
     if not output.is_floating_point() or not output.numel():
         return None
+    known = known_loss(function, given[2:], named)
+    entries = known is not None and not known.in_classes
     return Task(
         _name(function), tuple(output.shape), tuple(target.shape),
         dtype_name(target.dtype), are_probabilities(output), float(output.max()),
         float(output.min()), _over_batch(output), _smoothing(function, named or {}),
+        known is not None, entries, entries and output.shape != target.shape and _whole(target),
     )  # fmt: skip
+
+
+def _whole(numbers: Tensor) -> bool:
+    return not numbers.is_floating_point() or bool((numbers == numbers.round()).all())
+
+
+def broadcasts(value: Tensor, output: Tensor, target: Tensor) -> bool:
+    """Whether a loss of the user's gave what the mean of squares or of distances is where output
+    and target, of other shapes, are stretched to a third; not where they are reshaped first.
+
+    >>> output, target = torch.randn(4, 1), torch.randn(4)
+    >>> broadcasts(((output - target) ** 2).mean(), output, target)
+    True
+    >>> broadcasts(((output[:, 0] - target) ** 2).mean(), output, target)
+    False
+    """
+    axes = zip_longest(reversed(output.shape), reversed(target.shape), fillvalue=1)
+    if output.shape == target.shape or value.numel() != 1 or math.prod(map(max, axes)) > MOST_PAIRS:
+        return False
+    with torch.no_grad():
+        apart = output - target
+        each = (apart.square().mean(), apart.abs().mean())
+        if not any(torch.isclose(value.detach().squeeze(), found, rtol=SAME) for found in each):
+            return False
+        if output.numel() != target.numel():
+            return True
+        apart = output.flatten() - target.flatten()
+        aligned = (apart.square().mean(), apart.abs().mean())
+        return not any(torch.isclose(a, b, rtol=SAME) for a in aligned for b in each)
 
 
 def _over_batch(output: Tensor) -> bool:
     """Whether a softmax of (samples, classes), or its logarithm, was taken over the samples."""
     if output.dim() != 2 or min(output.shape) < 2 or output.shape[0] < LEAST_SAMPLES:
         return False
-    for each in (output, output.exp()):
-        if bool((each >= 0).all()) and _ones(each.sum(0)) and not _ones(each.sum(1)):
-            return True
-    return False
+    if output.shape[0] == output.shape[1]:
+        return False  # each sample against each: the other direction is meant as often
+    return any(
+        _shares(of(output[:, :FIRST]), 0)
+        and _shares(each := of(output), 0)
+        and not _ones(each.sum(1))
+        for of in (torch.Tensor.detach, torch.exp)
+    )
+
+
+def _shares(numbers: Tensor, axis: int) -> bool:
+    """Whether they are not negative and add up to one along ``axis``."""
+    return bool((numbers >= 0).all()) and _ones(numbers.sum(axis))
 
 
 def _ones(sums: Tensor) -> bool:
@@ -62,7 +112,7 @@ def are_probabilities(output: Tensor) -> bool:
     """Whether the classes of every sample, along axis 1 or the only one, are not negative and add
     up to one."""
     rows = output.movedim(1, -1).flatten(0, -2) if output.dim() > 1 else output[None]
-    if rows.shape[-1] < 2 or rows.shape[0] < LEAST_SAMPLES:
+    if rows.shape[-1] < 2 or rows.shape[0] < LEAST_SAMPLES or not _shares(rows[:FIRST], -1):
         return False
     sums = rows.double().sum(-1)
     close = torch.allclose(sums, torch.ones_like(sums), atol=1e-3)

@@ -23,7 +23,7 @@ from layerscope.engine.probe.facts import (
 )
 from layerscope.engine.probe.kinds import kind_of
 from layerscope.engine.probe.step import Quantity, Slot
-from layerscope.engine.statistics.device import readable_there
+from layerscope.engine.statistics.device import is_here, readable_there
 
 __all__ = ["Key", "Leaf", "Tracked", "Watched", "unwrapped"]
 
@@ -118,6 +118,8 @@ class Watched:
         """What the optimisers step and is none of the model's."""
         self.hidden: list[tuple[str, nn.Parameter]] = []
         """What modules hold where PyTorch does not look for it, by the names it has there."""
+        self._as_found: dict[int, tuple[int, object]] = {}
+        """In which state each of them was at first, by its id."""
         self._modules: list[nn.Module] = []
         self._kinds: list[type[nn.Module]] = []
         """Another one of a lazy module, once it has seen its first input."""
@@ -154,14 +156,19 @@ class Watched:
         self.hidden = list(hidden_parameters(self.model))
         return True
 
-    def idle(self) -> int:
-        """How many parameters the optimisers hold that nothing in a step has to do with."""
-        return sum(parameter.grad is None for parameter in self.others)
+    def idle(self) -> list[tuple[int, ...]]:
+        """The shapes of what the optimisers hold and nothing in a step has to do with."""
+        return [tuple(parameter.shape) for parameter in self.others if parameter.grad is None]
 
     def unseen(self) -> tuple[str, ...]:
-        """What is hidden from the optimisers and gets gradients."""
+        """What is hidden from the optimisers, gets gradients, and has not changed since it was
+        asked for first: else somebody steps it who is not watched."""
         stepped = {id(parameter) for parameter in self.others}
-        return tuple(name for name, p in self.hidden if p.grad is not None and id(p) not in stepped)
+        unchanged = [
+            (name, p) for name, p in self.hidden
+            if self._as_found.setdefault(id(p), now := _state(p)) == now
+        ]  # fmt: skip
+        return tuple(n for n, p in unchanged if p.grad is not None and id(p) not in stepped)
 
     def _settings(self) -> list[object]:
         """What may change without a change of objects: groups, and of parameters what asks for a
@@ -252,6 +259,13 @@ def unwrapped(optimizer: object) -> Optimizer | None:
     if isinstance(inner, Optimizer):
         return inner
     return optimizer if isinstance(optimizer, Optimizer) else None
+
+
+def _state(parameter: nn.Parameter) -> tuple[int, object]:
+    """What tells whether a parameter has been changed: ``.data`` is changed without its version.
+    Numbers of an accelerator would be waited for."""
+    total = parameter.detach().sum().item() if is_here(parameter) else None
+    return parameter._version, total
 
 
 _setting = attrgetter("requires_grad", "shape", "dtype")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from layerscope.engine.basis.text import number_text
 from layerscope.engine.diagnosis.evidence import Evidence, Trend, power_of_ten
 from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
 from layerscope.engine.diagnosis.lasting import STEPS, lasting, unreached
@@ -20,6 +21,7 @@ WARN_DECADES = 2.0  # a hundredfold change over the whole depth: worth a look
 GROW_DECADES = 3.0  # a thousandfold growth: an error; it diverges or needs a tiny step
 SHRINK_DECADES = 4.0  # a ten-thousandfold loss: an error; Adam makes up for less than that
 LEAST_DEPTH = 3  # blocks: through two points goes a line whatever they are
+FILLED = 1.0  # rms of a state that is bounded by tanh, at most
 SIGMAS = 3.0  # the slope must differ from 0 by this many of its standard errors
 
 _HELP = (
@@ -36,14 +38,15 @@ def _shallow(evidence: Evidence) -> str | None:
 
 
 def _grown_in_time(evidence: Evidence) -> tuple[Record, float] | None:
-    """The recurrent module whose state grows most over its time steps, by how many decades beyond
-    what went in; None where none does so by an error's. A state behind tanh cannot."""
+    """The recurrent module whose state is furthest beyond what came before it, by how many decades;
+    None where none is so by an error's. Before it came no less than 1: a state that biases fill is
+    not large for inputs that are small, and none behind tanh comes beyond."""
     found = []
     for place, record in enumerate(evidence.records):
         before = evidence.records[place - 1].activation if place else evidence.entered
         now, was = record.activation.rms, before.rms if before else None
         if record.facts.kind == "RNN" and now and was and math.isfinite(now):
-            found.append((record, math.log10(now / was)))
+            found.append((record, math.log10(now / max(was, FILLED))))
     largest = max(found, key=lambda pair: pair[1], default=None)
     return largest if largest and largest[1] >= GROW_DECADES else None
 
@@ -53,14 +56,18 @@ def _shallow_in_time_too(evidence: Evidence) -> str | None:
 
 
 def _over_time(evidence: Evidence, record: Record, decades: float) -> Finding | None:
-    name = record.facts.name or record.facts.kind
+    name, place = record.facts.name or record.facts.kind, evidence.records.index(record)
+    before = evidence.records[place - 1] if place else None
+    came = before.activation if before else evidence.entered
+    now, was = record.activation.rms or 0.0, (came and came.rms) or 0.0
+    source = f"the output of {before.facts.name or before.facts.kind}" if before else "the input"
     return evidence.finding(
         "exploding_activation", "error", [record], direction="forward",
-        title=f"The state of {name} grows {power_of_ten(decades, 2)}-fold over its time steps",
-        explanation="At every time step the recurrent weights multiply the state anew: its rms is "
-        f"{record.activation.rms or 0:.3g}, {power_of_ten(decades, 2)} times that of what went in.",
-        evidence={"decades": decades, "state_rms": record.activation.rms},
-        threshold={"error_decades_grow": GROW_DECADES},
+        title=f"The state of {name} has an rms of {number_text(now, 2)}",
+        explanation=f"{source[0].upper()}{source[1:]} before it has one of {number_text(was, 2)}; "
+        "at every time step the recurrent weights multiply the state again.",
+        evidence={"decades": decades, "state_rms": now, "rms_before": was},
+        threshold={"error_decades_grow": GROW_DECADES, "least_rms_before": FILLED},
     )  # fmt: skip
 
 
@@ -114,7 +121,7 @@ def _change(
 
 @rule(
     formula=f"fitted growth of rms over depth ≥ 10^{WARN_DECADES:g}, slope > {SIGMAS:g} s.e.; or a "
-    f"recurrent state 10^{GROW_DECADES:g} times what went in",
+    f"recurrent state whose rms is above 10^{GROW_DECADES:g} and so many times what came before it",
     source="Poole et al. 2016; PoorWeightInitialization (SageMaker) uses a variance ratio of 10",
     help=_HELP,
     explains=("saturation", "exploding_gradient", "vanishing_gradient", "precision_loss",

@@ -1,144 +1,20 @@
-"""What goes into the network and what is asked of it: loss, scale of the input, mode."""
+"""What goes into the network and comes out of it whatever that is: scale, mode, one answer."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from itertools import takewhile
 
 from layerscope.engine.diagnosis import Finding
-from layerscope.engine.probe.constant import LOSSES
 from layerscope.engine.probe.history import History
 from layerscope.engine.probe.rules.base import training_rule
-from layerscope.engine.probe.step import Quantity, Task
+from layerscope.engine.probe.step import Quantity
 from layerscope.engine.probe.task import LARGE_INPUT, SMALL_INPUT
 from layerscope.engine.statistics import Units
 
-__all__ = ["constant_output", "eval_mode", "input_scale", "wrong_loss"]
+__all__ = ["constant_output", "eval_mode", "input_scale"]
 
 OFFSET = 10.0  # |mean|/std: what varies is a hundredth of the input's power
-LEAST_ASKED = 4  # recorded looks at a loss: logits stay within 0…1 in all of them by design alone
 LEAST_BATCH = 8  # samples that cannot all have the same answer by chance
-
-ENTRY_BY_ENTRY = frozenset(
-    name for each in LOSSES if not each.in_classes
-    for name in (each.function.__name__, each.module.__name__)
-)  # fmt: skip
-"""PyTorch's losses that compare an output with a target of its shape."""
-TAKES_LOGITS = frozenset({"CrossEntropyLoss", "cross_entropy"})
-TAKES_BINARY_LOGITS = frozenset({"BCEWithLogitsLoss", "binary_cross_entropy_with_logits"})
-BOUNDED = {"tanh": 2.0, "sigmoid": 1.0}
-"""Activations of which no output is further from another."""
-TAKES_LOGARITHMS = frozenset({"NLLLoss", "nll_loss"})
-
-
-def _broadcast(task: Task) -> tuple[int, ...] | None:
-    """The shape to which output and target would be stretched, where they differ."""
-    if task.output == task.target or not task.target_dtype.startswith(("float", "bfloat")):
-        return None
-    rank = max(len(task.output), len(task.target))
-    both = [(1,) * (rank - len(s)) + s for s in (task.output, task.target)]
-    if any(a != b and 1 not in (a, b) for a, b in zip(*both, strict=True)):
-        return None
-    shape = tuple(max(a, b) for a, b in zip(*both, strict=True))
-    if shape not in both or (shape == both[0] and _one_for_all(task)):
-        return shape
-    return None
-
-
-def _one_for_all(task: Task) -> bool:
-    """Whether PyTorch's own loss holds every output of a sample against one and the same number: it
-    warns of that, where a loss of the user's may mean it."""
-    return task.loss in ENTRY_BY_ENTRY and len(task.target) > 1 and task.target[-1] == 1
-
-
-def _between_0_and_1(tasks: Sequence[Task]) -> bool:
-    """Whether no output of any look was an odd thing for a probability to be."""
-    return len(tasks) >= LEAST_ASKED and all(
-        t.smallest is not None and t.smallest >= 0 and t.largest <= 1 for t in tasks
-    )
-
-
-@training_rule(
-    formula="output and target of different shapes that broadcast to a third, or one number that "
-    "PyTorch's loss asks of all outputs of a sample; probabilities, or what tanh or sigmoid bound, "
-    "where the loss takes logits; "
-    "numbers above 0 where it takes logarithms; a softmax over the batch; targets smoothed away",
-    source="PyTorch's documentation of CrossEntropyLoss, NLLLoss and MSELoss",
-    help="No threshold: the loss computes something else than what its name says.",
-    explains=(
-        "constant_output",
-        "learning_rate_high",
-        "learning_rate_low",
-        "rank_collapse",
-        "saturation",
-        "nonfinite",
-        "dead_units",
-    ),
-)
-def wrong_loss(history: History) -> Finding | None:
-    """The loss is given something else than it expects."""
-    tasks = [s.task for s in history.steps if s.task is not None and math.isfinite(s.task.largest)]
-    task = tasks[-1] if tasks else None
-    last = next((f for f in reversed(history.facts) if f.shape), None)
-    if task is None or last is None:
-        return None
-    shape, fix = _broadcast(task), None
-    if shape is not None:
-        title = f"The target broadcasts against the output: {task.output} with {task.target}"
-        if shape == task.output:
-            text = f"{task.loss} asks one and the same number of all {shape[-1]} outputs of a "
-            text += "sample, which are pulled to be alike."
-            fix = "# one output a target; of classes torch.nn.functional.cross_entropy"
-        else:
-            text = f"{task.loss} compares every output with every target, {shape} pairs."
-            fix = "target = target.view_as(output)"
-    elif task.smoothing >= 1:
-        title = f"{task.loss} smooths the labels away: label_smoothing is {task.smoothing:g}"
-        text = "Every class is asked for alike, whatever the label: there is nothing to learn."
-        fix = "loss = torch.nn.CrossEntropyLoss(label_smoothing=0.1)"
-    elif task.over_batch and task.loss in TAKES_LOGITS | TAKES_LOGARITHMS:
-        title = f"{task.loss} is given a softmax over the batch"
-        text = "It is over all samples that the probabilities of a class add up to one, not over "
-        text += "the classes of a sample: the answer to one depends on which others came with it."
-        fix = "# softmax and log_softmax over the classes: dim=1 of (samples, classes)"
-    elif task.loss in TAKES_LOGITS and task.probabilities:
-        title = f"{task.loss} is given probabilities; it takes logits"
-        text = "The output's rows are not negative and add up to one: softmax is taken twice, and "
-        text += "the loss cannot fall to zero."
-        fix = "# leave the softmax out of the model; take it where probabilities are shown"
-    elif task.loss in TAKES_LOGITS and last.kind in BOUNDED and len(task.output) > 1:
-        width = BOUNDED[last.kind]
-        least = math.log1p((task.output[1] - 1) * math.exp(-width))
-        title = f"{task.loss} is given what is bounded by {last.kind}; it takes logits"
-        text = (
-            f"Of {task.output[1]} classes no logit can be more than {width:g} above another: the "
-        )
-        text += f"loss cannot fall below {least:.3g}, however sure the network is."
-        fix = f"# leave the {last.kind} out of the model's end"
-    elif task.loss in TAKES_BINARY_LOGITS and _between_0_and_1(tasks):
-        title = f"{task.loss} is given probabilities; it takes logits"
-        text = f"Every output of {len(tasks)} looks lies in 0…1: the sigmoid is taken twice, and "
-        text += "no answer can be sure."
-        fix = "# leave the sigmoid out of the model; take it where probabilities are shown"
-    elif task.loss in TAKES_LOGARITHMS and task.largest > 0:
-        title = f"{task.loss} is given {task.largest:.3g}; it takes logarithms of probabilities"
-        text = "No logarithm of a probability is above 0."
-        fix = "loss = torch.nn.functional.cross_entropy(output, target)"
-    else:
-        return None
-    since = next(s.number for s in history.steps if s.task is not None)
-    probabilities = task.probabilities or task.loss in TAKES_BINARY_LOGITS or last.kind in BOUNDED
-    probabilities_learn = shape is None and history.learns and probabilities
-    return history.finding(
-        "wrong_loss", "warning" if probabilities_learn else "error", [last],
-        title=title, explanation=text, direction="forward",
-        evidence={
-            "loss": task.loss, "output_shape": list(task.output),
-            "target_shape": list(task.target), "largest_output": task.largest,
-        },
-        threshold={}, since=since, fix=fix,
-    )  # fmt: skip
 
 
 @training_rule(

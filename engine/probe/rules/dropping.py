@@ -16,11 +16,11 @@ LEAST_RECORDS = 3
 
 
 @training_rule(
-    formula=f"a dropout layer sets more than {DROPPED:.0%} of what goes in to zero, and the loss "
-    "has not come down by half",
+    formula=f"a dropout layer is set to make more than {DROPPED:.0%} of what goes in zero, as much "
+    "of its output is, and the loss has not come down by half",
     source="Srivastava et al. 2014, Dropout, section 7.3: beyond a half there is underfitting",
-    help="Counted in the outputs, against the entries that had not been zero before. A network "
-    "that fares well all the same is not accused.",
+    help="By the layer's own p: what was zero before it is not dropped. A network that fares well "
+    "all the same is not accused.",
     explains=("constant_output", "learning_rate_high", "learning_rate_low", "rank_collapse",
               "dead_units", "vanishing_gradient", "vanishing_activation"),
 )  # fmt: skip
@@ -28,49 +28,30 @@ def dropout(history: History) -> Finding | None:
     """So little is left that nothing can be learned of it."""
     if history.too_early or history.fares_well:
         return None
-    found = [
-        (facts, median(shares))
-        for before, facts in zip(history.facts, history.facts[1:], strict=False)
-        if "Dropout" in facts.kind and before.shape == facts.shape
-        and len(shares := _shares(history, before, facts)) >= LEAST_RECORDS
-        and median(shares) > DROPPED
-    ]  # fmt: skip
+    found = []
+    for facts in history.facts:
+        shares = [s for each in history.recent if (s := _share(each, facts)) is not None]
+        if len(shares) >= LEAST_RECORDS and median(shares) > DROPPED:
+            since = next(s.number for s in history.steps if (_share(s, facts) or 0.0) > DROPPED)
+            found.append((facts, median(shares), since))
     if not found:
         return None
-    worst, share = max(found, key=lambda pair: pair[1])
+    worst, share, since = max(found, key=lambda each: each[1])
     return history.finding(
-        "dropout", "warning" if history.learns else "error", [facts for facts, _ in found],
+        "dropout", "warning" if history.learns else "error", [facts for facts, _, _ in found],
         title=f"{worst.name or worst.kind} drops {share:.0%} of the signal",
-        explanation=f"So much of what goes in comes out as zero, and the rest is multiplied by "
+        explanation=f"So much of what goes in is made zero, and the rest is multiplied by "
         f"{1 / max(1 - share, 1e-3):.0f}: what is left differs from step to step more than from "
         "sample to sample.",
         evidence={"worst_share": share, "layers": len(found)}, threshold={"share": DROPPED},
-        since=_since(history, worst), direction="forward",
+        since=since, direction="forward",
         fix="# nn.Dropout(p): p is the share that is dropped, 0.1 to 0.5",
     )  # fmt: skip
 
 
-def _shares(history: History, before: ModuleFacts, facts: ModuleFacts) -> list[float]:
-    """Of what goes into a layer how much is zero behind it, in the recent steps."""
-    return [s for step in history.recent if (s := _share(step, before, facts)) is not None]
-
-
-def _since(history: History, facts: ModuleFacts) -> int:
-    """The first recorded step in which the layer dropped so much."""
-    before = next(f for f in history.facts if f.index == facts.index - 1)
-    return next(
-        step.number for step in history.steps
-        if (share := _share(step, before, facts)) is not None and share > DROPPED
-    )  # fmt: skip
-
-
-def _share(step: Outline, before: ModuleFacts, facts: ModuleFacts) -> float | None:
-    said = step.said.get(facts.index)
-    entered = step.of(before.index, Quantity.ACTIVATION)
-    left = step.of(facts.index, Quantity.ACTIVATION)
-    if said is None or not said.training or entered is None or left is None:
+def _share(step: Outline, facts: ModuleFacts) -> float | None:
+    """What the layer drops in a step by its own p, where as much of its output is zero."""
+    said, left = step.said.get(facts.index), step.of(facts.index, Quantity.ACTIVATION)
+    if said is None or said.drops is None or left is None or left.zeros <= DROPPED * left.count:
         return None
-    came = entered.count - entered.zeros
-    if left.count != entered.count or not came:
-        return None
-    return max(0.0, 1 - (left.count - left.zeros) / came)
+    return said.drops

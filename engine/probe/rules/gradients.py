@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import reduce
 from itertools import takewhile
-from operator import attrgetter
+from operator import and_, attrgetter
 
 from layerscope.engine.basis.text import listed
 from layerscope.engine.diagnosis import Finding
@@ -71,14 +73,16 @@ def _behind(history: History, outside: list[Weight]) -> bool:
     return any(w.module.index == last for w in outside)
 
 
-def _always_idle(history: History) -> int:
-    """Parameters that are none of the model's, wait in its optimisers, and never get a gradient:
-    those of modules that were replaced since."""
-    return min((s.idle for s in history.steps), default=0)
+def _in_their_place(history: History, outside: list[Weight]) -> int:
+    """How many parameters wait in the optimisers that are none of the model's and never get a
+    gradient, where there is one of each outside one's shape: those of modules that were replaced
+    since. Else 0."""
+    idle = reduce(and_, (Counter(s.idle_shapes) for s in history.steps))
+    return 0 if Counter(w.facts.shape for w in outside) - idle else idle.total()
 
 
 def _hidden(history: History) -> tuple[str, ...]:
-    """Parameters that are nobody's, with a gradient in all of the last records."""
+    """Parameters that nobody changes, with a gradient in all of the last records."""
     last = history.steps[-LEAST_RECORDS:]
     always = set.intersection(*(set(s.hidden) for s in last))
     return tuple(name for name in last[-1].hidden if name in always)
@@ -91,8 +95,9 @@ def _of_nobody(history: History, names: tuple[str, ...]) -> Finding:
     return history.finding(
         "frozen", severity, [],
         title=f"{len(names)} parameters are in no optimiser: PyTorch does not find them",
-        explanation=f"{listed(list(names), 4)} get gradients and lie in a list or a dictionary of "
-        "Python's: parameters() does not know of them, nor does what is made by it.",
+        explanation=f"{listed(list(names), 4)} get gradients, have not changed, and lie in a list "
+        "or a dictionary of Python's: parameters() does not know of them, nor does what is made by "
+        "it.",
         evidence={"parameters": list(names[:20]), "count": len(names)},
         threshold={"recorded_steps": LEAST_RECORDS},
         since=history.steps[0].number, direction="backward",
@@ -119,8 +124,9 @@ def _at_rest(history: History) -> list[Weight]:
     source="torchmortem's rules, which cannot tell it from requires_grad=False",
     help="requires_grad=False is deliberate. Where the network learns it is no error; parameters "
     "in no optimiser are then a note, for so a head is trained alone; "
-    "but not where the output itself is made by them, or the optimiser holds what is not the "
-    "model's and gets no gradient. Parameters in a list of Python's are found too.",
+    "but not where the output itself is made by them, or the optimiser holds others of the same "
+    "shapes that are not the model's and get no gradient. Parameters in a list or a dictionary of "
+    "Python's that nobody changes are found too.",
     explains=("constant_output", "learning_rate_low"),
 )
 def frozen(history: History) -> Finding | None:
@@ -139,7 +145,7 @@ def frozen(history: History) -> Finding | None:
         fix = "# requires_grad_(False) if that is meant; else the group's lr above 0"
     elif outside:
         severity = "error"
-        idle = _always_idle(history)
+        idle = _in_their_place(history, outside)
         if history.learns:
             severity = "warning" if idle or _behind(history, outside) else "info"
         found, why = outside, "are in no optimiser"

@@ -14,7 +14,9 @@ __all__ = ["learning_rate_high", "learning_rate_low"]
 HIGH = 0.05  # rms(Δw)/rms(w): twenty steps replace a weight; a thousandth is usual
 LOW = 1e-5  # ten thousand steps change a weight by a tenth
 SLOW, MOVED = 1e-4, 0.01  # a tenth of the usual, and all steps together a hundredth of any weight
+PATIENCE = 100  # steps that a slow training is given first: so long a fine-tuning may seem to stand
 MANIFOLD = 10.0  # of what the weights are: one such step is enough
+SETTLED = 30  # steps after which a loss that large steps did not raise should have come down
 MOSTLY = 0.5  # of the recorded steps are too large, where the loss has not risen by them
 WHOLE = 1.0  # a step as large as the weights: they are drawn anew
 USUAL = 1e-3  # Karpathy 2019; Bottou 2012
@@ -49,8 +51,8 @@ def _fix(rate: float | None, ratio: float) -> str:
 
 
 @training_rule(
-    formula=f"the loss rises by a fifth or more, or does not fall, while the median of "
-    f"rms(Δw)/rms(w) over the weights is above {HIGH:g}",
+    formula=f"the loss rises by a fifth or more, or does not fall in {SETTLED} steps, while the "
+    f"median of rms(Δw)/rms(w) over the weights is above {HIGH:g}",
     source="Karpathy 2019, A recipe for training neural networks; Bottou 2012",
     help="A thousandth is usual. A large ratio alone is no fault: small weights move fast.",
     explains=("nonfinite", "exploding_activation", "exploding_gradient", "dead_units", "saturation",
@@ -74,7 +76,8 @@ def learning_rate_high(history: History) -> Finding | None:
         return None
     rises = history.rises or history.grew
     mostly = len(large) >= MOSTLY * len(medians) or max(r for _, r in large) >= WHOLE
-    if not (rises or history.broke or (mostly and not history.signed)):
+    stays = mostly and not history.signed and history.number >= SETTLED
+    if not (rises or history.broke or stays):
         return None  # some large steps at the beginning keep no loss from falling later
     severity: Severity = "error" if rises else "warning"
     went = "is not finite any more" if history.broke else "has risen" if rises else "does not fall"
@@ -114,7 +117,8 @@ def _medians(history: History) -> list[tuple[int, float]]:
 
 @training_rule(
     formula=f"the loss does not fall, and no weight changes by more than {LOW:g} of it a step ("
-    f"{SLOW:g} where the loss is a constant answer's and all steps together make no {MOVED:.0%}), "
+    f"{SLOW:g} where the loss is a constant answer's and all steps together, {PATIENCE} or more, "
+    f"make no {MOVED:.0%}), "
     "with gradients that are not zero and a learning rate that does not grow; or the loss has "
     "fallen by less than half, and weights that moved do so no more since the first half of it",
     source="Karpathy 2019, A recipe for training neural networks",
@@ -153,7 +157,9 @@ def _hardly_moved(history: History, largest: float) -> bool:
     """Whether a network that is no better than a constant answer has had small steps alone, which
     together cannot have changed any of its weights."""
     last, baseline = history.last_loss, history.baseline
-    if baseline is None or last is None or last < BETTER * baseline or largest > SLOW:
+    if history.number < PATIENCE or largest > SLOW:
+        return False
+    if baseline is None or last is None or last < BETTER * baseline:
         return False
     weights = _matrices(history)
     all_steps = [

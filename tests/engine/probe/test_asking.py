@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from layerscope.engine.probe.asking import LEAST_SAMPLES, AskedLoss
 from layerscope.engine.probe.watch import watch
 
 N, C = 6, 4
@@ -96,3 +97,43 @@ def test_the_constant_answers_loss_is_told_of_steps_that_look_closer():
             probe.step()
     known = [step.baseline for step in probe.steps()]
     assert known == [y.var(correction=0).item()] * 4 + [None] * 2
+
+
+def asked(loss, output, target):
+    found = AskedLoss(loss)
+    found.looks((output, target), {})
+    found.saw((output, target), {}, loss(output, target))
+    assert found.task is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs", "targets", "known"),
+    [
+        (nn.MSELoss(), (LEAST_SAMPLES, 1), torch.arange(float(LEAST_SAMPLES))[:, None], True),
+        (nn.MSELoss(), (1, 5), torch.arange(5.0)[None], False),
+        (nn.CrossEntropyLoss(), (1, 3), torch.zeros(1, dtype=torch.int64), False),
+        (nn.CrossEntropyLoss(), (1, 3, 8), torch.arange(8)[None] % 3, True),
+        # A critic is asked for ones alone of what is real: to answer so is no achievement.
+        (nn.BCEWithLogitsLoss(), (64, 1), torch.ones(64, 1), False),
+        (nn.CrossEntropyLoss(), (64, 3), torch.ones(64, dtype=torch.int64), False),
+    ],
+)
+def test_a_constant_answer_is_a_measure_of_samples_that_differ(loss, outputs, targets, known):
+    found = asked(loss, torch.randn(outputs), targets)
+    assert (found.constant is not None) is known
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"),
+    [
+        (nn.MSELoss(), True),
+        (lambda y, t: (y - t).square().mean(), True),
+        (lambda y, t: (y - t).abs().mean(), True),
+        (lambda y, t: (y[:, 0] - t).square().mean(), False),
+        (lambda y, t: (y - t).square().mean() / 3, False),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_a_loss_of_the_users_is_known_to_broadcast_by_what_it_gives(loss, told):
+    assert asked(loss, torch.randn(16, 1), torch.randn(16)).task.entry_by_entry is told

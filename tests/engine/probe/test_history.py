@@ -52,3 +52,15 @@ def test_a_loss_is_far_above_the_first_by_their_size():
     assert told([*about_zero, 0.02, 0.5]).grew
     assert told([2.0, 2.1, 30.0]).grew
     assert not told([2.0, 2.1, 10.0]).grew
+
+
+def test_who_has_come_far_within_the_first_losses_has_learned():
+    known = told([1.0, 0.9, 0.8, 0.3, 0.1, *[0.0] * 75])
+    assert known.first_loss == 0.9
+    assert known.learns
+
+
+def test_who_shot_up_and_came_back_down_has_not_learned():
+    known = told([2.3, 500.0, 90.0, 5.0, *[2.3] * 76])
+    assert known.first_loss == 2.3
+    assert not known.learns

@@ -1,11 +1,11 @@
-"""What a network is given, what its loss expects, and where it starts."""
+"""What a network is given, and where it starts."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from tests.faults import PAIRS, accused, data, mlp, seeded, train
+from tests.faults import PAIRS, data, mlp, seeded, train
 
 
 def test_an_input_that_is_one_number_is_said_to_be():
@@ -16,20 +16,6 @@ def test_an_input_that_is_one_number_is_said_to_be():
     assert "What goes into 0 is 0 at every entry, in each of" in finding.explanation
     (finding,) = seeded(PAIRS["constant_output"][0])
     assert "What goes into" not in finding.explanation
-
-
-def test_a_sigmoid_before_a_loss_that_takes_logits():
-    x, y = data("classes")
-    y = (y > 1).float()[:, None]
-
-    def findings(*last):
-        torch.manual_seed(0)
-        model = nn.Sequential(*mlp(), *last)
-        optimizer = torch.optim.Adam(model.parameters(), 0.01)
-        return train(model, x, y, loss=nn.BCEWithLogitsLoss(), optimizer=optimizer)
-
-    assert accused(findings(nn.Sigmoid())) == {"wrong_loss"}
-    assert accused(findings()) == set()
 
 
 def test_the_loss_starts_somewhere_only_before_the_first_step():

@@ -115,3 +115,107 @@ def test_copies_that_do_not_train_are_by_design():
         model[2].weight.fill_(1 / 32)
     model[2].requires_grad_(False)
     assert "symmetry" not in {f.rule for f in train(model, *data())}
+
+
+def frozen(model, optimizer=None, **others):
+    optimizer = optimizer or torch.optim.Adam(model.parameters(), 0.01)
+    found = train(model, *data(), optimizer=optimizer, **others)
+    return next((f for f in found if f.rule == "frozen"), None)
+
+
+def test_a_module_replaced_after_the_optimizer_was_made_is_not_a_head_trained_alone():
+    torch.manual_seed(0)
+    replaced, alone = mlp(), mlp()
+    optimizer = torch.optim.Adam(replaced.parameters(), 0.02)
+    replaced[0] = nn.Linear(10, 32)
+    found = frozen(replaced, optimizer)
+    assert found.severity != "info"
+    assert "2 others in their place" in found.explanation
+    head = torch.optim.Adam(alone[4].parameters(), 0.02)
+    assert frozen(alone, head).severity == "info"
+
+
+def test_who_waits_in_the_optimizer_for_later_is_in_nobodys_place():
+    torch.manual_seed(0)
+    model, temperature = mlp(), nn.Parameter(torch.ones(()))
+    found = frozen(model, torch.optim.Adam([*model[4].parameters(), temperature], 0.02))
+    assert found.severity == "info"
+    assert "place" not in found.explanation
+
+
+class Held(nn.Module):
+    """Its first layer is held by a container of Python's."""
+
+    def __init__(self, hold):
+        super().__init__()
+        self.first = lambda: layer
+        layer = nn.Linear(10, 24)
+        self.layers, self.head = hold(layer), nn.Linear(24, 1)
+
+    def forward(self, x):
+        return self.head(self.first()(x).relu())
+
+
+@pytest.mark.parametrize(
+    ("hold", "name"),
+    [
+        (lambda layer: [layer], "layers[0]"),
+        (lambda layer: {"a": layer}, "layers[a]"),
+        (lambda layer: {"a": [layer]}, "layers[a][0]"),
+        (lambda layer: [(0.5, layer)], "layers[0][1]"),
+    ],
+)
+def test_layers_in_a_container_of_pythons_are_in_no_optimizer(hold, name):
+    torch.manual_seed(0)
+    found = frozen(Held(hold), steps=12)
+    assert found.severity != "info"
+    assert found.evidence["parameters"] == [f"{name}.weight", f"{name}.bias"]
+
+
+def test_layers_in_a_list_that_do_not_train_are_left_alone():
+    torch.manual_seed(0)
+    assert frozen(Held(lambda layer: [layer.requires_grad_(False)]), steps=12) is None
+
+
+@pytest.mark.parametrize("how", ["same", "unwatched", "data"])
+def test_layers_in_a_list_that_somebody_steps_are_left_alone(how):
+    torch.manual_seed(0)
+    model = Held(lambda layer: [layer])
+    hidden = list(model.first().parameters())
+    own = torch.optim.Adam([*model.parameters(), *(hidden if how == "same" else [])], 0.01)
+    other = torch.optim.SGD(hidden, 0.01)
+
+    def each(number):
+        if how == "unwatched":
+            other.step()
+        for p in hidden:
+            if how == "data" and p.grad is not None:
+                p.data -= 0.01 * p.grad
+            p.grad = None
+
+    assert frozen(model, own, each=each) is None
+
+
+def test_an_owner_that_a_part_knows_of_is_no_list_of_layers():
+    torch.manual_seed(0)
+
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.part, self.head = nn.Linear(10, 24), nn.Linear(24, 1)
+            self.part.owner = [self]
+
+        def forward(self, x):
+            return self.head(self.part(x).relu())
+
+    whole = Whole()
+    optimizer = torch.optim.Adam(whole.part.parameters(), 0.01)
+    x, y = data()
+    with watch(whole.part, optimizer, loss=nn.MSELoss(), every=1, to=":memory:") as probe:
+        for _ in range(20):
+            whole.zero_grad()
+            value = probe.loss(whole(x), y)
+            value.backward()
+            optimizer.step()
+            probe.step(value)
+    assert "frozen" not in {f.rule for f in probe.findings()}

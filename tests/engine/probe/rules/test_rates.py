@@ -111,3 +111,38 @@ def test_what_was_there_before_the_first_step_is_no_consequence_of_the_steps():
     found = seeded(scaled_up_at_the_start)[0]
     assert (found.rule, found.since) == ("output_scale", 1)
     assert "learning_rate_high" in {f.rule for f in found.consequences}
+
+
+@pytest.mark.parametrize(("steps", "told"), [(30, False), (110, True)])
+def test_steps_that_together_change_no_weight_are_too_small_once_there_were_many(steps, told):
+    torch.manual_seed(0)
+    found = train(mlp(), *data(), lr=2e-5, steps=steps)
+    assert ("learning_rate_low" in accused(found)) is told
+
+
+def test_a_fine_tuning_is_not_hurried():
+    torch.manual_seed(0)
+    model = mlp(3)
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-6)
+    loss = nn.CrossEntropyLoss()
+    found = train(model, *data("classes"), loss=loss, optimizer=optimizer, steps=30)
+    assert accused(found) == set()
+
+
+def test_who_is_where_it_was_to_come_may_take_small_steps_there():
+    torch.manual_seed(0)
+    x, _ = data()
+    done = mlp()
+    with torch.no_grad():
+        y = done(x) + 0.01 * torch.randn(64, 1)
+    assert "learning_rate_low" not in accused(train(done, x, y, lr=0.01, steps=110))
+
+
+def test_small_weights_may_move_fast_before_the_loss_falls():
+    torch.manual_seed(0)
+    model = mlp(3)
+    nn.init.normal_(model[-1].weight, 0, 1e-4)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-4)
+    loss = nn.CrossEntropyLoss()
+    found = train(model, *data("classes"), loss=loss, optimizer=optimizer, steps=12)
+    assert accused(found) == set()

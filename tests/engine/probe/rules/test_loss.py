@@ -1,0 +1,209 @@
+"""A loss that is given something else than it expects, and who does the like on purpose."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from layerscope.engine.probe.watch import watch
+from tests.faults import accused, data, mlp, train
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def told(model, x, y, loss, lr=0.01, **others):
+    """What is said of the loss, in a training by Adam."""
+    optimizer = torch.optim.Adam(model.parameters(), lr)
+    found = train(model, x, y, loss=loss, optimizer=optimizer, **others)
+    return next((f for f in found if f.rule == "wrong_loss"), None)
+
+
+def test_a_sigmoid_before_a_loss_that_takes_logits():
+    x, y = data("classes")
+    y = (y > 1).float()[:, None]
+
+    def findings(*last):
+        torch.manual_seed(0)
+        model = nn.Sequential(*mlp(), *last)
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        return train(model, x, y, loss=nn.BCEWithLogitsLoss(), optimizer=optimizer)
+
+    assert accused(findings(nn.Sigmoid())) == {"wrong_loss"}
+    assert accused(findings()) == set()
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_one_number_asked_of_all_outputs_is_told_of_pytorchs_losses_alone():
+    x, y = data()
+    found = told(mlp(3), x, y, nn.MSELoss(), lr=0.0)
+    assert found.severity == "error"
+    assert found.evidence["target_shape"] == [64, 1]
+
+    def mse_loss(output, target):  # a pinball loss, whatever its name
+        q = torch.tensor([0.1, 0.5, 0.9])
+        return torch.maximum(q * (target - output), (q - 1) * (target - output)).mean()
+
+    assert told(mlp(3), x, y, mse_loss) is None
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_numbers_of_classes_are_asked_by_mistake_and_a_quantity_of_an_ensemble():
+    x, y = data("classes")
+    assert told(mlp(3), x, y[:, None].float(), nn.MSELoss()).severity == "error"
+    assert told(mlp(3), *data(), nn.MSELoss()).severity == "info"
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_a_label_for_a_whole_map_or_batch_is_no_column():
+    x, y = torch.randn(64, 1, 8, 8), (torch.arange(64) % 2).float().view(-1, 1, 1, 1)
+    critic = nn.Sequential(nn.Conv2d(1, 8, 3), nn.LeakyReLU(0.2), nn.Conv2d(8, 1, 3))
+    assert told(critic, x + 1.5 * y, y, nn.MSELoss()) is None
+    assert told(mlp(), data()[0], torch.ones(1, 1), nn.MSELoss()) is None
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_who_takes_the_axis_away_in_a_loss_of_their_own_does_not_broadcast():
+    x, y = data()
+    assert told(mlp(), x, y[:, 0], lambda o, t: (o[:, 0] - t).square().mean()) is None
+    found = told(mlp(), x, y[:, 0], lambda o, t: (o - t).square().mean())
+    assert found.severity == "error"
+    assert "(64, 64) pairs" in found.explanation
+
+
+def test_a_cross_entropy_of_the_users_may_take_probabilities():
+    def cross_entropy(chances, y):
+        return -chances.gather(1, y[:, None]).log().mean()
+
+    x, y = data("classes")
+    model = nn.Sequential(mlp(3), nn.Softmax(1))
+    assert told(model, x, y, cross_entropy) is None
+    assert told(model, x, y, F.cross_entropy) is not None
+
+
+class Softmax(nn.Module):
+    def __init__(self, axis, logarithm):
+        super().__init__()
+        self.axis, self.of = axis, F.log_softmax if logarithm else F.softmax
+
+    def forward(self, x):
+        return self.of(x, self.axis)
+
+
+@pytest.mark.parametrize("logarithm", [True, False])
+def test_a_softmax_over_the_batch_is_told(logarithm):
+    x, y = torch.randn(64, 10), torch.randint(3, (64,))
+    loss = nn.NLLLoss() if logarithm else nn.CrossEntropyLoss()
+    found = told(nn.Sequential(mlp(3), Softmax(0, logarithm)), x, y, loss)
+    assert "over the batch" in found.title
+    assert found.severity == "error"
+    if logarithm:
+        assert told(nn.Sequential(mlp(3), Softmax(1, logarithm)), x, y, loss) is None
+
+
+class Similar(nn.Module):
+    """Each sample against the first ``others``, and the choice among samples."""
+
+    def __init__(self, others):
+        super().__init__()
+        self.one, self.other, self.others = nn.Linear(10, 16), nn.Linear(10, 16), others
+
+    def forward(self, x):
+        one, other = F.normalize(self.one(x)), F.normalize(self.other(x[: self.others]))
+        return (one @ other.T / 0.1).log_softmax(0)[: self.others]
+
+
+def test_samples_that_are_told_from_one_another_are_no_mistake():
+    x = torch.randn(64, 10)
+    assert told(Similar(64), x, torch.arange(64), nn.NLLLoss(), steps=60) is None
+
+    class All(Similar):
+        def forward(self, x):
+            one, other = F.normalize(self.one(x)), F.normalize(self.other(x[: self.others]))
+            return (one @ other.T / 0.1).log_softmax(0)
+
+    def first(output, y):
+        return F.nll_loss(output[:32], y)
+
+    class First(nn.NLLLoss):
+        forward = staticmethod(first)
+
+    assert told(All(32), x, torch.arange(32), First(), steps=60) is None
+
+
+@pytest.mark.parametrize(("smoothing", "found"), [(1.0, True), (0.2, False)])
+def test_labels_that_are_smoothed_away_are_told(smoothing, found):
+    loss = nn.CrossEntropyLoss(label_smoothing=smoothing)
+    assert (told(mlp(3), *data("classes"), loss) is not None) is found
+
+
+@pytest.mark.parametrize(
+    ("bound", "found"), [(nn.Tanh, True), (nn.Sigmoid, True), (nn.ReLU, False)]
+)
+def test_logits_that_are_bounded_are_told_with_the_loss_that_is_left(bound, found):
+    x = torch.randn(64, 10)
+    y = (x[:, 0] > 0).long()
+    finding = told(nn.Sequential(mlp(2), bound()), x, y, nn.CrossEntropyLoss())
+    assert (finding is not None) is found
+    if bound is nn.Tanh:
+        assert "below 0.127" in finding.explanation  # ln(1 + e⁻²)
+
+
+class Capped(nn.Module):
+    def __init__(self, cap):
+        super().__init__()
+        self.body, self.bound, self.cap = mlp(3), nn.Tanh(), cap
+        with torch.no_grad():
+            self.body[-1].weight.mul_(0.1)  # all logits are small at first
+
+    def forward(self, x):
+        return self.cap * self.bound(self.body(x) / self.cap)
+
+
+class Tied(nn.Module):
+    def __init__(self, std):
+        super().__init__()
+        self.embedding, self.body, self.bound = nn.Embedding(20, 24), nn.Linear(24, 24), nn.Tanh()
+        nn.init.normal_(self.embedding.weight, 0, std)
+
+    def forward(self, x):
+        return F.linear(self.bound(self.body(self.embedding(x))), self.embedding.weight)
+
+
+@pytest.mark.parametrize("steps", [12, 60])
+@pytest.mark.parametrize("model", [lambda: Capped(30.0), lambda: Tied(0.02), lambda: Tied(1.0)])
+def test_what_is_multiplied_behind_its_bound_is_not_bounded_by_it(model, steps):
+    x, y = data("classes")
+    model = model()
+    x, y = (
+        (x, y)
+        if isinstance(model, Capped)
+        else (torch.arange(64) % 20, (torch.arange(64) + 3) % 20)
+    )
+    assert told(model, x, y, nn.CrossEntropyLoss(), steps=steps) is None
+
+
+def test_no_floor_is_stated_that_the_loss_has_gone_below():
+    """A loss that is given by the user as a share of what it is."""
+    x, y = data("classes")
+    model, found = nn.Sequential(mlp(3), nn.Tanh()), []
+    floor = math.log1p(2 * math.exp(-2))
+    for share in (1.0, 0.01):
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        with watch(model, optimizer, loss=nn.CrossEntropyLoss(), every=1, to=":memory:") as probe:
+            for _ in range(20):
+                optimizer.zero_grad()
+                value = share * probe.loss(model(x), y)
+                value.backward()
+                optimizer.step()
+                probe.step(value)
+        found.append([f for f in probe.findings() if f.rule == "wrong_loss"])
+    assert value < floor
+    assert f"below {floor:.3g}" in found[0][0].explanation
+    assert found[1] == []
