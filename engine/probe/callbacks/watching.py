@@ -7,17 +7,16 @@ import weakref
 from collections.abc import Callable
 from importlib import import_module
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from layerscope.engine.basis.ending import State, state_after
 from layerscope.engine.probe.probe import Probe
 from layerscope.engine.probe.telling import ProbeWarning, TrainingStopped
 from layerscope.engine.probe.watch import watch
 
-__all__ = ["Watching", "base"]
+__all__ = ["Hook", "Watching", "base"]
 
 
 def base(*places: tuple[str, str]) -> type[Any]:
@@ -30,6 +29,12 @@ def base(*places: tuple[str, str]) -> type[Any]:
             continue
         return found
     return object
+
+
+class Hook(Protocol):
+    """What is there as long as one training."""
+
+    def remove(self) -> None: ...
 
 
 class Watching:
@@ -56,7 +61,7 @@ class Watching:
         self.options = options
         self.probe: Probe | None = None
         """The run of the last training; may be asked for its findings at any time."""
-        self.hooks: list[RemovableHandle] = []
+        self.hooks: list[Hook] = []
         """Of its own, beside the probe's: there as long as one training."""
         self._abandoned: weakref.finalize[Any, Any] | None = None
         """Closes the probe where the callback is let go of without an end."""
@@ -81,8 +86,7 @@ class Watching:
 
     def end(self, state: State = "finished") -> None:
         """The training is over; asked twice, the first time counts."""
-        if self.probe is not None:
-            _close(self.probe, self.hooks, state)
+        _close(self.probe, self.hooks, state)
         if self._abandoned is not None:
             self._abandoned.detach()  # it would hold the probe, and the model, as long as itself
             self._abandoned = None
@@ -103,8 +107,9 @@ class Watching:
         return {**self.__dict__, "probe": None, "hooks": [], "_abandoned": None}
 
 
-def _close(probe: Probe, hooks: list[RemovableHandle], state: State) -> None:
+def _close(probe: Probe | None, hooks: list[Hook], state: State) -> None:
     """Leaves no hook anywhere."""
     while hooks:
         hooks.pop().remove()
-    probe.close(state)
+    if probe is not None:
+        probe.close(state)

@@ -39,19 +39,19 @@ def network():
     return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 1))
 
 
-def checked(probe, *, updates=True, steps=STEPS):
+def checked(probe, *, steps=STEPS):
     assert probe.error is None, probe.error
     assert probe.state == "finished"
     found = probe.steps()
     assert [step.number for step in found] == list(range(1, steps + 1))
     weights = [f.index for f in probe.facts() if f.kind == "Linear"]
+    assert len(weights) == 2
     for step in found:
         assert step.loss is not None
         for index in weights:
             assert step.of(index, Quantity.ACTIVATION).count
-            assert step.of(index, Quantity.PARAMETER_GRADIENT).rms > 0 or not updates
-            if updates:
-                assert step.update_ratio(index) > 0
+            assert step.of(index, Quantity.PARAMETER_GRADIENT).rms > 0
+            assert step.update_ratio(index) > 0
     return found
 
 
@@ -154,22 +154,70 @@ class TestTransformers:
 
 
 class TestFastai:
-    @pytest.mark.parametrize("own", [True, False])
-    def test_every_step_is_recorded(self, own):
+    @pytest.fixture
+    def callback(self):
         pytest.importorskip("fastai", reason="fastai is not installed")
+        return layerscope.FastaiCallback(every=1, to=":memory:")
+
+    def learner(self, *callbacks, own=True):
         from functools import partial
 
         from fastai.basics import SGD, DataLoader, DataLoaders, Learner, OptimWrapper
+        from fastai.callback import schedule  # noqa: F401  # gives Learner its fit_one_cycle
 
         loader = DataLoader(list(zip(X, Y, strict=True)), bs=BATCH, num_workers=0)
-        callback = layerscope.FastaiCallback(every=1, to=":memory:")
-        learner = Learner(
-            DataLoaders(loader, loader), network(), loss_func=nn.MSELoss(), cbs=[callback],
+        return Learner(
+            DataLoaders(loader, loader), network(), loss_func=nn.MSELoss(), cbs=callbacks,
             opt_func=SGD if own else partial(OptimWrapper, opt=torch.optim.SGD),
         )  # fmt: skip
+
+    def fit(self, learner):
+        torch.manual_seed(0)  # the order of the samples
         with learner.no_logging():
-            learner.fit(1, 0.01)
-        checked(callback.probe, updates=not own)
+            learner.fit_one_cycle(1, 0.01)
+
+    @pytest.mark.parametrize("own", [True, False])
+    def test_every_step_is_recorded_and_the_bits_stay(self, callback, own):
+        learner, alone = self.learner(callback, own=own), self.learner(own=own)
+        self.fit(learner)
+        self.fit(alone)
+        checked(callback.probe)
+        rates = [step.learning_rates for step in callback.probe.steps()]
+        assert len(rates[0]) == 1
+        assert [r for (r,) in rates] == pytest.approx(learner.recorder.lrs)
+        assert len(set(learner.recorder.lrs)) > 1
+        for one, other in zip(learner.model.parameters(), alone.model.parameters(), strict=True):
+            assert torch.equal(one, other)
+        assert "step" not in vars(learner.opt)
+
+    def test_gradients_are_those_after_clipping(self, callback):
+        from fastai.callback.training import GradientClip
+
+        learner = self.learner(callback, GradientClip(0.01))
+        self.fit(learner)
+        for step in callback.probe.steps():
+            weights = [step.of(i, Quantity.PARAMETER_GRADIENT) for i in (0, 2)]
+            assert math.hypot(*(g.rms * math.sqrt(g.count) for g in weights)) < 0.011
+            assert step.of(0, Quantity.UNCLIPPED).rms > step.of(0, Quantity.PARAMETER_GRADIENT).rms
+
+    def test_a_copy_of_its_optimiser_steps_by_itself(self, callback):
+        from fastai.basics import Callback
+
+        class Copies(Callback):
+            def after_batch(self):
+                twin, before = copy.deepcopy(self.learn.opt), copy.deepcopy(self.learn.model)
+                for p, *_ in twin.all_params():
+                    p.grad = torch.ones_like(p)
+                there = [p.clone() for p, *_ in twin.all_params()]
+                twin.step()
+                moved = [p for p, *_ in twin.all_params()]
+                assert not any(map(torch.equal, there, moved))
+                mine = zip(before.parameters(), self.learn.model.parameters(), strict=True)
+                assert all(torch.equal(one, other) for one, other in mine)
+
+        learner = self.learner(callback, Copies())
+        self.fit(learner)
+        checked(callback.probe)
 
 
 class TestAccelerate:
