@@ -154,8 +154,9 @@ def off(layers: tuple[LayerPrediction, ...], seen: list[Tensors]) -> tuple[float
     for layer in layers:
         if layer.weight_gradient is None:
             continue
-        mean = fmean(each.weight[layer.index] for each in seen)
-        error = math.sqrt(mean) / 10**layer.weight_gradient - 1 if mean else 0.0
+        rms = math.sqrt(fmean(each.weight[layer.index] for each in seen))
+        told = 10**layer.weight_gradient
+        error = rms / told - 1 if told else math.inf if rms else 0.0
         if abs(error) >= abs(worst):
             worst, where = error, layer.name
     return worst, where

@@ -51,6 +51,10 @@ beyond, its std is what the longest make it."""
 UNEVEN = "samples' lengths grow apart, and LSUV holds only what they have together"
 ALIKE = "batch norm of samples that span few directions, in which no unit is Gaussian"
 MANY = "how far many outputs align the gradient with a residual stream is not derived"
+TOGETHER = (
+    "no weight gradients: targets go with their inputs, and how the correlations of samples and of "
+    "what is sent back for them change together through the layers is not derived"
+)
 LEAST_APART = 0.3
 """Part of a pre-activation's second moment about its mean: below, LSUV scales by what two samples'
 correlation leaves of 1, whose relative error is several times that correlation's."""
@@ -229,6 +233,8 @@ def _notes(
     gaussian: bool,
 ) -> tuple[str, ...]:
     notes = [*without_band(layers, "activation"), *without_band(layers, "gradient")]
+    if net.input_lean and layers[-1].gradient is not None:
+        notes.append(TOGETHER)
     if not gaussian and not net.orthogonal:
         notes.append("weights are not Gaussian: exact in their second moment, 1/width beyond it")
     if net.norm is not None and net.norm.over == "batch":
@@ -323,7 +329,7 @@ def _layers(
                 activation=ahead,
                 gradient=behind,
                 weight_gradient=None
-                if not linear or gradient is None
+                if not linear or gradient is None or net.input_lean
                 else _weight_gradient(net, x, t.share, gradient),
                 chi=_chi(gradients, position) if linear else None,
             )
@@ -356,9 +362,7 @@ def _chi(gradients: list[GradientTrace] | None, position: int) -> float | None:
     return math.exp(step) if -690 < step < 690 else None
 
 
-def _weight_gradient(
-    net: MeanFieldNetwork, x: SignalMoments, share: float, g: Gradient
-) -> float | None:
+def _weight_gradient(net: MeanFieldNetwork, x: SignalMoments, share: float, g: Gradient) -> float:
     """log10 rms of xᵀg: Σ_αβ E[x_α·x_β g_α·g_β] over the batch, to leading order in depth/width.
 
     The two correlations move together over draws of the weights, g's following x's; so do the
@@ -370,4 +374,4 @@ def _weight_gradient(
     response = 0.0 if net.log_calibrated is not None else share * g.response
     length = max(0.0, min(1.0, response * mix(x.own, x.shared, batch)))
     log_second = x.log_second + g.log_second + log_of(pairs) + length
-    return None if log_second < LOG_ZERO / 2 else 0.5 * log_second / LN10
+    return -math.inf if log_second < LOG_ZERO / 2 else 0.5 * log_second / LN10

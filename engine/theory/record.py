@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -17,7 +18,8 @@ __all__ = ["LayerPrediction", "Prediction", "forecasts", "places", "without_band
 @dataclass(frozen=True, slots=True)
 class LayerPrediction:
     """One layer of the network; ``chi`` of a linear layer is the factor by which the second moment
-    of the gradient changes over its whole block, going back."""
+    of the gradient changes over its whole block, going back. ``weight_gradient``: log10 of its root
+    mean square over seeds, -inf where it is 0."""
 
     index: int
     name: str
@@ -33,11 +35,9 @@ class LayerPrediction:
     def to_dict(self) -> dict[str, object]:
         """JSON-able."""
         weight = None
-        if self.role == "linear_map" and self.gradient is not None:
-            weight = {
-                "rms": number(self.weight_gradient),
-                "log10_rms": self.weight_gradient,
-            }
+        if self.weight_gradient is not None:
+            log10 = self.weight_gradient if math.isfinite(self.weight_gradient) else None
+            weight = {"rms": number(log10), "log10_rms": log10}
         return {
             "index": self.index, "name": self.name, "kind": self.kind, "block": self.block,
             "units": self.units, "activation": self.activation.to_dict(),

@@ -290,7 +290,7 @@ def _drawn(
 def _weight(
     net: FixedNetwork, sent: OfNormal | OfMeasured, blocks: list[Block], place: int,
     d: Array | None, log: float,
-) -> float | None:  # fmt: skip
+) -> float:  # fmt: skip
     block, (n_in, n_out) = blocks[place], net.fans[place]
     peak = float(np.abs(block.h).max())
     scale = block.log + (math.log(peak) if peak else 0.0)
@@ -303,4 +303,4 @@ def _weight(
     if into.features:  # the data as it is
         into, scale = into._replace(h=block.h * math.exp(block.log)), 0.0
     second = sent.weight(into, d, n_out, diagonal=net.diagonal)
-    return 0.5 * (math.log(second) + 2 * (scale + log)) / LN10 if second > 0 else None
+    return 0.5 * (math.log(second) + 2 * (scale + log)) / LN10 if second > 0 else -math.inf

@@ -83,3 +83,19 @@ def test_along_the_mean_of_a_residual_stream_the_gradient_has_no_band():
 
 def test_thirty_settings_are_measured():
     assert len(SETTINGS) >= 30
+
+
+def test_weight_gradients_of_data_whose_targets_go_with_its_inputs_are_not_predicted():
+    digits = predict_experiment(Experiment(depth=3, data="digits", loss="cross_entropy"))
+    assert all(x.gradient is not None for x in digits.layers)
+    assert {x.to_dict()["weight_gradient"] is None for x in digits.layers} == {True}
+    (said,) = (note for note in digits.notes if "weight gradients" in note)
+    assert "targets go with their inputs" in said
+    gaussian = predict_experiment(Experiment(depth=3))
+    assert not any("weight gradients" in note for note in gaussian.notes)
+
+
+def test_a_weight_gradient_of_zero_is_said_to_be_zero():
+    nothing = predict_experiment(Experiment(depth=3, init="zeros"))
+    told = [x.to_dict()["weight_gradient"] for x in nothing.layers if x.role == "linear_map"]
+    assert told == [{"rms": 0.0, "log10_rms": None}] * 4
