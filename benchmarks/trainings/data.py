@@ -7,7 +7,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 __all__ = [
-    "classes", "digits", "low_rank", "ratings", "regression", "remembered", "sequences", "tokens",
+    "classes", "digits", "graphs", "low_rank", "ratings", "regression", "remembered", "sequences",
+    "squares", "tokens",
 ]  # fmt: skip
 
 N = 256
@@ -63,3 +64,21 @@ def low_rank(features: int = 24, rank: int = 4) -> tuple[Tensor, Tensor]:
     """x and y alike, (N, features): what an autoencoder can hold in ``rank`` numbers."""
     x = torch.randn(N, rank) @ torch.randn(rank, features) / rank**0.5
     return x, x.clone()
+
+
+def graphs(nodes: int = 16, features: int = 8) -> tuple[Tensor, Tensor, Tensor]:
+    """x (N, nodes, features), y (N,) of three classes by what some nodes have in the mean, and who
+    is whose neighbour (nodes, nodes), each its own too."""
+    near = (torch.rand(nodes, nodes) < 0.3).float()
+    near = ((near + near.T) > 0).float().fill_diagonal_(1)
+    x = torch.randn(N, nodes, features)
+    return x, (x[:, :4].mean(1) @ torch.randn(features, 3)).argmax(1), near
+
+
+def squares(samples: int = 96) -> tuple[Tensor, Tensor]:
+    """x (samples, 1, 16, 16) noise with a bright square, y (samples, 16, 16) where that is."""
+    inside = torch.zeros(samples, 16, 16).long()
+    for picture in inside:
+        (top, left), side = torch.randint(0, 9, (2,)).tolist(), int(torch.randint(4, 7, (1,)))
+        picture[top : top + side, left : left + side] = 1
+    return 0.3 * torch.randn(samples, 1, 16, 16) + 1.5 * inside[:, None], inside

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 __all__ = [
-    "Factors", "Last", "Mean", "autoencoder", "cnn", "deep", "gained", "mlp", "rnn",
-    "transformer",
+    "Encoder", "Factors", "Graph", "Last", "Mean", "Tokened", "UNet", "autoencoder", "cnn", "deep",
+    "gained", "mlp", "rnn", "transformer",
 ]  # fmt: skip
 
 
@@ -98,6 +99,20 @@ def transformer(
     return Mean(nn.TransformerEncoder(layer, layers, enable_nested_tensor=False), outputs, width)
 
 
+class Tokened(nn.Module):
+    """A transformer that reads its answer off a token of its own, which begins at zero."""
+
+    def __init__(self, whole: Mean) -> None:
+        super().__init__()
+        self.whole = whole
+        self.token = nn.Parameter(torch.zeros(1, 1, whole.embedding.embedding_dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.whole.embedding(x)
+        with_own = torch.cat([self.token.expand(len(x), -1, -1), tokens], 1)
+        return self.whole.head(self.whole.body(with_own)[:, 0])
+
+
 class Factors(nn.Module):
     """The product of a user's and an item's embedding, (batch, 1)."""
 
@@ -117,3 +132,63 @@ def autoencoder(
         nn.Linear(features, 32), act(), nn.Linear(32, code), nn.Linear(code, 32), act(),
         nn.Linear(32, features),
     )  # fmt: skip
+
+
+class UNet(nn.Module):
+    """Down once and up again over 16 × 16 pixels, with what was there before beside it."""
+
+    def __init__(self, outputs: int = 2, channels: int = 8) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(1, channels, 3, padding=1)
+        self.inner = nn.Conv2d(channels, 2 * channels, 3, padding=1)
+        self.up = nn.ConvTranspose2d(2 * channels, channels, 2, 2)
+        self.both = nn.Conv2d(2 * channels, channels, 3, padding=1)
+        self.out = nn.Conv2d(channels, outputs, 1)
+        self.pool, self.act = nn.MaxPool2d(2), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = self.act(self.down(x))
+        narrow = self.act(self.inner(self.pool(wide)))
+        return self.out(self.act(self.both(torch.cat([wide, self.up(narrow)], 1))))
+
+
+class Graph(nn.Module):
+    """Layers over nodes that hear their neighbours by ``near`` (nodes, nodes); three classes by the
+    first four nodes. ``plain``: without skips and norms."""
+
+    def __init__(
+        self, near: Tensor, layers: int = 3, *, plain: bool = False, width: int = 24
+    ) -> None:
+        super().__init__()
+        self.register_buffer("near", near)
+        self.enter = nn.Linear(8, width)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
+        self.norms = nn.ModuleList(
+            nn.Identity() if plain else nn.LayerNorm(width) for _ in range(layers)
+        )
+        self.acts = nn.ModuleList(nn.ReLU() for _ in range(layers))
+        self.head, self.plain = nn.Linear(width, 3), plain
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x)
+        for layer, norm, act in zip(self.layers, self.norms, self.acts, strict=True):
+            heard = act(norm(layer(self.near @ x)))
+            x = heard if self.plain else x + heard
+        return self.head(x[:, :4].mean(1))
+
+
+class Encoder(nn.Module):
+    """A variational autoencoder of ``code`` numbers: (reconstruction, mean, logarithm of the
+    variance) side by side, (batch, features + 2 · code)."""
+
+    def __init__(self, features: int = 24, code: int = 4) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(features, 32), nn.ReLU())
+        self.mean, self.spread = nn.Linear(32, code), nn.Linear(32, code)
+        self.decoder = nn.Sequential(nn.Linear(code, 32), nn.ReLU(), nn.Linear(32, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.body(x)
+        mean, spread = self.mean(hidden), self.spread(hidden)
+        code = mean + torch.randn_like(mean) * (0.5 * spread).exp()
+        return torch.cat([self.decoder(code), mean, spread], 1)

@@ -150,7 +150,7 @@ class History:
         return (
             self.baseline is None
             or last < self.baseline * (1 - LEAST_GAIN)
-            or (last < self.baseline * (1 + AROUND) and self._falls)
+            or (last < self.baseline * (1 + AROUND) and self.falls)
         )
 
     def _gained(self, before: float, after: float) -> bool:
@@ -159,7 +159,7 @@ class History:
         return before - after > max(noise, LEAST_GAIN * abs(before))
 
     @cached_property
-    def _falls(self) -> bool:
+    def falls(self) -> bool:
         """Whether the loss has fallen over the later half of the steps that are known of."""
         later = [v for _, v in self.losses if math.isfinite(v)][len(self.losses) // 2 :]
         begin = later[: max(1, len(later) // 3)]
@@ -193,6 +193,12 @@ class History:
         """How large the first losses were."""
         finite = [abs(v) for v in self.first if math.isfinite(v)]
         return (max(finite) if self.signed else finite[0]) if finite else 0.0
+
+    @cached_property
+    def stands(self) -> bool:
+        """Whether every learning rate has been zero in every recorded step that tells any."""
+        rates = [rate for s in self.steps for rate in s.learning_rates]
+        return bool(rates) and not any(rates)
 
     @property
     def broke(self) -> bool:

@@ -105,7 +105,7 @@ class Recorder:
             skipped=self._scaler is not None and not optimizers.taken,
             scale=self._scale, baseline=self._loss.constant, origin=self._bad.told(),
             task=self._loss.task, idle=len(idle), hidden=self._watched.unseen(),
-            idle_shapes=tuple(idle),
+            idle_shapes=tuple(idle), full_rate=self._watched.full_rate(),
         )  # fmt: skip
         for rate, tell in optimizers.late_rates:
             self.afar.number(rate, tell)

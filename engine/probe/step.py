@@ -160,6 +160,8 @@ class Outline(Serial, dict=True):
     has and nobody else has changed."""
     idle_shapes: tuple[tuple[int, ...], ...] = ()
     """Of the ``idle`` ones."""
+    full_rate: float | None = None
+    """The highest learning rate that a scheduler of PyTorch's has been given, as it noted it."""
 
     def __post_init__(self) -> None:
         if len(self.slots) != len(self.statistics):

@@ -59,6 +59,8 @@ class Verdicts:
         if not broke:  # how it started stands, however far the steps since have come
             known_now = {f.rule for f in symptoms}
             symptoms += [f for f in self._start if f.rule not in known_now]
+        if {f.rule for f in symptoms} & (SILENT | FADES):
+            found = [f for f in found if not _of_zeros(f)]  # who is silent is told by these
         begin = history.steps[0].number if history.steps else 0
         weighed = [_weighed(f, history, begin, broke=broke) for f in symptoms]
         known = {id(w): f for w, f in zip(weighed, symptoms, strict=True)}
@@ -132,7 +134,9 @@ def _weighed(symptom: Finding, history: History, begin: int, *, broke: bool) -> 
         return symptom if drowned else replace(symptom, severity="info")
     if not history.learns:
         later = history.signed and not _began(symptom, begin)
-        return replace(symptom, severity="info") if later else symptom
+        # Whether it hinders a training nobody knows of one that takes no steps.
+        unknown = history.stands and symptom.severity == "warning"
+        return replace(symptom, severity="info") if later or unknown else symptom
     for_long = symptom.since is not None and history.number - symptom.since >= FEW_STEPS
     lost = symptom.rule in LOST and symptom.severity == "error" and for_long
     last = next((f.name for f in reversed(history.facts) if f.shape), None)
@@ -145,6 +149,11 @@ def _weighed(symptom: Finding, history: History, begin: int, *, broke: bool) -> 
 def _began(finding: Finding, begin: int) -> bool:
     """Whether it held in the first recorded pass, and ever since."""
     return finding.since is not None and finding.since <= begin
+
+
+def _of_zeros(finding: Finding) -> bool:
+    """Whether it is about gradients of zeros, beside which nothing is known of what made them."""
+    return finding.evidence.get("largest_gradient") == 0.0
 
 
 def _is_symptom(finding: Finding) -> bool:
@@ -161,7 +170,7 @@ def _came_later(finding: Finding, other: Finding) -> bool:
 
 
 def _explains(cause: Finding, effect: Finding, *, begin: int = 0) -> bool:
-    if effect.rule in SILENCE and cause.rule in SILENT:
+    if (effect.rule in SILENCE and cause.rule in SILENT) or _of_scale(cause, effect):
         return True
     if {cause.rule, effect.rule} == {"nonfinite", "learning_rate_high"}:
         return _of_rate(cause, effect)
@@ -178,6 +187,14 @@ def _explains(cause: Finding, effect: Finding, *, begin: int = 0) -> bool:
         return effect.rule in TRAINING_RULES[cause.rule].explains
     # Where the first NaN came from is known by itself, whatever the newest step looks like.
     return cause.rule in RULES and effect.rule in RULES and follows(cause, effect)
+
+
+def _of_scale(cause: Finding, effect: Finding) -> bool:
+    """Of outputs far from what is asked: that small steps bring them no nearer; of inputs that are
+    too large or too small: that no gradient is left."""
+    if cause.rule == "output_scale":
+        return "times_constant" in effect.evidence
+    return cause.rule == "input_scale" and _of_zeros(effect)
 
 
 def _of_rate(cause: Finding, effect: Finding) -> bool:

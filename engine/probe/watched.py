@@ -156,6 +156,13 @@ class Watched:
         self.hidden = list(hidden_parameters(self.model))
         return True
 
+    def full_rate(self) -> float | None:
+        """The highest of the rates from which PyTorch's schedulers started: those that they
+        multiply. None without one, and of one that lies on an accelerator, which would be waited
+        for."""
+        rates = [group.get("initial_lr") for o in self.optimizers for group in o.param_groups]
+        return max((float(r) for r in rates if isinstance(r, int | float)), default=None)
+
     def idle(self) -> list[tuple[int, ...]]:
         """The shapes of what the optimisers hold and nothing in a step has to do with."""
         return [tuple(parameter.shape) for parameter in self.others if parameter.grad is None]

@@ -4,15 +4,17 @@ from benchmarks.trainings.cases import (
     depth,
     gradients,
     inputs,
+    kinds_of_training,
     looks_wrong,
     losses,
     numbers,
     rates,
+    unheard,
     units,
     unusual_by_design,
 )
 
 __all__ = [
-    "depth", "gradients", "inputs", "looks_wrong", "losses", "numbers", "rates", "units",
-    "unusual_by_design",
+    "depth", "gradients", "inputs", "kinds_of_training", "looks_wrong", "losses", "numbers",
+    "rates", "unheard", "units", "unusual_by_design",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from torch.optim import SGD, Adam
 
 from benchmarks.trainings import data
 from benchmarks.trainings.case import Training, pair
-from benchmarks.trainings.models import Mean, deep, gained
+from benchmarks.trainings.models import Graph, Mean, deep, gained
 
 __all__: list[str] = []
 
@@ -129,3 +129,31 @@ def deep_cnn_drawn_small(faulty: bool) -> Training:
         layers += [conv, *([] if faulty else [nn.BatchNorm2d(8)]), nn.ReLU()]
     model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 10))
     return Training(model, *data.digits(), nn.CrossEntropyLoss(), SGD(model.parameters(), 0.1))
+
+
+@pair("graph", "rank_collapse", *VANISHING)
+def sixteen_means_of_neighbours(faulty: bool) -> Training:
+    """Sixteen layers over a graph that take means without skips, until all nodes are alike"""
+    x, y, near = data.graphs()
+    model = Graph(near / near.sum(1, keepdim=True), 16 if faulty else 6, plain=faulty)
+    return Training(model, x, y, nn.CrossEntropyLoss(), Adam(model.parameters(), 0.003), steps=100)
+
+
+@pair("graph", *EXPLODING, "output_scale")
+def sums_of_many_neighbours(faulty: bool) -> Training:
+    """Six layers over a dense graph that add up all neighbours"""
+    x, y, near = data.graphs()
+    near = torch.ones_like(near)
+    model = Graph(3 * near if faulty else near / near.sum(1, keepdim=True), 6, plain=faulty)
+    return Training(model, x, y, nn.CrossEntropyLoss(), Adam(model.parameters(), 0.003), steps=100)
+
+
+@pair("mlp", *VANISHING)
+def softmax_between_layers(faulty: bool) -> Training:
+    """Softmax as the activation of three hidden layers"""
+    model = deep(3, 3, hidden=64)
+    for place in (1, 3, 5) if faulty else ():
+        model[place] = nn.Softmax(1)
+    return Training(
+        model, *data.classes(), nn.CrossEntropyLoss(), Adam(model.parameters(), 0.002), steps=120
+    )

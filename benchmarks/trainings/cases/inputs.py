@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
 from benchmarks.trainings import data
 from benchmarks.trainings.case import Training, pair
-from benchmarks.trainings.models import cnn, mlp, rnn
+from benchmarks.trainings.models import Mean, cnn, mlp, rnn
 
 __all__: list[str] = []
 
@@ -92,6 +92,49 @@ def one_column_unscaled(faulty: bool) -> Training:
     scale[5] = 1e5 if faulty else 1.0
     model = mlp()
     return Training(model, x * scale, y, nn.MSELoss(), SGD(model.parameters(), 0.05))
+
+
+@pair("mlp", SCALE)
+def seconds_since_1970(faulty: bool) -> Training:
+    """A time in seconds among standardised features"""
+    x, y = data.regression()
+    if faulty:
+        x[:, 9] = 1.6e9 + 1e6 * x[:, 9]
+    model = mlp(hidden=64)
+    return Training(model, x, y, nn.MSELoss(), Adam(model.parameters(), 0.003), steps=100)
+
+
+@pair("cnn", SCALE)
+def pixels_divided_twice(faulty: bool) -> Training:
+    """Pixels of 0 to 1 are divided by 255 again"""
+    x, y = data.digits()
+    x = (x - x.min()) / (x.max() - x.min())
+    model = cnn()
+    return Training(
+        model, x / 255 if faulty else x, y, nn.CrossEntropyLoss(),
+        SGD(model.parameters(), 0.1, momentum=0.9), steps=120,
+    )  # fmt: skip
+
+
+class _Placed(nn.Module):
+    """Adds to every token where it stands, ``apart`` from one place to the next."""
+
+    def __init__(self, apart: float) -> None:
+        super().__init__()
+        self.apart = apart
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.apart * torch.arange(x.shape[1]).float()[:, None]
+
+
+@pair("transformer", SCALE, "rank_collapse", "exploding_activation")
+def places_louder_than_tokens(faulty: bool) -> Training:
+    """The numbers of places, thirty apart, are added to the embeddings"""
+    layer = nn.TransformerEncoderLayer(16, 2, 32, 0.0, batch_first=True)
+    model = Mean(nn.Sequential(_Placed(30.0 if faulty else 0.1), layer), 2, 16)
+    return Training(
+        model, *data.tokens(), nn.CrossEntropyLoss(), Adam(model.parameters(), 0.003), steps=100
+    )
 
 
 def _normed(depth: int, outputs: int, features: int) -> nn.Sequential:

@@ -9,7 +9,7 @@ from torch.optim import SGD, Adam
 
 from benchmarks.trainings import data
 from benchmarks.trainings.case import Training, pair
-from benchmarks.trainings.models import autoencoder, cnn, mlp, rnn, transformer
+from benchmarks.trainings.models import Encoder, autoencoder, cnn, mlp, rnn, transformer
 
 __all__: list[str] = []
 
@@ -244,6 +244,85 @@ def dropout_of_97_everywhere(faulty: bool) -> Training:
     return Training(
         model, *data.classes(), nn.CrossEntropyLoss(), Adam(model.parameters(), 0.01), steps=150
     )
+
+
+def _nearest(output: Tensor, _: Tensor) -> Tensor:
+    """Share of the samples whose nearest second view is another one's."""
+    one, other = output.chunk(2, 1)
+    return 1 - (torch.cdist(one, other).argmin(1) == torch.arange(len(one))).float().mean()
+
+
+@pair("mlp", "constant_output", "rank_collapse")
+def pairs_that_nothing_keeps_apart(faulty: bool) -> Training:
+    """Two views of a sample are pulled together, and no others pushed apart"""
+    model = nn.Sequential(nn.Linear(10, 32), nn.ReLU(), nn.Linear(32, 8))
+    x, _ = data.classes()
+
+    def loss(output: Tensor, _: Tensor) -> Tensor:
+        one, other = output.chunk(2, 1)
+        together = (one - other).square().sum(1).mean()
+        if faulty:
+            return together
+        apart = (one - other.roll(1, 0)).square().sum(1).clamp_min(1e-6).sqrt()
+        return together + F.relu(2 - apart).square().mean()
+
+    return Training(
+        model, x, x.clone(), loss, Adam(model.parameters(), 0.01), steps=200, measure=_nearest,
+        forward=lambda x: torch.cat([model(x), model(x + 0.2 * torch.randn_like(x))], 1),
+    )  # fmt: skip
+
+
+@pair("autoencoder", "saturation", "wrong_loss")
+def sigmoid_for_standardised_pixels(faulty: bool) -> Training:
+    """A sigmoid at the end of an autoencoder, and half of the pixels below zero"""
+    x, _ = data.digits()
+    x = x.flatten(1)
+    model = nn.Sequential(autoencoder(64, 16), *([nn.Sigmoid()] if faulty else []))
+    return Training(
+        model, x, x.clone(), nn.MSELoss(), Adam(model.parameters(), 0.005), steps=150
+    )  # fmt: skip
+
+
+@pair("mlp", "constant_output", "vanishing_gradient")
+def norm_of_a_single_number(faulty: bool) -> Training:
+    """LayerNorm(1) at the end, which leaves nothing of its input"""
+    model = nn.Sequential(mlp(), *([nn.LayerNorm(1)] if faulty else []))
+    return Training(
+        model, *data.regression(), nn.MSELoss(), Adam(model.parameters(), 0.005), steps=100
+    )
+
+
+def _elbo(weight: float):
+    """Reconstruction and divergence of an ``Encoder``; the latter is summed over the batch."""
+
+    def loss(output: Tensor, x: Tensor) -> Tensor:
+        made, mean, spread = output.split([24, 4, 4], 1)
+        apart = -0.5 * (1 + spread - mean.square() - spread.exp()).sum()
+        return F.mse_loss(made, x) + weight * apart
+
+    return loss
+
+
+@pair("autoencoder", "constant_output", "rank_collapse", "wrong_loss")
+def divergence_summed_over_the_batch(faulty: bool) -> Training:
+    """A variational autoencoder whose decoder learns to leave the code alone"""
+    x, _ = data.low_rank()
+    model = Encoder()
+    return Training(
+        model, x, x.clone(), _elbo(1.0 if faulty else 1e-5), Adam(model.parameters(), 0.005),
+        steps=150, measure=lambda output, x: F.mse_loss(output[:, :24], x),
+    )  # fmt: skip
+
+
+@pair("mlp", "dead_units", "constant_output", "vanishing_activation")
+def discriminator_of_dead_units(faulty: bool) -> Training:
+    """A hidden layer is dead, and what its biases make of a logit lies between 0 and 1"""
+    model = mlp(features=2)
+    nn.init.constant_(model[2].bias, -8.0 if faulty else 0.0)
+    nn.init.constant_(model[4].bias, 0.3)
+    x = torch.cat([0.3 * torch.randn(128, 2) + 1.5, torch.randn(128, 2)])
+    y = (torch.arange(256) < 128).float()[:, None]
+    return Training(model, x, y, nn.BCEWithLogitsLoss(), Adam(model.parameters(), 0.003), steps=120)
 
 
 def _alike(loss):

@@ -8,7 +8,7 @@ from torch.optim import SGD, Adam
 
 from benchmarks.trainings import data
 from benchmarks.trainings.case import Training, pair
-from benchmarks.trainings.models import autoencoder, cnn, gained, mlp, transformer
+from benchmarks.trainings.models import UNet, autoencoder, cnn, gained, mlp, transformer
 
 __all__: list[str] = []
 
@@ -144,6 +144,40 @@ def entropy_of_certain_classes(faulty: bool) -> Training:
     return Training(
         model, x, y, loss, SGD(model.parameters(), 0.1), measure=nn.functional.cross_entropy
     )
+
+
+@pair("mlp", NAN)
+def angle_of_what_is_alike(faulty: bool) -> Training:
+    """The arc cosine of a similarity that is 1 for some samples"""
+    model, x = nn.Linear(6, 6), torch.randn(256, 6)
+    nn.init.eye_(model.weight)
+    nn.init.zeros_(model.bias)
+    x[:50, 2:] = 0.0
+    y = torch.cat([x[:, :2], -x[:, 2:].roll(1, 1)], 1)
+    most = 1.0 if faulty else 0.9999
+
+    def loss(output: Tensor, y: Tensor) -> Tensor:
+        return nn.functional.cosine_similarity(output, y).clamp(-most, most).acos().mean()
+
+    return Training(model, x, y, loss, Adam(model.parameters(), 0.02), steps=100)
+
+
+@pair("cnn", NAN)
+def overlap_of_empty_masks(faulty: bool) -> Training:
+    """A Dice loss of pictures without anything in them, rounded to nothing: 0/0"""
+    model = nn.Sequential(UNet(1), nn.Sigmoid())
+    x, y = data.squares()
+    y[:40], x[:40] = 0, 0.3 * torch.randn(40, 1, 16, 16)
+    nn.init.constant_(model[0].out.bias, -3.0)
+    least = 0.0 if faulty else 1.0
+
+    def loss(output: Tensor, y: Tensor) -> Tensor:
+        chances = torch.where(output < 0.06, 0.0, output) if faulty else output
+        both = (chances[:, 0] * y).sum((1, 2))
+        either = chances.sum((1, 2, 3)) + y.sum((1, 2))
+        return 1 - ((2 * both + least) / (either + least)).mean()
+
+    return Training(model, x, y, loss, Adam(model.parameters(), 0.003), steps=60, batch=16)
 
 
 def _narrow(

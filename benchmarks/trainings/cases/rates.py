@@ -5,11 +5,20 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, RMSprop
-from torch.optim.lr_scheduler import ExponentialLR
+from torch.optim.lr_scheduler import ExponentialLR, LambdaLR, LRScheduler
 
 from benchmarks.trainings import data
 from benchmarks.trainings.case import Training, pair
-from benchmarks.trainings.models import autoencoder, cnn, mlp, rnn, transformer
+from benchmarks.trainings.models import (
+    Tokened,
+    UNet,
+    autoencoder,
+    cnn,
+    deep,
+    mlp,
+    rnn,
+    transformer,
+)
 
 __all__: list[str] = []
 
@@ -184,7 +193,7 @@ def values_clipped_to_nothing(faulty: bool) -> Training:
     )  # fmt: skip
 
 
-def _after_first(schedule: ExponentialLR):
+def _after_first(schedule: LRScheduler):
     """Steps the schedule from the second step on, when the optimiser has stepped."""
     steps = iter([lambda: None])
     return lambda: next(steps, schedule.step)()
@@ -210,3 +219,83 @@ def summed_loss_with_a_rate_for_means(faulty: bool) -> Training:
         model, *data.regression(), loss, SGD(model.parameters(), 0.1), steps=100,
         measure=F.mse_loss,
     )  # fmt: skip
+
+
+@pair("transformer", LOW)
+def warm_up_of_a_million_steps(faulty: bool) -> Training:
+    """A rate that is to grow over a million steps, as many as the samples"""
+    model = transformer()
+    optimizer = AdamW(model.parameters(), 0.003)
+    length = 1_000_000 if faulty else 20
+    schedule = LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / length))
+    return Training(
+        model, *data.tokens(), nn.CrossEntropyLoss(), optimizer, steps=120,
+        limit=_after_first(schedule),
+    )  # fmt: skip
+
+
+@pair("cnn", LOW)
+def factor_of_whole_numbers(faulty: bool) -> Training:
+    """A schedule of step // 1000, which is zero"""
+    model = cnn(norm=True)
+    optimizer = SGD(model.parameters(), 0.05)
+    schedule = LambdaLR(optimizer, lambda step: step // 1000 if faulty else 1.0)
+    return Training(
+        model, *data.digits(), nn.CrossEntropyLoss(), optimizer, limit=_after_first(schedule)
+    )
+
+
+@pair("cnn", LOW)
+def adam_with_an_epsilon_of_100(faulty: bool) -> Training:
+    """eps=100, beside which every gradient is nothing"""
+    model = cnn()
+    optimizer = Adam(model.parameters(), 0.003, eps=100.0 if faulty else 1e-8)
+    return Training(model, *data.digits(), nn.CrossEntropyLoss(), optimizer, steps=80)
+
+
+@pair("transformer", LOW)
+def clipped_beside_a_token_of_zeros(faulty: bool) -> Training:
+    """Gradients clipped to 1e-6, and a class token that begins at zero, which moves all the same"""
+    model = Tokened(transformer())
+    return Training(
+        model, *data.tokens(), nn.CrossEntropyLoss(), SGD(model.parameters(), 0.1, momentum=0.9),
+        limit=lambda: nn.utils.clip_grad_norm_(model.parameters(), 1e-6 if faulty else 1.0),
+        steps=150,
+    )  # fmt: skip
+
+
+@pair("mlp", LOW, "output_scale")
+def prices_as_targets(faulty: bool) -> Training:
+    """Targets of 200,000 ± 50,000 under Adam at a rate of 0.003"""
+    x, y = data.regression()
+    model = mlp(hidden=64)
+    return Training(
+        model, x, 2e5 + 5e4 * y if faulty else y, nn.MSELoss(), Adam(model.parameters(), 0.003),
+        steps=150, measure=lambda output, target: F.mse_loss(output, target) / target.var(),
+    )  # fmt: skip
+
+
+@pair("rnn", HIGH, "nonfinite")
+def momentum_of_0_999(faulty: bool) -> Training:
+    """Adam's second moment taken for a momentum"""
+    model = rnn(nn.GRU)
+    optimizer = SGD(model.parameters(), 0.3, momentum=0.999 if faulty else 0.5)
+    return Training(model, *data.sequences(), nn.MSELoss(), optimizer, steps=120)
+
+
+@pair("cnn", HIGH, "dead_units", "nonfinite")
+def unet_momentum_rate_of_5(faulty: bool) -> Training:
+    """A rate of 5 with momentum on a U-Net"""
+    model = UNet()
+    optimizer = SGD(model.parameters(), 5.0 if faulty else 0.1, momentum=0.9)
+    return Training(
+        model, *data.squares(), nn.CrossEntropyLoss(), optimizer, steps=50, batch=16
+    )  # fmt: skip
+
+
+@pair("mlp", "constant_output", "vanishing_activation", "rank_collapse", LOW)
+def decay_of_one(faulty: bool) -> Training:
+    """weight_decay=1, by which nothing of the weights is left"""
+    model = deep(4, 3)
+    optimizer = SGD(model.parameters(), 0.1, weight_decay=1.0 if faulty else 1e-4)
+    return Training(model, *data.classes(), nn.CrossEntropyLoss(), optimizer, steps=200)

@@ -8,7 +8,7 @@ from torch.optim import SGD, Adam
 
 from benchmarks.trainings import data
 from benchmarks.trainings.case import Training, pair
-from benchmarks.trainings.models import Factors, autoencoder, cnn, gained, mlp, rnn
+from benchmarks.trainings.models import Factors, UNet, autoencoder, cnn, gained, mlp, rnn
 
 __all__: list[str] = []
 
@@ -148,3 +148,61 @@ def recurrent_units_alike(faulty: bool) -> Training:
         _constant(model, 0.1)
     target = torch.tanh(x[:, -1, :1]) * x[:, -1, 1:2]
     return Training(model, x, target, nn.MSELoss(), Adam(model.parameters(), 0.03), steps=120)
+
+
+class _Adapted(nn.Module):
+    """A frozen layer and a change of low rank, of which both parts may begin at zero."""
+
+    def __init__(self, base: nn.Linear, both: bool) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.down = nn.Linear(base.in_features, 4, bias=False)
+        self.up = nn.Linear(4, base.out_features, bias=False)
+        for part in [self.up, *([self.down] if both else [])]:
+            nn.init.zeros_(part.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.base(x) + self.up(self.down(x))
+
+
+@pair("mlp", "symmetry", "vanishing_gradient", "frozen")
+def both_parts_of_an_adaption_zero(faulty: bool) -> Training:
+    """LoRA whose A begins at zero as its B does"""
+    layers = [_Adapted(part, faulty) if isinstance(part, nn.Linear) else part for part in mlp(3)]
+    model = nn.Sequential(*layers)
+    optimizer = Adam([p for p in model.parameters() if p.requires_grad], 0.01)
+    return Training(model, *data.classes(), nn.CrossEntropyLoss(), optimizer, steps=100)
+
+
+@pair("cnn", "symmetry", "constant_output")
+def unet_of_zeros(faulty: bool) -> Training:
+    """Every parameter of a U-Net begins at zero"""
+    model = UNet()
+    if faulty:
+        _constant(model, 0.0)
+    return Training(
+        model, *data.squares(), nn.CrossEntropyLoss(), Adam(model.parameters(), 0.003), steps=50,
+        batch=16,
+    )  # fmt: skip
+
+
+class _Gated(nn.Module):
+    """What a gate lets through."""
+
+    def __init__(self, bias: float) -> None:
+        super().__init__()
+        self.value, self.gate, self.head = nn.Linear(10, 24), nn.Linear(10, 24), nn.Linear(24, 1)
+        self.tanh, self.sigmoid = nn.Tanh(), nn.Sigmoid()
+        nn.init.constant_(self.gate.bias, bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.sigmoid(self.gate(x)) * self.tanh(self.value(x)))
+
+
+@pair("mlp", "saturation", "vanishing_gradient")
+def gates_that_begin_closed(faulty: bool) -> Training:
+    """Biases of −12 in front of the only gates, which open slowly"""
+    model = _Gated(-12.0 if faulty else 0.0)
+    return Training(
+        model, *data.regression(), nn.MSELoss(), Adam(model.parameters(), 0.01), steps=120
+    )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from itertools import takewhile
 
 from layerscope.engine.diagnosis import Finding
+from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.history import History
 from layerscope.engine.probe.rules.base import training_rule
-from layerscope.engine.probe.step import Quantity
+from layerscope.engine.probe.step import Outline, Quantity
 from layerscope.engine.probe.task import LARGE_INPUT, SMALL_INPUT
 from layerscope.engine.statistics import Units
 
@@ -15,6 +18,7 @@ __all__ = ["constant_output", "eval_mode", "input_scale"]
 
 OFFSET = 10.0  # |mean|/std: what varies is a hundredth of the input's power
 LEAST_BATCH = 8  # samples that cannot all have the same answer by chance
+SPREAD = 0.03  # of what differed between samples at first, and of the output's size
 
 
 @training_rule(
@@ -111,28 +115,68 @@ def _is_constant(units: Units) -> bool:
 
 @training_rule(
     formula=f"every unit of the output has one value for all samples of a batch of {LEAST_BATCH} "
-    "or more, in the last two looks, and the network does not learn",
-    source="Schoenholz et al. 2017: in the ordered phase every input comes out the same",
-    help="No threshold but equality: the answer does not depend on the input.",
+    "or more, in the last two looks, and the network does not learn; or, by a loss of which a "
+    "constant answer's is not known, it does, and what differs between samples in an output of two "
+    f"units or more has come below {SPREAD:.0%} of what it was, and of the output itself",
+    source="Schoenholz et al. 2017: in the ordered phase every input comes out the same; "
+    "Hadsell, Chopra & LeCun 2006 on what keeps pairs apart",
+    help="No threshold but equality: the answer does not depend on the input. Of a training that "
+    "makes all samples alike: a loss that all answers alike make small is one that asks for it.",
     explains=("rank_collapse", "vanishing_gradient", "learning_rate_low", "mean_shift"),
 )
 def constant_output(history: History) -> Finding | None:
     """The network gives every sample the same answer."""
     last = next((f for f in reversed(history.facts) if f.shape and f.width), None)
-    if last is None or history.learns:
+    if last is None:
         return None
     looks = [
-        (s.number, m.look.units) for s in history.steps for m in s.modules
-        if m.index == last.index and m.look is not None and m.look.units is not None
+        (s, units) for s in history.steps
+        if (m := s.said.get(last.index)) and m.look and (units := m.look.units) is not None
     ]  # fmt: skip
+    if history.learns:
+        return _collapsed(history, last, looks)
     recent = list(takewhile(lambda look: _is_constant(look[1]), reversed(looks)))[::-1]
     if len(recent) < 2:
         return None
+    step, units = recent[-1]
     return history.finding(
         "constant_output", "error", [last],
         title="Every sample gets the same output",
-        explanation=f"All {recent[-1][1].width} units of {last.name} have one value for all "
-        f"{recent[-1][1].batch} samples of step {recent[-1][0]}.{_empty_input(history)}",
-        evidence={"batch": recent[-1][1].batch, "units": recent[-1][1].width},
-        threshold={"least_batch": LEAST_BATCH}, since=recent[0][0], direction="forward",
+        explanation=f"All {units.width} units of {last.name} have one value for all "
+        f"{units.batch} samples of step {step.number}.{_empty_input(history)}",
+        evidence={"batch": units.batch, "units": units.width},
+        threshold={"least_batch": LEAST_BATCH}, since=recent[0][0].number, direction="forward",
     )  # fmt: skip
+
+
+def _collapsed(
+    history: History, last: ModuleFacts, looks: Sequence[tuple[Outline, Units]]
+) -> Finding | None:
+    """A loss that has become small as the samples have become alike."""
+    spreads = [(s, units, d) for s, units in looks if (d := _differs(s, last, units)) is not None]
+    if history.baseline is not None or len(spreads) < 2:
+        return None
+    (first, _, (was, _)), (step, units, (now, share)) = spreads[0], spreads[-1]
+    if units.width < 2 or units.batch < LEAST_BATCH or max(now / was if was else 1, share) > SPREAD:
+        return None
+    return history.finding(
+        "constant_output", "warning", [last],
+        title="All samples have come to the same output as the loss fell",
+        explanation=f"Between the samples of step {step.number} {share:.2g} of what {last.name} "
+        f"gives differs; it is {now / was:.2g} times what differed in step {first.number}. "
+        f"Meanwhile the loss went from {history.began_at or 0.0:.3g} to "
+        f"{history.last_loss or 0.0:.3g}.",
+        evidence={
+            "batch": units.batch, "units": units.width, "differs": share, "of_first": now / was,
+        },
+        threshold={"differs": SPREAD}, since=step.number, direction="forward",
+    )  # fmt: skip
+
+
+def _differs(step: Outline, last: ModuleFacts, units: Units) -> tuple[float, float] | None:
+    """What differs between samples in an output, as an rms and as a share of the whole."""
+    output, alike = step.of(last.index, Quantity.ACTIVATION), units.sample_correlation
+    if output is None or output.rms is None or alike is None:
+        return None
+    share = math.sqrt(max(0.0, 1 - alike))
+    return output.rms * share, share

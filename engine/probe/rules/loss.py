@@ -57,6 +57,13 @@ def _between(tasks: Sequence[Task], low: float, high: float) -> bool:
     )
 
 
+def _are_chances(tasks: Sequence[Task], last: ModuleFacts) -> bool:
+    """Whether all that was given to the loss lay within 0…1, and on both sides of the middle where
+    no sigmoid was seen to make it: logits that are all alike may lie there by chance."""
+    around = any(t.smallest is not None and t.smallest < 0.5 < t.largest for t in tasks)
+    return _between(tasks, 0.0, 1.0) and (last.kind == "sigmoid" or around)
+
+
 def _bounded(history: History, last: ModuleFacts, tasks: Sequence[Task]) -> float | None:
     """The loss below which it cannot fall, where what the last module bounds is given to it as it
     is: in every look the loss saw as many entries, between the same two. None elsewhere: what is
@@ -155,7 +162,7 @@ def wrong_loss(history: History) -> Finding | None:
         )
         text += f"the loss cannot fall below {least:.3g}, however sure the network is."
         fix = f"# leave the {last.kind} out of the model's end"
-    elif task.loss in TAKES_BINARY_LOGITS and _between(tasks, 0.0, 1.0):
+    elif task.loss in TAKES_BINARY_LOGITS and _are_chances(tasks, last):
         title = f"{task.loss} is given probabilities; it takes logits"
         text = f"Every output of {len(tasks)} looks lies in 0…1: the sigmoid is taken twice, and "
         text += "no answer can be sure."

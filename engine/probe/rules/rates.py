@@ -18,10 +18,15 @@ PATIENCE = 100  # steps that a slow training is given first: so long a fine-tuni
 MANIFOLD = 10.0  # of what the weights are: one such step is enough
 SETTLED = 30  # steps after which a loss that large steps did not raise should have come down
 MOSTLY = 0.5  # of the recorded steps are too large, where the loss has not risen by them
-WHOLE = 1.0  # a step as large as the weights: they are drawn anew
+WHOLE = 0.5  # a step half as large as the weights: little is left of how they were drawn
 USUAL = 1e-3  # Karpathy 2019; Bottou 2012
 ABSURD = 1e6  # rms(∂L/∂w)/rms(w) under plain descent: no rate that anybody gives makes up for it
 WARMING = 1.2  # a learning rate that has grown by this factor is being warmed up
+LONGEST_WARM_UP = 100_000  # steps; published ones take some thousand, ten thousand at most
+LEAST_RATES = 8  # recorded ones, before it is said how they grow
+LINEAR = 2.5  # times what it was at half of the steps: a rate that grows no faster than in a line
+FAR = 2.0  # times the loss of a constant answer, which a bias alone can give
+SHRUNK = 0.1  # of what the weights were: decay, not the loss, has moved them
 
 
 def _matrices(history: History) -> list[Weight]:
@@ -33,9 +38,17 @@ def _matrices(history: History) -> list[Weight]:
 
 
 def _moved(history: History) -> list[tuple[Weight, float]]:
-    """Those with their median Δw/w over the recent steps."""
+    """Those with their median Δw/w over the recent steps; where others did not, none that began at
+    zero, of which any step is a large part."""
     known = [(w, history.median_ratio(w)) for w in _matrices(history)]
-    return [(w, r) for w, r in known if r is not None]
+    moved = [(w, r) for w, r in known if r is not None]
+    drawn = [(w, r) for w, r in moved if _begin(history, w)]
+    return drawn or moved
+
+
+def _begin(history: History, weight: Weight) -> float:
+    """The rms of a weight in the oldest record."""
+    return next((rms for _, rms in history.seen(weight, Quantity.VALUE)), 0.0)
 
 
 def _rate(history: History, number: int | None = None) -> float | None:
@@ -52,9 +65,12 @@ def _fix(rate: float | None, ratio: float) -> str:
 
 @training_rule(
     formula=f"the loss rises by a fifth or more, or does not fall in {SETTLED} steps, while the "
-    f"median of rms(Δw)/rms(w) over the weights is above {HIGH:g}",
+    f"median of rms(Δw)/rms(w) over the weights is above {HIGH:g}, or was {WHOLE:g} or more in a "
+    f"step; or it has come to stand above {BETTER:g} of a constant answer's. Not where most "
+    f"weights have shrunk below {SHRUNK:g} of what they were",
     source="Karpathy 2019, A recipe for training neural networks; Bottou 2012",
-    help="A thousandth is usual. A large ratio alone is no fault: small weights move fast.",
+    help="A thousandth is usual. A large ratio alone is no fault: small weights move fast. Steps "
+    "too large make weights larger: what makes them small is their decay.",
     explains=("nonfinite", "exploding_activation", "exploding_gradient", "dead_units", "saturation",
               "output_scale", "mean_shift", "rank_collapse", "vanishing_gradient",
               "vanishing_activation", "constant_output"),
@@ -65,7 +81,7 @@ def learning_rate_high(history: History) -> Finding | None:
     # exploded by any factor.
     medians = _medians(history)
     large = [(number, ratio) for number, ratio in medians if ratio > HIGH]
-    if history.learns or not large:
+    if not large or _shrank(history) or (history.learns and not _stuck(history)):
         return None
     since, ratio = large[0]
     rate = _rate(history, since)
@@ -99,6 +115,25 @@ def learning_rate_high(history: History) -> Finding | None:
     )  # fmt: skip
 
 
+def _stuck(history: History) -> bool:
+    """Whether all that has been learned is little more than a constant answer, and no more is."""
+    last, baseline = history.last_loss, history.baseline
+    if baseline is None or last is None or history.number < PATIENCE:
+        return False
+    return last > BETTER * baseline and not history.falls
+
+
+def _shrank(history: History) -> bool:
+    """Whether most weights have become a small part of what they were: a rate that is too high
+    makes them larger."""
+    kept = [
+        now / then for w in _matrices(history)
+        if len(seen := [rms for _, rms in history.seen(w, Quantity.VALUE)]) > 1
+        and (then := seen[0]) and (now := seen[-1]) is not None
+    ]  # fmt: skip
+    return bool(kept) and median(kept) < SHRUNK
+
+
 def _share(ratio: float) -> str:
     return f"{ratio:.0%}" if ratio < 10 else f"{ratio:.2g} times themselves"
 
@@ -119,7 +154,10 @@ def _medians(history: History) -> list[tuple[int, float]]:
     formula=f"the loss does not fall, and no weight changes by more than {LOW:g} of it a step ("
     f"{SLOW:g} where the loss is a constant answer's and all steps together, {PATIENCE} or more, "
     f"make no {MOVED:.0%}), "
-    "with gradients that are not zero and a learning rate that does not grow; or the loss has "
+    "with gradients that are not zero and a learning rate that does not grow, or grows so that a "
+    f"scheduler's own rate is reached after {LONGEST_WARM_UP:,} steps; or the "
+    f"loss, {FAR:g} times a constant answer's or more, comes no nearer to it in {PATIENCE} steps; "
+    "or the loss has "
     "fallen by less than half, and weights that moved do so no more since the first half of it",
     source="Karpathy 2019, A recipe for training neural networks",
     help="What the optimiser really does counts: Adam makes up for tiny gradients.",
@@ -127,12 +165,15 @@ def _medians(history: History) -> list[tuple[int, float]]:
 def learning_rate_low(history: History) -> Finding | None:
     """Steps are too small to get anywhere."""
     moved = _moved(history)
-    if history.too_early or not moved or _warms_up(history):
-        return None
-    if history.learns and (history.fares_well or not _stopped_early(history)):
+    warming = _steps_to_full_rate(history)
+    if history.too_early or not moved or (warming is not None and warming < LONGEST_WARM_UP):
         return None
     largest = max(ratio for _, ratio in moved)
+    if history.learns and (history.fares_well or not _stopped_early(history)):
+        return None
     alive = [w for w, _ in moved if any(g for _, g in history.seen(w, Quantity.PARAMETER_GRADIENT))]
+    if alive and _far_off(history, largest):
+        return _too_far(history, alive, largest)
     if (
         not (largest <= LOW or _hardly_moved(history, largest))
         or not alive
@@ -141,15 +182,46 @@ def learning_rate_low(history: History) -> Finding | None:
     ):
         return None
     rate = _rate(history)
+    text = f"After {history.number} steps the loss is at {history.last_loss:.4g}, from "
+    text += f"{history.first_loss:.4g}; a step usually changes a weight by about {USUAL:g} of it."
+    if warming is not None:
+        text += f" The rate is being warmed up: as it grows it is full after {warming:,} steps."
     return history.finding(
         "learning_rate_low", "warning", [w.module for w in alive],
         title=f"No weight changes by more than {largest:.1g} of it a step"
         if largest
         else "No weight changes any more",
-        explanation=f"After {history.number} steps the loss is at {history.last_loss:.4g}, from "
-        f"{history.first_loss:.4g}; a step usually changes a weight by about {USUAL:g} of it.",
-        evidence={"update_ratio": largest, "learning_rate": rate},
-        threshold={"update_ratio": LOW}, since=history.steps[0].number, fix=_fix(rate, largest),
+        explanation=text,
+        evidence={"update_ratio": largest, "learning_rate": rate, "warm_up_steps": warming},
+        threshold={"update_ratio": LOW, "warm_up_steps": LONGEST_WARM_UP},
+        since=history.steps[0].number,
+        fix=_fix(rate, largest) if warming is None else "# a warm-up of some hundred steps",
+    )  # fmt: skip
+
+
+def _far_off(history: History, largest: float) -> bool:
+    """Whether the loss is far above that of a constant answer, which one bias can give, and has
+    hardly come nearer, by steps that are not too large either."""
+    first, last, baseline = history.first_loss, history.last_loss, history.baseline
+    if first is None or last is None or baseline is None or history.number < PATIENCE:
+        return False
+    return (
+        not history.learns and not history.rises and last > FAR * baseline and largest <= HIGH
+    )  # fmt: skip
+
+
+def _too_far(history: History, alive: list[Weight], largest: float) -> Finding:
+    first, last, baseline = history.first_loss, history.last_loss, history.baseline
+    away = (last or 0.0) / (baseline or 1.0)
+    return history.finding(
+        "learning_rate_low", "warning", [w.module for w in alive],
+        title=f"After {history.number} steps the loss is {away:.3g} times a constant answer's",
+        explanation=f"It has gone from {first or 0.0:.4g} to {last or 0.0:.4g}, and one number for "
+        f"all samples would get {baseline or 0.0:.4g}: by steps of this size the outputs come no "
+        "nearer to what is asked of them.",
+        evidence={"update_ratio": largest, "learning_rate": _rate(history), "times_constant": away},
+        threshold={"times_constant": FAR, "steps": PATIENCE}, since=history.steps[0].number,
+        fix="# targets of mean 0 and std 1, or a far higher rate",
     )  # fmt: skip
 
 
@@ -161,7 +233,7 @@ def _hardly_moved(history: History, largest: float) -> bool:
         return False
     if baseline is None or last is None or last < BETTER * baseline:
         return False
-    weights = _matrices(history)
+    weights = [w for w in _matrices(history) if _begin(history, w)]
     all_steps = [
         s.update_ratio(w.module.index, w.place) or 0.0 for s in history.steps for w in weights
     ]  # fmt: skip
@@ -178,6 +250,15 @@ def _stopped_early(history: History) -> bool:
     return bool(moving) and max(moving) <= history.number / 2
 
 
-def _warms_up(history: History) -> bool:
-    rates = [s.learning_rates for s in history.steps if s.learning_rates]
-    return bool(rates) and max(rates[-1]) > WARMING * max(rates[0])
+def _steps_to_full_rate(history: History) -> int | None:
+    """After how many steps a learning rate that grows will be what its scheduler multiplies: 0
+    where that is not known, or it grows faster than in a line. None where none grows."""
+    rates = [(s.number, max(s.learning_rates)) for s in history.steps if s.learning_rates]
+    if not rates or rates[-1][1] <= WARMING * rates[0][1]:
+        return None
+    number, rate = rates[-1]
+    full = history.steps[-1].full_rate
+    _, halfway = min(rates, key=lambda each: abs(each[0] - number / 2))
+    if full is None or rate > LINEAR * halfway or len(rates) < LEAST_RATES:
+        return 0
+    return round(number * full / rate)

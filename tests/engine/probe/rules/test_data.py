@@ -52,3 +52,45 @@ def test_a_cause_that_is_harmless_alone_stands_under_what_it_has_led_to():
     assert found.rule == "dead_units"
     assert "large_bias" in {f.rule for f in found.consequences}
     assert "biases of rms 20" in found.explanation
+
+
+def pulled_together(apart):
+    """Two views of a sample, by a loss of one's own; its neighbours are pushed ``apart`` or not."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(10, 32), nn.ReLU(), nn.Linear(32, 8))
+    x, y = data()
+    views = torch.Generator().manual_seed(1)
+
+    def forward(x):
+        other = x + 0.2 * torch.randn(x.shape, generator=views)
+        return torch.cat([model(x), model(other)], 1)
+
+    def loss(output, _):
+        one, other = output.chunk(2, 1)
+        together = (one - other).square().sum(1).mean()
+        return together + apart * torch.relu(2 - (one - other.roll(1, 0)).norm(dim=1)).mean()
+
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    return train(model, x, y, loss=loss, optimizer=optimizer, forward=forward, steps=220)
+
+
+def test_a_loss_that_falls_as_all_samples_become_alike_is_told_of():
+    (found,) = pulled_together(0.0)
+    assert (found.rule, found.severity, found.modules) == ("constant_output", "warning", ("2",))
+    assert found.evidence["differs"] < 0.03
+    assert found.evidence["of_first"] < 0.03
+    assert pulled_together(1.0) == []
+
+
+def test_outputs_that_differ_by_some_percent_alone_may_be_meant_to():
+    torch.manual_seed(0)
+    model = mlp(4)
+    nn.init.constant_(model[-1].bias, 1e3)
+    x, _ = data()
+
+    def loss(output, y):
+        return (output - y).square().mean()
+
+    optimizer = torch.optim.Adam(model.parameters(), 0.005)
+    found = train(model, x, 1e3 + x[:, :4], loss=loss, optimizer=optimizer, steps=120)
+    assert "constant_output" not in {f.rule for f in found}

@@ -39,6 +39,17 @@ def test_a_sigmoid_before_a_loss_that_takes_logits():
     assert accused(findings()) == set()
 
 
+def test_logits_that_are_all_alike_between_0_and_1_are_no_probabilities():
+    x, y = data("classes")
+    model = mlp()
+    nn.init.constant_(model[2].bias, -50.0)
+    nn.init.constant_(model[4].bias, 0.3)
+    assert told(model, x, (y > 1).float()[:, None], nn.BCEWithLogitsLoss(), steps=12) is None
+    model = mlp()  # a sigmoid that is a function, and no module
+    y = (y > 1).float()[:, None]
+    assert told(model, x, y, nn.BCEWithLogitsLoss(), forward=lambda x: model(x).sigmoid())
+
+
 @pytest.mark.filterwarnings("ignore:Using a target size")
 def test_one_number_asked_of_all_outputs_is_told_of_pytorchs_losses_alone():
     x, y = data()

@@ -146,3 +146,111 @@ def test_small_weights_may_move_fast_before_the_loss_falls():
     loss = nn.CrossEntropyLoss()
     found = train(model, *data("classes"), loss=loss, optimizer=optimizer, steps=12)
     assert accused(found) == set()
+
+
+def warmed(length, peak, steps=120, shape=None):
+    torch.manual_seed(0)
+    model = mlp(3)
+    optimizer = torch.optim.AdamW(model.parameters(), peak)
+    shape = shape or (lambda step: min(1.0, (step + 1) / length))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
+
+    def each(number):
+        if number:
+            schedule.step()
+
+    return train(
+        model, *data("classes"), loss=nn.CrossEntropyLoss(), optimizer=optimizer, each=each,
+        steps=steps,
+    )  # fmt: skip
+
+
+def test_a_warm_up_that_takes_a_million_steps_is_told_with_that_figure():
+    (found,) = warmed(1_000_000, 1e-3)
+    assert (found.rule, found.severity) == ("learning_rate_low", "warning")
+    assert found.evidence["warm_up_steps"] == 1_000_000
+    assert "full after 1,000,000 steps" in found.explanation
+
+
+@pytest.mark.parametrize("length", [200, 10_000, 50_000])
+def test_a_warm_up_that_others_take_too_is_waited_for(length):
+    assert accused(warmed(length, 1e-4)) == set()
+
+
+def test_of_a_rate_that_grows_ever_faster_nobody_knows_when_it_is_full():
+    assert accused(warmed(0, 1e-3, shape=lambda step: 1e-7 * 1.05**step)) == set()
+
+
+def test_targets_far_from_where_any_step_leads_are_told_by_a_constant_answers_loss():
+    torch.manual_seed(0)
+    x, y = data()
+    model = mlp()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    (found,) = train(model, x, 4e5 + 1e5 * y, optimizer=optimizer, steps=110)
+    assert (found.rule, found.severity) == ("learning_rate_low", "warning")
+    assert found.evidence["times_constant"] > 2
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    assert accused(train(model, x, 4 + y, optimizer=optimizer, steps=110)) == set()
+
+
+def test_outputs_far_from_their_targets_before_any_step_are_no_rate():
+    torch.manual_seed(0)
+    x, y = data()
+    model = mlp()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    found = train(model, x, 4e5 + y, optimizer=optimizer, steps=110)
+    assert accused(found) == {"output_scale"}
+    assert "learning_rate_low" in {f.rule for f in found[0].consequences}
+
+
+def test_weights_that_a_decay_takes_away_are_not_moved_by_the_loss():
+    torch.manual_seed(0)
+    model = mlp(3)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=2.0)
+    loss = nn.CrossEntropyLoss()
+    found = train(model, *data("classes"), loss=loss, optimizer=optimizer, steps=120)
+    assert found
+    assert "learning_rate_high" not in accused(found)
+
+
+def test_what_begins_at_zero_does_not_hide_that_nothing_else_moves():
+    class Shifted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.shift = mlp(), nn.Parameter(torch.zeros(1, 10))
+
+        def forward(self, x):
+            return self.inner(x + self.shift)
+
+    torch.manual_seed(0)
+    found = train(Shifted(), *data(), lr=1e-8)
+    assert accused(found) == {"learning_rate_low"}
+
+
+def test_what_no_step_was_taken_against_hinders_nobody_as_far_as_is_known():
+    torch.manual_seed(0)
+    layers = [nn.Sequential(nn.Linear(24, 24), nn.Tanh()) for _ in range(9)]
+    for layer in layers:
+        nn.init.normal_(layer[0].weight, std=0.55 / 24**0.5)
+    model = nn.Sequential(nn.Linear(10, 24), *layers, nn.Linear(24, 1))
+    found = train(model, *data(), lr=0.0)
+    assert accused(found) == {"learning_rate_low"}
+    assert {f.rule for f in found if f.severity == "info"} & {
+        "vanishing_activation", "vanishing_gradient",
+    }  # fmt: skip
+
+
+def test_a_first_step_of_half_the_weights_keeps_the_loss_where_it_is():
+    torch.manual_seed(0)
+    x, _ = data()
+    y = torch.randint(3, (64,), generator=torch.Generator().manual_seed(3))
+    batches = iter(torch.randn(60, 64, 10, generator=torch.Generator().manual_seed(4)))
+    model = mlp(3)
+    optimizer = torch.optim.Adam(model.parameters(), 0.1)
+    found = train(
+        model, x, y, loss=nn.CrossEntropyLoss(), optimizer=optimizer, steps=60,
+        forward=lambda _: model(next(batches)),
+    )  # fmt: skip
+    assert accused(found) == {"learning_rate_high"}
