@@ -194,12 +194,6 @@ class History:
         finite = [abs(v) for v in self.first if math.isfinite(v)]
         return (max(finite) if self.signed else finite[0]) if finite else 0.0
 
-    @cached_property
-    def stands(self) -> bool:
-        """Whether every learning rate has been zero in every recorded step that tells any."""
-        rates = [rate for s in self.steps for rate in s.learning_rates]
-        return bool(rates) and not any(rates)
-
     @property
     def broke(self) -> bool:
         """Whether the loss is not finite any more."""

@@ -8,7 +8,8 @@ from itertools import zip_longest
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.probe.constant import known_loss
@@ -41,12 +42,19 @@ def task_of(
         return None
     known = known_loss(function, given[2:], named)
     entries = known is not None and not known.in_classes
+    own = known is not None or _of_pytorch(function)
     return Task(
         _name(function), tuple(output.shape), tuple(target.shape),
         dtype_name(target.dtype), are_probabilities(output), float(output.max()),
         float(output.min()), _over_batch(output), _smoothing(function, named or {}),
-        known is not None, entries, entries and output.shape != target.shape and _whole(target),
+        own, entries, entries and output.shape != target.shape and _whole(target),
     )  # fmt: skip
+
+
+def _of_pytorch(function: Callable[..., Any]) -> bool:
+    """Whether it is the one of PyTorch's losses of logarithms of which a constant answer's is not
+    known."""
+    return function is F.kl_div or type(function) is nn.KLDivLoss
 
 
 def _whole(numbers: Tensor) -> bool:

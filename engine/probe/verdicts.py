@@ -7,9 +7,18 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from layerscope.engine.diagnosis import RULES, Evidence, Finding
-from layerscope.engine.diagnosis.diagnose import follows, found_by
+from layerscope.engine.diagnosis.diagnose import found_by
 from layerscope.engine.diagnosis.finding import SEVERITIES
 from layerscope.engine.diagnosis.roots import Explains, rooted
+from layerscope.engine.probe.causes import (
+    FADES,
+    OVERFLOWS,
+    SILENT,
+    began,
+    leads_to,
+    of_targets,
+    of_zeros,
+)
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.history import FEW_STEPS, History
 from layerscope.engine.probe.ring import Ring
@@ -60,16 +69,15 @@ class Verdicts:
             known_now = {f.rule for f in symptoms}
             symptoms += [f for f in self._start if f.rule not in known_now]
         if {f.rule for f in symptoms} & (SILENT | FADES):
-            found = [f for f in found if not _of_zeros(f)]  # who is silent is told by these
+            found = [f for f in found if not of_zeros(f)]  # who is silent is told by these
         begin = history.steps[0].number if history.steps else 0
-        weighed = [_weighed(f, history, begin, broke=broke) for f in symptoms]
+        slow = any(f.rule == "learning_rate_low" and not of_targets(f) for f in found)
+        weighed = [_weighed(f, history, begin, broke=broke, slow=slow) for f in symptoms]
         known = {id(w): f for w, f in zip(weighed, symptoms, strict=True)}
 
         def explains(cause: Finding, effect: Finding) -> bool:
             """A note now can have caused the rest."""
-            return _explains(
-                known.get(id(cause), cause), known.get(id(effect), effect), begin=begin
-            )
+            return leads_to(known.get(id(cause), cause), known.get(id(effect), effect), begin=begin)
 
         return _promoted(rooted(_once([*found, *weighed]), explains), explains)
 
@@ -124,7 +132,7 @@ class Verdicts:
         return known
 
 
-def _weighed(symptom: Finding, history: History, begin: int, *, broke: bool) -> Finding:
+def _weighed(symptom: Finding, history: History, begin: int, *, broke: bool, slow: bool) -> Finding:
     """A symptom of one pass, against how the training goes: of a network that learns all the same
     it is a note, unless it takes a part of the network out for good, or hinders one whose loss has
     not come far. What broke a training stays what it is, and so does what is found of one that does
@@ -133,75 +141,17 @@ def _weighed(symptom: Finding, history: History, begin: int, *, broke: bool) -> 
         drowned = symptom.rule in OVERFLOWS and symptom.severity == "error"
         return symptom if drowned else replace(symptom, severity="info")
     if not history.learns:
-        later = history.signed and not _began(symptom, begin)
-        # Whether it hinders a training nobody knows of one that takes no steps.
-        unknown = history.stands and symptom.severity == "warning"
+        later = history.signed and not began(symptom, begin)
+        # Whether it hinders a training nobody knows of one whose steps are next to none.
+        unknown = slow and symptom.severity == "warning"
         return replace(symptom, severity="info") if later or unknown else symptom
     for_long = symptom.since is not None and history.number - symptom.since >= FEW_STEPS
     lost = symptom.rule in LOST and symptom.severity == "error" and for_long
     last = next((f.name for f in reversed(history.facts) if f.shape), None)
     at_output = symptom.rule in FLAT and for_long and last in symptom.modules
     grave = symptom.severity == "error" or symptom.rule in FLAT
-    slow = (at_output or (grave and _began(symptom, begin))) and not history.fares_well
-    return replace(symptom, severity="warning" if lost or slow else "info")
-
-
-def _began(finding: Finding, begin: int) -> bool:
-    """Whether it held in the first recorded pass, and ever since."""
-    return finding.since is not None and finding.since <= begin
-
-
-def _of_zeros(finding: Finding) -> bool:
-    """Whether it is about gradients of zeros, beside which nothing is known of what made them."""
-    return finding.evidence.get("largest_gradient") == 0.0
-
-
-def _is_symptom(finding: Finding) -> bool:
-    """Whether it is of one pass, rather than of a training or of its first NaN."""
-    return finding.rule in RULES and finding.rule not in NOT_OF_A_PASS
-
-
-def _came_later(finding: Finding, other: Finding) -> bool:
-    """Whether it can have begun with the optimiser's steps alone, or began after the other."""
-    if finding.rule in STEPS_TOO_FAR:
-        return True
-    both = finding.since, other.since
-    return None not in both and (finding.since or 0) > (other.since or 0)
-
-
-def _explains(cause: Finding, effect: Finding, *, begin: int = 0) -> bool:
-    if (effect.rule in SILENCE and cause.rule in SILENT) or _of_scale(cause, effect):
-        return True
-    if {cause.rule, effect.rule} == {"nonfinite", "learning_rate_high"}:
-        return _of_rate(cause, effect)
-    if _is_symptom(effect) and _began(effect, begin) and _came_later(cause, effect):
-        return False
-    if _is_symptom(cause) and _began(cause, begin) and cause.severity == "error":
-        if effect.rule in BREAKS and cause.rule in OVERFLOWS:
-            return True
-        if effect.rule in STEPS_TOO_FAR and effect.severity == "warning":
-            return True
-        if effect.rule in SILENCE and cause.rule in FADES and _came_later(effect, cause):
-            return True
-    if cause.rule in TRAINING_RULES:
-        return effect.rule in TRAINING_RULES[cause.rule].explains
-    # Where the first NaN came from is known by itself, whatever the newest step looks like.
-    return cause.rule in RULES and effect.rule in RULES and follows(cause, effect)
-
-
-def _of_scale(cause: Finding, effect: Finding) -> bool:
-    """Of outputs far from what is asked: that small steps bring them no nearer; of inputs that are
-    too large or too small: that no gradient is left."""
-    if cause.rule == "output_scale":
-        return "times_constant" in effect.evidence
-    return cause.rule == "input_scale" and _of_zeros(effect)
-
-
-def _of_rate(cause: Finding, effect: Finding) -> bool:
-    """Of a rate and what is not finite: the rate is the cause, unless numbers had been beyond what
-    any rate could help before the first step."""
-    rate = cause if cause.rule == "learning_rate_high" else effect
-    return (rate is effect) is rate.evidence.get("beyond_any_rate", False)
+    hinders = (at_output or (grave and began(symptom, begin))) and not history.fares_well
+    return replace(symptom, severity="warning" if lost or hinders else "info")
 
 
 def _promoted(roots: Sequence[Finding], explains: Explains) -> list[Finding]:
@@ -220,21 +170,10 @@ def _promoted(roots: Sequence[Finding], explains: Explains) -> list[Finding]:
     return sorted(found, key=lambda f: -SEVERITIES.index(f.severity))
 
 
-NOT_OF_A_PASS = frozenset({*TRAINING_RULES, "nonfinite"})
-FADES = frozenset({"vanishing_gradient", "vanishing_activation", "rank_collapse"})
-"""What leaves nothing to tell samples apart by, once biases have moved."""
-BREAKS = frozenset({"nonfinite", "learning_rate_high"})
-OVERFLOWS = frozenset({"exploding_activation", "exploding_gradient", "output_scale"})
-"""What no number can hold in the end, and no step undo: it was so before the first one."""
-STEPS_TOO_FAR = frozenset({"learning_rate_high", "stale_gradients"})
-"""What begins with the optimiser's steps explains nothing that was there before them."""
 LOST = frozenset({"symmetry", "dead_units"})
 """No gradient makes copies different, or reaches who is dead: what learns is the rest."""
 FLAT = frozenset({"saturation"})
 """Never an error by itself: a gate is meant to be flat. An output that is, at targets beyond it."""
-SILENT = frozenset({"dead_units", "vanishing_activation", "symmetry", "saturation", "nonfinite"})
-SILENCE = frozenset({"constant_output", "learning_rate_low"})
-"""What follows where no signal passes: one answer for all, and nothing to learn from."""
 
 
 def _once(found: Sequence[Finding]) -> list[Finding]:

@@ -92,6 +92,21 @@ def transformer_never_zeroed(faulty: bool) -> Training:
     )
 
 
+@pair("mlp", STALE)
+def zeroed_in_every_tenth_step(faulty: bool) -> Training:
+    """zero_grad is called in every tenth step, and the optimiser steps in all"""
+    model = mlp(3)
+    optimizer = SGD(model.parameters(), 0.3, momentum=0.9)
+    now = [0]
+
+    def zero() -> None:
+        if not faulty or now[0] % 10 == 0:
+            optimizer.zero_grad()
+        now[0] += 1
+
+    return Training(model, *data.classes(), nn.CrossEntropyLoss(), optimizer, zero=zero)
+
+
 class _Cut(nn.Module):
     """A body, something between, a head."""
 

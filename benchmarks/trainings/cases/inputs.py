@@ -116,6 +116,23 @@ def pixels_divided_twice(faulty: bool) -> Training:
     )  # fmt: skip
 
 
+@pair("cnn", SCALE)
+def sound_of_16_bits(faulty: bool) -> Training:
+    """Samples of ±32768 go into a one-dimensional CNN as they are"""
+    time = 2 * torch.pi * torch.arange(64.0) / 64
+    high = torch.rand(256) > 0.5
+    x = torch.where(high[:, None, None], (7 * time).sin(), (3 * time + 1).sin())
+    x = x + 0.3 * torch.randn(256, 1, 64)
+    model = nn.Sequential(
+        nn.Conv1d(1, 16, 5, 2), nn.ReLU(), nn.Conv1d(16, 16, 5, 2), nn.ReLU(),
+        nn.AdaptiveAvgPool1d(4), nn.Flatten(), nn.Linear(64, 2),
+    )  # fmt: skip
+    return Training(
+        model, 12_000 * x if faulty else x, high.long(), nn.CrossEntropyLoss(),
+        SGD(model.parameters(), 0.05, momentum=0.9), steps=80,
+    )  # fmt: skip
+
+
 class _Placed(nn.Module):
     """Adds to every token where it stands, ``apart`` from one place to the next."""
 

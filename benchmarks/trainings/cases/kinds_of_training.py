@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Adam, AdamW
+from torch.optim import SGD, Adam, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from benchmarks.trainings import data
@@ -234,3 +234,58 @@ def three_quantiles_of_one_number() -> Training:
     """Three outputs of a sample are held against the same number, each in its own way"""
     model = mlp(3)
     return Training(model, *data.regression(), _Three(), Adam(model.parameters(), 0.005), steps=120)
+
+
+@healthy("mlp")
+def policy_that_weighs_nothing_yet() -> Training:
+    """A value is learned, and a policy beside it is called and multiplied by zero"""
+    body, policy, value = mlp(8, features=4), nn.Linear(8, 3), nn.Linear(8, 1)
+    model = nn.ModuleList([body, policy, value])
+    x = torch.randn(256, 4)
+
+    def forward(x: Tensor) -> Tensor:
+        hidden = body(x)
+        return value(hidden) + 0 * policy(hidden).sum()
+
+    return Training(
+        model, x, 1.5 * x[:, :1] + x[:, 1:2], nn.MSELoss(), Adam(model.parameters(), 0.005),
+        forward=forward, steps=100,
+    )  # fmt: skip
+
+
+@healthy("rnn")
+def cell_over_a_set() -> Training:
+    """A cell is called for each of five things from the same state, and all of it is added up"""
+    cell, head = nn.GRUCell(4, 16), nn.Linear(16, 1)
+    model = nn.ModuleList([cell, head])
+    x, _ = data.sequences(5)
+    return Training(
+        model, x, x[:, :, :1].tanh().sum(1), nn.MSELoss(), Adam(model.parameters(), 0.01),
+        forward=lambda x: head(sum(cell(each) for each in x.unbind(1))), steps=100,
+    )  # fmt: skip
+
+
+@healthy("mlp")
+def steps_there_and_back() -> Training:
+    """Sharpness-aware: the gradient of where a first one leads, and the weights moved back"""
+    model = mlp(3)
+    x, y = data.classes()
+    places: list[Tensor] = []
+
+    def limit() -> None:
+        grads = [p.grad.clone() for p in model.parameters()]
+        size = torch.stack([g.norm() for g in grads]).norm()
+        with torch.no_grad():
+            places[:] = [0.05 * g / size for g in grads]
+            for p, by in zip(model.parameters(), places, strict=True):
+                p.add_(by)
+        model.zero_grad()
+        F.cross_entropy(model(x[:64]), y[:64]).backward()
+        with torch.no_grad():
+            for p, by in zip(model.parameters(), places, strict=True):
+                p.sub_(by)
+
+    return Training(
+        model, x, y, nn.CrossEntropyLoss(), SGD(model.parameters(), 0.1, momentum=0.9),
+        limit=limit,
+    )  # fmt: skip

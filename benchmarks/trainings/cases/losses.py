@@ -325,6 +325,24 @@ def discriminator_of_dead_units(faulty: bool) -> Training:
     return Training(model, x, y, nn.BCEWithLogitsLoss(), Adam(model.parameters(), 0.003), steps=120)
 
 
+@pair("mlp", "wrong_loss")
+def divergence_of_probabilities(faulty: bool) -> Training:
+    """kl_div is given probabilities, whose logarithm was forgotten"""
+    teacher, x = mlp(5), torch.randn(256, 10)
+    with torch.no_grad():
+        y = (8 * teacher(x)).softmax(1)
+    model = nn.Sequential(mlp(5), nn.Softmax(1) if faulty else nn.LogSoftmax(1))
+
+    def measure(output: Tensor, y: Tensor) -> Tensor:
+        logarithms = output.clamp_min(1e-9).log() if faulty else output
+        return F.kl_div(logarithms, y, reduction="batchmean")
+
+    return Training(
+        model, x, y, nn.KLDivLoss(reduction="batchmean"), Adam(model.parameters(), 0.005),
+        steps=120, measure=measure,
+    )  # fmt: skip
+
+
 def _alike(loss):
     """The loss of output and target as columns."""
     return lambda output, y: loss(output.reshape(-1, 1), y.reshape(-1, 1))

@@ -147,6 +147,23 @@ def entropy_of_certain_classes(faulty: bool) -> Training:
 
 
 @pair("mlp", NAN)
+def likelihood_by_hand(faulty: bool) -> Training:
+    """y log p + (1 − y) log(1 − p) of probabilities that come to be exactly 1"""
+    model = mlp()
+    x, y = data.classes(many=2)
+
+    def loss(output: Tensor, y: Tensor) -> Tensor:
+        if not faulty:
+            return nn.functional.binary_cross_entropy_with_logits(12 * output, y)
+        chance = (12 * output).sigmoid()
+        return -(y * chance.log() + (1 - y) * (1 - chance).log()).mean()
+
+    return Training(
+        model, 3 * x, y[:, None].float(), loss, Adam(model.parameters(), 0.02), steps=100
+    )
+
+
+@pair("mlp", NAN)
 def angle_of_what_is_alike(faulty: bool) -> Training:
     """The arc cosine of a similarity that is 1 for some samples"""
     model, x = nn.Linear(6, 6), torch.randn(256, 6)

@@ -172,3 +172,22 @@ def weights_wrapped_anew(faulty: bool) -> Training:
     for layer in model[::2] if faulty else ():
         layer.weight = nn.Parameter(1.1 * layer.weight)
     return Training(model, *data.classes(), nn.CrossEntropyLoss(), optimizer, steps=100)
+
+
+class _Norms(nn.Module):
+    """Two hidden layers with norms, drawn small."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(64, 32), nn.LayerNorm(32), nn.ReLU(), nn.Linear(32, 10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x.flatten(1))
+
+
+@pair("mlp", FROZEN)
+def norms_alone_are_trained(faulty: bool) -> Training:
+    """The optimiser was given the norms' parameters alone"""
+    model = _Norms()
+    mine = model.body[1].parameters() if faulty else model.parameters()
+    return Training(model, *data.digits(), nn.CrossEntropyLoss(), Adam(mine, 0.003), steps=120)

@@ -50,7 +50,7 @@ def eval_mode(history: History) -> Finding | None:
         "eval_mode", "warning" if norms or not history.learns else "info", where,
         title=f"All {len(where)} layers that have a mode are in eval mode while training",
         explanation=f"In step {step.number} {effect}.",
-        evidence={"layers": len(where)}, threshold={}, since=since,
+        evidence={"layers": len(where), "norms": norms}, threshold={}, since=since,
         fix="model.train()  # before the loop, and after every evaluation",
     )  # fmt: skip
 

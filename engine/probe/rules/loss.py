@@ -20,7 +20,7 @@ TAKES_LOGITS = frozenset({"CrossEntropyLoss", "cross_entropy"})
 TAKES_BINARY_LOGITS = frozenset({"BCEWithLogitsLoss", "binary_cross_entropy_with_logits"})
 BOUNDED = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
 """Activations, and between what their outputs lie."""
-TAKES_LOGARITHMS = frozenset({"NLLLoss", "nll_loss"})
+TAKES_LOGARITHMS = frozenset({"NLLLoss", "nll_loss", "KLDivLoss", "kl_div"})
 
 
 def _broadcast(task: Task) -> tuple[int, ...] | None:
@@ -170,7 +170,7 @@ def wrong_loss(history: History) -> Finding | None:
     elif task.loss in TAKES_LOGARITHMS and task.largest > 0:
         title = f"{task.loss} is given {task.largest:.3g}; it takes logarithms of probabilities"
         text = "No logarithm of a probability is above 0."
-        fix = "loss = torch.nn.functional.cross_entropy(output, target)"
+        fix = "# the output's log_softmax, where it is made of logits; its log, of probabilities"
     else:
         return None
     since = next(s.number for s in history.steps if s.task is not None)

@@ -64,12 +64,3 @@ def test_who_shot_up_and_came_back_down_has_not_learned():
     known = told([2.3, 500.0, 90.0, 5.0, *[2.3] * 76])
     assert known.first_loss == 2.3
     assert not known.learns
-
-
-@pytest.mark.parametrize(
-    ("rates", "stands"),
-    [([], False), ([[]], False), ([[0.0], [0.0, 0.0]], True), ([[0.0], [0.1]], False)],
-)
-def test_a_training_stands_where_no_rate_has_ever_been_above_zero(rates, stands):
-    steps = [SimpleNamespace(learning_rates=each) for each in rates]
-    assert History([], steps, [], []).stands is stands

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from tests.faults import PAIRS, data, mlp, seeded, train
+from tests.faults import PAIRS, accused, data, mlp, seeded, train
 
 
 def test_an_input_that_is_one_number_is_said_to_be():
@@ -94,3 +94,16 @@ def test_outputs_that_differ_by_some_percent_alone_may_be_meant_to():
     optimizer = torch.optim.Adam(model.parameters(), 0.005)
     found = train(model, x, 1e3 + x[:, :4], loss=loss, optimizer=optimizer, steps=120)
     assert "constant_output" not in {f.rule for f in found}
+
+
+def test_where_norms_do_not_norm_the_signal_that_fades_is_their_consequence():
+    torch.manual_seed(0)
+    layers = []
+    for width in (10, *[32] * 5):
+        linear = nn.Linear(width, 32)
+        nn.init.normal_(linear.weight, std=0.03)
+        layers += [linear, nn.BatchNorm1d(32), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Linear(32, 3)).eval()
+    found = train(model, *data("classes"), loss=nn.CrossEntropyLoss())
+    assert accused(found) == {"eval_mode"}
+    assert {f.rule for f in found[0].consequences} & {"vanishing_gradient", "rank_collapse"}

@@ -39,6 +39,22 @@ def test_a_sigmoid_before_a_loss_that_takes_logits():
     assert accused(findings()) == set()
 
 
+def test_probabilities_where_a_divergence_takes_their_logarithms():
+    x, _ = data()
+    y = torch.randn(64, 4).softmax(1)
+    loss = nn.KLDivLoss(reduction="batchmean")
+    found = told(nn.Sequential(*mlp(4), nn.Softmax(1)), x, y, loss)
+    assert "takes logarithms" in found.title
+    assert "log_softmax" in found.fix["code"]
+    right = nn.Sequential(*mlp(4), nn.LogSoftmax(1))
+    assert told(right, x, y, loss) is None
+
+    def kl_div(output, target):  # of another order, whatever its name
+        return (output * (output.clamp_min(1e-6).log() - target.log())).sum(1).mean()
+
+    assert told(nn.Sequential(*mlp(4), nn.Softmax(1)), x, y, kl_div) is None
+
+
 def test_logits_that_are_all_alike_between_0_and_1_are_no_probabilities():
     x, y = data("classes")
     model = mlp()
