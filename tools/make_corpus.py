@@ -4,10 +4,11 @@ Two things are simulated, neither of which the diagnosis looks at:
 
 - does it train? 300 full-batch steps by PyTorch's autograd, with the best of three learning rates
   of Adam and with the best of four of SGD with momentum; it learned if the loss fell below 0.6 of
-  that of the best constant output, it did not if it stayed above 0.9 (a rate that gained less than
-  3 % in 150 steps is given up);
+  that of the best constant output, it did not if it stayed above 0.9, at these rates and at others
+  between them (a rate that has come to nothing in 150 steps, and gained less than 3 % in the last
+  50 of them, is given up);
 - does its number format hold? In its own dtype every weight gradient is finite and points within
-  45 degrees of where autograd's does in float64.
+  45 degrees of where autograd's does in float64, as far as float64 knows it.
 
 *Healthy*: both Adam and SGD learn and the format holds. *Faulty*: neither learns, or the format
 does not hold. In between (only one optimiser learns, or slowly) there is no truth to be held
@@ -15,7 +16,7 @@ against; such specifications are left out, and counted. ``python -m tools.make_c
 specifications over all activations, inits, depths, norms, residual sums, number formats and losses
 until it has enough of both, and writes ``engine/diagnosis/corpus.json``.
 
-That is the half by which thresholds were, and may be, chosen. With ``--report`` it appends to the
+That is the part by which thresholds were, and may be, chosen. With ``--report`` it appends to the
 other one, on which nothing is chosen and whose figures are published: cases that are drawn in turn
 as above and of the kinds that such draws meet seldom. Which they are follows from the seed and the
 case's number alone, so that a run that was stopped goes on where it was, and nobody picks.
@@ -27,27 +28,28 @@ import argparse
 import json
 import math
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from layerscope.engine.execution.network import LayerInfo, Network
-from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
-from layerscope.engine.experiment.specification import DTYPES, Experiment
-from layerscope.engine.layers import ACTIVATIONS, NORMS
+from layerscope.engine.experiment.specification import Experiment
+from layerscope.engine.layers import ACTIVATIONS
 from layerscope.engine.layers.initialization import INITS
+from tools.simulated_truth import AGREE, Descent, format_agreement, shares_reached
 
 __all__ = ["KINDS", "drawn_for_report"]
 
 PATH = Path(__file__).parent.parent / "engine" / "diagnosis" / "corpus.json"
-STEPS = 300  # full-batch steps: enough for a 50 layer network to leave the constant predictor
-PATIENCE = 150  # steps after which a learning rate that gained under 3 % is given up
 LEARNED = 0.6  # of the constant predictor's loss: below this something was learned
 STUCK = 0.9  # of the same: above this nothing was
-AGREE = 0.7  # cosine of a weight gradient with float64's: within 45 degrees
-RATES = {"adam": (1e-3, 1e-2, 1e-4), "sgd": (0.01, 0.1, 0.001, 1.0)}
+USUAL = {"adam": 1e-3, "sgd": 0.01}
+"""Rates with which a training is begun; what learns at them is asked no further."""
+OTHERS = {"adam": (1e-2, 1e-4), "sgd": (0.1, 0.001, 1.0)}
+BETWEEN = {"adam": (3e-3, 3e-4), "sgd": (0.03, 0.3, 0.003)}
+"""Asked where at those neither optimiser comes to anything: a window that lies between two rates is
+one all the same."""
 
 
 def draw(rng: random.Random) -> Experiment:
@@ -139,104 +141,21 @@ def draw_kind(rng: random.Random, kind: str) -> Experiment:
     return Experiment.model_validate({**draw(rng).to_dict(), **chosen})
 
 
-class Trainable:
-    """The specification's network in autograd, its parameters free to be trained."""
-
-    def __init__(self, experiment: Experiment, dtype: torch.dtype) -> None:
-        network = Network(experiment)
-        self.infos: list[LayerInfo] = network.infos
-        self.loss = network.loss
-        self.x = network.x.to(dtype)
-        target = network.target
-        self.target = target.to(dtype) if target.is_floating_point() else target
-        self.parameters: list[dict[str, Tensor]] = []
-        for step in passes(network):
-            if isinstance(step, ForwardStep):
-                self.parameters.append(
-                    {k: v.to(dtype).requires_grad_() for k, v in step.layer.parameters.items()}
-                )
-
-    def __call__(self) -> Tensor:
-        outputs: list[Tensor] = []
-        x = self.x
-        for info, own in zip(self.infos, self.parameters, strict=True):
-            if info.kind == "linear":
-                x = torch.addmm(own["bias"], x, own["weight"])
-            elif info.kind == "add":
-                x = x + (outputs[info.source] if info.source != -1 else self.x)  # type: ignore[index]
-            elif info.kind in NORMS:
-                x = NORMS[info.kind].reference(x, own)
-            else:
-                x = ACTIVATIONS[info.kind].reference(x)
-            outputs.append(x)
-        return self.loss.reference(x, self.target)
-
-    def constant_loss(self) -> float:
-        """The loss of the best output that does not depend on the input."""
-        if self.target.is_floating_point():
-            return float((self.target - self.target.mean(0)).square().mean())
-        share = torch.bincount(self.target).double() / len(self.target)
-        return float(-(share * share.clamp_min(1e-12).log()).sum())
-
-
-def learned_share(experiment: Experiment, name: str) -> float:
-    """The lowest loss that optimiser ``name`` reached, as a share of the constant predictor's."""
-    twin = experiment.model_copy(
-        update={"dtype": "float64" if experiment.dtype == "float64" else "float32"}
-    )
-    best = math.inf
-    for rate in RATES[name]:
-        model = Trainable(twin, DTYPES[twin.dtype])
-        everything = [p for own in model.parameters for p in own.values()]
-        optimiser: torch.optim.Optimizer = (
-            torch.optim.Adam(everything, rate)
-            if name == "adam"
-            else torch.optim.SGD(everything, rate, momentum=0.9)
-        )
-        baseline = model.constant_loss()
-        recent: list[float] = []
-        for step in range(STEPS):
-            optimiser.zero_grad()
-            loss = model()
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                recent = [math.inf]
-                break
-            recent = [*recent[-4:], value]
-            if step == PATIENCE and value > 0.97 * baseline:
-                break
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-        share = max(recent) / baseline
-        best = min(best, share)
-        if share < LEARNED:
-            break
-    return best
-
-
-def format_agreement(experiment: Experiment) -> float:
-    """The worst cosine between a weight gradient in the own dtype and autograd's in float64."""
-    reference = Trainable(experiment, torch.float64)
-    reference().backward()  # type: ignore[no-untyped-call]
-    worst = 1.0
-    for step in passes(Network(experiment)):
-        if isinstance(step, BackwardStep) and step.info.kind == "linear":
-            ours = step.layer.gradients["weight"].double()
-            theirs = reference.parameters[step.info.index]["weight"].grad
-            if theirs is None or not bool(torch.isfinite(ours).all()):
-                return -1.0
-            if not theirs.count_nonzero() and not ours.count_nonzero():
-                continue  # a branch of zeros, before the first step
-            ours, theirs = ours / ours.abs().max(), theirs / theirs.abs().max()
-            cosine = float((ours * theirs).sum() / (ours.norm() * theirs.norm()))
-            worst = min(worst, cosine if math.isfinite(cosine) else 0.0)
-    return worst
-
-
 def judge(experiment: Experiment) -> dict[str, Any]:
     """The simulated truth on one specification."""
     agreement = format_agreement(experiment)
-    shares = {name: learned_share(experiment, name) for name in RATES}
+    shares = dict.fromkeys(USUAL, math.inf)
+
+    def train(rates: Mapping[str, Sequence[float]]) -> None:
+        descents = [Descent(n, r) for n, s in shares.items() if s >= LEARNED for r in rates[n]]
+        reached = shares_reached(experiment, descents) if descents else []
+        for (name, _), share in zip(descents, reached, strict=True):
+            shares[name] = min(shares[name], share)
+
+    train({name: [rate] for name, rate in USUAL.items()})
+    train(OTHERS)
+    if agreement > AGREE and min(shares.values()) > STUCK:
+        train(BETWEEN)
     truth = None
     if agreement <= AGREE or min(shares.values()) > STUCK:
         truth = False
