@@ -100,7 +100,10 @@ def main() -> None:
         print("false alarm", json.dumps(case))
     trials = count_trials(corpus(), judged_by_trials(corpus(), options.jobs))
     table["after_trials"] = trials
-    print(f"{trials['tried']} tried, the errors of {len(trials['lowered'])} lowered to warnings")
+    print(
+        f"{trials['tried']} tried, the errors of {len(trials['lowered'])} lowered to warnings, "
+        f"the warnings of {len(trials['raised'])} raised to errors"
+    )
     print(f"{'errors that stand':22} {'all':>12} {'chosen by':>12} {'held out':>12}")
     for name in KINDS:
         counts = [trials[half][name] for half in ("all", "choosing", "held_out")]

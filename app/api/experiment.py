@@ -47,7 +47,7 @@ RESULT = described_json(
     "The experiment's every parameter, its layers in forward order with statistics of each "
     "activation, gradient and parameter, findings with fixes that were tried (or `unfixed`, why "
     "none was), the `trial` after which they stand as they do (short trainings of the experiment "
-    "itself where every error is of a scale, which Adam divides out; null where none was made), "
+    "itself where what is found is of a scale, which Adam divides out; null where none was made), "
     "theory, and the check against autograd.",
     EXAMPLE,
     *("experiment", "loss", "layers", "findings", "trial", "unfixed", "theory", "check", "timing"),

@@ -80,9 +80,10 @@ class Verdict:
 
 
 def verdict(evidence: Evidence, findings: Sequence[Finding]) -> Verdict:
-    """The worst finding in words, or what held."""
-    if findings and findings[0].severity != "info":
-        return Verdict(findings[0].severity, findings[0].title, findings[0].explanation)
+    """The worst finding in words, the first of them, or what held."""
+    worst = max(findings, key=lambda f: SEVERITIES.index(f.severity), default=None)
+    if worst is not None and worst.severity != "info":
+        return Verdict(worst.severity, worst.title, worst.explanation)
     stds = [r.activation.std for r in evidence.block_outputs if r.activation.std is not None]
     depth = evidence.depth
     layers = "the one layer" if depth == 1 else f"all {depth} layers"

@@ -25,8 +25,9 @@ HERE = Path(__file__).parent
 def corpus() -> list[dict[str, Any]]:
     """Every specification drawn, with its truth: healthy, faulty, or None for in between.
 
-    Those that are ``held_out`` were drawn when all rules and thresholds were set, and nothing is
-    chosen by them: the half that is reported. By the other thresholds were, and may be, chosen.
+    Those that are ``held_out`` were judged once, when all rules and thresholds were set, and
+    nothing is chosen by them: the part that is reported. By the other thresholds were, and may be,
+    chosen.
     """
     cases: list[dict[str, Any]] = json.loads((HERE / "corpus.json").read_text(encoding="utf-8"))
     return cases

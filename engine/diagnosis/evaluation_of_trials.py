@@ -31,7 +31,7 @@ class AfterTrial:
 
 
 def judge_by_trial(case: dict[str, Any], should_stop: ShouldStop = never) -> AfterTrial:
-    """A case of the corpus diagnosed, and tried where its errors are of a scale.
+    """A case of the corpus diagnosed, and tried where what is found is of a scale.
 
     >>> judge_by_trial({"experiment": {"depth": 5, "width": 32, "batch": 32, "init_scale": 0.1}})
     AfterTrial(error=True, tried=True, stands=False)
@@ -59,7 +59,9 @@ def count_trials(
     over the one that is ``held_out``; of that by ``kinds`` too, as far as cases were drawn of one.
 
     ``judged``: by case, None where it was not asked, as of one that is neither healthy nor faulty
-    nor trained by Adam alone. ``lowered`` are the places of those whose errors became warnings.
+    nor trained by Adam alone. ``lowered`` are the places of those whose errors became warnings,
+    ``raised`` of those whose warnings became errors. ``missed`` and ``accused`` are the
+    specifications of the faulty without an error in the end, and of the healthy with one.
     """
     places = range(len(cases))
     held_out = [i for i in places if cases[i].get("held_out")]
@@ -69,11 +71,27 @@ def count_trials(
     return {
         "tried": sum(j is not None and j.tried for j in judged),
         "lowered": [i for i, j in enumerate(judged) if j is not None and j.error and not j.stands],
+        "raised": [i for i, j in enumerate(judged) if j is not None and j.stands and not j.error],
+        "missed": _judged(cases, judged, healthy=False, stands=False),
+        "accused": _judged(cases, judged, healthy=True, stands=True),
         "all": _counts(cases, judged, places),
         "choosing": _counts(cases, judged, [i for i in places if not cases[i].get("held_out")]),
         "held_out": _counts(cases, judged, held_out),
         "kinds": {kind: _counts(cases, judged, each) for kind, each in of_kind.items()},
     }
+
+
+def _judged(
+    cases: Sequence[dict[str, Any]],
+    judged: Sequence[AfterTrial | None],
+    *,
+    healthy: bool,
+    stands: bool,
+) -> list[dict[str, Any]]:
+    return [
+        c["experiment"] for c, j in zip(cases, judged, strict=True)
+        if j is not None and c["healthy"] is healthy and j.stands == stands
+    ]  # fmt: skip
 
 
 def _counts(

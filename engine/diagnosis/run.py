@@ -178,8 +178,9 @@ def _tried(
     trial = try_experiment(experiment, findings, should_stop)
     if trial is not None:
         after = after_trial(told, trial)
-        said = f"{trial.text} {findings[0].explanation}"
-        yield TrialEvent(trial, after, replace(verdict(evidence, after), text=said))
+        said = verdict(evidence, after)
+        before = next(f.explanation for f in findings if f.title == said.title)
+        yield TrialEvent(trial, after, replace(said, text=f"{trial.text} {before}"))
 
 
 def run_cost(experiment: Experiment) -> Cost:

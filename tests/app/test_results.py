@@ -108,4 +108,5 @@ def test_every_part_is_priced_once(monkeypatch, limit):
 
     monkeypatch.setattr("layerscope.engine.execution.cost.peak_bytes", counted)
     planned(Experiment(dtype="float16"), Settings(check_max_flops=limit))
-    assert len(priced) == 8  # the passes, those of three changes, and two for each comparison
+    # the passes, those of three changes, two for each comparison, and the trial's in float32
+    assert len(priced) == 9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,10 +81,11 @@ class KindRow:
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """What it changes that experiments whose errors are of a scale are trained a little."""
+    """What it changes that experiments in which something is of a scale are trained a little."""
 
     tried: int
     lowered: int
+    raised: int
     rows: Sequence[TrialRow]
     kinds: Sequence[KindRow]
 
@@ -161,6 +163,7 @@ def _page() -> DiagnosisPage:
     if table is None:
         nothing = (None, 0, (), (), (), None)
         return DiagnosisPage(rules, tuple(RULES), over_time, trainings, *nothing, measured=False)
+    missed, alarms = _wrongs(table)
     return DiagnosisPage(
         rules=rules,
         names=tuple(RULES),
@@ -169,11 +172,23 @@ def _page() -> DiagnosisPage:
         totals=_totals(table),
         undecided=table["undecided"],
         scores=[_score(row, table) for row in table["rules"]],
-        missed=[_wrong(case["experiment"], ()) for case in table["missed"][:SHOWN]],
-        alarms=[_wrong(c["experiment"], c["rules"]) for c in table["false_alarms"][:SHOWN]],
+        missed=[_wrong(each, ()) for each in missed[:SHOWN]],
+        alarms=[_wrong(each, found) for each, found in alarms[:SHOWN]],
         trials=_trials(table.get("after_trials")),
         measured=True,
     )
+
+
+def _wrongs(table: dict[str, Any]) -> tuple[list[dict[str, Any]], list[tuple[Any, list[str]]]]:
+    """The faulty that were missed, and the healthy that were accused with the rules that did: once
+    tried, where that is known."""
+    missed = [case["experiment"] for case in table["missed"]]
+    alarms = [(case["experiment"], case["rules"]) for case in table["false_alarms"]]
+    if trials := table.get("after_trials"):
+        named = {json.dumps(each): rules for each, rules in alarms}
+        accused = [(each, named.get(json.dumps(each), [])) for each in trials["accused"]]
+        return trials["missed"], accused
+    return missed, alarms
 
 
 def _score(row: dict[str, Any], table: dict[str, Any]) -> Score:
@@ -199,7 +214,7 @@ def _totals(table: dict[str, Any]) -> Totals:
     if trials := table.get("after_trials"):
         found = [_accused(trials["held_out"][kind]) for kind in KINDS]
         told = [(a.after, f"of {a.cases}") for a in found]
-        of = "networks drawn after the rules were set: nothing was chosen by them"
+        of = "networks that the rules first saw when they were set: nothing was chosen by them"
     else:
         told = [
             (percent(table["recall"]), f"of {table['faulty']}"),
@@ -225,7 +240,8 @@ def _trials(counts: dict[str, Any] | None) -> Trials | None:
         KindRow(name, [f"{each[g]['errors']} of {each[g]['cases']}" for g in KINDS])
         for name, each in counts["kinds"].items()
     ]
-    return Trials(counts["tried"], len(counts["lowered"]), rows, kinds)
+    lowered, raised = len(counts["lowered"]), len(counts["raised"])
+    return Trials(counts["tried"], lowered, raised, rows, kinds)
 
 
 def _accused(counted: dict[str, Any]) -> Accused:

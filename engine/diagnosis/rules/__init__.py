@@ -7,10 +7,12 @@ from layerscope.engine.diagnosis.rules import (
     numbers,
     parameters,
     scale,
+    steps,
     symmetry,
     units,
 )
 
 __all__ = [
-    "bias", "collapse", "nonfinite", "numbers", "parameters", "scale", "symmetry", "units",
+    "bias", "collapse", "nonfinite", "numbers", "parameters", "scale", "steps", "symmetry",
+    "units",
 ]  # fmt: skip

@@ -224,15 +224,18 @@ def test_the_evaluation_becomes_bars_and_links(monkeypatch: pytest.MonkeyPatch) 
     empty = {"cases": 0, "errors_before": 0, "errors": 0, "share": None}
     none = dict.fromkeys(kinds, empty)
     table["after_trials"] = {
-        "tried": 30, "lowered": [4, 7], "all": kinds, "choosing": none, "held_out": kinds,
-        "kinds": {"drawn freely": kinds},
+        "tried": 30, "lowered": [4, 7], "raised": [5], "all": kinds, "choosing": none,
+        "held_out": kinds, "kinds": {"drawn freely": kinds},
+        "missed": [{"depth": 5}], "accused": [{"init": "normal"}, {"depth": 7}],
     }  # fmt: skip
     page = diagnosis._page()
     assert page.totals is not None
     assert [each[1:] for each in page.totals.figures] == [("5.00 %", "of 20")] * 3
     trials = page.trials
     assert trials is not None
-    assert (trials.tried, trials.lowered, len(trials.rows)) == (30, 2, 3)
+    assert (trials.tried, trials.lowered, trials.raised, len(trials.rows)) == (30, 2, 1, 3)
+    assert [w.query for w in page.missed] == ["depth=5"]
+    assert [w.words for w in page.alarms] == ["init normal (nonfinite)", "depth 7"]
     row = trials.rows[0]
     assert row.held_out == diagnosis.Accused(20, "40.0 %", "5.00 %")
     assert row.choosing.cases == 0

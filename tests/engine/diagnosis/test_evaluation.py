@@ -42,14 +42,16 @@ def test_the_published_table_is_todays():
 
 @whole
 def test_enough_cases_are_found_and_few_are_accused():
-    """Of the half that thresholds were chosen by."""
-    table = today()
-    held = table["held_out"]
-    healthy, faulty = table["healthy"] - held["healthy"], table["faulty"] - held["faulty"]
-    assert healthy >= 150
-    assert faulty >= 145
-    assert len(table["missed"]) - held["missed"] <= 0.05 * faulty
-    assert len(table["false_alarms"]) - held["false_alarms"] <= 0.03 * healthy
+    """By the pass alone: of the part that thresholds were chosen by, what was drawn freely. Of the
+    kinds that such draws meet seldom, most are here since a pass cannot tell them."""
+    freely = [c for c in corpus() if not c.get("held_out") and "kind" not in c]
+    healthy = [c["experiment"] for c in freely if c["healthy"] is True]
+    faulty = [c["experiment"] for c in freely if c["healthy"] is False]
+    assert len(healthy) >= 150
+    assert len(faulty) >= 100
+    missed, alarms = ([c["experiment"] for c in today()[n]] for n in ("missed", "false_alarms"))
+    assert sum(each in faulty for each in missed) <= 0.05 * len(faulty)
+    assert sum(each in healthy for each in alarms) <= 0.03 * len(healthy)
 
 
 def test_once_tried_few_that_adam_alone_trains_are_left_with_an_error():
@@ -99,7 +101,11 @@ def test_the_published_trials_are_of_the_published_table():
     before, after = (
         sum(group[name] for group in counts.values()) for name in ("errors_before", "errors")
     )
-    assert before - after == len(trials["lowered"]) <= trials["tried"]
+    assert before - after == len(trials["lowered"]) - len(trials["raised"])
+    assert len(trials["lowered"]) + len(trials["raised"]) <= trials["tried"]
+    faulty, healthy = counts["faulty"], counts["healthy"]
+    assert len(trials["missed"]) == faulty["cases"] - faulty["errors"]
+    assert len(trials["accused"]) == healthy["errors"]
 
 
 def test_the_documentation_has_the_published_counts():
@@ -126,17 +132,18 @@ def test_some_cases_tried_anew_come_to_what_is_published():
         if cases[i]["healthy"] is False and i not in lowered
         and cases[i]["experiment"] not in missed
     ]  # fmt: skip
-    for place in [*[i for i in cheap if i in lowered][::4], *stand[::9]]:
+    raised = [i for i in cheap if i in evaluation()["after_trials"]["raised"]]
+    for place in [*[i for i in cheap if i in lowered][::4], *stand[::9], *raised[::2]]:
         judged = judge_by_trial(cases[place])
-        assert judged.error
+        assert judged.error == (place not in raised)
         assert judged.stands == (place not in lowered), cases[place]["experiment"]
 
 
 def test_it_counts_what_a_trial_changes():
     trains, fails = {"adam": 0.1, "sgd": 0.2}, {"adam": 1.0, "sgd": None}
     cases = [
-        {"healthy": False, **fails},
-        {"healthy": True, **trains},
+        {"experiment": {"depth": 1}, "healthy": False, **fails},
+        {"experiment": {"depth": 2}, "healthy": True, **trains},
         {"healthy": None, "adam": 0.2, "sgd": None},
         {"healthy": None, "adam": 0.8, "sgd": 1.0},
         {"healthy": None, "adam": None, "sgd": 0.3},
@@ -146,7 +153,11 @@ def test_it_counts_what_a_trial_changes():
     cases[1] |= {"held_out": True}
     cases[4] |= {"held_out": True, "kind": "odd ones"}
     counts = count_trials(cases, [stays, lowered, lowered, None, None])
-    assert (counts["tried"], counts["lowered"]) == (3, [1, 2])
+    assert (counts["tried"], counts["lowered"], counts["raised"]) == (3, [1, 2], [])
+    assert (counts["missed"], counts["accused"]) == ([], [])
+    raised = count_trials(cases, [lowered, AfterTrial(False, True, True), None, None, None])
+    assert (raised["lowered"], raised["raised"]) == ([0], [1])
+    assert (raised["missed"], raised["accused"]) == ([{"depth": 1}], [{"depth": 2}])
     assert counts["all"]["faulty"] == {"cases": 1, "errors_before": 1, "errors": 1, "share": 1.0}
     once = {"cases": 1, "errors_before": 1, "errors": 0, "share": 0.0}
     assert counts["held_out"]["healthy"] == once

@@ -1,5 +1,6 @@
 """Each rule on a network with its fault, on healthy ones, and where it cannot tell."""
 
+import dataclasses
 import json
 import math
 from decimal import Decimal
@@ -51,6 +52,9 @@ FAULTY = {
         data="digits", dtype="bfloat16", batch=48, seed=539,
     ),
     "output_scale": Experiment(activation="linear", init="normal", depth=2),
+    "small_weights": Experiment(
+        norm="layer", init="xavier_normal", init_scale=0.017, width=48, batch=48, depth=20
+    ),
     "mean_shift": Experiment(activation="sigmoid", init="lsuv", init_scale=0.02, depth=1),
 }  # fmt: skip
 
@@ -430,6 +434,27 @@ def test_steps_that_nobody_took_are_not_told():
     records = gather(Experiment(init="constant", depth=3, width=16, batch=32)).records
     finding = diagnose(Evidence([replace(r, stays_alike=None) for r in records]))[0]
     assert finding.explanation.endswith("each of these layers computes one number.")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"norm": "batch"}, {"residual": True}, {"init_scale": 1.0}, {"norm": "none"}]
+)
+def test_small_weights_are_none_where_samples_stay_apart_or_steps_are_smaller(changes):
+    experiment = FAULTY["small_weights"].model_copy(update=changes)
+    assert "small_weights" not in names(diagnose(gather(experiment)))
+
+
+def test_steps_that_outweigh_the_weights_are_counted():
+    experiment = FAULTY["small_weights"]
+    evidence = gather(experiment)
+    [found] = [f for f in diagnose(evidence) if f.rule == "small_weights"]
+    rms = math.sqrt(2 / 96) * 0.017
+    assert found.evidence["change_of_one"] == pytest.approx(1e-4 * math.sqrt(48) / rms, rel=0.1)
+    assert found.evidence["change_of_all"] == pytest.approx(
+        20 * found.evidence["change_of_one"], rel=0.1
+    )
+    elsewhere = dataclasses.replace(evidence, starts=None)
+    assert "small_weights" in {each["rule"] for each in undecided(elsewhere)}
 
 
 def test_one_unit_has_no_rank_to_lose():

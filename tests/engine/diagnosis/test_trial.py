@@ -1,10 +1,12 @@
 """An error of a scale stands only where the experiment itself was not seen to learn."""
 
+import math
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as changed
 
-from layerscope.engine.basis.cancellation import Stopped
+from layerscope.engine.basis.cancellation import Stopped, never
 from layerscope.engine.diagnosis import diagnose, trial
 from layerscope.engine.diagnosis.gathering import gather
 from layerscope.engine.diagnosis.run import FixEvent, Summary, TrialEvent, result, result_cost, run
@@ -24,6 +26,20 @@ from layerscope.engine.experiment.specification import Experiment
 
 ADAM_ALONE = Experiment(depth=5, width=32, batch=32, init_scale=0.1)
 NEITHER = Experiment(depth=10, width=32, batch=32, activation="sigmoid", init_scale=0.3)
+FAR_ABOVE = Experiment(
+    depth=2, width=48, batch=96, activation="hardtanh", init_scale=60, data="digits",
+    loss="cross_entropy", seed=534,
+)  # fmt: skip
+GROWS = Experiment(
+    depth=30,
+    width=32,
+    init="xavier_normal",
+    norm="layer",
+    residual=True,
+    data="digits",
+    batch=96,
+    seed=104,
+)
 OVERFLOW = Experiment(depth=50, width=32, batch=32, activation="linear", init="normal")
 TOLD = Attempt("Adam", 0.001, 37, 2.3, 1.8, 1.8, learned=True)
 FAILED = Attempt("SGD", 0.1, STEPS, 2.3, 2.3, 2.3, learned=False)
@@ -67,7 +83,8 @@ def test_an_error_that_neither_optimiser_gets_over_stands_and_says_that_it_was_t
     assert not tried.learns
     after = after_trial(before, tried)
     assert [f.severity for f in every(after)] == [f.severity for f in every(before)]
-    assert "neither Adam (rates 0.001, 0.01: not kept below" in after[0].explanation
+    rates = ", ".join(f"{rate:g}" for rate in RATES["Adam"])
+    assert f"neither Adam (rates {rates}: not kept below" in after[0].explanation
     assert all(a.steps <= 2 * STEPS for a in tried.attempts)
 
 
@@ -85,6 +102,85 @@ def test_what_a_trial_could_not_change_is_not_tried(experiment):
     findings = found(experiment)
     assert not is_tried(findings)
     assert try_experiment(experiment, findings) is None
+
+
+def test_a_warning_of_a_scale_that_neither_optimiser_gets_over_is_an_error():
+    before = found(FAR_ABOVE)
+    assert {f.severity for f in every(before)} == {"warning"}
+    tried = try_experiment(FAR_ABOVE, before)
+    assert not tried.learns
+    after = after_trial(before, tried)
+    assert [f.rule for f in after] == [f.rule for f in before]
+    assert {f.severity for f in after} == {"error"}
+    assert all(tried.text in f.explanation for f in after)
+    *_, event = run(FAR_ABOVE)
+    assert isinstance(event, TrialEvent)
+    assert event.verdict.severity == "error"
+
+
+@pytest.mark.parametrize("end", [{"after": 2.3 * 0.85}, {"after": 9.0, "forecast": 1.0}])
+def test_what_ends_between_learning_and_nothing_or_still_comes_down_is_no_judgement(end):
+    before = found(FAR_ABOVE)
+    tried = Trial(64, 2.3, (replace(FAILED, optimizer="Adam", **end), FAILED))
+    assert (tried.learns, tried.stuck) == (False, False)
+    after = after_trial(before, tried)
+    assert [f.severity for f in after] == [f.severity for f in before]
+    assert all(tried.text in f.explanation for f in after)
+    assert Trial(64, 2.3, (FAILED, replace(FAILED, after=math.nan, forecast=math.inf))).stuck
+
+
+def test_what_is_no_warning_of_a_scale_stays_what_it_is():
+    before = found(FAR_ABOVE)
+    tried = Trial(64, 2.3, (FAILED,))
+    inert = changed(before[0], rule="inert_parameters", severity="warning", consequences=[])
+    note = changed(before[0], severity="info")
+    assert after_trial([inert, note], tried) == [inert, note]
+    assert not is_tried([inert, note])
+
+
+def test_a_pace_is_kept_for_as_many_steps_again():
+    assert trial._forecast(2.0, 1.0) == pytest.approx(1 / 8)  # halved in 50 of 150 steps
+    for before, now in ((1.0, 1.0), (1.0, 1.2), (math.inf, math.nan), (math.inf, 1.0)):
+        assert trial._forecast(before, now) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("loss", "forecast", "promising"),
+    [
+        (0.9, 0.7, True),  # at its pace it would learn
+        (0.9, 0.85, False),
+        (50.0, 6.0, True),  # halved in 50 steps, from far above
+        (50.0, 7.0, False),
+        (0.95, 0.9, False),
+        (50.0, math.inf, False),
+    ],
+)
+def test_what_may_yet_learn_has_as_many_steps_again(loss, forecast, promising):
+    one = trial._Training(ADAM_ALONE, "Adam", 0.001, 1.0, never)
+    one.goal, one.loss, one.forecast = trial.SHARE, loss, forecast
+    assert one.is_promising is promising
+
+
+def test_the_rate_that_comes_nearest_goes_on():
+    tried = try_experiment(GROWS, found(GROWS))
+    adam = [a for a in tried.attempts if a.optimizer == "Adam"]
+    assert [a.rate for a in adam] == list(RATES["Adam"])
+    (longest,) = (a for a in adam if a.steps == 2 * STEPS)
+    assert longest.learned
+    assert f"Adam learns (rate {longest.rate:g}" in tried.text
+    assert longest.rate != RATES["Adam"][0]
+
+
+def test_what_a_narrow_format_makes_too_dear_is_tried_in_float32(monkeypatch):
+    narrow = ADAM_ALONE.model_copy(update={"dtype": "bfloat16"})
+    findings = found(ADAM_ALONE)
+    assert try_experiment(ADAM_ALONE, findings).dtype == "float32"
+    assert trial_cost(narrow).flops > trial_cost(ADAM_ALONE).flops
+    monkeypatch.setattr(trial, "BUDGET_FLOPS", trial._typical(ADAM_ALONE))
+    assert trial_cost(narrow) == trial_cost(ADAM_ALONE)
+    tried = try_experiment(narrow, findings)
+    assert tried.to_dict()["dtype"] == "float32"
+    assert tried.text.startswith("Tried on 32 samples in float32: Adam learns (")
 
 
 def test_an_error_that_is_of_no_scale_keeps_all_of_them():
