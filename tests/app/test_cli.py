@@ -122,6 +122,7 @@ def test_an_address_that_cannot_be_had_is_said_before_anything_is_compiled(layer
     assert "Cannot listen on no.such.name.invalid:8000: " in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -211,6 +212,7 @@ def test_an_interrupted_run_ends_quietly(layerscope, monkeypatch, arguments):
     assert "Traceback" not in done.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
 def test_a_pipe_that_nobody_reads_ends_it_quietly(arguments, interpreter):
     reading, writing = os.pipe()
@@ -220,6 +222,7 @@ def test_a_pipe_that_nobody_reads_ends_it_quietly(arguments, interpreter):
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
 def test_a_full_disk_is_said(arguments, interpreter):
     with Path("/dev/full").open("w") as full:

@@ -48,6 +48,7 @@ def assert_problem(response: httpx.Response, status: int) -> dict:
     return problem
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 def test_methods_a_path_has_not(server, path):
     allowed = {method for route, method in ROUTES if route == path}
@@ -128,6 +129,7 @@ def test_every_parameter_has_bad_values_here():
     assert set(BAD) == set(Experiment.model_fields)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ["", "/stream", "/script"])
 @pytest.mark.parametrize("field", BAD)
 def test_bad_values_name_field_value_and_expectation(server, route, field):

@@ -58,6 +58,7 @@ def test_every_route_answers_htmx_as_it_answers_a_browser(client, path):
         assert all("HX-Request" in each.headers["vary"] for each in (whole, part))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", ["depth=0", "nonsense=1", "a=%FF", "seed=1&seed=2", "%00"])
 @pytest.mark.parametrize("path", PATHS)
 def test_every_route_refuses_a_bad_query_either_way(client, path, query):
@@ -106,6 +107,7 @@ def test_the_integer_parameters_are_all_asked():
     )
 
 
+@pytest.mark.slow
 def test_who_has_an_answer_already_is_told_so(client):
     of_an_experiment = ("/api/v1/experiment", "/api/v1/why/", "/lab/layer")
     asked = {"/api/v1/experiment/layer": "&layer=0", "/lab/layer": "&block=1",

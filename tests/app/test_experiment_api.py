@@ -114,6 +114,7 @@ def test_openapi_documents_every_parameter_with_its_bounds(server):
     assert Experiment.json_schema()["properties"]["depth"]["default"] == 50
 
 
+@pytest.mark.slow
 def test_the_same_bits_from_another_server(server, serve):
     with serve() as other:
         answers: list[httpx.Response] = [

@@ -21,6 +21,7 @@ from tests.lab_page import Elements, fetch
 NAN = Experiment(init="normal", activation="linear")
 
 
+@pytest.mark.slow
 def test_a_verified_fix_stands_on_the_page_as_a_link(server: Any) -> None:
     query = "init=normal&activation=linear"
     whole = fetch(server, query).text.partition("<noscript><section")[0]

@@ -250,6 +250,7 @@ def test_limits_are_told_with_the_figure_that_is_over(ask, tmp_path, settings, l
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rest", ["", "/stream", "/export", "/theory"])
 def test_maps_that_are_not_there(ask, rest):
     answer = ask().get(f"{URL}/{'0' * 32}{rest}")
@@ -268,6 +269,7 @@ def test_a_file_that_cannot_be_read_is_said(ask, monkeypatch):
     assert "maps.db is damaged" in answer.json()["detail"]
 
 
+@pytest.mark.slow
 def test_theory_is_drawn_over_it(begun, until):
     base = {"activation": "tanh", "init": "lecun_normal", "width": 4, "batch": 4}
     key = begin(begun, base=base)

@@ -195,6 +195,7 @@ def test_odd_bytes_in_a_query_are_refused_not_an_error(server: Any) -> None:
         assert fetch(server, query).status_code in (200, 422)
 
 
+@pytest.mark.slow
 def test_presets_are_ordinary_links_with_sketches(server: Any) -> None:
     text = fetch(server).text
     links = re.findall(r'<li><a href="([^"]+)" title.*?<path d="(M[^"]+)"', text, re.DOTALL)
@@ -225,6 +226,7 @@ def test_a_head_request_computes_nothing(server: Any, works: list[Any]) -> None:
     assert works == []
 
 
+@pytest.mark.slow
 def test_cells_arrive_while_later_layers_are_computed(server: Any) -> None:
     counts = []
     with server.client.stream("GET", "/?depth=300&width=512&batch=256") as answer:
@@ -258,6 +260,7 @@ def test_a_busy_server_says_so_on_the_page(serve: Callable[..., Any]) -> None:
         assert 'id="experiment"' in answer.text
 
 
+@pytest.mark.slow
 def test_a_layer_that_gets_no_place_does_not_hold_up_the_page(
     serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +279,7 @@ def test_a_layer_that_gets_no_place_does_not_hold_up_the_page(
     assert text.rstrip().endswith("</html>")
 
 
+@pytest.mark.slow
 def test_the_same_experiment_elsewhere(server: Any) -> None:
     tags = Elements(fetch(server, "init_scale=1.3").text).tags
     links = [a["href"] for _, a in tags if "data-lens" in a]

@@ -109,6 +109,7 @@ def test_gradients_equal_autograd(ask, dtype):
     assert check["autograd_max_relative_error"] < bound
 
 
+@pytest.mark.slow
 def test_a_presets_address_gives_the_presets_experiment(site):
     presets = site.client.get("/api/v1/presets").json()
     assert [p["name"] for p in presets][:3] == ["randn", "randn-0.01", "randn-0.1"]

@@ -139,6 +139,7 @@ def test_what_is_the_whole_runs_is_of_no_module_and_a_size_is_called_one(client)
     assert shown(page)["data-heading"] == "|Activation mean| of block.0.linear"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "status"),
     [("run=a", 422), ("run=a&run=none", 404), ("run=a&run=b&module=z", 422),

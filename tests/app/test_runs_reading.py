@@ -88,6 +88,7 @@ def test_the_list_is_newest_first_and_in_pages(client):
     assert [r["name"] for r in older["runs"]] == ["tiny"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_a_series_is_what_the_probe_saw(client, runs, quantity):
     run = runs[0]
@@ -194,6 +195,7 @@ def test_a_bad_question_is_refused_by_name(client, runs, query, field):
     assert answer.json()["errors"][0]["field"] == field
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["", "/series", "/stream", "/export", "/restore"])
 def test_an_unknown_run_is_a_404(client, path):
     method = "POST" if path == "/restore" else "GET"
@@ -468,6 +470,7 @@ def test_a_search_goes_on_over_pages(ask, tmp_path, monkeypatch):
     client.app.state.store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "said"),
     [("points=1", "expected a whole number from 10"), ("rows=some", "expected one of blocks, mod")],

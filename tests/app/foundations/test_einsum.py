@@ -24,6 +24,7 @@ def client(server: Any) -> httpx.Client:
     return server.client  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.name)
 def test_every_example_of_the_notes_is_a_working_link(client: httpx.Client, example: Any) -> None:
     query = {"equation": example.equation, "shapes": shapes_text(example.shapes)}

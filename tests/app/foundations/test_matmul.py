@@ -43,6 +43,7 @@ def stream(client: httpx.Client, path: str, **query: str) -> list[tuple[str, Any
         return list(events(response))
 
 
+@pytest.mark.slow
 def test_the_stream_tells_every_variant_in_order(client: httpx.Client) -> None:
     found = stream(client, "/stream", **QUICK)
     names = [name for name, _ in found if name != "race_progress"]

@@ -51,6 +51,7 @@ def test_the_tour_leads_through_the_lab_and_why_to_the_conclusion(client: httpx.
         assert f'rel="next" href="{onward}"' in client.get(f"{here}?depth=2&width=4").text
 
 
+@pytest.mark.slow
 def test_next_and_previous_follow_the_registry(client: httpx.Client) -> None:
     for at, step in enumerate(TOUR):
         text = client.get(f"/foundations/{step.name}").text

@@ -76,6 +76,7 @@ def test_the_frame_reads_what_it_is_given() -> None:
     assert given(WhyPage) == read
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_page_and_twin_answer_the_same_experiment(server: Any, name: str) -> None:
     query = f"{SMALL}&activation=tanh&init=lecun_normal&init_scale=1.2"
@@ -245,6 +246,7 @@ def test_the_evaluation_becomes_bars_and_links(monkeypatch: pytest.MonkeyPatch) 
     json.dumps(rules_table(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_an_analysis_without_a_page_of_its_own_is_shown_by_its_figures(
     serve: Any, altered: Any
 ) -> None:

@@ -89,6 +89,7 @@ def test_a_network_that_learns_is_told_from_one_that_cannot():
         assert not Learning().by(cannot, "Adam")
 
 
+@pytest.mark.slow
 def test_fixes_are_tried_for_as_many_findings_as_are_priced(monkeypatch):
     asked = []
     monkeypatch.setattr(

@@ -26,6 +26,7 @@ ALL_ALIKE = Experiment(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["none", "layer", "rms", "batch"])
 def test_side_by_side_is_as_one_after_the_other_by_pytorchs_own_optimisers(norm):
     experiment = SMALL.model_copy(update={"norm": norm, "residual": True, "dtype": "float64"})

@@ -161,6 +161,7 @@ def test_what_may_yet_learn_has_as_many_steps_again(loss, forecast, promising):
     assert one.is_promising is promising
 
 
+@pytest.mark.slow
 def test_the_rate_that_comes_nearest_goes_on():
     tried = try_experiment(GROWS, found(GROWS))
     adam = [a for a in tried.attempts if a.optimizer == "Adam"]

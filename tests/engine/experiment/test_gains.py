@@ -250,6 +250,7 @@ def test_theory_of_a_gain_is_told_behind_the_norm():
     assert "γ²" in batch.chi1_is
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "fix"),
     [

@@ -147,6 +147,7 @@ def test_beyond_theory_the_reason_is_given():
     assert "biases of mean -0.5" in told.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "fix"),
     [

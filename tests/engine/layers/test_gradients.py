@@ -52,6 +52,7 @@ def test_every_gradient_equals_autograd_in_float64(activation, norm, residual):
         assert error is not None and error < 1e-11, (experiment.to_query(), check)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
 @pytest.mark.parametrize("norm", NORM_CHOICES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -33,6 +33,7 @@ def of_lab(whole, block, part):
     return last[part]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", SPECIFICATIONS, ids=lambda e: str(e.to_query()))
 def test_loss_and_stds_are_the_labs(experiment):
     whole = result(experiment, check=False)

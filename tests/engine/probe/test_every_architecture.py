@@ -72,6 +72,7 @@ def test_what_there_was_is_recorded(name):
         assert step.of(slot.module, Quantity.PARAMETER_GRADIENT, slot.parameter) is not None
 
 
+@pytest.mark.slow
 def test_the_first_activation_of_a_process_may_be_seen_within_a_checkpoint():
     """Where an activation is flat is worked out once a process, by autograd: what that keeps is not
     the checkpoint's, which holds what its two forward passes keep against each other."""

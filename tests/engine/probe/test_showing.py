@@ -87,6 +87,7 @@ def test_before_any_step_it_says_so():
     assert "No step has been recorded yet" in training_markup("net", [], [], [], [])
 
 
+@pytest.mark.slow
 def test_many_modules_and_steps_share_a_cell(trained):
     deep = nn.Sequential(*[nn.Linear(4, 4) for _ in range(MOST_ROWS + 5)], nn.Linear(4, 1))
     html = trained(deep, MOST_COLUMNS + 12, break_at=MOST_COLUMNS)

@@ -23,6 +23,7 @@ def double(x):
 PROGRAM = "from small import double; print(double(2.0))"
 
 
+@pytest.mark.slow
 def test_the_cache_goes_where_the_environment_says(
     interpreter: Interpreter, tmp_path: Path
 ) -> None:
@@ -78,6 +79,7 @@ tempfile.TemporaryFile = IndexDataCacheFile.save = refused
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("disk", "filled", "told"),
     [

@@ -122,6 +122,7 @@ def test_a_run_arrives(far, tmp_path):
     assert waiting(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moods",
     [["cut"], ["lost answer"], [503, 502], ["ok", "cut", "lost answer", "ok", "cut", 401, 429],

@@ -72,6 +72,7 @@ def test_the_extrapolated_time_is_the_parts_time_by_the_count_of_multiply_adds()
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "multiple"), [("broadcast_row", 1), ("numba_blocked", 64)])
 def test_a_long_run_by_rows_is_cut_at_whole_blocks(name: str, multiple: int) -> None:
     sizes: list[tuple[int, int]] = []

@@ -44,6 +44,7 @@ def test_what_is_dropped_in_eval_mode_is_nothing():
     assert dropping(network(0.97).eval()) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [0.9, 0.95])
 def test_a_wide_network_that_fares_well_may_drop_most(p):
     assert dropping(network(p, hidden=2048), lambda x: x[:, :1] - x[:, 1:2], steps=150) is None
