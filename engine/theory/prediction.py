@@ -55,6 +55,10 @@ TOGETHER = (
     "no weight gradients: targets go with their inputs, and how the correlations of samples and of "
     "what is sent back for them change together through the layers is not derived"
 )
+SCALED = (
+    "no weight gradients: an activation with a mean makes samples alike, and how LSUV's scale, "
+    "which goes by what sets them apart, moves with that is not derived"
+)
 LEAST_APART = 0.3
 """Part of a pre-activation's second moment about its mean: below, LSUV scales by what two samples'
 correlation leaves of 1, whose relative error is several times that correlation's."""
@@ -233,8 +237,8 @@ def _notes(
     gaussian: bool,
 ) -> tuple[str, ...]:
     notes = [*without_band(layers, "activation"), *without_band(layers, "gradient")]
-    if net.input_lean and layers[-1].gradient is not None:
-        notes.append(TOGETHER)
+    if layers[-1].gradient is not None and (why := _no_weight_gradients(net, traces)):
+        notes.append(why)
     if not gaussian and not net.orthogonal:
         notes.append("weights are not Gaussian: exact in their second moment, 1/width beyond it")
     if net.norm is not None and net.norm.over == "batch":
@@ -286,6 +290,7 @@ def _layers(
     of_batch = net.norm is not None and net.norm.over == "batch"
     scaled = net.log_calibrated is not None
     unknown = (SECOND_ORDER / traces[0].n) ** 2 if of_batch or scaled else 0.0
+    untold = _no_weight_gradients(net, traces)
     for position, t in enumerate(traces):
         block, n, law = position + 1, t.n, laws[position]
         g = gradients[position] if gradients else None
@@ -329,12 +334,19 @@ def _layers(
                 activation=ahead,
                 gradient=behind,
                 weight_gradient=None
-                if not linear or gradient is None or net.input_lean
+                if not linear or gradient is None or untold
                 else _weight_gradient(net, x, t.share, gradient),
                 chi=_chi(gradients, position) if linear else None,
             )
             index += 1
         x = t.after()
+
+
+def _no_weight_gradients(net: MeanFieldNetwork, traces: list[Trace]) -> str | None:
+    if net.input_lean:
+        return TOGETHER
+    shifted = any(abs(t.moments.mean) > CENTRED for t in traces)
+    return SCALED if net.log_calibrated is not None and shifted else None
 
 
 def _uneven(net: MeanFieldNetwork, t: Trace) -> bool:

@@ -85,14 +85,23 @@ def test_thirty_settings_are_measured():
     assert len(SETTINGS) >= 30
 
 
-def test_weight_gradients_of_data_whose_targets_go_with_its_inputs_are_not_predicted():
-    digits = predict_experiment(Experiment(depth=3, data="digits", loss="cross_entropy"))
-    assert all(x.gradient is not None for x in digits.layers)
-    assert {x.to_dict()["weight_gradient"] is None for x in digits.layers} == {True}
-    (said,) = (note for note in digits.notes if "weight gradients" in note)
-    assert "targets go with their inputs" in said
-    gaussian = predict_experiment(Experiment(depth=3))
-    assert not any("weight gradients" in note for note in gaussian.notes)
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"data": "digits", "loss": "cross_entropy"}, "targets go with their inputs"),
+        ({"init": "lsuv"}, "LSUV's scale"),
+        ({}, None),
+        ({"init": "lsuv", "activation": "tanh"}, None),
+    ],
+)
+def test_weight_gradients_that_are_not_known_are_not_predicted(change, why):
+    prediction = predict_experiment(Experiment(**{"depth": 3} | change))
+    linear = [x for x in prediction.layers if x.role == "linear_map"]
+    assert all(x.gradient is not None for x in linear)
+    assert {x.to_dict()["weight_gradient"] is None for x in linear} == {why is not None}
+    said = [note for note in prediction.notes if "weight gradients" in note]
+    assert len(said) == (why is not None)
+    assert all(why in note for note in said)
 
 
 def test_a_weight_gradient_of_zero_is_said_to_be_zero():
