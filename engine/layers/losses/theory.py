@@ -20,6 +20,8 @@ __all__ = [
 Array = npt.NDArray[np.float64]
 ORDER = 64  # Hermite coefficients of a sign: their squares fall as k^−1.5
 DRAWS = 1000
+LARGE_ROOT = 32.0
+"""Standard deviation of logits from which on softmax is told by its limit."""
 Hermite = Callable[[float], Array]
 
 
@@ -116,12 +118,17 @@ def softmax_second_moment(log_q: float, outputs: int) -> float:
     """E[p₁²] of a softmax over independent N(0, q) logits.
 
     1/S² = ∫ t·e^(−tS) dt turns E[e^(2z₁)/(Σ e^(z_j))²] into ∫ t·L''(t)·L(t)^(m−1) dt with
-    L(t) = E[exp(−t·e^z)]: two integrals of one variable each, here by the trapezoid rule.
+    L(t) = E[exp(−t·e^z)]: two integrals of one variable each, here by the trapezoid rule, with
+    logits half a unit apart at most. Where these would be too many, softmax has nearly left one of
+    the outputs: 1 − m·E[p₁²], which the largest two share, goes by how often they are close, 1/√q.
     """
     if log_q < -20:
         return 1 / outputs**2
     root = math.exp(log_q / 2)
-    z = np.linspace(-8, 8, 65)
+    if root > LARGE_ROOT:
+        shared = 1 - outputs * softmax_second_moment(2 * math.log(LARGE_ROOT), outputs)
+        return (1 - shared * LARGE_ROOT / root) / outputs
+    z = np.linspace(-8, 8, max(65, math.ceil(32 * root) + 1))
     weight = np.exp(-0.5 * z * z)
     weight /= weight.sum()
     s = np.linspace(-8 * root - math.log(outputs) - 12, 8 * root + 4, 161)  # t = e^s
