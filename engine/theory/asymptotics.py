@@ -19,7 +19,7 @@ def asymptotics(activation: str, net: MeanFieldNetwork, traces: list[Trace]) -> 
     """Fields of a `Prediction` by name; what does not apply to the setting is left out."""
     index = len(traces) - 2
     last = traces[-2]
-    log_w = last.log_w
+    log_w = last.weighed.log_w
     sigma_w2 = math.exp(log_w) if log_w < 690 else None
     out: dict[str, object] = {"sigma_w2": sigma_w2}
     step = log_w + last.moments.log_slope2 - last.log_scale  # of the branch alone
@@ -41,7 +41,7 @@ def asymptotics(activation: str, net: MeanFieldNetwork, traces: list[Trace]) -> 
         if net.norm is None:
             q_star = math.exp(max(-690.0, min(690.0, last.pre.log_second)))
         chi1 = math.exp(min(690.0, step))
-        c_star, chi_c = fixed_correlation(last.kernel, last.share)
+        c_star, chi_c = fixed_correlation(last.kernel, last.weighed.share)
         xi_c = depth_scale(chi_c)
         return out | {
             "chi1": chi1, "q_star": q_star, "q_kind": "finite", "c_star": c_star, "xi_c": xi_c,

@@ -88,18 +88,19 @@ def _through_linear(g: Gradient, t: Trace, net: MeanFieldNetwork, index: int) ->
     """Wᵀδ: weights drawn afresh re-draw its length too, orthogonal ones keep it."""
     n_in, n = net.fans[index]
     isometry = min(1.0, n_in / n) if net.orthogonal else 0.0
-    factor = t.log_w + math.log(n / n_in)
+    factor = t.weighed.log_w + math.log(n / n_in)
     loose = (1 - isometry) / n_in
-    share = t.share
+    share = t.weighed.share
     redrawn = (2 + 4 * share * g.tie) * loose
     fixed = net.log_calibrated is not None  # then the weights know their input's length
-    along = 1 + share * g.align * loose  # however many outputs align the gradient with its layer
+    # However many outputs align the gradient with its layer; behind a norm nothing lies along it.
+    along = max(0.5, 1 + share * g.align * loose)
     return Gradient(
         log_second=g.log_second + factor,
         cross=g.cross,
-        shift=g.shift + math.log(along) + t.redrawn,
-        own=g.own + redrawn + t.redrawn,
-        shared=g.shared + g.overlap * redrawn + t.redrawn,
+        shift=g.shift + math.log(along) + t.weighed.redrawn,
+        own=g.own + redrawn + t.weighed.redrawn,
+        shared=g.shared + g.overlap * redrawn + t.weighed.redrawn,
         align=(1 + share * g.align) / along - 1,
         response=share * g.response,
         bend=share * share * g.bend + share * (1 - share) * g.response,
@@ -115,13 +116,13 @@ def _through_activation(g: Gradient, t: Trace) -> Gradient:
     """φ'(z)∘g, whose entries are Gaussian and independent of z but for the alignment."""
     m, n, kept = t.moments, t.n, t.slope_cross**2
     a, b, s = m.growth, m.slope_growth, g.response
-    x = m.mixed - 1 - 2 * a * b * t.isometry
-    noise = m.kurtosis - 1 - 2 * a * a * t.isometry
+    x = m.mixed - 1 - 2 * a * b * t.weighed.isometry
+    noise = m.kurtosis - 1 - 2 * a * a * t.weighed.isometry
     second = s * s + g.bend - s
     sphere = m.slope_curvature + b * b - b + (m.curvature + a * a - a) * s
     elasticity = t.kernel.elasticity
     like = t.square_shared / (m.kurtosis - 1) if m.kurtosis > 1 + 1e-12 else 0.0
-    own = 3 * m.slope_kurtosis - 3 - 2 * b * b * t.isometry + 2 * s * x + s * s * noise
+    own = 3 * m.slope_kurtosis - 3 - 2 * b * b * t.weighed.isometry + 2 * s * x + s * s * noise
     slopes = t.slope_shared * (1 + 2 * g.overlap) - 1 - 2 * g.overlap
     shared = slopes + 2 * s * x * like + s * s * max(0.0, noise) * like
     along = max(0.5, 1 + (m.mixed - 1) * g.align / n)
@@ -131,7 +132,7 @@ def _through_activation(g: Gradient, t: Trace) -> Gradient:
         cross=g.cross * t.slope_cross,
         shift=g.shift
         + math.log(along)
-        + (s * x + 0.5 * second * max(0.0, noise) - sphere * t.isometry) / n,
+        + (s * x + 0.5 * second * max(0.0, noise) - sphere * t.weighed.isometry) / n,
         own=max(0.0, g.own + own / n),
         shared=max(0.0, g.shared + shared / n),
         align=(1 + align) / along - 1,
@@ -154,7 +155,7 @@ def _through_norm(g: Gradient, t: Trace, net: MeanFieldNetwork) -> Gradient:
     """
     centred = net.norm is not None and net.norm.centred
     lost = (1 + g.align + centred) / t.n
-    drawn = 2 * (1 - t.kept) / t.n
+    drawn = 2 * (1 - t.weighed.kept) / t.n
     return g._replace(
         log_second=g.log_second - t.log_scale,
         shift=g.shift + drawn - lost,
@@ -203,14 +204,14 @@ def _leaning(joined: Gradient, skip: Gradient, t: Trace, x: SignalMoments) -> Gr
     if y is None or t.normed is not None:  # behind a norm nothing lies along z
         return joined
     grown = math.exp(min(50.0, joined.log_second - skip.log_second))  # 1 + χ
-    r = 2 * m.mean_growth * t.share * math.exp(min(50.0, (m.log_second - x.log_second) / 2))
+    r = 2 * m.mean_growth * t.weighed.share * math.exp(min(50.0, (m.log_second - x.log_second) / 2))
     ratio = math.exp(max(-50.0, (x.log_second - y.log_second) / 2))
     rho = ratio * x.central / y.central if y.central > 0 else 0.0
     # Behind fresh weights nothing leans yet.
     level, slant = (1 / n, y.central / n) if skip.level is None else (skip.level, skip.slant)
     fresh = max(0.0, grown - 1) / n
     of_f = m.variance_share * math.exp(min(50.0, m.log_second - y.log_second))
-    k = t.share * m.variance_growth * of_f / max(1e-12, y.central * ratio)
+    k = t.weighed.share * m.variance_growth * of_f / max(1e-12, y.central * ratio)
     mean, v, tilt = x.mean, x.central, skip.tilt
     # w = r·ḡ + k·b is what z·δ makes along x
     wa, wb = r * level + k * tilt, r * tilt + k * slant

@@ -16,7 +16,6 @@ Leading order in 1/width is mean-field theory (Poole et al. 2016; residual: Yang
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 from layerscope.engine.layers.normalization import NormTheory
 from layerscope.engine.theory.kernel import Around, Kernel
@@ -27,6 +26,7 @@ from layerscope.engine.theory.state import (
     MeanFieldNetwork,
     SignalMoments,
     Trace,
+    Weighed,
     log_of,
     mix,
 )
@@ -277,22 +277,9 @@ def given(net: MeanFieldNetwork) -> SignalMoments:
     return _of_no_mean(x, 1 / net.fans[0][0])
 
 
-class _Weighted(NamedTuple):
-    """Of one linear layer, what a `Trace` holds of it."""
-
-    log_w: float
-    redrawn: float
-    share: float
-    isometry: float
-    alike: float
-    apart: float
-    kept: float
-    calibrated: bool
-
-
 def _weigh(
     net: MeanFieldNetwork, index: int, x: SignalMoments, log_w: float, log_b: float
-) -> tuple[SignalMoments, _Weighted]:
+) -> tuple[SignalMoments, Weighed]:
     """The pre-activation, and what the weights make of lengths."""
     n_in, n = net.fans[index]
     scaled, redrawn, apart = None, 0.0, 1.0
@@ -308,8 +295,7 @@ def _weigh(
     if scaled is not None:
         pre, isometry = _of_one_variance(pre, net.batch), share * share
     alike = isometry * min(1.0, x.overlap())
-    w = _Weighted(log_w, redrawn, share, isometry, alike, apart, kept, scaled is not None)
-    return pre, w
+    return pre, Weighed(log_w, redrawn, share, isometry, alike, apart, kept, scaled is not None)
 
 
 def forward(net: MeanFieldNetwork) -> list[Trace]:
@@ -321,7 +307,6 @@ def forward(net: MeanFieldNetwork) -> list[Trace]:
     for index, ((n_in, n), log_w, log_b) in enumerate(layers):
         output = index == len(net.fans) - 1
         pre, w = _weigh(net, index, x, log_w, log_b)
-        share, kept, isometry, alike = w.share, w.kept, w.isometry, w.alike
         normed, log_scale, argument, passed = None, 0.0, pre, 1.0
         of_batch = net.norm is not None and net.norm.over == "batch"
         if net.norm is not None and not output:
@@ -333,8 +318,8 @@ def forward(net: MeanFieldNetwork) -> list[Trace]:
             )
             argument = normed
             isometry = 0.0 if of_batch else 1.0
-            alike = isometry * argument.overlap()
-        sphere = isometry / n
+            w = w._replace(isometry=isometry, alike=isometry * argument.overlap())
+        sphere = w.isometry / n
         batch = net.batch if of_batch and not output else None
         if batch is not None:  # over the batch, as far as it spans, instead of over the units
             sphere = min(0.25, mix(1.0, argument.overlap(), batch))
@@ -347,24 +332,23 @@ def forward(net: MeanFieldNetwork) -> list[Trace]:
             if normed and net.norm and not of_batch and net.norm.centred
             else 0.0
         )
-        held = isometry, alike
+        held = w.isometry, w.alike
         fresh = drawn(m, around, loose, argument.overlap(), n, held=held, level=level, batch=batch)
-        post = _activate(argument, m, around, loose, n, held, kept, sphere, fresh, batch)
+        post = _activate(argument, m, around, loose, n, held, w.kept, sphere, fresh, batch)
         added = None
         if net.residual and not output and n_in == n:
-            heard = (2 * x.mean * share * passed, share * passed)
+            heard = (2 * x.mean * w.share * passed, w.share * passed)
             of_two = heard
             if w.calibrated:  # to what two samples share the weights have listened
                 of_two = (0.0, 0.0)
             if of_batch:
                 heard, of_two = (0.0, 1 / max(x.central, 1e-12)), (0.0, 0.0)
-            added = _add_residual(x, post, m, n, (heard, of_two), fresh, around.rate * share)
+            added = _add_residual(x, post, m, n, (heard, of_two), fresh, around.rate * w.share)
         shown = post if net.activated and not output else None
         steep = kernel.elasticity > 1e-12  # else φ is constant on so short a length
         slope_cross = around.rate / kernel.elasticity if steep else 1.0
         trace = Trace(
-            n, w.log_w, w.redrawn, share, isometry, alike, w.apart, kept, pre, normed, log_scale,
-            shown, added, m, kernel, slope_cross,
+            n, w, pre, normed, log_scale, shown, added, m, kernel, slope_cross,
             around.bend / kernel.elasticity if steep else 0.0, loose.squares, loose.slopes,
         )  # fmt: skip
         traces.append(trace)

@@ -209,12 +209,12 @@ def _gradient_refusal(
         return f"no theory for this setting: the gradient of the loss {loss!r}"
     if _uneven(net, traces[-1]):
         return f"no theory for this setting: {UNEVEN}"
-    if any(t.apart < LEAST_APART for t in traces):
+    if any(t.weighed.apart < LEAST_APART for t in traces):
         return (
             "no theory for this setting: LSUV scales weights by how far samples differ, and these "
             "have come to look alike"
         )
-    if any(t.redrawn > MOST_REDRAWN for t in traces):
+    if any(t.weighed.redrawn > MOST_REDRAWN for t in traces):
         return f"no theory for this setting: {REDRAWN}"
     if net.norm is not None and net.norm.over == "batch":
         return (
@@ -299,12 +299,12 @@ def _layers(
             why = ALIKE
         k = (2.0, 2 * t.pre.overlap())
         if t.normed is None:
-            k = 2 - 2 * t.isometry, 2 * (t.pre.overlap() - t.alike)
+            k = 2 - 2 * t.weighed.isometry, 2 * (t.pre.overlap() - t.weighed.alike)
         m = t.moments  # the chain's law is that of the length: the units' own noise comes on top
         fresh = 0.0
         if law.post:
             rate = m.variance_growth
-            fresh = max(0.0, m.variance_kurtosis - 1 - 2 * rate**2 * t.isometry)
+            fresh = max(0.0, m.variance_kurtosis - 1 - 2 * rate**2 * t.weighed.isometry)
         centred = net.norm is not None and net.norm.centred
         loose = 0.0 if centred else 2 / n  # the mean that a norm keeps takes some of the std
         rows = [
@@ -335,7 +335,7 @@ def _layers(
                 gradient=behind,
                 weight_gradient=None
                 if not linear or gradient is None or untold
-                else _weight_gradient(net, x, t.share, gradient),
+                else _weight_gradient(net, x, t.weighed.share, gradient),
                 chi=_chi(gradients, position) if linear else None,
             )
             index += 1

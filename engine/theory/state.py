@@ -12,8 +12,8 @@ from layerscope.engine.theory.moments import Moments, MomentTable
 from layerscope.engine.theory.wander import Wander
 
 __all__ = [
-    "LOG_ZERO", "WIDEST", "MeanFieldNetwork", "SignalMoments", "Trace", "log_of", "log_of_square",
-    "mix",
+    "LOG_ZERO", "WIDEST", "MeanFieldNetwork", "SignalMoments", "Trace", "Weighed", "log_of",
+    "log_of_square", "mix",
 ]  # fmt: skip
 
 WIDEST = 100.0  # relative variance of a length: beyond, only "anything" is said of a seed
@@ -110,10 +110,9 @@ class SignalMoments(NamedTuple):
         return min(WIDEST, found[0]), min(WIDEST, found[1])
 
 
-class Trace(NamedTuple):
-    """What one block left for the backward pass, and its tensors for the record."""
+class Weighed(NamedTuple):
+    """What the weights of one layer, with its norm, have made of lengths."""
 
-    n: int
     log_w: float
     """ln of n_in times the variance of a weight's entry."""
     redrawn: float
@@ -128,6 +127,15 @@ class Trace(NamedTuple):
     """Of what LSUV has scaled, the part of the second moment about the mean; 1 where it has not."""
     kept: float
     """1 where the weights keep inner products (orthogonal), 0 where not."""
+    calibrated: bool
+    """Whether LSUV has scaled the weights."""
+
+
+class Trace(NamedTuple):
+    """What one block left for the backward pass, and its tensors for the record."""
+
+    n: int
+    weighed: Weighed
     pre: SignalMoments
     normed: SignalMoments | None
     log_scale: float

@@ -62,7 +62,7 @@ def stretches(net: MeanFieldNetwork) -> list[Stretch | None]:
             "singular value leaves the others behind"
         )
     for (n_in, n), t in zip(net.fans[:-1], traces, strict=True):
-        step = t.log_w + t.moments.log_slope2 - t.log_scale
+        step = t.weighed.log_w + t.moments.log_slope2 - t.log_scale
         own = t.moments.slope_kurtosis - 1 + _of_weights(net, n_in, n)
         if t.added is None:
             log_sum += step + math.log(n / n_in)

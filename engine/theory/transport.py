@@ -88,7 +88,7 @@ class LengthChain:
     def __init__(self, net: MeanFieldNetwork, traces: list[Trace]) -> None:
         self.net, self.traces = net, traces
         self.width, self.log_b = traces[0].n, net.log_sigma_b2[-1]
-        self.isometry = traces[min(1, len(traces) - 2)].isometry
+        self.isometry = traces[min(1, len(traces) - 2)].weighed.isometry
         low, high = self._envelope()
         self.reaches = high - low <= 2 * FARTHEST
         """Whether the grid can hold the lengths that seeds meet: where some diverge as a power of
