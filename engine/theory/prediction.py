@@ -59,6 +59,10 @@ SCALED = (
     "no weight gradients: an activation with a mean makes samples alike, and how LSUV's scale, "
     "which goes by what sets them apart, moves with that is not derived"
 )
+FEWEST_OPEN = 4
+"""Units of a layer, as many as E[φ'⁴]/E[φ'²]² leaves of them, that pass a gradient on: with fewer
+its size is no longer its mean with some spread; with less than one not near its mean either."""
+SATURATED = "so few units are not saturated that the gradient hangs on which they are"
 LEAST_APART = 0.3
 """Part of a pre-activation's second moment about its mean: below, LSUV scales by what two samples'
 correlation leaves of 1, whose relative error is several times that correlation's."""
@@ -216,6 +220,8 @@ def _gradient_refusal(
         )
     if any(t.weighed.redrawn > MOST_REDRAWN for t in traces):
         return f"no theory for this setting: {REDRAWN}"
+    if any(_open(t) < 1 for t in traces[:-1]):
+        return f"no theory for this setting: {SATURATED}"
     if net.norm is not None and net.norm.over == "batch":
         return (
             "no theory for this setting: batch norm couples the samples' gradients, which explode "
@@ -322,6 +328,8 @@ def _layers(
             behind = of_gradient(gradient, signal, n, batch, back) if gradient else None
             if behind and net.residual and net.norm is None and traces[-1].n > 1:
                 behind = behind.without_band(MANY)
+            if behind and any(_open(each) < FEWEST_OPEN for each in traces[position:-1]):
+                behind = behind.without_band(SATURATED)
             if why is not None:
                 ahead, behind = ahead.without_band(why), behind and behind.without_band(why)
             yield LayerPrediction(
@@ -340,6 +348,11 @@ def _layers(
             )
             index += 1
         x = t.after()
+
+
+def _open(t: Trace) -> float:
+    """So many of its units would pass a gradient on if each were either open or shut."""
+    return t.n / t.moments.slope_kurtosis
 
 
 def _no_weight_gradients(net: MeanFieldNetwork, traces: list[Trace]) -> str | None:

@@ -108,3 +108,17 @@ def test_a_weight_gradient_of_zero_is_said_to_be_zero():
     nothing = predict_experiment(Experiment(depth=3, init="zeros"))
     told = [x.to_dict()["weight_gradient"] for x in nothing.layers if x.role == "linear_map"]
     assert told == [{"rms": 0.0, "log10_rms": None}] * 4
+
+
+def test_where_few_units_pass_a_gradient_it_has_no_band_and_with_none_no_theory():
+    setting = {"depth": 1, "width": 64, "activation": "tanh", "init_scale": 10.0}
+    few = predict_experiment(Experiment(**setting))
+    hidden, last = few.layers[0].gradient, few.layers[-1].gradient
+    assert (hidden.low, last.low is None) == (None, False)
+    assert "not saturated" in without_band(few.layers, "gradient")[0]
+    none = predict_experiment(Experiment(**setting | {"depth": 5, "init_scale": 100.0}))
+    assert "not saturated" in none.gradient_reason
+    assert none.layers[0].gradient is None
+    assert none.layers[0].activation.low is not None
+    moderate = predict_experiment(Experiment(**setting | {"depth": 5, "init_scale": 2.0}))
+    assert all(layer.gradient.low is not None for layer in moderate.layers[:-1])
