@@ -40,6 +40,19 @@ def test_the_published_rates_are_those_of_the_published_cases():
     assert totals(table["cases"], table["seeds"]) == table, REFRESH
 
 
+def test_the_documented_rates_are_the_published_ones():
+    text = (Path(__file__).parent.parent / "docs" / "probe.md").read_text(encoding="utf-8")
+    names = {
+        "all": "all", "thresholds": "by which thresholds may be chosen", "held_out": "held out",
+    }  # fmt: skip
+    for half, name in names.items():
+        of = evaluation()[half]
+        found, named, apart = (f"{of[r]:.1%}"[:-1] for r in ("recall", "right_kind", "apart"))
+        accused = f"{of['false_alarms']:.1%}"[:-1]
+        row = f"| {name} | {of['pairs']} | {found} % | {named} % | {apart} % | {of['healthy']} | "
+        assert f"{row}{accused} % |" in text
+
+
 def test_the_corpus_is_large_and_of_every_kind():
     faults = [c for c in CASES.values() if c.rules]
     assert len(faults) >= 50

@@ -25,19 +25,24 @@ def can_mask(role: Role | None, *, parameters: bool) -> bool:
     return role is None and not parameters
 
 
-def healthy_masks(outputs: Sequence[Output]) -> list[int]:
+def healthy_masks(outputs: Sequence[Output], *, fares_well: bool = False) -> list[int]:
     """The places in ``outputs``, all of a pass in forward order, whose minus infinities are a
-    mask's and have gone no further: what comes next is finite, or such a mask itself.
+    mask's and have gone no further: what comes next is finite, or such a mask itself. Behind the
+    last it is the loss, which takes the softmax of scores itself: ``fares_well`` says that it and
+    its gradients are finite.
 
     >>> mask, nan = Output(4, 3, 0, True), Output(4, 0, 4, False)
     >>> healthy_masks([mask, mask, Output(4, 4, 0, False), mask, nan])
     [0, 1]
     """
     found: list[int] = []
-    for place in reversed(range(len(outputs) - 1)):  # behind the last there is no softmax
+    for place in reversed(range(len(outputs))):
         entries, finite, worse, may = outputs[place]
-        after = outputs[place + 1]
-        passed_on = after.finite < after.entries and place + 1 not in found[-1:]
+        if place + 1 < len(outputs):
+            after = outputs[place + 1]
+            passed_on = after.finite < after.entries and place + 1 not in found[-1:]
+        else:
+            passed_on = not fares_well
         if finite < entries and may and not worse and not passed_on:
             found.append(place)
     return found[::-1]

@@ -44,8 +44,7 @@ class AskedLoss:
             return
         with contextlib.suppress(Exception):
             self.task = task_of(self.function, given, named)
-        if self.task is not None and _measures(self.task, given[1]):
-            with contextlib.suppress(Exception):
+            if self.task is not None and _measures(self.task, given[1]):
                 self.constant = constant_loss(self.function, *given, **named)
 
     def saw(self, given: tuple[Any, ...], named: dict[str, Any], value: Any) -> None:

@@ -139,7 +139,9 @@ class Recorder:
         look = self.looker.take(leaf)
         training = module.training if leaf.kind.mode else None
         running = running_of(module) if look is not None and leaf.kind.running else None
-        drops = float(module.p) if module.training and isinstance(module, DROPPING) else None
+        drops = None
+        if module.training and isinstance(module, DROPPING) and isinstance(module.p, int | float):
+            drops = float(module.p)
         return ModuleStep(leaf.index, tuple(leaf.shape), leaf.calls, training, running, look, drops)
 
     def _before_update(self, mine: Sequence[Tracked]) -> None:

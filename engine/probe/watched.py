@@ -171,11 +171,11 @@ class Watched:
         """What is hidden from the optimisers, gets gradients, and has not changed since it was
         asked for first: else somebody steps it who is not watched."""
         stepped = {id(parameter) for parameter in self.others}
-        unchanged = [
-            (name, p) for name, p in self.hidden
+        asked = [(n, p) for n, p in self.hidden if p.grad is not None and id(p) not in stepped]
+        return tuple(
+            name for name, p in asked
             if self._as_found.setdefault(id(p), now := _state(p)) == now
-        ]  # fmt: skip
-        return tuple(n for n, p in unchanged if p.grad is not None and id(p) not in stepped)
+        )  # fmt: skip
 
     def _settings(self) -> list[object]:
         """What may change without a change of objects: groups, and of parameters what asks for a

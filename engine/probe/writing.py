@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections.abc import Callable
@@ -77,7 +78,9 @@ class Recorded(msgspec.Struct):
                 places, self.figures[places][:, [COUNT, FINITE, NAN, POSINF]].tolist(), strict=True
             )
         ]
-        return {self.keys[places[i]] for i in healthy_masks(outputs)}
+        loss, bad = self.step.loss, {key.quantity for key in self.nonfinite}
+        finite = (loss is None or math.isfinite(loss)) and bad <= {Quantity.ACTIVATION}
+        return {self.keys[places[i]] for i in healthy_masks(outputs, fares_well=finite)}
 
 
 def _may_mask(key: Key) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -30,12 +31,15 @@ __all__ = ["nonfinite"]
 )  # fmt: skip
 def nonfinite(evidence: Evidence) -> Finding | None:
     """The first non-finite layer going forward, or else the first going back."""
-    masks = healthy_masks([_output(r) for r in evidence.records])
+    backward = [r for r in reversed(evidence.records) if r.gradient and _bad(r.gradient)]
+    finite = evidence.loss is not None and math.isfinite(evidence.loss)
+    masks = healthy_masks(
+        [_output(r) for r in evidence.records], fares_well=finite and not backward
+    )
     places = enumerate(evidence.records)
     forward = [r for place, r in places if _bad(r.activation) and place not in masks]
     if forward:
         return _forward(evidence, forward)
-    backward = [r for r in reversed(evidence.records) if r.gradient and _bad(r.gradient)]
     return _backward(evidence, backward, masked=bool(masks)) if backward else None
 
 

@@ -23,13 +23,13 @@ class _Seen(Optimizer):
         super().__init__([{"params": list(g["params"])} for g in own.param_groups], {})
         own.step = self._follow
 
-    def _follow(self) -> None:
-        for mine, its in zip(self.param_groups, self._own.param_groups, strict=True):
+    def _follow(self, *args: Any, **named: Any) -> Any:
+        for mine, its in zip(self.param_groups, self._own.param_groups, strict=False):
             mine.update(its)  # the learning rate, as its schedule has left it
-        self.step()
+        return self.step(*args, **named)
 
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        self._step()
+    def step(self, *args: Any, **named: Any) -> Any:
+        return self._step(*args, **named)
 
     def remove(self) -> None:
         """Leaves the optimiser as it was."""

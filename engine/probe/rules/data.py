@@ -116,8 +116,9 @@ def _is_constant(units: Units) -> bool:
 @training_rule(
     formula=f"every unit of the output has one value for all samples of a batch of {LEAST_BATCH} "
     "or more, in the last two looks, and the network does not learn; or, by a loss of which a "
-    "constant answer's is not known, it does, and what differs between samples in an output of two "
-    f"units or more has come below {SPREAD:.0%} of what it was, and of the output itself",
+    "constant answer's is not known, it does, and what differs between samples in the output, of "
+    "two units or more, of a module that each step calls twice or more, has come below "
+    f"{SPREAD:.0%} of what it was, and of the output itself",
     source="Schoenholz et al. 2017: in the ordered phase every input comes out the same; "
     "Hadsell, Chopra & LeCun 2006 on what keeps pairs apart",
     help="No threshold but equality: the answer does not depend on the input. Of a training that "
@@ -156,6 +157,8 @@ def _collapsed(
     spreads = [(s, units, d) for s, units in looks if (d := _differs(s, last, units)) is not None]
     if history.baseline is not None or len(spreads) < 2:
         return None
+    if spreads[-1][0].said[last.index].calls < 2:
+        return None  # nothing holds its outputs against each other
     (first, _, (was, _)), (step, units, (now, share)) = spreads[0], spreads[-1]
     if units.width < 2 or units.batch < LEAST_BATCH or max(now / was if was else 1, share) > SPREAD:
         return None

@@ -46,7 +46,7 @@ def stale_gradients(history: History) -> Finding | None:
 
 def _of_nobody(history: History, names: tuple[str, ...]) -> Finding:
     return history.finding(
-        "frozen", _severity(history), [],
+        "frozen", "info" if history.fares_well else _severity(history), [],
         title=f"{len(names)} parameters are in no optimiser: PyTorch does not find them",
         explanation=f"{listed(list(names), 4)} get gradients, have not changed, and lie in a list "
         "or a dictionary of Python's: parameters() does not know of them, nor does what is made by "
@@ -65,7 +65,7 @@ def _of_nobody(history: History, names: tuple[str, ...]) -> Finding:
     "gradient comes back, where the loss has not come down by half",
     source="torchmortem's rules, which cannot tell it from requires_grad=False",
     help="requires_grad=False is deliberate, and so is what is in no optimiser and gets no "
-    "gradient: a target network. A factor of 0 may be meant, too: where the network fares well, "
+    "gradient: a target network. A factor of 0 may be meant, too: where the network learns, "
     "gradients of zeros are a note. Where the network learns it is no error; parameters "
     "in no optimiser are then a note, for so a head is trained alone; "
     "but not where the output itself is made by them, or the optimiser holds others of the same "
@@ -99,7 +99,7 @@ def frozen(history: History) -> Finding | None:
             history, empty, "get a gradient that is zero at every entry: the loss does not depend "
             "on what they make",
             "# look for an output that the loss leaves out, a factor of 0, or argmax, round, sign",
-            "info" if history.fares_well else None,
+            "info" if history.learns else None,
         )  # fmt: skip
         found.evidence["largest_gradient"] = 0.0
         return found

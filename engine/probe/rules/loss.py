@@ -15,6 +15,7 @@ from layerscope.engine.probe.step import Outline, Quantity, Task
 __all__ = ["wrong_loss"]
 
 LEAST_ASKED = 4  # recorded looks at a loss: logits stay within 0…1 in all of them by design alone
+UNSURE = 0.25  # from 0 and from 1: nearer on both sides comes what a sigmoid is sure of
 ROUNDED = 1e-3  # of a loss, by its own arithmetic
 TAKES_LOGITS = frozenset({"CrossEntropyLoss", "cross_entropy"})
 TAKES_BINARY_LOGITS = frozenset({"BCEWithLogitsLoss", "binary_cross_entropy_with_logits"})
@@ -58,10 +59,11 @@ def _between(tasks: Sequence[Task], low: float, high: float) -> bool:
 
 
 def _are_chances(tasks: Sequence[Task], last: ModuleFacts) -> bool:
-    """Whether all that was given to the loss lay within 0…1, and on both sides of the middle where
-    no sigmoid was seen to make it: logits that are all alike may lie there by chance."""
-    around = any(t.smallest is not None and t.smallest < 0.5 < t.largest for t in tasks)
-    return _between(tasks, 0.0, 1.0) and (last.kind == "sigmoid" or around)
+    """Whether all that was given to the loss lay within 0…1, and came near both where no sigmoid
+    was seen to make it: logits that are all alike may lie there by chance."""
+    sure = any(t.smallest is not None and t.smallest < UNSURE for t in tasks)
+    sure &= any(t.largest > 1 - UNSURE for t in tasks)
+    return _between(tasks, 0.0, 1.0) and (last.kind == "sigmoid" or sure)
 
 
 def _bounded(history: History, last: ModuleFacts, tasks: Sequence[Task]) -> float | None:
@@ -105,7 +107,8 @@ def _severity(
     """A note where what looks wrong is done on purpose too, and goes well."""
     if shape is not None:
         ensemble = shape == task.output and not task.whole
-        return "info" if ensemble and history.learns else "error"
+        meant = history.learns or history.too_early
+        return "info" if ensemble and meant else "error"
     if task.over_batch and history.fares_well:
         return "info"  # so samples are told from one another
     bounded = task.probabilities or task.loss in TAKES_BINARY_LOGITS or least is not None
@@ -167,7 +170,7 @@ def wrong_loss(history: History) -> Finding | None:
         text = f"Every output of {len(tasks)} looks lies in 0…1: the sigmoid is taken twice, and "
         text += "no answer can be sure."
         fix = "# leave the sigmoid out of the model; take it where probabilities are shown"
-    elif task.loss in TAKES_LOGARITHMS and task.largest > 0:
+    elif task.loss in TAKES_LOGARITHMS and task.largest > ROUNDED:
         title = f"{task.loss} is given {task.largest:.3g}; it takes logarithms of probabilities"
         text = "No logarithm of a probability is above 0."
         fix = "# the output's log_softmax, where it is made of logits; its log, of probabilities"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from layerscope.engine.basis.median import median
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.diagnosis.finding import Severity
@@ -26,6 +28,7 @@ LONGEST_WARM_UP = 100_000  # steps; published ones take some thousand, ten thous
 LEAST_RATES = 8  # recorded ones, before it is said how they grow
 LINEAR = 2.5  # times what it was at half of the steps: a rate that grows no faster than in a line
 FAR = 2.0  # times the loss of a constant answer, which a bias alone can give
+LEFT = 0.9  # of how far above it the loss was at first: less has come nearer
 SHRUNK = 0.1  # of what the weights were: decay, not the loss, has moved them
 
 
@@ -141,7 +144,7 @@ def _share(ratio: float) -> str:
 def _medians(history: History) -> list[tuple[int, float]]:
     """Of Δw/w over the weights, by recorded step."""
     found = []
-    weights = [w for w in history.weights() if len(w.facts.shape) > 1]
+    weights = [w for w in _matrices(history) if _begin(history, w)]
     for step in history.steps:
         ratios = [step.update_ratio(w.module.index, w.place) for w in weights]
         known = [r for r in ratios if r is not None]
@@ -156,7 +159,7 @@ def _medians(history: History) -> list[tuple[int, float]]:
     f"make no {MOVED:.0%}), "
     "with gradients that are not zero and a learning rate that does not grow, or grows so that a "
     f"scheduler's own rate is reached after {LONGEST_WARM_UP:,} steps; or the "
-    f"loss, {FAR:g} times a constant answer's or more, comes no nearer to it in {PATIENCE} steps; "
+    f"loss, {FAR:g} times a constant answer's or more, comes hardly nearer in {PATIENCE} steps; "
     "or the loss has "
     "fallen by less than half, and weights that moved do so no more since the first half of it",
     source="Karpathy 2019, A recipe for training neural networks",
@@ -165,10 +168,10 @@ def _medians(history: History) -> list[tuple[int, float]]:
 def learning_rate_low(history: History) -> Finding | None:
     """Steps are too small to get anywhere."""
     moved = _moved(history)
-    warming = _steps_to_full_rate(history)
+    largest = max((ratio for _, ratio in moved), default=0.0)
+    warming = _steps_to_full_rate(history, largest)
     if history.too_early or not moved or (warming is not None and warming < LONGEST_WARM_UP):
         return None
-    largest = max(ratio for _, ratio in moved)
     if history.learns and (history.fares_well or not _stopped_early(history)):
         return None
     alive = [w for w, _ in moved if any(g for _, g in history.seen(w, Quantity.PARAMETER_GRADIENT))]
@@ -205,9 +208,9 @@ def _far_off(history: History, largest: float) -> bool:
     first, last, baseline = history.first_loss, history.last_loss, history.baseline
     if first is None or last is None or baseline is None or history.number < PATIENCE:
         return False
-    return (
-        not history.learns and not history.rises and last > FAR * baseline and largest <= HIGH
-    )  # fmt: skip
+    stands = not history.learns and not history.rises and not history.falls
+    nearer = last - baseline < LEFT * (first - baseline)
+    return stands and not nearer and last > FAR * baseline and largest <= HIGH
 
 
 def _too_far(history: History, alive: list[Weight], largest: float) -> Finding:
@@ -250,15 +253,19 @@ def _stopped_early(history: History) -> bool:
     return bool(moving) and max(moving) <= history.number / 2
 
 
-def _steps_to_full_rate(history: History) -> int | None:
+def _steps_to_full_rate(history: History, largest: float) -> int | None:
     """After how many steps a learning rate that grows will be what its scheduler multiplies: 0
-    where that is not known, or it grows faster than in a line. None where none grows."""
+    where that is not known, or it grows faster than in a line. None where none grows. A rate at
+    which steps would replace the weights, now changed by ``largest`` of them at most, is nobody's:
+    so a scheduler multiplies 1 that gives the rate itself."""
     rates = [(s.number, max(s.learning_rates)) for s in history.steps if s.learning_rates]
     if not rates or rates[-1][1] <= WARMING * rates[0][1]:
         return None
     number, rate = rates[-1]
     full = history.steps[-1].full_rate
     _, halfway = min(rates, key=lambda each: abs(each[0] - number / 2))
-    if full is None or rate > LINEAR * halfway or len(rates) < LEAST_RATES:
+    if full is None or not math.isfinite(full / rate) or len(rates) < LEAST_RATES:
+        return 0
+    if not halfway <= rate <= LINEAR * halfway or largest * full / rate > WHOLE:
         return 0
     return round(number * full / rate)

@@ -43,7 +43,6 @@ def test_what_else_is_not_finite_is_told_without_the_mask(bad):
     ("outputs", "role", "modules"),
     [
         (([FINITE], MASKED, [NAN]), None, ("m1", "m2")),  # a softmax of nothing
-        (([FINITE], MASKED), None, ("m1",)),
         (([FINITE], [MASKED], [FINITE]), None, ("m1",)),
         (([FINITE], MASKED, [FINITE]), "activation", ("m1",)),
         (([FINITE], [1.0, math.inf], [FINITE]), None, ("m1",)),
@@ -51,6 +50,15 @@ def test_what_else_is_not_finite_is_told_without_the_mask(bad):
 )
 def test_what_a_mask_has_led_to_is_told_with_it(outputs, role, modules):
     assert nonfinite(evidence(*outputs, role=role)).modules == modules
+
+
+@pytest.mark.parametrize("loss", [math.nan, None])
+def test_behind_the_last_it_is_the_loss_that_takes_a_softmax(loss):
+    assert nonfinite(evidence([FINITE], MASKED, loss=1.0)) is None
+    assert nonfinite(evidence([FINITE], MASKED, loss=loss)).modules == ("m1",)
+    seen = evidence([FINITE], MASKED, loss=1.0)
+    seen.records[0].backward(torch.full((1, 2), math.nan), {})
+    assert nonfinite(seen).modules == ("m1",)
 
 
 def test_gradients_are_told_beside_a_mask():
@@ -70,4 +78,5 @@ def test_a_chain_of_masks_is_as_healthy_as_its_end(chain):
     assert healthy_masks([finite, *[mask] * chain, finite]) == list(range(1, chain + 1))
     assert healthy_masks([finite, *[mask] * chain, nan, finite]) == []
     assert healthy_masks([finite, *[mask] * chain]) == []
+    assert healthy_masks([finite, *[mask] * chain], fares_well=True) == list(range(1, chain + 1))
     assert healthy_masks([]) == []

@@ -47,6 +47,8 @@ LOSSES = {
     ),
     "complex": (lambda y, t: (torch.view_as_complex(y.view(N, -1, 2)) - t).abs().mean(), (0j,)),
     "no target": (lambda y: y.square().mean(), ()),
+    "sparse": (lambda y, t: (y - t.to_dense()).square().mean(), (NUMBERS.to_sparse(),)),
+    "empty": (lambda y, t: y.square().mean(), (torch.empty(64, 0),)),
     "a list": (lambda y, t: (y - t[0]).square().mean(), ([NUMBERS],)),
     "half": (nn.MSELoss(), (NUMBERS.half(),)),
     "unhashable": (Unhashable(), (NUMBERS,)),

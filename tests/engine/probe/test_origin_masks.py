@@ -20,6 +20,14 @@ def named(findings, rule):
     return next((f for f in findings if f.rule == rule), None)
 
 
+def test_a_mask_behind_which_the_loss_takes_the_softmax_is_none_to_blame():
+    x, y = data("classes")
+    for masked in (True, False):
+        model = nn.Sequential(nn.Linear(10, 6), Mask(3 if masked else 1))
+        findings = train(model, x, y, loss=nn.CrossEntropyLoss(), steps=12)
+        assert (named(findings, "nonfinite") is None) == masked  # else labels are masked, too
+
+
 class Masked(nn.Module):
     def __init__(self, rows):
         super().__init__()

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import layerscope
-from layerscope.engine.probe.callbacks import watching
+from layerscope.engine.probe.callbacks import fastai, watching
 from layerscope.engine.probe.callbacks.transformers import TransformersCallback
 from layerscope.engine.probe.callbacks.watching import Watching, base
 from layerscope.engine.probe.probe import watched_already
@@ -218,6 +218,36 @@ class TestFastai:
         learner = self.learner(callback, Copies())
         self.fit(learner)
         checked(callback.probe)
+
+
+class Own:
+    """An optimiser that is none of PyTorch's, and takes what it likes."""
+
+    def __init__(self, model):
+        self.param_groups = [{"params": list(model.parameters()), "lr": 0.1}]
+
+    def step(self, closure=None):
+        with torch.no_grad():
+            for parameter in self.param_groups[0]["params"]:
+                parameter -= self.param_groups[0]["lr"] * parameter.grad
+        return closure
+
+
+def test_an_optimizer_of_fastais_kind_is_called_as_ever():
+    model = network()
+    own = Own(model)
+    seen = fastai._Seen(own)
+    with layerscope.watch(model, seen, every=1, to=":memory:") as probe:
+        loss = nn.functional.mse_loss(model(X), Y)
+        loss.backward()
+        own.param_groups.append({"params": []})  # as where layers are set free
+        assert own.step(closure=None) is None
+        probe.step(loss)
+    (step,) = probe.steps()
+    assert step.learning_rates == [0.1]
+    assert step.update_ratio(0) > 0
+    seen.remove()
+    assert "step" not in vars(own)
 
 
 class TestAccelerate:

@@ -107,3 +107,18 @@ def test_where_norms_do_not_norm_the_signal_that_fades_is_their_consequence():
     found = train(model, *data("classes"), loss=nn.CrossEntropyLoss())
     assert accused(found) == {"eval_mode"}
     assert {f.rule for f in found[0].consequences} & {"vanishing_gradient", "rank_collapse"}
+
+
+def test_a_regression_on_quantities_that_hardly_vary_has_not_collapsed():
+    x, _ = data()
+    w = torch.randn(10, 2, generator=torch.Generator().manual_seed(1))
+    y = torch.tensor([1.33, 1.52]) + 0.001 * (x @ w)
+    torch.manual_seed(0)
+    model = nn.Linear(10, 2)
+
+    def squares(output, target):
+        return (output - target).square().mean()
+
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    found = train(model, x, y, loss=squares, optimizer=optimizer, steps=400)
+    assert "constant_output" not in accused(found)

@@ -66,6 +66,27 @@ def test_logits_that_are_all_alike_between_0_and_1_are_no_probabilities():
     assert told(model, x, y, nn.BCEWithLogitsLoss(), forward=lambda x: model(x).sigmoid())
 
 
+def test_a_bias_of_the_classes_odds_is_no_sigmoid():
+    x, _ = data("classes")
+    y = (torch.rand(len(x), 1, generator=torch.Generator().manual_seed(0)) < 0.62).float()
+    model = mlp()
+    nn.init.normal_(model[4].weight, std=0.02)
+    nn.init.constant_(model[4].bias, 0.49)
+    assert told(model, x, y, nn.BCEWithLogitsLoss(), lr=3e-4, steps=60) is None
+
+
+def test_a_logarithm_of_a_little_more_than_1_is_one():
+    x, y = data("classes")
+    model = mlp(3)
+    with torch.no_grad():
+        model[4].weight.mul_(30)
+
+    def logarithm(x):
+        return (model(x).softmax(1) + 1e-6).log()
+
+    assert told(model, x, y, nn.NLLLoss(), forward=logarithm) is None
+
+
 @pytest.mark.filterwarnings("ignore:Using a target size")
 def test_one_number_asked_of_all_outputs_is_told_of_pytorchs_losses_alone():
     x, y = data()

@@ -181,6 +181,30 @@ def test_of_a_rate_that_grows_ever_faster_nobody_knows_when_it_is_full():
     assert accused(warmed(0, 1e-3, shape=lambda step: 1e-7 * 1.05**step)) == set()
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda step: 3e-4 * min(1, (step + 1) / 10_000),
+        lambda step: 512**-0.5 * (step + 1) * 16_000**-1.5,
+        lambda step: float("nan"),
+    ],
+    ids=["the rate itself", "Noam", "no number"],
+)
+def test_a_schedule_that_gives_the_rate_itself_is_no_warm_up_of_millions(shape):
+    assert "learning_rate_low" not in accused(warmed(0, 1.0, shape=shape, steps=20))
+
+
+def test_what_has_begun_at_zero_is_replaced_by_any_step():
+    x, y = data()
+    model = mlp()
+    for parameter in model[:4].parameters():
+        parameter.requires_grad_(False)
+    nn.init.zeros_(model[4].weight)
+    optimizer = torch.optim.Adam(model[4].parameters(), 1e-4)
+    noisy = y + 3 * torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+    assert "learning_rate_high" not in accused(train(model, x, noisy, optimizer=optimizer))
+
+
 def test_targets_far_from_where_any_step_leads_are_told_by_a_constant_answers_loss():
     torch.manual_seed(0)
     x, y = data()
@@ -189,10 +213,11 @@ def test_targets_far_from_where_any_step_leads_are_told_by_a_constant_answers_lo
     (found,) = train(model, x, 4e5 + 1e5 * y, optimizer=optimizer, steps=110)
     assert (found.rule, found.severity) == ("learning_rate_low", "warning")
     assert found.evidence["times_constant"] > 2
-    torch.manual_seed(0)
-    model = mlp()
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    assert accused(train(model, x, 4 + y, optimizer=optimizer, steps=110)) == set()
+    for targets in (4 + y, 40 + 10 * y):  # which the outputs come nearer to, fast or not
+        torch.manual_seed(0)
+        model = mlp()
+        optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+        assert accused(train(model, x, targets, optimizer=optimizer, steps=150)) == set()
 
 
 def test_outputs_far_from_their_targets_before_any_step_are_no_rate():
