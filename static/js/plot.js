@@ -50,6 +50,10 @@ export class Plot {
       this.resolved = resolve(this.form);
       this.ask();
     });
+    // What was to be drawn before Plotly's script had run, and has not been asked for since.
+    plotly.then(() => {
+      if (this.stale) this.draw();
+    });
   }
 
   /** New data for each trace of the form, in its order, and what changes in the layout.

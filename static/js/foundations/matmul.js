@@ -1,7 +1,7 @@
 /** The matmul race: results as they come over the form's stream, then time against n over the button's. */
 import { find, json, oncePerFrame } from "../dom.js";
 import { note, refuse } from "../forms.js";
-import { Plot, plotly } from "../plot.js";
+import { Plot } from "../plot.js";
 import { cancel, listen, whenWired } from "../stream.js";
 import { token } from "../tokens.js";
 import { growth } from "./growth.js";
@@ -150,7 +150,6 @@ function race() {
 
   stop.addEventListener("click", () => cancel(form));
   form.addEventListener("submit", (event) => event.preventDefault());
-  plotly.then(() => chart.ask());
   whenWired(form, () => window.htmx.trigger(form, "race"));
 }
 

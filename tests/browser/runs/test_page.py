@@ -251,6 +251,19 @@ def test_a_steps_figures_are_curves_over_the_modules_beside_the_first_steps(
     assert blank.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_charts_are_drawn_however_late_their_library_comes(blank: Page, site: str) -> None:
+    late: list[Route] = []
+    blank.route("**/plotly*.js*", lambda route: late.append(route))
+    blank.set_viewport_size({"width": 1600, "height": 1800})
+    (run,) = api(site, "runs")["runs"]
+    blank.goto(f"{site}/runs/{run['id']}", wait_until="commit")
+    expect(blank.locator("#depth-note")).to_contain_text("at step")
+    (route,) = late
+    route.continue_()
+    for side in ("activations", "gradients"):
+        until(blank, f"document.querySelector('#chart-{side} .plot').data?.length > 1")
+
+
 def test_a_replay_needs_motion(blank: Page, site: str) -> None:
     (run,) = api(site, "runs")["runs"]
     blank.emulate_media(reduced_motion="reduce")
