@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from operator import attrgetter
+from operator import attrgetter, eq
 
 from torch import Tensor
 
@@ -21,15 +21,23 @@ __all__ = ["BATCH", "Batch", "Collector", "Reading"]
 BATCH = 160
 """Tensors that one compiled call reads: fewer, and two threads fight for the interpreter's lock
 more often; more, and the first have left the cache (measured over 64 to 420)."""
+BATCH_BYTES = 1 << 21
+"""Bytes in the CPU's memory that it reads, the last tensor left out: what waits to be read is
+memory that the training cannot use again, and cold memory costs it more than a call (measured over
+1 to 1,000 MB)."""
 _version = attrgetter("_version")
 
 
 class Reading:
-    """Answers about tensors, and which tensor each is about; None for one that had changed."""
+    """Answers about tensors, and which tensor each is about; None for one that had changed, which
+    is ``dropped``."""
 
-    def __init__(self, keys: Sequence[Key | None], answers: Answers) -> None:
+    def __init__(
+        self, keys: Sequence[Key | None], answers: Answers, dropped: Sequence[Key] = ()
+    ) -> None:
         self.keys = keys
         self.answers = answers
+        self.dropped = dropped
 
 
 class Batch:
@@ -84,13 +92,13 @@ class Batch:
     def _read(self, reader: Reader) -> Reading:
         snapshots = self.snapshots or None
         answers = reader.read(self.tensors, snapshots, self.subtracts, self.table)
-        keys: list[Key | None] = list(self.keys)
         now = list(map(_version, self.tensors))
-        if now != self.versions:
-            for place, (then, version) in enumerate(zip(self.versions, now, strict=True)):
-                if then != version:
-                    keys[place] = None
-        return Reading(keys, answers)
+        if now == self.versions:
+            return Reading(self.keys, answers)
+        same = list(map(eq, now, self.versions))
+        keys = [key if kept else None for key, kept in zip(self.keys, same, strict=True)]
+        dropped = [key for key, kept in zip(self.keys, same, strict=True) if not kept]
+        return Reading(keys, answers, dropped)
 
 
 class Collector:
@@ -105,6 +113,7 @@ class Collector:
         self._elsewhere = elsewhere
         self._reader = Reader()
         self._batch = Batch()
+        self._bytes = 0
 
     def add(self, key: Key, tensor: Tensor) -> None:
         """To be read later, by another thread."""
@@ -112,7 +121,9 @@ class Collector:
         batch.keys.append(key)
         batch.tensors.append(tensor)
         batch.versions.append(tensor._version)
-        if len(batch.keys) >= BATCH:
+        if tensor.is_cpu:
+            self._bytes += tensor.nbytes
+        if self._bytes > BATCH_BYTES or len(batch.keys) >= BATCH:
             self.flush()
 
     def add_all(self, keys: Sequence[Key], tensors: Sequence[Tensor]) -> None:
@@ -138,6 +149,7 @@ class Collector:
 
     def flush(self) -> None:
         """Hand over what has been collected."""
+        self._bytes = 0
         if self._batch.keys:
             batch, self._batch = self._batch, Batch()
             if not all_here(batch.tensors):

@@ -135,14 +135,21 @@ class Recorder:
         self._loss.clear()
 
     def _said(self, leaf: Leaf) -> ModuleStep:
-        module = leaf.module
-        look = self.looker.take(leaf)
+        module, look, before = leaf.module, self.looker.take(leaf), leaf.said
+        if (
+            before is not None and look is None and before.calls == leaf.calls
+            and before.shape == leaf.shape
+        ):  # fmt: skip
+            return before
         training = module.training if leaf.kind.mode else None
         running = running_of(module) if look is not None and leaf.kind.running else None
         drops = None
         if module.training and isinstance(module, DROPPING) and isinstance(module.p, int | float):
             drops = float(module.p)
-        return ModuleStep(leaf.index, tuple(leaf.shape), leaf.calls, training, running, look, drops)
+        said = ModuleStep(leaf.index, tuple(leaf.shape), leaf.calls, training, running, look, drops)
+        plain = look is None and not leaf.kind.mode and not isinstance(module, DROPPING)
+        leaf.said = said if plain else None
+        return said
 
     def _before_update(self, mine: Sequence[Tracked]) -> None:
         if self._scaler is None:  # else gradients may overflow: then the step is left out

@@ -22,7 +22,7 @@ from layerscope.engine.probe.facts import (
     own_parameters,
 )
 from layerscope.engine.probe.kinds import kind_of
-from layerscope.engine.probe.step import Quantity, Slot
+from layerscope.engine.probe.step import ModuleStep, Quantity, Slot
 from layerscope.engine.statistics.device import is_here, readable_there
 
 __all__ = ["Key", "Leaf", "Tracked", "Watched", "unwrapped"]
@@ -60,6 +60,8 @@ class Leaf:
         """Whether one recorded step has shown which of its tensors change after it was called."""
         self.shape: tuple[int, ...] = ()
         self.calls = 0
+        self.said: ModuleStep | None = None
+        """What the last recorded step told of it, where nothing but shape and calls may change."""
         self.line: str | None = None
         """The user's line that called it first."""
         self.activation = Key(self, Quantity.ACTIVATION)

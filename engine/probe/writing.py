@@ -191,10 +191,9 @@ class Writer:
 
     def _take(self, item: Any) -> None:
         if isinstance(item, Batch):
-            keys = list(item.keys)
             reading = item.read(self._reader)
             self._readings.append(reading)
-            self._dropped += [k for k, r in zip(keys, reading.keys, strict=True) if r is None]
+            self._dropped += reading.dropped
         elif isinstance(item, Reading):
             self._readings.append(item)
         elif isinstance(item, Fetched):
