@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Protocol
 
 import msgspec
 
 from layerscope.engine.basis.serial import Serial
-from layerscope.engine.probe.step import ModuleStep, Quantity, Slot, update_ratio
+from layerscope.engine.probe.step import ModuleStep, Quantity, slot_places, update_ratio
 from layerscope.engine.statistics import Figures
 
 __all__ = ["Glance", "Told"]
@@ -51,7 +51,7 @@ class Glance(Serial, dict=True):
 
     @cached_property
     def _places(self) -> Mapping[tuple[int, int, int], int]:
-        places = _places(bytes(self.slots))
+        places = slot_places(bytes(self.slots))
         return places if len(places) == len(self.statistics) else {}
 
     @cached_property
@@ -89,17 +89,6 @@ class Glance(Serial, dict=True):
         )
 
 
-@lru_cache(maxsize=64)
-def _places(slots: bytes) -> Mapping[tuple[int, int, int], int]:
-    """Where the figures of each tensor are: for nearly all steps of a run the same."""
-    try:
-        found = _slots.decode(slots)
-    except msgspec.MsgspecError:
-        return {}
-    return {(s.module, int(s.quantity), s.parameter): place for place, s in enumerate(found)}
-
-
-_slots = msgspec.msgpack.Decoder(list[Slot])
 _modules = msgspec.msgpack.Decoder(list[ModuleStep])
 _figures = msgspec.msgpack.Decoder(Figures)
 _count = msgspec.msgpack.Decoder(_Count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -15,7 +15,8 @@ from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.statistics import Figures, Statistics, Units
 
 __all__ = [
-    "Look", "ModuleStep", "Origin", "Outline", "Quantity", "Slot", "Step", "Task", "update_ratio",
+    "Look", "ModuleStep", "Origin", "Outline", "Quantity", "Slot", "Step", "Task", "slot_places",
+    "update_ratio",
 ]  # fmt: skip
 
 
@@ -47,7 +48,7 @@ class Slot(Serial, gc=False):
     parameter: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
-class Look(Serial):
+class Look(Serial, gc=False):
     """What is looked at in some of the steps, over the last of these: ``window`` batches.
 
     ``dead`` units were zero for every sample of all of them. The rest is as in a record.
@@ -68,7 +69,7 @@ class Look(Serial):
         return msgspec.structs.replace(self.units, dead=self.dead)
 
 
-class ModuleStep(Serial):
+class ModuleStep(Serial, gc=False):
     """What a step says of a module beside statistics. ``training`` is its mode where it differs
     from what its class does otherwise (norms, dropout); ``running`` are a norm's running mean (its
     rms over units) and variance (its mean over units). ``drops``: the share of what goes in that a
@@ -188,16 +189,18 @@ class Outline(Serial, dict=True):
         return found
 
     @cached_property
+    def _places(self) -> Mapping[tuple[int, int, int], int]:
+        return slot_places(_encoder.encode(self.slots))
+
+    @property
     def by_slot(self) -> Mapping[tuple[int, int, int], Figures]:
         """The figures by module index, quantity and the parameter's place."""
-        return {
-            (slot.module, slot.quantity, slot.parameter): s
-            for slot, s in zip(self.slots, self.statistics, strict=True)
-        }
+        return {key: self.statistics[place] for key, place in self._places.items()}
 
     def of(self, module: int, quantity: Quantity, parameter: int = 0) -> Figures | None:
         """Of one tensor; None where it was not recorded."""
-        return self.by_slot.get((module, quantity, parameter))
+        place = self._places.get((module, quantity, parameter))
+        return None if place is None else self.statistics[place]
 
     def update_ratio(self, module: int, parameter: int = 0) -> float | None:
         """rms(Δw)/rms(w) of one parameter; None where w is zero or either is not known."""
@@ -257,3 +260,18 @@ class Step(Outline, dict=True):
                 gradient = self.of(module, Quantity.PARAMETER_GRADIENT, place)
                 found[name] = ParameterRecord(each.shape, value, gradient)
         return found
+
+
+@lru_cache(maxsize=64)
+def slot_places(slots: bytes) -> Mapping[tuple[int, int, int], int]:
+    """Where the figures of each tensor are, by module, quantity and the parameter's place: for
+    nearly all steps of a run the same. Nowhere where the bytes are no slots."""
+    try:
+        found = _slots.decode(slots)
+    except msgspec.MsgspecError:
+        return {}
+    return {(s.module, int(s.quantity), s.parameter): place for place, s in enumerate(found)}
+
+
+_encoder = msgspec.msgpack.Encoder()
+_slots = msgspec.msgpack.Decoder(list[Slot])

@@ -19,7 +19,7 @@ SAFE = 1e-250, 1e250
 """Bounds of a sum of squares that has lost nothing to float64's range."""
 
 
-class Units(Serial):
+class Units(Serial, gc=False):
     """The units and the samples of one activation, ``batch`` samples of ``width`` units.
 
     ``dead`` units are zero for every sample, at every position of it. ``constant`` ones, the dead

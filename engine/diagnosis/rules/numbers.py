@@ -35,6 +35,8 @@ def _lost(record: Record) -> float:
     if s is None:
         return 0.0
     smallest, h = _smallest(record), s.histogram
+    if h.first >= smallest + LAST_BITS:
+        return 0.0
     below = sum(
         int(p) + int(n)
         for exponent, p, n in zip(h.exponents, h.positive, h.negative, strict=True)
