@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from layerscope.engine.execution.records import all_alike
 from layerscope.engine.execution.saturation import FlatRegion
 from layerscope.engine.probe.accelerator import Afar, share_there
-from layerscope.engine.probe.facts import own_parameters
 from layerscope.engine.probe.outputs import main_tensor
 from layerscope.engine.probe.step import Look
 from layerscope.engine.probe.watched import Leaf
@@ -224,15 +223,13 @@ class Looker:
         return len(window), int(np.count_nonzero(np.logical_and.reduce(masks)))
 
     def _alike(self, leaf: Leaf, gradients: bool = False) -> bool | None:
-        for _, parameter in own_parameters(leaf.module):
-            if parameter.dim() > 1:
-                if not parameter.requires_grad:
-                    return None  # copies by design
-                tensor = parameter.grad if gradients else parameter.detach()
-                if tensor is None or tensor.is_sparse or not tensor.is_floating_point():
-                    return None
-                return all_alike(tensor, leaf.kind.weight_unit_axis)
-        return None
+        matrix = leaf.matrix
+        if matrix is None or not matrix.requires_grad:
+            return None  # of what does not train, copies are by design
+        tensor = matrix.grad if gradients else matrix.detach()
+        if tensor is None or tensor.is_sparse or not tensor.is_floating_point():
+            return None
+        return all_alike(tensor, leaf.kind.weight_unit_axis)
 
 
 def running_of(norm: nn.Module) -> tuple[float, float] | None:

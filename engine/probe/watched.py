@@ -56,6 +56,9 @@ class Leaf:
         self.index = -1
         """Place in forward order, from its first call on; −1 before."""
         self.facts: ModuleFacts | None = None
+        self.matrix: nn.Parameter | None = None
+        """The first of its own parameters that has more than one axis, as it was when the facts
+        were last told."""
         self.settled = False
         """Whether one recorded step has shown which of its tensors change after it was called."""
         self.shape: tuple[int, ...] = ()
@@ -240,7 +243,9 @@ class Watched:
     def _with_parameters(self, leaf: Leaf, facts: ModuleFacts) -> ModuleFacts:
         """Facts of their own, since those before are held by whoever was told them."""
         told = {}
-        for name, parameter in own_parameters(leaf.module):
+        own = list(own_parameters(leaf.module))
+        leaf.matrix = next((p for _, p in own if p.dim() > 1), None)
+        for name, parameter in own:
             tracked = self.tracked.get(id(parameter))
             owner = tracked.leaf if tracked else leaf
             tied = None
