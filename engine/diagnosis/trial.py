@@ -28,7 +28,7 @@ from layerscope.engine.experiment.specification import Experiment
 
 __all__ = [
     "MOST_PASSES", "RATES", "STEPS", "Attempt", "Trial", "after_trial", "is_tried", "trial_cost",
-    "try_experiment",
+    "try_experiment", "will_be_tried",
 ]  # fmt: skip
 
 SAMPLES = 128  # of the batch: of few a network learns more than it could of all
@@ -155,6 +155,12 @@ def is_tried(findings: Sequence[Finding]) -> bool:
     told = [f for f in every(findings) if f.severity != "info" and f.rule in RULES]
     others = [f for f in told if f.severity == "error" and not RULES[f.rule].of_scale]
     return not others and any(RULES[f.rule].of_scale for f in told)
+
+
+def will_be_tried(experiment: Experiment, findings: Sequence[Finding]) -> bool:
+    """Whether a trial of the experiment, of which this was found, is worth its time; it may still
+    come to nothing, where there is no loss to get below."""
+    return is_tried(findings) and _affordable(experiment) is not None
 
 
 def try_experiment(

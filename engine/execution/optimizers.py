@@ -133,7 +133,7 @@ class RmsProp(Optimizer):
     EPSILON: ClassVar[float] = 1e-8
 
     def _apply(self, value: Tensor, g: Tensor, kept: dict[str, Tensor]) -> None:
-        square = kept.setdefault("square", torch.zeros_like(g))
+        square = _zeros_at_first(kept, "square", g)
         square.mul_(self.DECAY).addcmul_(g, g, value=1 - self.DECAY)
         value.addcdiv_(g, square.sqrt().add_(self.EPSILON), value=-self.rate)
 
@@ -152,8 +152,8 @@ class Adam(Optimizer):
     EPSILON: ClassVar[float] = 1e-8
 
     def _apply(self, value: Tensor, g: Tensor, kept: dict[str, Tensor]) -> None:
-        mean = kept.setdefault("mean", torch.zeros_like(g))
-        square = kept.setdefault("square", torch.zeros_like(g))
+        mean = _zeros_at_first(kept, "mean", g)
+        square = _zeros_at_first(kept, "square", g)
         mean.lerp_(g, 1 - self.BETA_1)
         square.mul_(self.BETA_2).addcmul_(g, g, value=1 - self.BETA_2)
         root = (1 - self.BETA_2**self.step) ** 0.5
@@ -176,3 +176,10 @@ class AdamW(Adam):
 
     def _decayed(self, value: Tensor, gradient: Tensor) -> Tensor:  # noqa: ARG002
         return gradient
+
+
+def _zeros_at_first(kept: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
+    """What is kept by that name; at a parameter's first step as many zeros."""
+    if name not in kept:
+        kept[name] = torch.zeros_like(like)
+    return kept[name]

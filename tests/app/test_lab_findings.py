@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import types
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,6 +14,11 @@ import pytest
 from layerscope.app.figures.evidence import Measured, evidence_rows
 from layerscope.app.pages.lab.findings import finding_words
 from layerscope.app.pages.lab.fixes import fix_link
+from layerscope.app.pages.lab.links import Elsewhere
+from layerscope.app.pages.lab.progress import Progress
+from layerscope.app.pages.lab.stream import messages
+from layerscope.app.results import EVERYTHING, events
+from layerscope.engine.basis.cancellation import never
 from layerscope.engine.diagnosis import RULES
 from layerscope.engine.diagnosis.run import FixEvent, Summary, run
 from layerscope.engine.experiment.specification import Experiment
@@ -79,6 +85,44 @@ def test_a_trial_changes_badge_and_verdict(
     plain = " ".join(re.findall(r"<noscript>(.*?)</noscript>", text, re.DOTALL))  # no scripts
     assert told in plain
     assert "severity-warning" in plain
+
+
+def trying(experiment: Experiment) -> dict[str, bool]:
+    """By the last event of each kind since the verdict: whether the page says that it is tried."""
+    progress, found = Progress(experiment, "/"), {}
+    for event in events(experiment, EVERYTHING, never):
+        progress.take(event)
+        if progress.summary:
+            found[event.event] = progress.verdict.trying
+    progress.ended = True
+    return {**found, "end": progress.verdict.trying}
+
+
+def test_while_it_is_tried_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    query = Experiment(depth=5, width=32, batch=32, init_scale=0.1)
+    tried = {"summary": False, "check": True, "fix": True, "trial": False, "end": False}
+    assert trying(query) == tried
+    assert not any(trying(NAN).values())  # an error of another kind stands whatever it learns
+    assert not any(trying(Experiment(depth=5, width=32, batch=32)).values())
+    monkeypatch.setattr("layerscope.engine.diagnosis.run.try_experiment", lambda *_: None)
+    del tried["trial"]
+    assert trying(query) == tried
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_what_the_stream_says_last_is_that_nothing_is_tried_any_more(
+    monkeypatch: pytest.MonkeyPatch, comes: bool
+) -> None:
+    if not comes:
+        monkeypatch.setattr("layerscope.engine.diagnosis.run.try_experiment", lambda *_: None)
+    experiment = Experiment(depth=5, width=32, batch=32, init_scale=0.1)
+    elsewhere = Elsewhere("", (), "/why/diagnosis")
+    look = types.SimpleNamespace(fragment=lambda *_: "")
+    progress = Progress(experiment, "/")
+    sent = messages(progress, elsewhere, EVERYTHING, look, never)
+    said = [text for name, text in sent if not name and 'id="verdict"' in text]
+    assert ["Training it for a few steps" in text for text in said[:2]] == [False, True]
+    assert "Training it for a few steps" not in said[-1]
 
 
 def test_causes_stand_above_their_consequences(server: Any) -> None:

@@ -59,7 +59,12 @@ def attributes_of(name: str, template: str, seen: set[str] | None = None) -> set
     ("variable", "template", "context", "unread"),
     [
         ("page", "pages/lab.html", LabPage, set()),
-        ("verdict", "pages/lab.html", VerdictWords, {"decided", "faulty", "searched", "settled"}),
+        (
+            "verdict",
+            "pages/lab.html",
+            VerdictWords,
+            {"decided", "faulty", "searched", "settled", "waiting"},
+        ),
         ("frame", "pages/lab.html", Frame, set()),
         ("words", "macros/chart.html", ChartWords, set()),
         ("still", "partials/lab/stills.html", Still, set()),

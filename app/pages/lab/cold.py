@@ -68,14 +68,15 @@ class Writing:
 
     async def late(self) -> AsyncIterator[Progress]:
         """What is known, whenever there is more of it than the verdict waited for."""
-        decided = self._words.decided
+        waiting = self._words.waiting
         later = (self._words.check, self._words.tried)
         if later != (self._written.check, self._written.tried):  # came while fixes were waited for
             yield self.progress
         while event := await self._next():
             if isinstance(event, Checked | TrialEvent | FixEvent):
+                waiting = self._words.waiting
                 yield self.progress
-        if not decided and self._words.none_helps:
+        if waiting:
             yield self.progress
 
     @property

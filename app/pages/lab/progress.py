@@ -30,6 +30,7 @@ from layerscope.engine.diagnosis.run import (
     Summary,
     TrialEvent,
 )
+from layerscope.engine.diagnosis.trial import will_be_tried
 from layerscope.engine.execution.network import LayerInfo
 from layerscope.engine.execution.records import Record
 from layerscope.engine.experiment.specification import Experiment
@@ -102,7 +103,13 @@ class Progress:
             theory_line(self.summary.theory),
             TERMS if self.summary.theory.available else (),
             self._tried,
+            self._is_tried_now(self.summary),
         )
+
+    def _is_tried_now(self, summary: Summary) -> bool:
+        over = self.ended or bool(self._tried or summary.unfixed)
+        rests = bool(self._check.text)  # whoever drags on is not kept with what is dropped then
+        return rests and not over and will_be_tried(self.experiment, summary.findings)
 
     @property
     def gradient_scale(self) -> float:

@@ -51,11 +51,13 @@ def messages(
     and, once the hand rests, the chosen layer's tensors, the check and fixes."""
     began = time.monotonic()
     told = 0
-    decided = False
+    decided, waiting = False, True
 
     def words(name: str) -> Wire:
-        nonlocal decided
-        before, decided = decided, bool(progress.verdict and progress.verdict.decided)
+        nonlocal decided, waiting
+        verdict = progress.verdict
+        before, decided = decided, bool(verdict and verdict.decided)
+        waiting = bool(verdict is None or verdict.waiting)
         return "", _fragment(name, progress, elsewhere, fixes=decided and not before)
 
     for event in events(progress.experiment, left_out, should_stop):
@@ -71,7 +73,7 @@ def messages(
             _rest(should_stop)
             yield "", look.fragment(progress, should_stop)
     progress.ended = True
-    if not decided:
+    if waiting:
         yield words("verdict")
 
 

@@ -66,6 +66,8 @@ class VerdictWords:
     """What the theory's line speaks of, a sentence each."""
     tried: str = ""
     """What came of training the experiment itself a little; ``text`` says it too."""
+    trying: bool = False
+    """Whether that is under way: till then nobody knows whether what was found hinders it."""
 
     @property
     def count(self) -> int:
@@ -91,6 +93,11 @@ class VerdictWords:
     def settled(self) -> bool:
         """Whether no more fixes can come."""
         return self.searched or not self.faulty
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it says that something more is to come."""
+        return self.trying or not self.decided
 
     @property
     def decided(self) -> bool:
