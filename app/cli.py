@@ -128,21 +128,27 @@ def warm_up() -> None:
 
 
 def _run(
-    *, as_json: bool, fail_on: Literal["warning", "error"] | None, **parameters: str | bool | None
+    *,
+    as_json: bool,
+    check: bool,
+    fail_on: Literal["warning", "error"] | None,
+    **parameters: str | bool | None,
 ) -> None:
     """Run one experiment and print it as a table."""
     settings = known_settings()
     experiment = _experiment(parameters, settings)
     with printing():
-        findings = _print(experiment, settings, as_json=as_json)
+        findings = _print(experiment, settings, as_json=as_json, check=check)
     fail(fail_on, findings)
 
 
-def _print(experiment: Experiment, settings: Settings, *, as_json: bool) -> list[dict[str, Any]]:
+def _print(
+    experiment: Experiment, settings: Settings, *, as_json: bool, check: bool
+) -> list[dict[str, Any]]:
     """Run it, print what came of it, and return the findings."""
-    left_out = planned(experiment, settings).left_out
+    left_out = planned(experiment, settings, check=check).left_out
     if as_json:
-        text = complete(experiment, left_out, never)
+        text = complete(experiment, left_out, never, check=check)
         sys.stdout.buffer.write(text + b"\n")
         sys.stdout.buffer.flush()
         found: list[dict[str, Any]] = orjson.loads(text)["findings"]
@@ -168,10 +174,12 @@ def _register_run() -> None:
     """An option for each parameter of an experiment: the model validates, so they are texts."""
     keyword = partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY, default=None)
     as_json = typer.Option("--json", help="Print the result as JSON.")
+    check = typer.Option("--check", help="In JSON: hold every gradient against autograd's.")
     fail_on = typer.Option(help="Exit with 1 if there is a finding of this severity or above.")
     parameters = list(options(Experiment))
     severity = Annotated[Literal["warning", "error"] | None, fail_on]
     parameters.append(keyword("as_json", annotation=Annotated[bool, as_json], default=False))
+    parameters.append(keyword("check", annotation=Annotated[bool, check], default=False))
     parameters.append(keyword("fail_on", annotation=severity))
     # Typer reads signature and annotations; both are made from the model's fields.
     _run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

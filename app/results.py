@@ -68,30 +68,31 @@ class Plan:
     quick: bool
 
 
-def planned(experiment: Experiment, settings: Settings) -> Plan:
-    """How much of the whole result this server computes: where that is over a limit the fixes are
-    left out first, then the check.
+def planned(experiment: Experiment, settings: Settings, *, check: bool = True) -> Plan:
+    """How much of the whole result, with the ``check`` if that is asked, this server computes:
+    where that is over a limit the fixes are left out first, then the check.
 
     Errors: ``OverLimit`` where the rest takes too much.
     """
     parts, limits = ResultCost.of(experiment), settings.limits
     flops, why = parts.passes.flops, ""
-    if flops > settings.check_max_flops:
+    if check and flops > settings.check_max_flops:
         why = (
             f"not checked: {flops:.3g} operations are over this server's limit of "
             f"{settings.check_max_flops:.3g} for a check"
         )
-    ways = [(check, fixes) for check in (True, False)[bool(why) :] for fixes in (True, False)]
-    check, fixes = next(
+    checks = (True, False) if check and not why else (False,)
+    ways = [(with_check, fixes) for with_check in checks for fixes in (True, False)]
+    checked, fixes = next(
         (way for way in ways if limits.allow(parts.sum(check=way[0], fixes=way[1]))), ways[-1]
     )
-    limits.check(parts.sum(check=check, fixes=fixes))
-    if not check and not why:
+    limits.check(parts.sum(check=checked, fixes=fixes))
+    if check and not checked and not why:
         why = _too_much("not checked: with a check", parts.sum(check=True, fixes=fixes))
     unfixed = ""
     if not fixes:
-        unfixed = _too_much("no fix was tried: with fixes", parts.sum(check=check, fixes=True))
-    return Plan(LeftOut(why, unfixed), is_quick(parts.sum(check=check, fixes=fixes).flops))
+        unfixed = _too_much("no fix was tried: with fixes", parts.sum(check=checked, fixes=True))
+    return Plan(LeftOut(why, unfixed), is_quick(parts.sum(check=checked, fixes=fixes).flops))
 
 
 def _too_much(what: str, needed: Cost) -> str:
@@ -118,12 +119,15 @@ def live_check(experiment: Experiment, unchecked: str, should_stop: ShouldStop) 
     return compare_with_autograd(experiment, should_stop=should_stop).to_dict()
 
 
-def complete(experiment: Experiment, left_out: LeftOut, should_stop: ShouldStop) -> bytes:
-    """The whole result: the same numbers as the events carry."""
+def complete(
+    experiment: Experiment, left_out: LeftOut, should_stop: ShouldStop, *, check: bool = True
+) -> bytes:
+    """The whole result: the same numbers as the events carry, with the ``check`` if it is asked."""
     fixes = not left_out.unfixed
     whole = result(experiment, check=False, fixes=fixes, should_stop=should_stop)
     whole["unfixed"] = left_out.unfixed or None
-    whole["check"] = live_check(experiment, left_out.unchecked, should_stop)
+    if check:
+        whole["check"] = live_check(experiment, left_out.unchecked, should_stop)
     return orjson.dumps(whole)
 
 

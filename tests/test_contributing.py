@@ -33,7 +33,7 @@ ASKED = {
     "/api/v1/experiment?depth=3&width=8&batch=16&activation=arctan": "json",
     "/api/v1/experiment?depth=3&width=8&batch=16&norm=centre": "json",
     "/api/v1/experiment?depth=3&width=8&batch=16&init=fan_out_uniform": "json",
-    "/api/v1/experiment?depth=3&width=8&batch=16&loss=log_cosh": "json",
+    "/api/v1/experiment?depth=3&width=8&batch=16&loss=log_cosh&check=true": "json",
     "/api/v1/experiment?depth=3&width=8&batch=16&data=signs&loss=cross_entropy": "json",
     "/api/v1/experiment?depth=3&width=3&batch=16": "json",
     "/api/v1/experiment?depth=3&width=8&batch=16&data_seed=1": "json",
@@ -153,7 +153,7 @@ def test_an_init_scheme(answers):
 
 def test_a_loss(answers):
     assert "log_cosh" in registered(answers, "loss")
-    found = result(answers, "loss=log_cosh")
+    found = result(answers, "loss=log_cosh&check=true")
     assert 0 < found["loss"] < 10
     assert found["check"]["autograd_max_relative_error"] < 1e-5
 

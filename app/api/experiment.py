@@ -9,7 +9,14 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from layerscope.app.api.parameters import Computing, Configured, FromBody, FromQuery
+from layerscope.app.api.parameters import (
+    CHECK,
+    AskedByBody,
+    AskedByQuery,
+    Computing,
+    Configured,
+    FromQuery,
+)
 from layerscope.app.api.responses import (
     answered,
     bodiless,
@@ -33,7 +40,8 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["experiment"], default_response_class=Response)
 QUERY = query_of(Experiment)
-BODY = body_of(Experiment, {"activation": "linear", "init": "normal", "init_scale": 0.1})
+CHECKED_QUERY = query_of(Experiment, CHECK)
+BODY = body_of(Experiment, {"activation": "linear", "init": "normal", "init_scale": 0.1}, CHECK)
 EXAMPLE = {
     "experiment": {"depth": 50, "width": 100, "activation": "relu", "init": "kaiming_normal"},
     "loss": 1.23,
@@ -41,14 +49,14 @@ EXAMPLE = {
     "findings": [],
     "trial": None,
     "unfixed": None,
-    "check": {"autograd_max_relative_error": 2.9e-07},
+    "check": None,
 }
 RESULT = described_json(
     "The experiment's every parameter, its layers in forward order with statistics of each "
     "activation, gradient and parameter, findings with fixes that were tried (or `unfixed`, why "
     "none was), the `trial` after which they stand as they do (short trainings of the experiment "
     "itself where what is found is of a scale, which Adam divides out; null where none was made), "
-    "theory, and the check against autograd.",
+    "theory, and the check against autograd where `check=true` asks for it, else null.",
     EXAMPLE,
     *("experiment", "loss", "layers", "findings", "trial", "unfixed", "theory", "check", "timing"),
 )
@@ -70,14 +78,15 @@ EVENTS = described_events(
 @router.get(
     "/experiment",
     summary="Run an experiment, get the whole result",
-    openapi_extra=QUERY,
+    openapi_extra=CHECKED_QUERY,
     responses={200: RESULT, **problems(304, 422, 503)},
 )
-async def get_experiment(request: Request, experiment: FromQuery, settings: Configured) -> Response:
+async def get_experiment(request: Request, asked: AskedByQuery, settings: Configured) -> Response:
     """Deterministic: the same query has the same numbers, so it may be cached by its `ETag`."""
-    plan = planned(experiment, settings)
-    tag = etag("result", experiment.to_query(), plan.left_out)
-    work = partial(complete, experiment, plan.left_out)
+    experiment, check = asked
+    plan = planned(experiment, settings, check=check)
+    tag = etag("result", experiment.to_query(), plan.left_out, check)
+    work = partial(complete, experiment, plan.left_out, check=check)
     return await answered(request, tag, work, quick=plan.quick)
 
 
@@ -88,14 +97,15 @@ async def get_experiment(request: Request, experiment: FromQuery, settings: Conf
     responses={200: RESULT, **problems(413, 415, 422, 503)},
 )
 async def post_experiment(
-    request: Request, experiment: FromBody, settings: Configured, compute: Computing
+    request: Request, asked: AskedByBody, settings: Configured, compute: Computing
 ) -> Response:
     """The same numbers as the `GET` with the same parameters."""
-    plan = planned(experiment, settings)
-    work = partial(complete, experiment, plan.left_out)
+    experiment, check = asked
+    plan = planned(experiment, settings, check=check)
+    work = partial(complete, experiment, plan.left_out, check=check)
     body = await while_connected(request, compute.run(work, quick=plan.quick))
     path = root_path.get() + request.app.url_path_for("get_experiment")
-    link = f"{path}?{urlencode(experiment.to_query())}"
+    link = f"{path}?{urlencode({**experiment.to_query(), **({'check': 'true'} if check else {})})}"
     headers = {"Cache-Control": "no-store", "Content-Location": link}
     return Response(body, media_type="application/json", headers=headers)
 

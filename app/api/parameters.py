@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, Request
 
@@ -15,14 +15,16 @@ from layerscope.app.forms import query_parameter
 from layerscope.app.recorded import LAST_STEP, asked, whole
 from layerscope.app.settings import Settings
 from layerscope.engine.basis.refusals import InvalidParameters, field_error
+from layerscope.engine.basis.specification import BOOLEANS
 from layerscope.engine.experiment import Experiment
 
 __all__ = [
-    "AFTER", "FORMAT", "Computing", "Configured", "FromBody", "FromQuery", "check_csv",
-    "check_json_type", "from_body", "from_query", "known_entry", "not_json", "parse_json",
-    "split_query",
+    "AFTER", "CHECK", "FORMAT", "Asked", "AskedByBody", "AskedByQuery", "Computing", "Configured",
+    "FromQuery", "asked_by_body", "asked_by_query", "check_csv", "check_json_type", "from_query",
+    "known_entry", "not_json", "parse_json", "split_query",
 ]  # fmt: skip
 
+TRUTH = "expected true or false"
 REPEATED = "given more than once; expected it once"
 JSON_TYPE = re.compile(r"application/(json|[\w.-]+\+json)\s*(;.*)?", re.IGNORECASE)
 
@@ -32,6 +34,12 @@ AFTER = query_parameter(
     {"type": "integer", "minimum": 0, "maximum": LAST_STEP},
 )  # fmt: skip
 """Of a stream that can be resumed."""
+CHECK = query_parameter(
+    "check",
+    "Whether every gradient is held against autograd's, which takes as long again as the passes.",
+    {"type": "boolean", "default": False},
+)
+"""Of an experiment's whole result."""
 FORMAT = query_parameter(
     "format", "Of the file.", {"type": "string", "enum": ["csv"], "default": "csv"}
 )
@@ -78,18 +86,46 @@ async def from_query(request: Request) -> Experiment:
     return split_query(request)[0]
 
 
-async def from_body(request: Request) -> Experiment:
-    """The experiment of a JSON body, likewise.
+class Asked(NamedTuple):
+    """An experiment, and whether its gradients are to be held against autograd's."""
+
+    experiment: Experiment
+    check: bool
+
+
+async def asked_by_query(request: Request) -> Asked:
+    """What a query asks: an experiment's parameters, and `CHECK`."""
+    experiment, others = split_query(request, ("check",))
+    return Asked(experiment, _truth("check", others.get("check", "false")))
+
+
+async def asked_by_body(request: Request) -> Asked:
+    """What a JSON body asks, likewise; `CHECK` may stand in it or in the query.
 
     Errors: ``Problem`` 415 for another content type, 413 for a body over the limit, 422 for what
     is not JSON; otherwise as the query string's.
     """
     check_json_type(request)
-    return Experiment.from_json(parse_json(await request.body()))
+    body = parse_json(await request.body())
+    (text,) = asked(request, ("check",)).get("check", ["false"])[-1:]
+    check = _truth("check", text)
+    if isinstance(body, dict) and "check" in body:
+        given = body.pop("check")
+        if not isinstance(given, bool):
+            raise refused("check", TRUTH, given)
+        check |= given
+    return Asked(Experiment.from_json(body), check)
+
+
+def _truth(name: str, text: str) -> bool:
+    if text.lower() not in BOOLEANS:
+        raise refused(name, TRUTH, text)
+    return BOOLEANS[text.lower()]
 
 
 FromQuery = Annotated[Experiment, Depends(from_query)]
-FromBody = Annotated[Experiment, Depends(from_body)]
+AskedByQuery = Annotated[Asked, Depends(asked_by_query)]
+AskedByBody = Annotated[Asked, Depends(asked_by_body)]
 
 
 def known_entry(request: Request) -> int:

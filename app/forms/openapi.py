@@ -51,11 +51,20 @@ def query_parameter(
             "schema": schema}  # fmt: skip
 
 
-def body_of(model: type[Specification], example: dict[str, Any]) -> dict[str, Any]:
-    """``model`` as the one thing that a request's body may be."""
+def body_of(
+    model: type[Specification], example: dict[str, Any], *extra: dict[str, Any]
+) -> dict[str, Any]:
+    """``model`` as the one thing that a request's body may be; ``extra`` may stand in it too, or in
+    the query."""
 
     def body() -> dict[str, Any]:
-        content = {"schema": model.json_schema(), "example": example}
-        return {"requestBody": {"required": True, "content": {"application/json": content}}}
+        schema = model.json_schema()
+        for each in extra:
+            schema["properties"][each["name"]] = {
+                "description": each["description"], **each["schema"]
+            }  # fmt: skip
+        content = {"schema": schema, "example": example}
+        asked = {"requestBody": {"required": True, "content": {"application/json": content}}}
+        return {"parameters": list(extra), **asked} if extra else asked
 
     return _WhenAsked(body)

@@ -24,8 +24,8 @@ from pydantic_core import CoreSchema, ErrorDetails, core_schema
 from layerscope.engine.basis.refusals import FieldError, InvalidParameters, field_error, refusal
 
 __all__ = [
-    "Options", "Presentation", "Specification", "Text", "bounds", "parameter", "presentation",
-    "takes_fractions", "text_of", "written",
+    "BOOLEANS", "Options", "Presentation", "Specification", "Text", "bounds", "parameter",
+    "presentation", "takes_fractions", "text_of", "written",
 ]  # fmt: skip
 
 MOST_PARAMETERS = 100
@@ -252,8 +252,8 @@ class Specification(BaseModel):
         if type(None) in get_args(kind) and text == "":
             return None
         if kind is bool:
-            if text.lower() in _BOOLEANS:
-                return _BOOLEANS[text.lower()]
+            if text.lower() in BOOLEANS:
+                return BOOLEANS[text.lower()]
         elif len(text) <= 40:
             pattern, number = (_DECIMAL, float) if takes_fractions(field) else (_WHOLE, int)
             if pattern.fullmatch(text.strip()):
@@ -291,7 +291,8 @@ _TYPED = object()
 """The context of a validation whose values are text."""
 _WHOLE = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
-_BOOLEANS = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
+BOOLEANS = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
+"""What a query may say for them, in small letters."""
 
 
 def presentation(field: FieldInfo) -> Presentation:

@@ -58,10 +58,12 @@ def test_run_prints_a_table_and_a_verdict(layerscope):
     assert re.search(r"^\s+ok  ", done.stdout, re.MULTILINE)
 
 
-def test_json_is_the_apis_result(layerscope, server):
-    done = layerscope("run", *SMALL, "--residual", "--json")
+@pytest.mark.parametrize("check", [True, False])
+def test_json_is_the_apis_result(layerscope, server, check):
+    done = layerscope("run", *SMALL, "--residual", "--json", *["--check"] * check)
     told = json.loads(done.stdout)
-    query = {"depth": 2, "width": 8, "batch": 4, "residual": "true"}
+    assert (told["check"] is not None) is check
+    query = {"depth": 2, "width": 8, "batch": 4, "residual": "true", "check": str(check).lower()}
     asked = server.client.get("/api/v1/experiment", params=query).json()
     del told["timing"], asked["timing"]
     assert told == asked
@@ -206,7 +208,7 @@ def test_an_interrupted_run_ends_quietly(layerscope, monkeypatch, arguments):
         yield
 
     monkeypatch.setattr("layerscope.app.cli.unchecked_events", interrupted)
-    monkeypatch.setattr("layerscope.app.cli.complete", lambda *_: next(interrupted()))
+    monkeypatch.setattr("layerscope.app.cli.complete", lambda *_, **__: next(interrupted()))
     done = layerscope("run", *SMALL, *arguments)
     assert done.exit_code == 130
     assert "Traceback" not in done.output

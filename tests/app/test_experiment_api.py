@@ -5,6 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from layerscope.app.results import EVERYTHING, planned
+from layerscope.app.settings import Settings
+from layerscope.engine.diagnosis.run import ResultCost
 from layerscope.engine.experiment.specification import Experiment
 
 URL = "/api/v1/experiment"
@@ -122,3 +125,45 @@ def test_the_same_bits_from_another_server(server, serve):
         ]
     assert answers[0].headers["etag"] == answers[1].headers["etag"]
     assert answers[0].json()["layers"] == answers[1].json()["layers"]
+
+
+def test_gradients_are_held_against_autograds_where_that_is_asked(server):
+    def check(answer):
+        assert answer.status_code == 200, answer.text
+        return answer.json()["check"]
+
+    query = {"depth": 2, "width": 8}
+    assert check(server.client.get(URL, params=query)) is None
+    assert check(server.client.get(URL, params={**query, "check": "false"})) is None
+    assert check(server.client.post(URL, json=query)) is None
+    asked = server.client.get(URL, params={**query, "check": "true"})
+    assert check(asked)["autograd_max_relative_error"] < 1e-5
+    assert check(server.client.post(URL, params={"check": "true"}, json=query)) == check(asked)
+    posted = server.client.post(URL, json={**query, "check": True})
+    assert check(posted) == check(asked)
+    assert check(server.client.get(posted.headers["content-location"])) == check(asked)
+    assert server.client.head(URL, params=query).headers["etag"] != asked.headers["etag"]
+
+
+@pytest.mark.parametrize("given", ["yes", "", "2", "true,false"])
+def test_a_check_that_is_no_yes_or_no_is_refused(server, given):
+    for answer in (
+        server.client.get(URL, params={"check": given}),
+        server.client.post(URL, params={"check": given}, json={}),
+        server.client.post(URL, json={"check": given}),
+    ):
+        assert answer.status_code == 422
+        (error,) = answer.json()["errors"]
+        assert (error["field"], error["value"]) == ("check", given)
+        assert error["message"] == "expected true or false"
+    assert server.client.post(URL, json={"check": 1}).status_code == 422
+    assert server.client.get(f"{URL}?check=true&check=true").status_code == 422
+
+
+def test_what_is_not_checked_is_not_paid_for():
+    parts = ResultCost.of(Experiment(depth=2, width=8))
+    limit = parts.sum(check=False).flops
+    assert limit < parts.sum(check=True).flops
+    settings = Settings(max_flops=limit)
+    assert planned(Experiment(depth=2, width=8), settings, check=False).left_out == EVERYTHING
+    assert planned(Experiment(depth=2, width=8), settings).left_out != EVERYTHING

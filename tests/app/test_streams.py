@@ -90,9 +90,10 @@ def without_timing(result):
 )
 def test_stream_get_and_post_have_identical_numbers(server, parameters):
     streamed = assemble(collect(server, **parameters))
-    got = server.client.get("/api/v1/experiment", params=parameters).json()
+    asked = {**parameters, "check": "true"}
+    got = server.client.get("/api/v1/experiment", params=asked).json()
     body = Experiment.from_strings((k, str(v)) for k, v in parameters.items()).to_dict()
-    posted = server.client.post("/api/v1/experiment", json=body).json()
+    posted = server.client.post("/api/v1/experiment", json={**body, "check": True}).json()
     assert without_timing(got) == without_timing(posted) == without_timing(streamed)
 
 
@@ -226,7 +227,8 @@ def test_an_expensive_experiment_is_not_checked_and_says_why(serve):
         check = {name: data for name, data, _ in found}["check"]
         assert check["autograd_max_relative_error"] is None
         assert "1e+05" in check["reason"]
-        assert server.client.get("/api/v1/experiment", params={"depth": 3}).json()["check"] == check
+        query = {"depth": 3, "check": "true"}
+        assert server.client.get("/api/v1/experiment", params=query).json()["check"] == check
 
 
 def test_the_event_loop_answers_while_a_computation_runs(server):
