@@ -107,7 +107,9 @@ async def asked_by_body(request: Request) -> Asked:
     """
     check_json_type(request)
     body = parse_json(await request.body())
-    (text,) = asked(request, ("check",)).get("check", ["false"])[-1:]
+    text, *more = asked(request, ("check",)).get("check", ["false"])
+    if more:
+        raise refused("check", REPEATED, text)
     check = _truth("check", text)
     if isinstance(body, dict) and "check" in body:
         given = body.pop("check")

@@ -158,6 +158,8 @@ def test_a_check_that_is_no_yes_or_no_is_refused(server, given):
         assert error["message"] == "expected true or false"
     assert server.client.post(URL, json={"check": 1}).status_code == 422
     assert server.client.get(f"{URL}?check=true&check=true").status_code == 422
+    twice = server.client.post(f"{URL}?check=true&check=true", json={})
+    assert twice.json()["errors"][0]["message"] == "given more than once; expected it once"
 
 
 def test_what_is_not_checked_is_not_paid_for():
