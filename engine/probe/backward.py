@@ -25,18 +25,19 @@ class BackwardPasses:
     ) -> None:
         self.seen = False
         """Whether there was one since ``end_step``."""
+        self.going = False
+        """Whether one goes on, and ``goes`` need not be called."""
         self._begins = begins
         self._tell_end = ended
         self._failed = failed
-        self._goes = False
         self._handles: list[RemovableHandle] = []
         self._nodes: list[Any] = []
         """Held, for a parameter makes another one where nobody does."""
 
     def goes(self) -> None:
         """Called in a backward pass, before anything of what is asked about has happened."""
-        if not self._goes:
-            self._goes = self.seen = True
+        if not self.going:
+            self.going = self.seen = True
             self._begins()
             _queue(self._nearly_ended)
 
@@ -51,7 +52,7 @@ class BackwardPasses:
 
     def end_step(self) -> None:
         """Leaves no hook anywhere."""
-        self._goes = self.seen = False
+        self.going = self.seen = False
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -69,7 +70,7 @@ class BackwardPasses:
         _queue(self._ended)
 
     def _ended(self) -> None:
-        self._goes = False
+        self.going = False
         try:
             self._tell_end()
         except Exception as error:

@@ -126,14 +126,17 @@ class Collector:
         if self._bytes > BATCH_BYTES or len(batch.keys) >= BATCH:
             self.flush()
 
-    def add_all(self, keys: Sequence[Key], tensors: Sequence[Tensor]) -> None:
-        """The same of several."""
-        batch = self._batch
-        batch.keys += keys
-        batch.tensors += tensors
-        batch.versions += map(_version, tensors)
-        if len(batch.keys) >= BATCH:
-            self.flush()
+    def add_all(
+        self, keys: list[Key], tensors: list[Tensor], versions: list[int], table: Words | None
+    ) -> None:
+        """The same of several, as a batch of their own; of ``table`` see ``Batch``."""
+        self.flush()
+        batch = Batch()
+        batch.keys, batch.tensors, batch.versions, batch.table = keys, tensors, versions, table
+        if table is None and not all_here(tensors):
+            batch = batch.parted(self._elsewhere)
+        if batch.keys:
+            self._hand_over(batch)
 
     def read_now(self, keys: Sequence[Key], tensors: Sequence[Tensor]) -> None:
         """Read before anything else happens."""
@@ -159,4 +162,4 @@ class Collector:
 
     def drop(self) -> None:
         """Let go of what has been collected."""
-        self._batch = Batch()
+        self._batch, self._bytes = Batch(), 0

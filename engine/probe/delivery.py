@@ -21,6 +21,8 @@ from layerscope.engine.probe.writing import Recorded
 __all__ = ["Delivery"]
 
 ALL = frozenset(Quantity)
+JUDGING = 0.05
+"""Seconds that findings of a hundred modules' first steps cost (measured)."""
 PASSING = frozenset({Quantity.INPUT, Quantity.ACTIVATION})
 KEPT = PASSING | {Quantity.VALUE}
 """What must be finite under a gradient scaler too; gradients may overflow there."""
@@ -52,7 +54,7 @@ class Delivery:
         """What may be told late of tensors that nobody looks at as they are made."""
         self._sent: list[Any] = []
         self._verdicts = Verdicts(ring, has_optimizer=bool(watched.optimizers))
-        self.judging = Live(self.findings, self._keep)
+        self.judging = Live(self.findings, self._keep, expected=JUDGING)
 
     def findings(self) -> list[Finding]:
         """What is wrong so far."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from layerscope.engine.probe.asking import AskedLoss
 from layerscope.engine.probe.calls import Call
 from layerscope.engine.probe.hooks import ModuleHooks
+from layerscope.engine.probe.noted import Gradients
 from layerscope.engine.probe.origin import (
     backward_origin,
     forward_origin,
@@ -19,8 +20,8 @@ from layerscope.engine.probe.origin import (
 from layerscope.engine.probe.outputs import main_tensor
 from layerscope.engine.probe.step import Origin
 from layerscope.engine.probe.watched import Key, Tracked, Watched
-from layerscope.engine.statistics.device import all_here, is_here
-from layerscope.engine.statistics.finite import nonfinite_places
+from layerscope.engine.statistics.device import is_here
+from layerscope.engine.statistics.finite import nonfinite_places, nonfinite_rows
 
 __all__ = ["FirstBad"]
 
@@ -50,16 +51,11 @@ class FirstBad:
         if self.origin is None:
             self._began(forward_origin(self._number(), call))
 
-    def before_update(self, mine: Sequence[Tracked], modules: ModuleHooks) -> None:
+    def before_update(self, gradients: Gradients | None, modules: ModuleHooks) -> None:
         """Before an optimiser's step: bad gradients are seen while the parameters are good yet."""
         if self.origin is not None:
             return
-        with_gradient = [tracked for tracked in mine if tracked.parameter.grad is not None]
-        gradients = [g for tracked in with_gradient if (g := tracked.parameter.grad) is not None]
-        if not all_here(gradients):  # an accelerator would be waited for: there it is seen later
-            with_gradient = [t for t, g in zip(with_gradient, gradients, strict=True) if is_here(g)]
-            gradients = [g for g in gradients if is_here(g)]
-        bad = nonfinite_places(gradients)
+        bad = [] if gradients is None else _bad(gradients)
         if not bad and modules.bad_gradient is None:
             return
         again = self._in_forward(modules)
@@ -69,8 +65,7 @@ class FirstBad:
         self._began(
             again
             or backward_origin(
-                self._number(), modules.bad_gradient, [with_gradient[i] for i in bad],
-                modules.calls,
+                self._number(), modules.bad_gradient, bad, modules.calls
             )
         )  # fmt: skip
 
@@ -119,3 +114,12 @@ class FirstBad:
 
     def _began(self, origin: Origin) -> None:
         self.origin = self.new = origin
+
+
+def _bad(gradients: Gradients) -> list[Tracked]:
+    """Whose gradients hold a NaN or an infinity; of those on an accelerator, which would be waited
+    for, it is seen later."""
+    if gradients.table is not None:
+        return [gradients.several[place] for place in nonfinite_rows(gradients.table)]
+    here = [(t, g) for t, g in zip(gradients.several, gradients.tensors, strict=True) if is_here(g)]
+    return [here[place][0] for place in nonfinite_places([g for _, g in here])]

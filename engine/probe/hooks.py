@@ -93,6 +93,7 @@ class ModuleHooks:
         self._found = found
         self._has_found = False
         self._watched = watched
+        self._model = watched.model
         self._collector = collector
         self._failed = failed
         self._looker = looker
@@ -152,10 +153,11 @@ class ModuleHooks:
         # of the mode it would compile all anew, or refuse to.
         if is_compiling() or not (mode := self._mode):
             return
-        watched = self._watched
-        leaf = watched.leaves.get(id(module))
-        whole = module is watched.model
-        if (leaf is None and not whole) or not self._trains():
+        leaf = self._watched.leaves.get(id(module))
+        whole = module is self._model
+        if leaf is None and not whole:
+            return
+        if not (is_grad_enabled() and transform_level() is None) and not self._trains():
             return
         if whole:
             self.given = inputs, named
@@ -165,7 +167,7 @@ class ModuleHooks:
             return
         try:
             if (
-                leaf.settled and mode is RECORD and not self.looks and not self.checks
+                leaf.settled and mode is RECORD and not self.checks
                 and type(output) is Tensor and output.dtype is float32
                 and not output.is_inference() and graph_task() == -1
             ):  # fmt: skip
@@ -177,11 +179,9 @@ class ModuleHooks:
 
     def _trains(self) -> bool:
         """Whether this is no validation, and no transform of functorch, whose tensors are not
-        there to be read."""
+        there to be read; where either may be."""
         if transform_level() is not None:
             return False
-        if is_grad_enabled():
-            return True
         return self._watched.model.training and not torch.is_inference_mode_enabled()
 
     def _called(
@@ -231,6 +231,8 @@ class ModuleHooks:
             self._collector.add(key, tensor)
         if not leaf.index:
             self._input(leaf, inputs)
+        if self.looks:
+            self._looker(leaf, inputs, tensor)
         self._follow(leaf, tensor)
 
     def _record(self, leaf: Leaf, inputs: tuple[Any, ...], tensor: Tensor, again: bool) -> None:
@@ -272,7 +274,8 @@ class ModuleHooks:
         if self._mode is not RECORD:
             return
         try:
-            self._passes.goes()
+            if not self._passes.going:
+                self._passes.goes()
             gradient = gradients[place]
             if gradient is None:
                 return

@@ -18,13 +18,22 @@ SHARE = 0.02
 
 class Live:
     """Asks soon after something has happened, but not at every step; ``tell`` gets all findings
-    whenever there are others than before."""
+    whenever there are others than before.
+
+    ``expected``: seconds that the second time is taken to cost, since the first says nothing of it:
+    there is next to nothing to judge yet.
+    """
 
     def __init__(
-        self, ask: Callable[[], list[Finding]], tell: Callable[[Sequence[Finding]], None]
+        self,
+        ask: Callable[[], list[Finding]],
+        tell: Callable[[Sequence[Finding]], None],
+        *,
+        expected: float = 0.0,
     ) -> None:
         self._ask = ask
         self._tell = tell
+        self._expected = expected
         self._next = 0.0
         self._waiting = False
         self._told: Any = []
@@ -45,7 +54,8 @@ class Live:
         began = time.monotonic()
         found = self._ask()
         ended = time.monotonic()
-        self._next = ended + max(PAUSE, (ended - began) / SHARE)
+        self._next = ended + max(PAUSE, max(ended - began, self._expected) / SHARE)
+        self._expected = 0.0
         known = [_gist(finding) for finding in found]
         if known != self._told:
             self._told = known

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from layerscope.engine.execution.records import all_alike
@@ -18,8 +17,8 @@ from layerscope.engine.probe.accelerator import Afar, share_there
 from layerscope.engine.probe.outputs import main_tensor
 from layerscope.engine.probe.step import Look
 from layerscope.engine.probe.watched import Leaf
-from layerscope.engine.statistics import Units, units
-from layerscope.engine.statistics.activity import as_rows
+from layerscope.engine.statistics import Units
+from layerscope.engine.statistics.activity import Mask, units_of_many
 from layerscope.engine.statistics.device import is_here, units_there
 
 __all__ = ["TOGETHER", "Looker", "running_of"]
@@ -39,35 +38,35 @@ ROUNDED = 1e-3
 TOGETHER = 24
 """Calls that are looked at together by the writing thread."""
 
-Mask = NDArray[np.bool_]
 
+class _Call(NamedTuple):
+    """A call that is looked at later, as it was."""
 
-class _Waiting:
-    """A call that will be looked at, as it was."""
-
-    def __init__(
-        self, leaf: Leaf, found: Look, flat: FlatRegion | None, axis: int | None, output: Tensor,
-        x: Tensor | None,
-    ) -> None:  # fmt: skip
-        self.leaf, self.found, self.flat, self.axis = leaf, found, flat, axis
-        self.output, self.x = output, None if x is None else x.detach()
-        self._versions = self._now()
-
-    def _now(self) -> tuple[int, int]:
-        x = self.x
-        return self.output._version, 0 if x is None or x.is_inference() else x._version
+    leaf: Leaf
+    output: Tensor
+    x: Tensor | None
+    version: int
+    version_of_x: int
 
     @property
     def changed(self) -> bool:
         """Whether somebody has written into it since."""
-        return self._versions != self._now()
+        return (
+            self.output._version != self.version or _version(self.x) != self.version_of_x
+        )  # fmt: skip
 
 
-def _silent(output: Tensor, axis: int) -> Mask:
-    """Which units are zero for every sample, (units,)."""
-    rows = as_rows(output.movedim(axis, -1).flatten(0, -2)).numpy()
-    active: Mask = np.logical_or.reduce(rows, axis=0)
-    return ~active
+class _Asked(NamedTuple):
+    """What is asked about a call, and where it is to be told."""
+
+    call: _Call
+    found: Look
+    axis: int | None
+    flat: FlatRegion | None
+
+
+def _version(x: Tensor | None) -> int:
+    return 0 if x is None or x.is_inference() else x._version
 
 
 def _copies(output: Tensor, axis: int) -> bool | None:
@@ -98,7 +97,7 @@ class Looker:
         """``later`` has something done by the writing thread, before the step is written."""
         self._afar = afar
         self._later = later
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[_Call] = []
         self._recorded = -1
         self._last = 0
         """Which of them was looked at last, those at the beginning left out."""
@@ -121,61 +120,79 @@ class Looker:
 
     def look(self, leaf: Leaf, inputs: tuple[Any, ...], output: Tensor) -> None:
         """At one call of a module; of several in a step the last one counts."""
-        facts, output = leaf.facts, output.detach()
-        if facts is None or not output.is_floating_point() or not output.numel():
+        facts = leaf.facts
+        if facts is None:
             return
-        found = self._found[leaf] = Look(window=1)
-        axis = facts.unit_axis
-        if self._afar.holds(output):
-            self._look_there(leaf, found, inputs, output)
+        if not output.is_cpu and self._afar.holds(output):
+            self._look_there(leaf, inputs, output.detach())
             return
-        if facts.role == "linear_map":
-            found.units_alike = self._alike(leaf)  # by the parameters as they are now
-        if axis is not None and not -output.dim() < axis < output.dim() > 1:
-            axis = None
-        asked = facts.flat is not None and not getattr(leaf.module, "inplace", False)
-        x = main_tensor(inputs) if asked else None
-        if axis is None and x is None:
-            return
-        waiting = _Waiting(leaf, found, facts.flat, axis, output, x)
+        x = None
+        if facts.flat is not None:
+            first = inputs[0] if inputs else None
+            plain = type(first) is Tensor and first.dtype is torch.float32
+            x = first if plain else main_tensor(inputs)
+        call = _Call(leaf, output, x, output._version, _version(x))
         if leaf.settled and not leaf.activation.at_once:
-            self._waiting.append(waiting)
+            self._waiting.append(call)
             if len(self._waiting) >= TOGETHER:
                 self.flush()
         else:
-            self._fill([waiting])
+            self._fill(self._asked([call]))
 
     def flush(self) -> None:
-        """Has the writing thread look at what waits for it."""
+        """Has the writing thread look at what waits for it. To be called before parameters change:
+        those of linear maps are asked here."""
         if self._waiting:
             waiting, self._waiting = self._waiting, []
-            self._later(partial(self._fill, waiting))
+            asked = self._asked(waiting)
+            if asked:
+                self._later(partial(self._fill, asked))
 
-    def _fill(self, several: list[_Waiting]) -> None:
+    def _asked(self, calls: Sequence[_Call]) -> list[_Asked]:
+        """Those of which there is anything left to be asked."""
+        asked = []
+        for call in calls:
+            leaf, output, facts = call.leaf, call.output, call.leaf.facts
+            if facts is None or not output.is_floating_point() or not output.numel():
+                continue
+            found = self._found[leaf] = Look(window=1)
+            if facts.role == "linear_map":
+                found.units_alike = self._alike(leaf)
+            axis = facts.unit_axis
+            if axis is not None and not -output.dim() < axis < output.dim() > 1:
+                axis = None
+            flat = facts.flat
+            if call.x is None or getattr(leaf.module, "inplace", False):
+                flat = None
+            if axis is not None or flat is not None:
+                asked.append(_Asked(call, found, axis, flat))
+        return asked
+
+    def _fill(self, several: list[_Asked]) -> None:
         """Of what has been changed in place meanwhile nothing is said, and from then on it is
         looked at at once."""
-        for each in several:
-            leaf, found = each.leaf, each.found
-            now, silent, share = None, None, None
-            if each.axis is not None:
-                now = units(each.output, each.axis)
-                silent = _silent(each.output, each.axis) if now.dead else None
-            if each.flat is not None and each.x is not None:
-                share = each.flat.share(each.x)
-            if each.changed:
+        told = units_of_many([(each.call.output, each.axis) for each in several])
+        for each, (now, silent) in zip(several, told, strict=True):
+            call, found, leaf = each.call, each.found, each.call.leaf
+            flat, x = each.flat, call.x
+            share = None if flat is None or x is None else flat.share(x)
+            if call.changed:
                 leaf.activation.at_once = True
                 continue
             found.saturation = share
             if now is not None and each.axis is not None:
-                if _by_output(each.leaf):
-                    found.units_alike = _copies(each.output, each.axis)
+                if _by_output(leaf):
+                    found.units_alike = _copies(call.output.detach(), each.axis)
                 found.units = now
                 found.window, found.dead = self._dead(leaf, now, silent)
 
-    def _look_there(self, leaf: Leaf, found: Look, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def _look_there(self, leaf: Leaf, inputs: tuple[Any, ...], output: Tensor) -> None:
         """On an accelerator: its answers come with the step's figures. Whether units are copies is
         not asked there."""
         facts = leaf.facts
+        if not output.is_floating_point() or not output.numel():
+            return
+        found = self._found[leaf] = Look(window=1)
         axis = facts.unit_axis if facts is not None else None
         if facts is None or axis is None or not -output.dim() < axis < output.dim() > 1:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,10 +16,11 @@ from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.first_bad import FirstBad
 from layerscope.engine.probe.hooks import Mode, ModuleHooks
 from layerscope.engine.probe.looking import Looker, running_of
+from layerscope.engine.probe.noted import Gradients
 from layerscope.engine.probe.pace import Pace
 from layerscope.engine.probe.step import ModuleStep, Step
 from layerscope.engine.probe.stepping import OptimizerHooks
-from layerscope.engine.probe.watched import Leaf, Tracked, Watched
+from layerscope.engine.probe.watched import Leaf, Watched
 from layerscope.engine.probe.writing import Ending, Writer
 
 __all__ = ["Recorder"]
@@ -60,9 +61,7 @@ class Recorder:
         self.optimizers = OptimizerHooks(
             watched, self._collector, writer, self.afar, failed, self._before_update
         )
-        self._passes = BackwardPasses(
-            self.optimizers.backward_begins, self.optimizers.backward_ended, failed
-        )
+        self._passes = BackwardPasses(self._backward_begins, self.optimizers.backward_ended, failed)
         self.modules = ModuleHooks(
             watched, self._collector, failed, self.looker.look, self._passes, bad.in_call,
             always=by_parameters,
@@ -134,6 +133,10 @@ class Recorder:
         self.looker.drop()
         self._loss.clear()
 
+    def _backward_begins(self) -> None:
+        self.looker.flush()
+        self.optimizers.backward_begins()
+
     def _said(self, leaf: Leaf) -> ModuleStep:
         module, look, before = leaf.module, self.looker.take(leaf), leaf.said
         if (
@@ -151,9 +154,9 @@ class Recorder:
         leaf.said = said if plain else None
         return said
 
-    def _before_update(self, mine: Sequence[Tracked]) -> None:
+    def _before_update(self, gradients: Gradients | None) -> None:
         if self._scaler is None:  # else gradients may overflow: then the step is left out
-            self._bad.before_update(mine, self.modules)
+            self._bad.before_update(gradients, self.modules)
 
 
 def _power_of_two(scale: float | None) -> int:

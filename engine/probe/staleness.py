@@ -9,7 +9,7 @@ have been left as they were, and those of an accelerator there, without waiting 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.probe.accelerator import Afar
+from layerscope.engine.probe.noted import Noted
 from layerscope.engine.probe.step import Step
 from layerscope.engine.probe.watched import Tracked
 
@@ -50,7 +51,7 @@ class Staleness:
 
     def __init__(self, afar: Afar) -> None:
         self._afar = afar
-        self._used: dict[Tracked, _Gradient] = {}
+        self._used: list[Noted] = []
         """Those by which the optimisers have stepped, in the last step and in this one."""
         self._left: dict[Tracked, _Gradient] = {}
         """What nobody has touched up to this backward pass, of these and of those below."""
@@ -63,7 +64,8 @@ class Staleness:
 
     def clear(self) -> None:
         """Lets go of everything."""
-        for held in (self._used, self._left, self._before, self._added, self._stale):
+        self._used.clear()
+        for held in (self._left, self._before, self._added, self._stale):
             held.clear()
 
     def begin(self, *, recorded: bool) -> None:
@@ -74,19 +76,21 @@ class Staleness:
 
     def keep(self, several: Collection[Tracked]) -> None:
         """Others are gone."""
-        self._used, self._added = (
-            {t: held[t] for t in several if t in held} for held in (self._used, self._added)
-        )
+        kept = list(several)
+        for noted in self._used:
+            noted.keep(kept)
+        self._added = {t: self._added[t] for t in kept if t in self._added}
 
-    def stepped(self, several: Iterable[Tracked]) -> None:
-        """An optimiser has stepped by their gradients."""
-        for tracked in several:
-            if (gradient := tracked.parameter.grad) is not None:
-                self._used[tracked] = _Gradient.of(gradient)
+    def stepped(self, now: Noted) -> None:
+        """An optimiser has stepped by these."""
+        first = now.several[:1]
+        self._used = [each for each in self._used if each.several[:1] != first]
+        self._used.append(now)
 
     def backward_begins(self) -> None:
         """Gradients are about to be computed: what is there has been left, or changed since."""
-        held = {**self._used, **self._added}
+        self._used = [noted for noted in self._used if not noted.gone]
+        held = {t: g for noted in self._used for t, g in _there(noted)} | self._added
         self._left, self._before, self._added = {}, self._added, {}
         for tracked, before in held.items():
             gradient = tracked.parameter.grad
@@ -133,6 +137,15 @@ class Staleness:
                 there.setdefault(something.device, []).append(something)
         for several in there.values():
             self._afar.number(torch.stack(several).sum(), partial(_add, step))
+
+
+def _there(noted: Noted) -> Iterator[tuple[Tracked, _Gradient]]:
+    """Those that have not been set to nothing."""
+    for tracked, gradient, version in zip(
+        noted.several, noted.tensors, noted.versions, strict=True
+    ):
+        if gradient is not None:
+            yield tracked, _Gradient(weakref.ref(gradient), version)
 
 
 def _add(step: Step, stale: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from layerscope.engine.probe.accelerator import Afar
 from layerscope.engine.probe.aside import Aside
 from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.hooks import Mode
+from layerscope.engine.probe.noted import Gradients, Noted
 from layerscope.engine.probe.staleness import Staleness
 from layerscope.engine.probe.taking import ParameterGradients
 from layerscope.engine.probe.watched import Tracked, Watched
@@ -30,7 +31,8 @@ __all__ = ["OptimizerHooks"]
 class OptimizerHooks:
     """Follows the steps of the given optimisers by PyTorch's global hooks, filtered by id.
 
-    ``before`` is called before every step of one of them, with its parameters' gradients.
+    ``before`` is called before every step of one of them, with its parameters' gradients; with None
+    where these are computed within it.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class OptimizerHooks:
         writer: Writer,
         afar: Afar,
         failed: Callable[[BaseException], None],
-        before: Callable[[Sequence[Tracked]], None],
+        before: Callable[[Gradients | None], None],
     ) -> None:
         self.mode = Mode.OFF
         self.taken = 0
@@ -85,8 +87,9 @@ class OptimizerHooks:
         self.staleness.begin(recorded=recorded)
         if self._changes != self._watched.changes:
             self._changes = self._watched.changes
-            self.gradients.keep(self._watched.tracked.values())
-            self.staleness.keep(self._watched.tracked.values())
+            tracked = list(self._watched.tracked.values())
+            self.gradients.keep(tracked)
+            self.staleness.keep(tracked)
         if recorded:
             self.aside.put_all()
 
@@ -120,13 +123,14 @@ class OptimizerHooks:
         closure = _has_closure(args, kwargs)
         try:
             mine = self._mine(optimizer)
+            gradients = None if closure else Gradients(mine)  # with one they are yet to come
             self.aside.wait()
-            self._before([] if closure else mine)
+            self._before(gradients)
             self._rates()
             if self.mode is Mode.RECORD:
                 self.aside.renew(mine)
-                if not closure:  # else the gradients are those of another step yet
-                    self._takes(mine)
+                if gradients is not None:
+                    self._takes(gradients)
         except Exception as error:
             self._failed(error)
         self.seconds += time.perf_counter() - began
@@ -140,20 +144,21 @@ class OptimizerHooks:
             return
         began = time.perf_counter()
         try:
-            stepped = [t for t in self._mine(optimizer) if t.parameter.grad is not None]
+            gradients = Gradients(self._mine(optimizer))
             if recorded:
                 if _has_closure(args, kwargs):
-                    self._takes(stepped)
-                self.aside.updates(stepped)
+                    self._takes(gradients)
+                self.aside.updates(gradients.several)
             if self._notes:
-                self.staleness.stepped(stepped)
+                taken = self.gradients.now
+                self.staleness.stepped(Noted(gradients, taken[-1] if taken else None))
         except Exception as error:
             self._failed(error)
         self.seconds += time.perf_counter() - began
 
-    def _takes(self, mine: Sequence[Tracked]) -> None:
-        self.staleness.steps(mine)
-        self.gradients.taken(mine)
+    def _takes(self, gradients: Gradients) -> None:
+        self.staleness.steps(gradients.several)
+        self.gradients.taken(gradients)
 
     def _rates(self) -> None:
         """The learning rates as they are now. Of one that lies on an accelerator the number comes

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable, Sequence
 
-from torch import Tensor
-
 from layerscope.engine.probe.collecting import Collector
+from layerscope.engine.probe.noted import Gradients, Noted
 from layerscope.engine.probe.watched import Tracked
 
 __all__ = ["ParameterGradients"]
@@ -23,59 +21,49 @@ class ParameterGradients:
         self.read_at_once = True
         """Whether they are read before the optimiser's step: at first, and from then on where they
         have been seen to change after it, as when they are zeroed in place."""
+        self.now: list[Noted] = []
+        """Those taken in this step, once an optimiser's step."""
         self._collector = collector
-        self._after_backward: dict[Tracked, tuple[Tensor, int]] = {}
-        self._read: dict[Tracked, tuple[weakref.ref[Tensor], int]] = {}
-        """Those of the last recorded step, and their versions then."""
+        self._after_backward: Gradients | None = None
+        self._before: dict[Tracked, Noted] = {}
+        """Those of earlier steps: the last of each set of parameters, by its first one."""
         self._known = self._reused = False
 
     def clear(self) -> None:
         """Lets go of everything."""
-        self._read.clear()
-        self._after_backward.clear()
+        self._after_backward = None
+        self.now, self._before = [], {}
 
-    def keep(self, several: Iterable[Tracked]) -> None:
+    def keep(self, several: Sequence[Tracked]) -> None:
         """Others are gone."""
-        self._read = {t: self._read[t] for t in several if t in self._read}
+        for noted in self._before.values():
+            noted.keep(several)
 
     def begin(self) -> None:
         """A step begins."""
-        self._after_backward.clear()
+        self._after_backward, self.now = None, []
 
     def backward_ended(self, several: Iterable[Tracked]) -> None:
         """They are complete, as far as this backward pass goes, and nobody has changed them."""
-        keys, gradients = [], []
-        for tracked in several:
-            gradient = tracked.parameter.grad
-            if gradient is not None:
-                self._after_backward[tracked] = gradient, gradient._version
-                keys.append(tracked.unclipped)
-                gradients.append(gradient)
+        there = self._after_backward = Gradients(several)
         if self.changed_before:
-            self._collector.read_now(keys, gradients)
+            self._collector.read_now([t.unclipped for t in there.several], there.tensors)
 
-    def taken(self, mine: Sequence[Tracked]) -> None:
+    def taken(self, gradients: Gradients) -> None:
         """An optimiser steps by them."""
-        changed, reused = False, self._reused
-        after, read = self._after_backward.get, self._read
-        keys, gradients = [], []
-        for tracked in mine:
-            gradient = tracked.parameter.grad
-            if gradient is None:
-                continue
-            version = gradient._version
-            if (at_end := after(tracked)) is not None and not changed:
-                changed = at_end[0] is not gradient or at_end[1] != version
-            if not reused and (before := read.get(tracked)) is not None:
-                reused = before[0]() is gradient
-            read[tracked] = weakref.ref(gradient), version
-            keys.append(tracked.gradient)
-            gradients.append(gradient)
-        self.changed_before, self._reused, self._known = changed, reused, True
+        after = self._after_backward
+        self.changed_before = after is not None and not gradients.are(after)
+        if not self._reused:
+            self._before = {first: n for first, n in self._before.items() if not n.gone}
+            known = (*self._before.values(), *self.now)
+            self._reused = any(noted.shares(gradients) for noted in known)
+        self.now.append(Noted(gradients))
+        self._known = True
+        keys = [tracked.gradient for tracked in gradients.several]
         if self.read_at_once:
-            self._collector.read_now(keys, gradients)
+            self._collector.read_now(keys, gradients.tensors)
         else:
-            self._collector.add_all(keys, gradients)
+            self._collector.add_all(keys, gradients.tensors, gradients.versions, gradients.table)
 
     def changed_after(self) -> None:
         """They were seen to change before they could be read."""
@@ -84,7 +72,6 @@ class ParameterGradients:
     def end(self) -> None:
         """A recorded step has ended: learns whether gradients were changed after they had been
         used."""
-        for was, version in self._read.values():
-            gradient = was()
-            self._reused |= gradient is not None and gradient._version != version
+        self._before.update((noted.several[0], noted) for noted in self.now if noted.several)
+        self._reused = self._reused or any(noted.written for noted in self._before.values())
         self.read_at_once = self._reused or not self._known

@@ -49,6 +49,11 @@ class Key:
 class Leaf:
     """One watched module, and what has been learned of how its tensors are treated."""
 
+    __slots__ = (
+        "activation", "calls", "facts", "gradient", "index", "input", "kind", "line", "matrix",
+        "module", "name", "said", "settled", "shape",
+    )  # fmt: skip
+
     def __init__(self, name: str, module: nn.Module) -> None:
         self.name = name
         self.module = module

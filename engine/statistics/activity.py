@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numba
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from layerscope.engine.basis.serial import Serial
 from layerscope.engine.statistics.compilation import fast_kernel, kernel, pointer
+from layerscope.engine.statistics.ordinary import all_ordinary
 
-__all__ = ["Units", "as_rows", "units"]
+__all__ = ["Mask", "Units", "as_rows", "units", "units_of_many"]
+
+Mask = NDArray[np.bool_]
 
 SAFE = 1e-250, 1e250
 """Bounds of a sum of squares that has lost nothing to float64's range."""
@@ -62,6 +67,57 @@ def units(activation: Tensor, axis: int = 1) -> Units:
         _, _, correlation = _in_one_pass(activation.flatten(1))
     known = None if math.isnan(correlation) else correlation
     return Units(shape[0], shape[axis], dead, constant, known)
+
+
+def units_of_many(
+    activations: Sequence[tuple[Tensor, int | None]],
+) -> list[tuple[Units | None, Mask | None]]:
+    """Of each what ``units`` says along its axis, and which units are dead, (width,); None for
+    both where there is no axis, and for the second where none is dead.
+
+    (batch, width) tensors of float32 are read by one call without the interpreter's lock.
+
+    Errors: as ``units``.
+
+    >>> [(found, dead)] = units_of_many([(torch.tensor([[3.0, 0.0], [4.0, 0.0]]), 1)])
+    >>> found.dead, dead.tolist()
+    (1, [False, True])
+    """
+    found: list[tuple[Units | None, Mask | None]] = [(None, None)] * len(activations)
+    asked = [(place, t, axis) for place, (t, axis) in enumerate(activations) if axis is not None]
+    flat = [(place, t) for place, t, axis in asked if t.dim() == 2 and axis in (1, -1)]
+    if not all_ordinary([t for _, t in flat]):
+        flat = [(place, t) for place, t in flat if all_ordinary([t])]
+    quick = {place for place, _ in flat}
+    for place, activation, axis in asked:
+        if place in quick:
+            continue
+        seen = units(activation, axis)
+        found[place] = seen, _dead(activation, axis) if seen.dead else None
+    if not quick:
+        return found
+    some = [activations[place][0] for place in quick]
+    sizes = [tuple(each.shape) for each in some]
+    ends = np.cumsum([0, *(width for _, width in sizes)])
+    table = np.array(
+        [(t.data_ptr(), *size, end) for t, size, end in zip(some, sizes, ends[:-1], strict=True)],
+        np.int64,
+    )
+    answers, marks = np.empty((len(some), 3)), np.empty(ends[-1], np.bool_)
+    _many_units(table, answers, marks)
+    rows = zip(quick, sizes, answers.tolist(), ends[:-1], ends[1:], strict=True)
+    for place, (batch, width), (dead, constant, correlation), begin, end in rows:
+        known = None if math.isnan(correlation) else correlation
+        seen = Units(batch, width, int(dead), int(constant), known)
+        found[place] = seen, marks[begin:end] if seen.dead else None
+    return found
+
+
+def _dead(activation: Tensor, axis: int) -> Mask:
+    """Which units are zero for every sample, (units,)."""
+    rows = as_rows(activation.movedim(axis, -1).flatten(0, -2)).numpy()
+    active: Mask = np.logical_or.reduce(rows, axis=0)
+    return ~active
 
 
 def _in_one_pass(matrix: Tensor) -> tuple[int, int, float]:
@@ -120,7 +176,8 @@ def _add_direction(row: Any, scale: float, inverse: float, directions: Any) -> N
 
 
 @kernel
-def _units(x: Any) -> tuple[int, int, float]:
+def _units(x: Any, marks: Any) -> tuple[int, int, float]:
+    """``marks`` (width,), become those of dead units."""
     batch, width = x.shape
     varied = np.zeros(width, np.uint8)
     directions, n = np.zeros(width, np.float64), 0
@@ -134,7 +191,8 @@ def _units(x: Any) -> tuple[int, int, float]:
     for j in range(width if batch else 0):
         same = 1 - varied[j]
         constant += same
-        dead += same if x[0, j] == 0 else 0  # a dead unit is a constant one whose constant is 0
+        marks[j] = same and x[0, j] == 0  # a dead unit is a constant one whose constant is 0
+        dead += marks[j]
     if n < 2:
         return dead, constant, np.nan
     correlation = (_squares(directions, 1.0) - n) / (n * (n - 1.0))
@@ -143,9 +201,22 @@ def _units(x: Any) -> tuple[int, int, float]:
 
 @kernel
 def _units32(address: int, batch: int, width: int) -> tuple[int, int, float]:
-    return _units(numba.carray(pointer(address), (batch, width), np.float32))
+    x = numba.carray(pointer(address), (batch, width), np.float32)
+    return _units(x, np.empty(width, np.bool_))
 
 
 @kernel
 def _units64(address: int, batch: int, width: int) -> tuple[int, int, float]:
-    return _units(numba.carray(pointer(address), (batch, width), np.float64))
+    x = numba.carray(pointer(address), (batch, width), np.float64)
+    return _units(x, np.empty(width, np.bool_))
+
+
+@kernel
+def _many_units(table: Any, answers: Any, marks: Any) -> None:
+    """A row of ``table`` is (address, batch, width, where its marks begin); of ``answers`` (dead,
+    constant, correlation)."""
+    for row in range(table.shape[0]):
+        batch, width, at = table[row, 1], table[row, 2], table[row, 3]
+        x = numba.carray(pointer(table[row, 0]), (batch, width), np.float32)
+        dead, constant, correlation = _units(x, marks[at : at + width])
+        answers[row, 0], answers[row, 1], answers[row, 2] = dead, constant, correlation

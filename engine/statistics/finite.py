@@ -8,12 +8,13 @@ from typing import Any
 import numba
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from layerscope.engine.statistics.compilation import fast_kernel, kernel, pointer
 from layerscope.engine.statistics.ordinary import all_ordinary
 
-__all__ = ["is_finite", "nonfinite_places"]
+__all__ = ["is_finite", "nonfinite_places", "nonfinite_rows"]
 
 EXPONENT32, EXPONENT64 = np.int32(0x7F80_0000), np.int64(0x7FF0_0000_0000_0000)
 BLOCK = 4096
@@ -38,16 +39,16 @@ def _any_bad(bits: Any, exponent: Any) -> bool:
 
 
 @kernel
-def _mark(table: Any) -> None:
-    """A row is (address, size, wide, answer)."""
+def _mark(table: Any, found: Any) -> None:
+    """A row begins with (address, size, wide)."""
     for row in range(table.shape[0]):
         address, size = table[row, 0], table[row, 1]
         if table[row, 2]:
             wide = numba.carray(pointer(address), (size,), np.int64)
-            table[row, 3] = _any_bad(wide, EXPONENT64)
+            found[row] = _any_bad(wide, EXPONENT64)
         else:
             narrow = numba.carray(pointer(address), (size,), np.int32)
-            table[row, 3] = _any_bad(narrow, EXPONENT32)
+            found[row] = _any_bad(narrow, EXPONENT32)
 
 
 @kernel
@@ -84,26 +85,31 @@ def nonfinite_places(tensors: Sequence[Tensor]) -> list[int]:
     [1]
     """
     if all_ordinary(tensors):
-        table = np.zeros((len(tensors), 4), np.int64)
+        table = np.zeros((len(tensors), 3), np.int64)
         table[:, 0] = list(map(_data_ptr, tensors))
         table[:, 1] = list(map(_numel, tensors))
-        _mark(table)
-        return np.flatnonzero(table[:, 3]).tolist()
+        return nonfinite_rows(table)
     rows: list[int] = []
     places, found = [], []
     for place, tensor in enumerate(tensors):
         wide = tensor.dtype is torch.float64
         dense = tensor.layout is torch.strided and tensor.is_cpu and tensor.is_contiguous()
         if dense and (wide or tensor.dtype is torch.float32):
-            rows += (tensor.data_ptr(), tensor.numel(), wide, 0)
+            rows += (tensor.data_ptr(), tensor.numel(), wide)
             places.append(place)
         elif not _finite(tensor.detach()):
             found.append(place)
     if rows:
-        table = np.array(rows, np.int64).reshape(-1, 4)
-        _mark(table)
-        found += [places[i] for i in np.flatnonzero(table[:, 3])]
+        found += [places[i] for i in nonfinite_rows(np.array(rows, np.int64).reshape(-1, 3))]
     return sorted(found)
+
+
+def nonfinite_rows(table: NDArray[np.int64]) -> list[int]:
+    """The same of tensors that are told by a row each: (address, number of entries, whether these
+    are float64 and not float32), and whatever follows."""
+    found = np.empty(len(table), np.bool_)
+    _mark(table, found)
+    return np.flatnonzero(found).tolist()
 
 
 _data_ptr, _numel = Tensor.data_ptr, Tensor.numel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 import torch
 from torch import nn
 
@@ -71,3 +72,16 @@ def test_a_nan_is_told_while_the_training_goes_on():
         assert probe.state == "running"
         first = told[-1][0]
         assert (first["since"], first["modules"]) == (3, ["0"])
+
+
+def test_the_second_time_is_taken_to_cost_what_is_expected(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
+    judging = Live(list, lambda _: None, expected=0.05)
+    judging.happened()
+    judging.happened()
+    assert judging.due() == pytest.approx(0.05 / live.SHARE)
+    now[0] += 3.0
+    judging.happened()
+    judging.happened()
+    assert judging.due() == pytest.approx(live.PAUSE)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from layerscope.engine.statistics import Units, units
+from layerscope.engine.statistics.activity import units_of_many
 
 nan, inf = math.nan, math.inf
 
@@ -147,3 +148,26 @@ def test_bad_input() -> None:
             units(torch.zeros(2, 3), axis)
     with pytest.raises(TypeError, match=r"tensor of floats, got dtype torch\.int64"):
         units(torch.zeros(2, 3, dtype=torch.int64))
+
+
+def test_of_many_each_is_what_it_is_alone():
+    torch.manual_seed(0)
+    silent = torch.randn(6, 5).relu()
+    silent[:, [1, 4]] = 0.0
+    unknown = torch.randn(4, 3)
+    unknown[2, 1] = math.nan
+    activations = [
+        (silent, 1), (torch.randn(7, 4), -1), (torch.randn(3, 2, 5), 1), (torch.randn(3, 2), None),
+        (torch.zeros(4, 3), -1), (unknown, 1), (torch.ones(1, 3), 1),
+        (torch.randn(6, 8)[:, ::2], 1), (torch.randn(4, 3).double(), 1),
+        (torch.randn(4, 3).half(), -1), (torch.zeros(0, 3), 1), (torch.zeros(4, 3, 2, 2), 1),
+    ]  # fmt: skip
+    found = units_of_many(activations)
+    for (activation, axis), (seen, dead) in zip(activations, found, strict=True):
+        assert seen == (None if axis is None else units(activation, axis))
+        if seen is None or not seen.dead:
+            assert dead is None
+            continue
+        rows = activation.movedim(axis, -1).flatten(0, -2)
+        assert dead.tolist() == (rows == 0).all(0).tolist()
+    assert units_of_many([]) == []
