@@ -38,7 +38,7 @@ class Batches(Generic[T]):
         work: asks ``should_stop`` between its steps, and raises `Stopped` soon after it said so.
         lane: on which one work runs at a time.
         quick: whether it takes a fraction of a second at most.
-        patient: whether an item may wait for others.
+        patient: whether an item may wait for others; a module's function.
 
     Errors: the reader is raised what the work raises, `Stopped` too, once it read what came
     before; and ``Problem`` where it could not be run to its end.
@@ -51,16 +51,16 @@ class Batches(Generic[T]):
         *,
         lane: Lane | None = None,
         quick: bool = False,
-        patient: Callable[[T], bool] = _never,
+        patient: Callable[[T], bool] | None = None,
     ) -> None:
         self.ahead = lane.waiting + 1 if lane is not None and lane.busy else 0
         """How many had to be waited for on the lane when this came."""
-        self._patient = patient
+        self._patient = patient or _never
         self._loop = asyncio.get_running_loop()
         self._items: deque[T] = deque()
         self._begun, self._some, self._at_once = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._next_batch = 0.0
-        values = compute.stream(work, lane, quick=quick, started=self._begun.set)
+        values = compute.stream(work, lane, quick=quick, started=self._begun.set, patient=patient)
         self._reading = self._loop.create_task(self._read(values))
         self._reading.add_done_callback(self._end)
 

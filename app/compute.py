@@ -155,7 +155,7 @@ class Compute:
 
     async def stream(
         self, work: Work[Any], lane: Lane | None = None, *, quick: bool = False,
-        started: Callable[[], object] = lambda: None,
+        started: Callable[[], object] = lambda: None, patient: Callable[[Any], bool] | None = None,
     ) -> AsyncGenerator[Any]:  # fmt: skip
         """What ``work`` yields, as it does; at last what it returns, None of an iterator.
 
@@ -164,6 +164,7 @@ class Compute:
             lane: on which one work runs at a time.
             quick: whether it takes a fraction of a second at most.
             started: called when there is a place.
+            patient: whether a value may wait a moment for others; a module's function.
 
         Errors:
             what the work raises; ``Problem`` 503 with ``Retry-After`` when no place can be had or
@@ -172,7 +173,7 @@ class Compute:
         place = await self._take(lane, quick)
         try:
             started()
-            task = Task(work, self._memory_bytes, self._torch_threads)
+            task = Task(work, self._memory_bytes, self._torch_threads, patient)
             async with contextlib.aclosing(self._values(place, task)) as values:
                 async for value in values:
                     yield value

@@ -154,3 +154,9 @@ def alone(folder: Path, _: ShouldStop) -> bool:
     time.sleep(0.01)
     (folder / "inside").rmdir()
     return True
+
+
+def mixed(_: ShouldStop) -> Iterator[str]:
+    """What may wait, what may not, what may, and a mistake."""
+    yield from ("patient", "patient", "urgent", "patient", "patient")
+    raise ZeroDivisionError("a mistake")

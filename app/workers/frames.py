@@ -21,8 +21,8 @@ class Kind(IntEnum):
     """To the worker: a pickled ``Task``."""
     STOP = 3
     """To the worker: end that task at its next step."""
-    ITEM = 4
-    """From the worker: one thing that the work yielded, pickled."""
+    ITEMS = 4
+    """From the worker: what the work yielded since the last, a pickled list."""
     RESULT = 5
     """From the worker: what the work returned, pickled; it waits for work again."""
     ERROR = 6

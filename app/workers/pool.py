@@ -101,11 +101,12 @@ class Worker:
             except TimeoutError:
                 self.kill()
                 raise OverTime(f"it was ended after {seconds:g} s") from None
-            self.busy = kind == Kind.ITEM
-            value = pickle.loads(body)  # noqa: S301 - from our own worker
+            self.busy = kind == Kind.ITEMS
+            told = pickle.loads(body)  # noqa: S301 - from our own worker
             if kind == Kind.ERROR:
-                raise restored(value)
-            yield value
+                raise restored(told)
+            for value in told if kind == Kind.ITEMS else (told,):
+                yield value
 
     def stop(self) -> None:
         """Ask the work to end at its next step."""
@@ -118,7 +119,7 @@ class Worker:
         try:
             async with asyncio.timeout(KILL_SECONDS):
                 while self.busy:
-                    self.busy = (await self._frame())[0] == Kind.ITEM
+                    self.busy = (await self._frame())[0] == Kind.ITEMS
         except (TimeoutError, WorkerLost):
             pass
         finally:

@@ -8,6 +8,7 @@ import pickle
 import resource
 import select
 import socket
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from layerscope.engine.execution.prices import prices
 __all__ = ["OverMemory", "Task", "restored", "work_for"]
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+GATHER_SECONDS = 0.008
+"""For which items that may wait gather: half a frame of a screen. A frame of its own for each would
+cost the web process more than the work does that yields it."""
 
 
 class OverMemory(Exception):
@@ -38,11 +42,13 @@ class Task:
             one by one.
         memory_bytes: how much more than now the process may hold while it works.
         torch_threads: how many threads torch uses for it.
+        patient: whether an item may wait a moment for others; a module's function.
     """
 
     work: Callable[[ShouldStop], Any]
     memory_bytes: int
     torch_threads: int = 1
+    patient: Callable[[Any], bool] | None = None
 
 
 def work_for(connection: socket.socket) -> None:
@@ -83,8 +89,19 @@ class _Worker:
         outcome = task.work(self._should_stop)
         if not isinstance(outcome, Iterator):
             return outcome
-        for item in outcome:
-            self._send(Kind.ITEM, item)
+        gathered: list[Any] = []
+        sent = 0.0
+        try:
+            for item in outcome:
+                gathered.append(item)
+                waits = task.patient is not None and task.patient(item)
+                if not waits or time.monotonic() - sent > GATHER_SECONDS:
+                    several, gathered = gathered, []
+                    self._send(Kind.ITEMS, several)
+                    sent = time.monotonic()
+        finally:
+            if gathered:
+                self._send(Kind.ITEMS, gathered)
         return None
 
     def _should_stop(self) -> bool:
