@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from layerscope.engine.execution.provenance.origin import Operand, Origin
-from layerscope.engine.execution.provenance.tape import Index, Step, Tape
+from layerscope.engine.execution.provenance.tape import Index, Step, Tape, index_of
 from layerscope.engine.execution.provenance.terms import deciding, terms_of
 
 __all__ = ["BY_ONE", "CASTS", "Follow", "is_view", "number", "within"]
@@ -36,11 +38,21 @@ def number(tensor: Tensor, entry: Index) -> float:
     return float(tensor.detach()[entry])
 
 
+class _Sum(NamedTuple):
+    """One entry of a sum: its terms in float64, and of those that decide the entries behind
+    them."""
+
+    figures: Tensor
+    factors: list[list[Place]]
+
+
 class Follow:
     """Knows a tape and the names of tensors that were there before."""
 
     def __init__(self, tape: Tape, names: Mapping[int, str]) -> None:
         self._tape, self._names = tape, names
+        self._sums: dict[tuple[int, Index], _Sum] = {}
+        """By the operation's id, which the tape keeps, and the entry."""
 
     def entry(self, tensor: Tensor, entry: Index) -> Origin:
         """The operation that made ``tensor``'s entry: NaN followed to NaN, Inf to Inf, 0 to 0."""
@@ -71,10 +83,7 @@ class Follow:
         if step.name in MOVES:
             return _moved(step, entry)
         if step.adds_up:
-            terms = terms_of(step, entry)
-            figures = terms.figures()
-            value = number(step.output, entry)
-            return [f for k in deciding(figures, value) for f in terms.factors(k)]
+            return list(chain.from_iterable(self._sum(step, entry).factors))
         if step.name in CHOICES | SPREADS:
             return _along(step, entry)
         return _elementwise(step, entry)
@@ -142,16 +151,24 @@ class Follow:
 
     def _summed(self, step: Step, entry: Index, value: float) -> Origin:
         """A sum, of products or of plain numbers: its deciding terms."""
-        terms = terms_of(step, entry)
-        figures = terms.figures()
-        chosen = deciding(figures, value)
-        operands = tuple(self.operand(*factor) for k in chosen for factor in terms.factors(k))
+        figures, factors = self._sum(step, entry)
+        operands = tuple(self.operand(*factor) for factor in chain.from_iterable(factors))
         finite = bool(torch.isfinite(figures).all())
         exact = float(figures.sum()) if finite else None
         if exact is not None and step.name == "mean":
             exact /= len(figures)
-        shape = tuple(len(terms.factors(k)) for k in chosen)
+        shape = tuple(map(len, factors))
         return Origin(step.name, entry, operands, value, exact, len(figures), shape)
+
+    def _sum(self, step: Step, entry: Index) -> _Sum:
+        known = self._sums.get((id(step), entry))
+        if known is None:
+            terms = terms_of(step, entry)
+            figures = terms.figures()
+            chosen = deciding(figures, number(step.output, entry))
+            known = _Sum(figures, [terms.factors(k) for k in chosen])
+            self._sums[id(step), entry] = known
+        return known
 
 
 def is_view(step: Step) -> bool:
@@ -172,7 +189,7 @@ def _source(step: Step, entry: Index) -> Index:
         again = step.function(*step.inputs, **step.arguments)
         parts = zip(shown, again, strict=True)
         shown = next(p for p, whole in parts if whole.data_ptr() == step.output.data_ptr())
-    return tuple(int(i) for i in torch.unravel_index(shown[entry], base.shape))
+    return index_of(shown[entry], base.shape)
 
 
 def _moved(step: Step, entry: Index) -> list[Place] | None:
@@ -197,8 +214,7 @@ def _moved(step: Step, entry: Index) -> list[Place] | None:
     for tensor in sources:
         low = int(numbered[id(tensor)].reshape(-1)[0]) if tensor.numel() else at + 1
         if low <= at < low + tensor.numel():
-            place = torch.unravel_index(torch.tensor(at - low), tensor.shape)
-            return [(tensor, tuple(int(i) for i in place))]
+            return [(tensor, index_of(at - low, tensor.shape))]
     return None
 
 
@@ -227,8 +243,7 @@ def _along(step: Step, entry: Index) -> list[Place] | None:
         value = step.output[entry]
         same = torch.isnan(figures) if bool(torch.isnan(value)) else figures == value
         at = int(same.int().argmax())
-    place = torch.unravel_index(places[at], x.shape)
-    return [(x, tuple(int(i) for i in place))]
+    return [(x, index_of(places[at], x.shape))]
 
 
 def _elementwise(step: Step, entry: Index) -> list[Place] | None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from layerscope.engine.execution.provenance.tape import Index, Step
+from layerscope.engine.execution.provenance.tape import Index, Step, index_of
 
 __all__ = ["Terms", "deciding", "terms_of"]
 
@@ -34,9 +34,9 @@ class Terms:
         """The entries that the term with index ``k`` is the product of."""
         for tensor, places in self.alone:
             if k < len(places):
-                return [(tensor, _unravel(tensor, places[k]))]
+                return [(tensor, index_of(places[k], tensor.shape))]
             k -= len(places)
-        return [(tensor, _unravel(tensor, places[k])) for tensor, places in self.pairs or ()]
+        return [(t, index_of(places[k], t.shape)) for t, places in self.pairs or ()]
 
 
 def terms_of(step: Step, entry: Index) -> Terms:
@@ -81,10 +81,6 @@ def deciding(figures: Tensor, value: float) -> list[int]:
 
 def _at(tensor: Tensor, places: Tensor) -> Tensor:
     return tensor.detach().reshape(-1)[places].double()
-
-
-def _unravel(tensor: Tensor, place: Tensor) -> Index:
-    return tuple(int(i) for i in torch.unravel_index(place, tensor.shape))
 
 
 def _places(tensor: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from layerscope.engine.execution.provenance.follow import BY_ONE, CASTS, Follow, is_view
 from layerscope.engine.execution.provenance.origin import Origin
-from layerscope.engine.execution.provenance.tape import Index, Step, Tape
+from layerscope.engine.execution.provenance.tape import Index, Step, Tape, index_of
 from layerscope.engine.execution.provenance.words import figure
 
 __all__ = ["vanished"]
@@ -76,7 +76,7 @@ def _largest_factors(step: Step) -> Index:
     """The entry at which the longest row meets the longest column of a product of matrices."""
     *_, a, b = step.tensors
     place = (a.norm(dim=-1)[..., :, None] * b.norm(dim=-2)[..., None, :]).argmax()
-    return tuple(int(i) for i in torch.unravel_index(place, step.output.shape))
+    return index_of(place, step.output.shape)
 
 
 def _nearest(step: Step) -> Index | None:
@@ -90,8 +90,7 @@ def _nearest(step: Step) -> Index | None:
         exact = shown.double() if step.name in FROM_BELOW else shown.double().abs()
     else:
         exact = exact.abs()
-    place = torch.unravel_index(exact.argmax(), exact.shape)
-    return tuple(int(i) for i in place)
+    return index_of(exact.argmax(), exact.shape)
 
 
 def _in_float64(step: Step) -> Tensor | None:
