@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 
+from layerscope.engine.execution.draws import MOST_BYTES
 from layerscope.engine.execution.footprint import TINY, Shape, Size, Watch, footprint, largest
 from layerscope.engine.execution.network import LayerInfo, layout
 from layerscope.engine.experiment.specification import Experiment
@@ -31,8 +32,8 @@ SCATTERED = 1.5
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 DRAWN = torch.float32.itemsize
 """Bytes of an entry as it is drawn, whatever format it is cast to."""
-BASE = 8 * 2**20
-"""Bytes of everything else."""
+BASE = 8 * 2**20 + MOST_BYTES
+"""Bytes of everything else, with the draws that are remembered."""
 
 
 def keep_large_apart() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from layerscope.engine.basis.role import Role
+from layerscope.engine.execution.draws import Drawn, Draws
 from layerscope.engine.experiment.data import DATASETS, Sample
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import (
@@ -105,6 +106,12 @@ class Network:
         self.infos = layout(experiment)
         data_seed, weight_seed = seeds(experiment)
         self._generator = torch.Generator().manual_seed(weight_seed)
+        shapes = tuple((i.n_in, i.shape[1]) for i in self.infos if i.layer is Linear)
+        self._shapes, self._key = shapes, (weight_seed, *_decides_draws(experiment), shapes)
+        self._drawn: list[Drawn] = []
+        self._known = _draws.of(self._key)
+        entries = sum((n_in + 1) * n_out for n_in, n_out in shapes)
+        self._remembers = _draws.worth(entries * torch.float32.itemsize)
         sample = DATASETS[experiment.data].draw(
             experiment.batch, experiment.n_inputs, torch.Generator().manual_seed(data_seed)
         )
@@ -144,23 +151,53 @@ class Network:
         """Weight (n_in, n_out) and bias (n_out,) of a block whose input is ``x``, in float32."""
         e = self.experiment
         scheme = INITS[e.init]
-        if e.fan == "fan_in":
-            weight = scheme.draw(n_in, n_out, generator=self._generator)
-        else:
-            weight = scheme.draw(n_out, n_in, generator=self._generator).t().contiguous()
+        weight, drawn = self._next(n_in, n_out)
         if scheme.calibrate is not None:
             weight = scheme.calibrate(weight, x)
         weight = weight * e.init_scale
         for factor in e.weight_factors(block):
             weight = weight * factor
-        bias = self._bias(n_in, n_out)
+        if drawn is None:
+            bias = torch.zeros(n_out)
+        else:
+            bias = drawn * (e.bias_std if e.bias_std > 0 else e.init_scale)
         return weight, bias + e.bias_mean if e.bias_mean else bias
 
-    def _bias(self, n_in: int, n_out: int) -> Tensor:
+    def _next(self, n_in: int, n_out: int) -> Drawn:
+        """The next draw; one that is known, as long as it is of the first pass."""
+        if self._known is not None:
+            if len(self._drawn) < len(self._known):
+                self._drawn.append(self._known[len(self._drawn)])
+                return self._drawn[-1]
+            self._known = None
+            for shape in self._shapes:  # the generator has to be where it would be
+                self._fresh(*shape)
+        drawn = self._fresh(n_in, n_out)
+        if self._remembers and len(self._drawn) < len(self._shapes):
+            self._drawn.append(drawn)
+            if len(self._drawn) == len(self._shapes):
+                _draws.remember(self._key, self._drawn)
+        return drawn
+
+    def _fresh(self, n_in: int, n_out: int) -> Drawn:
         e = self.experiment
         scheme = INITS[e.init]
+        if e.fan == "fan_in":
+            weight = scheme.draw(n_in, n_out, generator=self._generator)
+        else:
+            weight = scheme.draw(n_out, n_in, generator=self._generator).t().contiguous()
         if e.bias_std > 0:
-            return torch.randn(n_out, generator=self._generator) * e.bias_std
+            return weight, torch.randn(n_out, generator=self._generator)
         if scheme.bias is not None:
-            return scheme.bias(n_in, n_out, generator=self._generator) * e.init_scale
-        return torch.zeros(n_out)
+            return weight, scheme.bias(n_in, n_out, generator=self._generator)
+        return weight, None
+
+
+def _decides_draws(experiment: Experiment) -> tuple[object, ...]:
+    """What decides them beside the seed and the layers' shapes: the scheme's own function, which
+    another one may have been registered for, and whether biases are drawn."""
+    e = experiment
+    return INITS[e.init].draw, INITS[e.init].bias, e.fan, e.bias_std > 0
+
+
+_draws = Draws()

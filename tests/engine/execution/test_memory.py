@@ -12,6 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 from layerscope.engine.analyses.autograd_check import compare_with_autograd
 from layerscope.engine.analyses.base import ANALYSES
+from layerscope.engine.execution import network
+from layerscope.engine.execution.draws import Draws
 from layerscope.engine.execution.footprint import Stored
 from layerscope.engine.execution.memory import BASE, SCATTERED, moments, peak_bytes
 from layerscope.engine.execution.network import Network
@@ -19,6 +21,14 @@ from layerscope.engine.execution.passes import LossStep, passes
 from layerscope.engine.experiment.specification import Experiment
 
 SMALL = {"width": 30, "batch": 50}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is, at most `MOST_BYTES` of all networks together, is a part of ``BASE``."""
+    monkeypatch.setattr(network, "_draws", Draws(most_bytes=0))
+
+
 LAST = {"block_order": "linear_last"}
 
 
