@@ -100,3 +100,15 @@ test("a band in pieces is named in its longest one", () => {
   assert.equal(found.y, -1);
   assert.deepEqual(found, placed([label(0, { side: "inside", at: 0.6 })], [long], [], AREA)[0]);
 });
+
+test("names of curves that are known in a part of the chart alone stand apart along it", () => {
+  const late = (/** @type {number} */ factor) => curve((i) => (i < 40 ? 0 : factor * 10 ** ((45 - i) / 3)));
+  const labels = [
+    label(0, { at: 0.3, name: "std of ∂L/∂y" }),
+    label(1, { at: 0.3, name: "theory" }),
+    label(2, { at: 0.3, name: "95 of 100 seeds", side: "bottom" }),
+  ];
+  const found = placed(labels, [late(1), late(1.05), late(0.9)], [], AREA);
+  assert.equal(found.length, 3);
+  assert.ok(apart(found));
+});

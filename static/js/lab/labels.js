@@ -9,6 +9,7 @@
 
 const PAD = 2;
 const STEPS = [0, -0.12, 0.12, -0.24, 0.24, -0.36, 0.36];
+const ALONG = [0.5, 0.25, 0.75, 0, 1];
 /** Of a place: over another's words, beyond the chart, over a curve, and a step away from where it is wanted. */
 const COST = { words: 100, beyond: 50, curve: 3, step: 0.5 };
 
@@ -56,7 +57,10 @@ function* candidates({ at, side, color, name }, { x, y }, { blocks, range, log }
   if (!known.length) return;
   if (known[0][0] > known[known.length - 1][0]) known.reverse();
   const anchors = { top: ["bottom", "top"], bottom: ["top", "bottom"], inside: ["bottom", "top"], over: ["bottom"] }[side] ?? [];
-  for (const there of STEPS.map((step) => at + step)) {
+  const [first, last] = [known[0][0], known[known.length - 1][0]];
+  // Of a curve that is known in a part of the chart alone the wanted places may all be one: then any along it.
+  const wanted = [...STEPS.map((step) => at + step), ...ALONG.map((part) => (first - 1 + part * (last - first)) / Math.max(1, blocks - 1))];
+  for (const there of wanted) {
     if (there < 0 || there > 1) continue;
     const [block, value] = nearest(known, 1 + there * (blocks - 1));
     const sides = blocks < 3 ? ["center"] : there > 0.7 ? ["right", "left"] : ["left", "right"];
