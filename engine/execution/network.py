@@ -164,14 +164,16 @@ class Network:
         return weight, bias + e.bias_mean if e.bias_mean else bias
 
     def _next(self, n_in: int, n_out: int) -> Drawn:
-        """The next draw; one that is known, as long as it is of the first pass."""
+        """The next draw: the known one, as long as what is asked for is what was then. A draw
+        depends on the seed and on the shapes before it alone, whichever layers asked for them."""
         if self._known is not None:
-            if len(self._drawn) < len(self._known):
-                self._drawn.append(self._known[len(self._drawn)])
+            place = len(self._drawn)
+            if place < len(self._known) and self._known[place][0].shape == (n_in, n_out):
+                self._drawn.append(self._known[place])
                 return self._drawn[-1]
             self._known = None
-            for shape in self._shapes:  # the generator has to be where it would be
-                self._fresh(*shape)
+            for weight, _ in self._drawn:  # the generator has to be where it would be
+                self._fresh(*weight.shape)
         drawn = self._fresh(n_in, n_out)
         if self._remembers and len(self._drawn) < len(self._shapes):
             self._drawn.append(drawn)

@@ -70,6 +70,24 @@ def test_what_decides_draws_tells_networks_apart(draws: Draws, change: dict[str,
     assert Network(Experiment(**SMALL, init_scale=3.0, activation="tanh"))._known is not None
 
 
+@pytest.mark.parametrize("bias_std", [0.0, 0.3])
+def test_a_layer_that_draws_too_gets_its_own(
+    draws: Draws, bias_std: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    e = Experiment(**SMALL, bias_std=bias_std)
+    shapes = [(5, 6), (6, 6), (3, 2), (6, 6), (6, 6), (6, 1)]
+
+    def drawn(net: Network) -> list[Tensor]:
+        return [t for shape in shapes for t in net._next(*shape) if t is not None]
+
+    parameters(Network(e))
+    known = Network(e)
+    assert known._known is not None
+    mixed = drawn(known)
+    monkeypatch.setattr(network, "_draws", Draws(most_bytes=0))
+    assert same(mixed, drawn(Network(e)))
+
+
 def test_a_pass_that_ends_early_leaves_nothing(draws: Draws) -> None:
     net = Network(Experiment(**SMALL))
     net.build(net.infos[0], net.x)
