@@ -27,6 +27,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from hypothesis import settings as hypothesis_settings
+from starlette.types import Receive, Scope, Send
 
 from layerscope.app.compute import Compute
 from layerscope.app.connections import protocol
@@ -60,6 +61,8 @@ class RunningServer:
     app: FastAPI
     client: httpx.Client
     loop: asyncio.AbstractEventLoop
+    answering: list[str]
+    """The paths of the requests that it has begun to answer and not ended."""
 
     @property
     def compute(self) -> Compute:
@@ -97,8 +100,20 @@ def running_server(
     port = listener.getsockname()[1]
     chosen = Settings(port=port, **settings)
     app = create_app(chosen, fork_server)
+    answering: list[str] = []
+
+    async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if path:  # a lifespan has none
+            answering.append(path)
+        try:
+            await app(scope, receive, send)
+        finally:
+            if path:
+                answering.remove(path)
+
     config = uvicorn.Config(
-        app, http=protocol(chosen), ws="none", log_config=None, access_log=False,
+        answered, http=protocol(chosen), ws="none", log_config=None, access_log=False,
         server_header=False, timeout_graceful_shutdown=5,
     )  # fmt: skip
     server = uvicorn.Server(config)
@@ -115,7 +130,7 @@ def running_server(
         with httpx.Client(base_url=url, timeout=60) as client:
             wait_until(lambda: server.started)
             wait_until(lambda: client.get("/healthz").status_code == 200, 240)
-            yield RunningServer(url, app, client, loops[0])
+            yield RunningServer(url, app, client, loops[0], answering)
     finally:
         server.should_exit = True
         thread.join()

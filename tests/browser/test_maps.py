@@ -16,6 +16,7 @@ from layerscope.app.pages.maps.query import MapQuery
 from layerscope.engine.diagnosis.run import result
 from layerscope.engine.maps.plane import Plane
 from tests.browser.serving import until
+from tests.conftest import RunningServer
 from tests.mapping import Here
 
 pytestmark = pytest.mark.browser
@@ -32,13 +33,13 @@ FILLED = (
 
 
 @pytest.fixture(scope="module")
-def url(serve: Any, tmp_path_factory: Any) -> Iterator[str]:
+def asked_server(serve: Any, tmp_path_factory: Any) -> Iterator[RunningServer]:
     """A server whose maps are computed in its own threads."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(charting, "Crew", Here)
         folder = tmp_path_factory.mktemp("maps")
         with serve(data_dir=folder, warm_up=False, max_maps=8) as running:
-            yield running.url
+            yield running
 
 
 def begin(page: Page, url: str, query: str = SMALL) -> None:

@@ -8,17 +8,19 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import RunningServer
+
 
 @pytest.fixture
-def site(serve: Any, tmp_path: Path) -> Iterator[str]:
+def asked_server(serve: Any, tmp_path: Path) -> Iterator[RunningServer]:
     """A server without any run."""
     with serve(data_dir=tmp_path, warm_up=False) as running:
-        yield running.url
+        yield running
 
 
 @pytest.fixture
-def url(site: str) -> str:
-    return site
+def site(url: str) -> str:
+    return url
 
 
 @pytest.fixture

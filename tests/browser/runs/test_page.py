@@ -15,17 +15,18 @@ from layerscope.app.figures.text import number
 from tests.browser.recorded import COLUMNS, api, cells_of
 from tests.browser.serving import inaccessible, until
 from tests.browser.training import BROKEN, train
+from tests.conftest import RunningServer
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def site(serve: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def asked_server(serve: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server that knows one run, which has ended."""
     folder = tmp_path_factory.mktemp("run")
     train(folder / "runs.db", BROKEN)
     with serve(data_dir=folder, warm_up=False) as running:
-        yield running.url
+        yield running
 
 
 def test_a_cell_opens_its_module_and_keys_go_on_from_there(blank: Page, site: str) -> None:
