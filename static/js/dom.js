@@ -40,6 +40,26 @@ export function oncePerFrame(work) {
   };
 }
 
+/** Calls `work` once this task has ended, or at the next animation frame if that comes first: what it changes is in the
+ * next frame, together with what the task changed. Of a page that is hidden there is no frame to be in time for.
+ * @param {() => void} work @returns {() => void} */
+export function beforeNextFrame(work) {
+  let asked = 0;
+  const { port1: soon, port2: post } = new MessageChannel();
+  const go = () => {
+    if (!asked) return;
+    cancelAnimationFrame(asked);
+    asked = 0;
+    work();
+  };
+  soon.onmessage = go;
+  return () => {
+    if (asked) return;
+    asked = requestAnimationFrame(go);
+    if (!document.hidden) post.postMessage(null);
+  };
+}
+
 /** Calls `work` once at a time: of the calls that come while it runs, however many, one is made up for after it.
  * @param {() => Promise<void>} work @returns {() => Promise<void>} */
 export function oneAtATime(work) {

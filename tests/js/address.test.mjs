@@ -73,14 +73,30 @@ test("a gesture is one entry in the history, however long it lasts", () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   const past = new History();
   for (const scale of [1.1, 1.2]) past.follow(`/?init_scale=${scale}`);
-  mock.timers.tick(200);
+  mock.timers.tick(300);
   past.follow("/?init_scale=1.3");
-  mock.timers.tick(200);
+  mock.timers.tick(300);
   past.settle();
   past.follow("/?depth=8");
-  mock.timers.tick(200);
+  mock.timers.tick(300);
   mock.timers.reset();
   assert.deepEqual(written, ["push /?init_scale=1.2", "replace /?init_scale=1.3", "push /?depth=8"]);
+});
+
+test("the address changes once the hand rests, and of a gesture that another follows at once before that", () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const past = new History();
+  for (let i = 1; i <= 20; i++) {
+    past.follow(`/?seed=${i}`);
+    mock.timers.tick(100);
+  }
+  assert.deepEqual(written, []);
+  past.settle();
+  past.follow("/?depth=8");
+  assert.deepEqual(written, ["push /?seed=20"]);
+  mock.timers.tick(300);
+  mock.timers.reset();
+  assert.deepEqual(written, ["push /?seed=20", "push /?depth=8"]);
 });
 
 test("what is looked at is no entry of its own, and a forgotten gesture is never written", () => {
@@ -90,7 +106,7 @@ test("what is looked at is no entry of its own, and a forgotten gesture is never
   past.note("/#layer=2");
   past.follow("/?depth=8");
   past.forget();
-  mock.timers.tick(200);
+  mock.timers.tick(300);
   mock.timers.reset();
   assert.deepEqual(written, ["replace /#layer=2"]);
 });

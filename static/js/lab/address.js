@@ -36,26 +36,29 @@ export function address(query, more) {
   return `${location.pathname}${q && `?${q}`}${f && `#${f}`}`;
 }
 
-const EVERY_MS = 120; // browsers limit how often the address may change
+const REST_MS = 250; // longer than an experiment takes
 
-/** Lets the address follow: one entry in the history per gesture, replaced while it lasts, so that "back" returns to the
- * setting before a drag and not into the middle of it. Written a moment later: it costs milliseconds, and what was asked
- * for comes first. */
+/** Lets the address follow: one entry in the history per gesture, so that "back" returns to the setting before a drag and
+ * not into the middle of it. Written once the hand rests: it takes the browser 4 to 16 milliseconds, and it looks at the
+ * page's icon anew each time. */
 export class History {
   constructor() {
     this.moving = false;
     this.pushed = false;
     this.timer = 0;
-    this.last = 0;
     this.wanted = "";
   }
 
   /** While a gesture lasts. @param {string} url */
   follow(url) {
-    this.wanted = url;
-    if (!this.moving) this.pushed = false;
+    if (!this.moving) {
+      this.write();
+      this.pushed = false;
+    }
     this.moving = true;
-    this.timer ||= window.setTimeout(() => this.write(), Math.max(0, this.last + EVERY_MS - performance.now()));
+    this.wanted = url;
+    clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => this.write(), REST_MS);
   }
 
   /** The gesture has ended. */
@@ -81,7 +84,6 @@ export class History {
     clearTimeout(this.timer);
     this.timer = 0;
     if (!this.wanted) return;
-    this.last = performance.now();
     if (this.wanted !== here()) history[this.pushed ? "replaceState" : "pushState"](null, "", this.wanted);
     this.pushed = true;
     this.wanted = "";

@@ -1,5 +1,5 @@
 /** The Lab: wires the controls, the stream, the strip, the charts and the address to one another. */
-import { find, json, oncePerFrame } from "../dom.js";
+import { beforeNextFrame, find, json } from "../dom.js";
 import { plotly } from "../plot.js";
 import { present } from "../shell.js";
 import { tabs } from "../tabs.js";
@@ -38,7 +38,7 @@ const showTensor = tabs("tensor", (tensor) => look({ tensor }));
 
 /** @type {Set<string>} */
 const stale = new Set();
-const drawStale = oncePerFrame(() => {
+const drawStale = beforeNextFrame(() => {
   if (!state.series) return;
   charts.draw(/** @type {any} */ (state), stale);
   stale.clear();
@@ -46,7 +46,7 @@ const drawStale = oncePerFrame(() => {
   document.dispatchEvent(new CustomEvent("lab:drawn", { detail: { experiment, complete, summary: theory !== null } }));
 });
 
-/** Draws charts at the next frame. @param {string[]} names all of them by default */
+/** Draws charts before the next frame. @param {string[]} names all of them by default */
 function draw(names = Object.keys(charts.plots)) {
   for (const name of names) stale.add(name);
   drawStale();
