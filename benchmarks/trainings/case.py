@@ -27,6 +27,7 @@ class Training:
     called with a step's number before it, ``zero`` and ``limit`` before the backward pass and
     between it and the optimiser's step. ``parts``: batches whose gradients are added up to one
     step. ``measure`` is the loss by which the result is judged, where it is not what is trained.
+    ``heard``: the loss is called through the probe.
     """
 
     model: nn.Module
@@ -42,6 +43,7 @@ class Training:
     zero: Callable[[], None] | None = None
     limit: Callable[[], None] = nothing
     measure: Measure | None = None
+    heard: bool = True
 
     @property
     def optimizers(self) -> list[Optimizer]:

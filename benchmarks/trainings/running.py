@@ -47,9 +47,11 @@ def carried_out(
 def train(training: Training) -> list[Finding]:
     """The usual loop, watched in every step."""
     with layerscope.watch(
-        training.model, training.optimizers, loss=training.loss, every=1, to=":memory:"
-    ) as probe:
-        looped(training, loss_of=probe.loss, stepped=probe.step)
+        training.model, training.optimizers, loss=training.loss if training.heard else None,
+        every=1, to=":memory:",
+    ) as probe:  # fmt: skip
+        loss_of = probe.loss if training.heard else None
+        looped(training, loss_of=loss_of, stepped=probe.step)
     if probe.error is not None:
         raise probe.error
     return probe.findings()

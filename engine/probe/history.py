@@ -99,7 +99,8 @@ class History:
             return None
         # One that shot up from the first has not begun up there.
         several, very_first = median(finite), min(finite[0], median(finite[:FIRST]))
-        return very_first if several < WELL * very_first else several
+        shot_up = several > BEYOND * very_first > 0
+        return very_first if several < WELL * very_first or shot_up else several
 
     @property
     def began_at(self) -> float | None:

@@ -20,6 +20,7 @@ from layerscope.engine.probe.compiled import compiled_modules, quiet_about_globa
 from layerscope.engine.probe.delivery import Delivery
 from layerscope.engine.probe.first_bad import FirstBad
 from layerscope.engine.probe.given import loss_given, without_update
+from layerscope.engine.probe.loss_graph import made_of
 from layerscope.engine.probe.pace import Pace
 from layerscope.engine.probe.recorder import Recorder
 from layerscope.engine.probe.ring import Ring
@@ -235,7 +236,8 @@ class Probe:
             self.ring.loss(self.number, value)
         recorded, called, size = recorder.records, len(modules.calls), modules.bytes
         if recorded or self._bad.new is not None:
-            recorder.write(self.number, given)
+            made = made_of(loss) if modules.looks else None
+            recorder.write(self.number, given, made)
         elif isinstance(given, Tensor):
             self._writer.put(partial(self._delivery.late_loss, self.number, given.clone()))
         recorder.end()

@@ -16,9 +16,10 @@ from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.first_bad import FirstBad
 from layerscope.engine.probe.hooks import Mode, ModuleHooks
 from layerscope.engine.probe.looking import Looker, running_of
+from layerscope.engine.probe.loss_graph import uniform_answer
 from layerscope.engine.probe.noted import Gradients
 from layerscope.engine.probe.pace import Pace
-from layerscope.engine.probe.step import ModuleStep, Step
+from layerscope.engine.probe.step import MadeOf, ModuleStep, Step
 from layerscope.engine.probe.stepping import OptimizerHooks
 from layerscope.engine.probe.watched import Leaf, Watched
 from layerscope.engine.probe.writing import Ending, Writer
@@ -88,8 +89,9 @@ class Recorder:
             Mode.RECORD if records else Mode.LOOK_OUT, next_recorded=pace.records_after(number)
         )
 
-    def write(self, number: int, loss: float | Tensor | None) -> None:
-        """Hands the step on, as it is complete; a loss that is a tensor lies on an accelerator."""
+    def write(self, number: int, loss: float | Tensor | None, made: MadeOf | None = None) -> None:
+        """Hands the step on, as it is complete; a loss that is a tensor lies on an accelerator.
+        ``made``: of what the loss was."""
         if isinstance(loss, Tensor):
             self.afar.number(loss, self._writer.late_loss)
             loss = None
@@ -102,9 +104,10 @@ class Recorder:
             learning_rates=optimizers.learning_rates, slots=[], statistics=[],
             modules=[self._said(leaf) for leaf in self._watched.order if leaf.calls],
             skipped=self._scaler is not None and not optimizers.taken,
-            scale=self._scale, baseline=self._loss.constant, origin=self._bad.told(),
+            scale=self._scale, baseline=self._baseline(made),
+            origin=self._bad.told(),
             task=self._loss.task, idle=len(idle), hidden=self._watched.unseen(),
-            idle_shapes=tuple(idle), full_rate=self._watched.full_rate(),
+            idle_shapes=tuple(idle), full_rate=self._watched.full_rate(), made_of=made,
         )  # fmt: skip
         for rate, tell in optimizers.late_rates:
             self.afar.number(rate, tell)
@@ -132,6 +135,9 @@ class Recorder:
         self.afar.drop()
         self.looker.drop()
         self._loss.clear()
+
+    def _baseline(self, made: MadeOf | None) -> float | None:
+        return uniform_answer(made) if self._loss.constant is None else self._loss.constant
 
     def _backward_begins(self) -> None:
         self.looker.flush()

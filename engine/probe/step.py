@@ -15,8 +15,8 @@ from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.statistics import Figures, Statistics, Units
 
 __all__ = [
-    "Look", "ModuleStep", "Origin", "Outline", "Quantity", "Slot", "Step", "Task", "slot_places",
-    "update_ratio",
+    "Look", "MadeOf", "ModuleStep", "Origin", "Outline", "Quantity", "Slot", "Step", "Task",
+    "slot_places", "update_ratio",
 ]  # fmt: skip
 
 
@@ -106,7 +106,8 @@ class Task(Serial):
     classes. ``smoothing`` is the loss's ``label_smoothing``; ``own``: it is one of PyTorch's, no
     other of that name; ``entry_by_entry``: one that holds the output against a target of its shape,
     or one of the user's that gives the same number; ``whole``: the target, where that has another
-    shape, holds whole numbers alone, as numbers of classes are."""
+    shape, holds whole numbers alone, as numbers of classes are. ``lowest`` and ``highest`` of the
+    target."""
 
     loss: str
     output: tuple[int, ...]
@@ -120,6 +121,22 @@ class Task(Serial):
     own: bool = False
     entry_by_entry: bool = False
     whole: bool = False
+    lowest: float | None = None
+    highest: float | None = None
+
+
+class MadeOf(Serial):
+    """What the loss was asked, by autograd's graph of it, in a step that looks closer: PyTorch's
+    function ``loss``, and what made what that was ``given``: ``softmax``, ``log_softmax``,
+    ``sigmoid``, ``tanh``, ``relu``, ``log`` or ``linear``; empty where it is something else.
+    ``output`` is its shape, and ``stretched`` the one to which output and target were broadcast;
+    ``alone``: the loss is that function's mean and nothing more."""
+
+    loss: str
+    given: str
+    output: tuple[int, ...]
+    stretched: tuple[int, ...] | None
+    alone: bool
 
 
 def update_ratio(change: Figures | None, value: Figures | None) -> float | None:
@@ -136,7 +153,8 @@ class Outline(Serial, dict=True):
     ``number`` counts optimiser steps from 1, ``time`` is in seconds since the epoch. ``loss`` is
     None where none was given. ``learning_rates`` go by group over all optimisers. ``skipped``: the
     gradient scaler left the optimiser's step out. ``scale`` is the scaler's. ``baseline`` is the
-    loss of the best constant output, where the loss was computed through the probe.
+    loss of the best constant output, where the loss was computed through the probe; else, of a
+    mean cross entropy, that of equal chances.
     """
 
     version: ClassVar[int] = 1
@@ -163,6 +181,7 @@ class Outline(Serial, dict=True):
     """Of the ``idle`` ones."""
     full_rate: float | None = None
     """The highest learning rate that a scheduler of PyTorch's has been given, as it noted it."""
+    made_of: MadeOf | None = None
 
     def __post_init__(self) -> None:
         if len(self.slots) != len(self.statistics):

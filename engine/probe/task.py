@@ -48,13 +48,21 @@ def task_of(
         dtype_name(target.dtype), are_probabilities(output), float(output.max()),
         float(output.min()), _over_batch(output), _smoothing(function, named or {}),
         own, entries, entries and output.shape != target.shape and _whole(target),
+        *_ends(target),
     )  # fmt: skip
 
 
 def _of_pytorch(function: Callable[..., Any]) -> bool:
-    """Whether it is the one of PyTorch's losses of logarithms of which a constant answer's is not
-    known."""
-    return function is F.kl_div or type(function) is nn.KLDivLoss
+    """Whether it is one of PyTorch's losses of which a constant answer's is not known."""
+    others = (nn.KLDivLoss, nn.SoftMarginLoss)
+    return function in (F.kl_div, F.soft_margin_loss) or type(function) in others
+
+
+def _ends(target: Tensor) -> tuple[float | None, float | None]:
+    if target.is_complex() or not target.numel():
+        return None, None
+    low, high = torch.aminmax(target)
+    return float(low), float(high)
 
 
 def _whole(numbers: Tensor) -> bool:

@@ -79,7 +79,7 @@ class Verdicts:
             """A note now can have caused the rest."""
             return leads_to(known.get(id(cause), cause), known.get(id(effect), effect), begin=begin)
 
-        return _promoted(rooted(_once([*found, *weighed]), explains), explains)
+        return _with_decay(_promoted(rooted(_once([*found, *weighed]), explains), explains))
 
     def _nonfinite(self, origin: Origin) -> Finding:
         known = self._first_bad.get(origin.step)
@@ -152,6 +152,20 @@ def _weighed(symptom: Finding, history: History, begin: int, *, broke: bool, slo
     grave = symptom.severity == "error" or symptom.rule in FLAT
     hinders = (at_output or (grave and began(symptom, begin))) and not history.fares_well
     return replace(symptom, severity="warning" if lost or hinders else "info")
+
+
+def _with_decay(roots: Sequence[Finding]) -> list[Finding]:
+    """What fades as weights do says so; the decay stands by itself where nothing else is found."""
+    decay = next((f for f in roots if f.rule == "weight_decay"), None)
+    fading = [f for f in roots if f.rule in FADES | {"constant_output"} and f.severity != "info"]
+    if decay is None or not fading:
+        return list(roots)
+    told = {
+        id(f): replace(f, explanation=f"{f.explanation} {decay.title}. {decay.explanation}",
+                       fix=f.fix or decay.fix)
+        for f in fading
+    }  # fmt: skip
+    return [told.get(id(f), f) for f in roots if f is not decay]
 
 
 def _promoted(roots: Sequence[Finding], explains: Explains) -> list[Finding]:

@@ -9,6 +9,7 @@ from benchmarks.trainings.cases import (
     losses,
     numbers,
     rates,
+    told_by_the_graph,
     unheard,
     units,
     unusual_by_design,
@@ -16,5 +17,5 @@ from benchmarks.trainings.cases import (
 
 __all__ = [
     "depth", "gradients", "inputs", "kinds_of_training", "looks_wrong", "losses", "numbers",
-    "rates", "unheard", "units", "unusual_by_design",
+    "rates", "told_by_the_graph", "unheard", "units", "unusual_by_design",
 ]  # fmt: skip

@@ -346,3 +346,46 @@ def divergence_of_probabilities(faulty: bool) -> Training:
 def _alike(loss):
     """The loss of output and target as columns."""
     return lambda output, y: loss(output.reshape(-1, 1), y.reshape(-1, 1))
+
+
+@pair("autoencoder", "wrong_loss")
+def chances_of_0_to_16(faulty: bool) -> Training:
+    """binary_cross_entropy_with_logits where pixels go up to 16"""
+    x, _ = data.digits()
+    x = x.flatten(1)
+    x = (x - x.min()) / (x.max() - x.min())
+    model = mlp(64, features=64)
+
+    def measure(output: Tensor, y: Tensor) -> Tensor:
+        return F.mse_loss(output.sigmoid(), y / 16 if faulty else y)
+
+    return Training(
+        model, x, 16 * x if faulty else x, nn.BCEWithLogitsLoss(), Adam(model.parameters(), 0.003),
+        steps=150, measure=measure,
+    )  # fmt: skip
+
+
+@pair("mlp", "wrong_loss")
+def margin_of_zero_and_one(faulty: bool) -> Training:
+    """SoftMarginLoss with targets of 0 and 1, where it takes -1 and 1"""
+    model = mlp()
+    x, y = data.regression()
+    y = (y > 0).float()
+
+    def measure(output: Tensor, y: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(output, (y > 0).float())
+
+    return Training(
+        model, x, y if faulty else 2 * y - 1, nn.SoftMarginLoss(), Adam(model.parameters(), 0.003),
+        steps=150, measure=measure,
+    )  # fmt: skip
+
+
+@pair("mlp", "wrong_loss", "dead_units")
+def rectified_regression(faulty: bool) -> Training:
+    """A ReLU behind the last layer, and targets around zero"""
+    model = mlp()
+    whole = nn.Sequential(model, nn.ReLU()) if faulty else model
+    return Training(
+        whole, *data.regression(), nn.MSELoss(), Adam(model.parameters(), 0.005), steps=150
+    )

@@ -23,6 +23,8 @@ from benchmarks.trainings.models import (
 __all__: list[str] = []
 
 HIGH, LOW = "learning_rate_high", "learning_rate_low"
+FADED = "rank_collapse", "constant_output", "vanishing_gradient", "vanishing_activation"
+"""What there is to be seen where the weights have gone; the decay is named with it."""
 
 
 @pair("mlp", HIGH)
@@ -299,3 +301,21 @@ def decay_of_one(faulty: bool) -> Training:
     model = deep(4, 3)
     optimizer = SGD(model.parameters(), 0.1, weight_decay=1.0 if faulty else 1e-4)
     return Training(model, *data.classes(), nn.CrossEntropyLoss(), optimizer, steps=200)
+
+
+@pair("cnn", "weight_decay", *FADED)
+def decay_of_a_half(faulty: bool) -> Training:
+    """A weight decay of 0.5 for one of 0.0005, under batch norm"""
+    model = cnn(norm=True)
+    decay = 0.5 if faulty else 0.0005
+    optimizer = SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=decay)
+    return Training(model, *data.digits(), nn.CrossEntropyLoss(), optimizer, steps=120)
+
+
+@pair("mlp", "weight_decay", *FADED)
+def decay_within_adam(faulty: bool) -> Training:
+    """Adam's own weight decay, which its step divides by the gradients' size, at a tenth"""
+    model = deep(4, 3)
+    decay = 0.1 if faulty else 1e-4
+    optimizer = Adam(model.parameters(), 0.003, weight_decay=decay)
+    return Training(model, *data.classes(), nn.CrossEntropyLoss(), optimizer, steps=250)

@@ -170,3 +170,25 @@ def mask_of_minus_infinities() -> Training:
     return Training(
         model, *data.tokens(), nn.CrossEntropyLoss(), Adam(model.parameters(), 0.005), steps=100
     )
+
+
+@healthy("cnn")
+def backbone_kept_without_a_gradient() -> Training:
+    """A backbone with norms in eval mode, run without a gradient; the optimiser has the head"""
+    backbone = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
+    )
+    head, (x, y) = nn.Linear(256, 10), data.digits()
+    with torch.no_grad():
+        backbone(x)  # so that its norms know the data
+    backbone.eval()
+
+    def forward(batch: Tensor) -> Tensor:
+        with torch.no_grad():
+            features = backbone(batch)
+        return head(features)
+
+    return Training(
+        nn.Sequential(backbone, head), x, y, nn.CrossEntropyLoss(), Adam(head.parameters(), 0.005),
+        forward=forward, steps=80,
+    )  # fmt: skip

@@ -22,21 +22,18 @@ SPREAD = 0.03  # of what differed between samples at first, and of the output's 
 
 
 @training_rule(
-    formula="every norm and dropout layer that has parameters to train or none is in eval mode "
-    "while gradients are computed",
+    formula="every norm and dropout layer that a gradient comes to, and that has parameters which "
+    "an optimiser moves or none, is in eval mode",
     source="PyTorch's documentation of nn.Module.eval",
-    help="Norms whose parameters are frozen are left alone: that is how a backbone is kept.",
+    help="Norms that nobody trains are left alone, frozen, without a gradient or in no optimiser: "
+    "that is how a backbone is kept.",
 )
 def eval_mode(history: History) -> Finding | None:
     """The model is trained in the mode meant for evaluation."""
     facts = {f.index: f for f in history.facts}
     step = history.steps[-1] if history.steps else None
     told = [m for m in step.modules if m.training is not None] if step else []
-    told = [
-        m for m in told
-        if not facts[m.index].parameters
-        or any(p.trains for p in facts[m.index].parameters.values())
-    ]  # fmt: skip
+    told = [m for m in told if _has_part(history, facts[m.index])]
     if step is None or not told or any(m.training for m in told):
         return None
     since = next(
@@ -53,6 +50,20 @@ def eval_mode(history: History) -> Finding | None:
         evidence={"layers": len(where), "norms": norms}, threshold={}, since=since,
         fix="model.train()  # before the loop, and after every evaluation",
     )  # fmt: skip
+
+
+def _has_part(history: History, facts: ModuleFacts) -> bool:
+    """Whether a module has parameters that are trained, or none, where the gradient comes to it:
+    what the loss does not reach, or no optimiser moves, is a backbone that is kept."""
+    weights = [w for w in history.weights() if w.module.index == facts.index]
+    mine = [
+        w
+        for w in weights
+        if w.facts.trains and not (history.has_optimizer and w.facts.group is None)
+    ]
+    reached = any(s.of(facts.index, Quantity.GRADIENT) is not None for s in history.steps)
+    reached |= any(history.recorded(w, Quantity.PARAMETER_GRADIENT) for w in mine)
+    return reached and (bool(mine) or not facts.parameters)
 
 
 @training_rule(

@@ -10,18 +10,26 @@ from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.history import History
 from layerscope.engine.probe.rules.base import training_rule
+from layerscope.engine.probe.rules.loss_graph import (
+    BOUNDED,
+    LEAVE_OUT,
+    ROUNDED,
+    bounded_words,
+    by_graph,
+    least_of,
+    never_below,
+)  # fmt: skip
 from layerscope.engine.probe.step import Outline, Quantity, Task
 
 __all__ = ["wrong_loss"]
 
 LEAST_ASKED = 4  # recorded looks at a loss: logits stay within 0…1 in all of them by design alone
 UNSURE = 0.25  # from 0 and from 1: nearer on both sides comes what a sigmoid is sure of
-ROUNDED = 1e-3  # of a loss, by its own arithmetic
 TAKES_LOGITS = frozenset({"CrossEntropyLoss", "cross_entropy"})
 TAKES_BINARY_LOGITS = frozenset({"BCEWithLogitsLoss", "binary_cross_entropy_with_logits"})
-BOUNDED = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
-"""Activations, and between what their outputs lie."""
 TAKES_LOGARITHMS = frozenset({"NLLLoss", "nll_loss", "KLDivLoss", "kl_div"})
+TAKES_CHANCES = TAKES_BINARY_LOGITS | {"BCELoss", "binary_cross_entropy"}
+TAKES_SIGNS = frozenset({"SoftMarginLoss", "soft_margin_loss"})
 
 
 def _broadcast(task: Task) -> tuple[int, ...] | None:
@@ -75,9 +83,8 @@ def _bounded(history: History, last: ModuleFacts, tasks: Sequence[Task]) -> floa
     low, high = BOUNDED[last.kind]
     if not _between(tasks, low, high) or not all(_as_it_is(s, last) for s in history.steps):
         return None
-    least = math.log1p((tasks[-1].output[1] - 1) * math.exp(low - high))
-    losses = [v for v in (*history.first, *(v for _, v in history.losses)) if math.isfinite(v)]
-    return least if min(losses, default=least) >= least * (1 - ROUNDED) else None
+    least = least_of(tasks[-1].output[1], last.kind)
+    return least if never_below(history, least) else None
 
 
 def _as_it_is(step: Outline, last: ModuleFacts) -> bool:
@@ -101,6 +108,34 @@ def _stretched(task: Task, shape: tuple[int, ...]) -> tuple[str, str, str]:
     return title, text, "target = target.view_as(output)"
 
 
+def _asked_for(task: Task, last: ModuleFacts, history: History) -> tuple[str, str, str] | None:
+    """Title, explanation and fix where the target is beyond what is meant to be asked for."""
+    low, high = task.lowest, task.highest
+    if low is None or high is None:
+        return None
+    if task.loss in TAKES_CHANCES and (low < 0 or high > 1):
+        return (
+            f"{task.loss} is given targets from {low:.3g} to {high:.3g}; it takes chances",
+            "Beyond 0…1 no answer is best: the loss falls without end as the output grows.",
+            f"target = target / {high:.3g}" if low >= 0 else "# targets within 0…1",
+        )
+    if task.loss in TAKES_SIGNS and low == 0:
+        return (
+            f"{task.loss} is given targets from {low:.3g} to {high:.3g}; it takes −1 and 1",
+            "Whatever is answered where the target is 0, the loss is the same, and no gradient "
+            "comes.",
+            "target = 2 * target - 1",
+        )
+    cut = last.kind == "relu" and task.own and task.entry_by_entry and task.smallest == 0
+    if cut and low < 0 and not history.fares_well:
+        return (
+            f"relu cuts the output off at 0; targets go down to {low:.3g}",
+            "No answer can be below 0, and where one would be no gradient comes back.",
+            "# leave the relu out of the model's end",
+        )
+    return None
+
+
 def _severity(
     history: History, task: Task, shape: tuple[int, ...] | None, least: float | None
 ) -> Severity:
@@ -115,11 +150,55 @@ def _severity(
     return "warning" if bounded and history.learns else "error"
 
 
+def _given(
+    task: Task, tasks: Sequence[Task], last: ModuleFacts, least: float | None
+) -> tuple[str, str, str] | None:
+    """Title, explanation and fix where the loss is given something else than it takes."""
+    name = task.loss
+    if task.smoothing >= 1:
+        return (
+            f"{name} smooths the labels away: label_smoothing is {task.smoothing:g}",
+            "Every class is asked for alike, whatever the label: there is nothing to learn.",
+            "loss = torch.nn.CrossEntropyLoss(label_smoothing=0.1)",
+        )
+    if task.over_batch and name in TAKES_LOGITS | TAKES_LOGARITHMS:
+        return (
+            f"{name} is given a softmax over the batch",
+            "It is over all samples that the probabilities of a class add up to one, not over "
+            "the classes of a sample: the answer to one depends on which others came with it.",
+            "# softmax and log_softmax over the classes: dim=1 of (samples, classes)",
+        )
+    if name in TAKES_LOGITS and task.probabilities:
+        return (
+            f"{name} is given probabilities; it takes logits",
+            "The output's rows are not negative and add up to one: softmax is taken twice, and "
+            "the loss cannot fall to zero.",
+            LEAVE_OUT.format("softmax"),
+        )
+    if name in TAKES_LOGITS and least is not None:
+        return bounded_words(name, last.kind, task.output[1], least)
+    if name in TAKES_BINARY_LOGITS and _are_chances(tasks, last):
+        return (
+            f"{name} is given probabilities; it takes logits",
+            f"Every output of {len(tasks)} looks lies in 0…1: the sigmoid is taken twice, and "
+            "no answer can be sure.",
+            LEAVE_OUT.format("sigmoid"),
+        )
+    if name in TAKES_LOGARITHMS and task.largest > ROUNDED:
+        return (
+            f"{name} is given {task.largest:.3g}; it takes logarithms of probabilities",
+            "No logarithm of a probability is above 0.",
+            "# the output's log_softmax, where it is made of logits; its log, of probabilities",
+        )
+    return None
+
+
 @training_rule(
     formula="output and target of different shapes that broadcast to a third, or one number that "
     "PyTorch's loss asks of all outputs of a sample; probabilities, or what tanh or sigmoid bound "
     "and nothing multiplies afterwards, where the loss takes logits; "
-    "numbers above 0 where it takes logarithms; a softmax over the batch; targets smoothed away",
+    "numbers above 0 where it takes logarithms; a softmax over the batch; targets smoothed away. "
+    "Of a loss that is not computed through the probe: the same where autograd's graph of it tells",
     source="PyTorch's documentation of CrossEntropyLoss, NLLLoss and MSELoss",
     help="No threshold: the loss computes something else than what its name says.",
     explains=(
@@ -138,44 +217,16 @@ def wrong_loss(history: History) -> Finding | None:
     # Of a user's loss that broadcasts it does not show where output or target are all alike.
     task = next((t for t in reversed(tasks) if t.own or t.entry_by_entry), None)
     last = next((f for f in reversed(history.facts) if f.shape), None)
-    if task is None or last is None:
+    if task is None:
+        return by_graph(history)
+    if last is None:
         return None
-    shape, least, fix = _broadcast(task), _bounded(history, last, tasks), None
-    if shape is not None:
-        title, text, fix = _stretched(task, shape)
-    elif task.smoothing >= 1:
-        title = f"{task.loss} smooths the labels away: label_smoothing is {task.smoothing:g}"
-        text = "Every class is asked for alike, whatever the label: there is nothing to learn."
-        fix = "loss = torch.nn.CrossEntropyLoss(label_smoothing=0.1)"
-    elif task.over_batch and task.loss in TAKES_LOGITS | TAKES_LOGARITHMS:
-        title = f"{task.loss} is given a softmax over the batch"
-        text = "It is over all samples that the probabilities of a class add up to one, not over "
-        text += "the classes of a sample: the answer to one depends on which others came with it."
-        fix = "# softmax and log_softmax over the classes: dim=1 of (samples, classes)"
-    elif task.loss in TAKES_LOGITS and task.probabilities:
-        title = f"{task.loss} is given probabilities; it takes logits"
-        text = "The output's rows are not negative and add up to one: softmax is taken twice, and "
-        text += "the loss cannot fall to zero."
-        fix = "# leave the softmax out of the model; take it where probabilities are shown"
-    elif task.loss in TAKES_LOGITS and least is not None:
-        low, high = BOUNDED[last.kind]
-        title = f"{task.loss} is given what is bounded by {last.kind}; it takes logits"
-        text = (
-            f"Of {task.output[1]} classes no logit can be more than {high - low:g} above another: "
-        )
-        text += f"the loss cannot fall below {least:.3g}, however sure the network is."
-        fix = f"# leave the {last.kind} out of the model's end"
-    elif task.loss in TAKES_BINARY_LOGITS and _are_chances(tasks, last):
-        title = f"{task.loss} is given probabilities; it takes logits"
-        text = f"Every output of {len(tasks)} looks lies in 0…1: the sigmoid is taken twice, and "
-        text += "no answer can be sure."
-        fix = "# leave the sigmoid out of the model; take it where probabilities are shown"
-    elif task.loss in TAKES_LOGARITHMS and task.largest > ROUNDED:
-        title = f"{task.loss} is given {task.largest:.3g}; it takes logarithms of probabilities"
-        text = "No logarithm of a probability is above 0."
-        fix = "# the output's log_softmax, where it is made of logits; its log, of probabilities"
-    else:
-        return None
+    shape, least = _broadcast(task), _bounded(history, last, tasks)
+    said = None if shape is None else _stretched(task, shape)
+    said = said or _given(task, tasks, last, least) or _asked_for(task, last, history)
+    if said is None:
+        return by_graph(history)
+    title, text, fix = said
     since = next(s.number for s in history.steps if s.task is not None)
     return history.finding(
         "wrong_loss", _severity(history, task, shape, least), [last],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from layerscope.engine.basis.median import median
 from layerscope.engine.diagnosis import Finding
@@ -11,17 +12,18 @@ from layerscope.engine.probe.history import BETTER, History, Weight
 from layerscope.engine.probe.rules.base import training_rule
 from layerscope.engine.probe.step import Quantity
 
-__all__ = ["learning_rate_high", "learning_rate_low"]
+__all__ = ["learning_rate_high", "learning_rate_low", "weight_decay"]
 
 HIGH = 0.05  # rms(Δw)/rms(w): twenty steps replace a weight; a thousandth is usual
 LOW = 1e-5  # ten thousand steps change a weight by a tenth
-SLOW, MOVED = 1e-4, 0.01  # a tenth of the usual, and all steps together a hundredth of any weight
+SLOW, MOVED = 1e-4, 0.05  # a tenth of the usual, and all steps together a twentieth of any weight
 PATIENCE = 100  # steps that a slow training is given first: so long a fine-tuning may seem to stand
 MANIFOLD = 10.0  # of what the weights are: one such step is enough
 SETTLED = 30  # steps after which a loss that large steps did not raise should have come down
 MOSTLY = 0.5  # of the recorded steps are too large, where the loss has not risen by them
 WHOLE = 0.5  # a step half as large as the weights: little is left of how they were drawn
 USUAL = 1e-3  # Karpathy 2019; Bottou 2012
+MOST = 1000.0  # times the rate: more is said of none that is too low
 ABSURD = 1e6  # rms(∂L/∂w)/rms(w) under plain descent: no rate that anybody gives makes up for it
 WARMING = 1.2  # a learning rate that has grown by this factor is being warmed up
 LONGEST_WARM_UP = 100_000  # steps; published ones take some thousand, ten thousand at most
@@ -29,6 +31,7 @@ LEAST_RATES = 8  # recorded ones, before it is said how they grow
 LINEAR = 2.5  # times what it was at half of the steps: a rate that grows no faster than in a line
 FAR = 2.0  # times the loss of a constant answer, which a bias alone can give
 LEFT = 0.9  # of how far above it the loss was at first: less has come nearer
+THROWN = 100.0  # times the first loss: no noise goes so far
 SHRUNK = 0.1  # of what the weights were: decay, not the loss, has moved them
 
 
@@ -63,7 +66,8 @@ def _rate(history: History, number: int | None = None) -> float | None:
 def _fix(rate: float | None, ratio: float) -> str:
     if not rate or not ratio:
         return "optimizer.param_groups[0]['lr'] = …  # above 0"
-    return f"optimizer.param_groups[0]['lr'] = {rate * USUAL / ratio:.1g}  # was {rate:g}"
+    factor = min(MOST, USUAL / ratio)
+    return f"optimizer.param_groups[0]['lr'] = {rate * factor:.1g}  # was {rate:g}"
 
 
 @training_rule(
@@ -84,7 +88,12 @@ def learning_rate_high(history: History) -> Finding | None:
     # exploded by any factor.
     medians = _medians(history)
     large = [(number, ratio) for number, ratio in medians if ratio > HIGH]
-    if not large or _shrank(history) or (history.learns and not _stuck(history)):
+    if not large and history.rises:  # then a part of the weights is enough
+        medians = _by_step(history, max)
+        large = [(number, ratio) for number, ratio in medians if ratio > HIGH]
+        large = large if len(large) >= MOSTLY * len(medians) else []
+    thrown = max((r for _, r in large), default=0.0) >= WHOLE and _thrown(history)
+    if not large or _shrank(history) or (history.learns and not _stuck(history) and not thrown):
         return None
     since, ratio = large[0]
     rate = _rate(history, since)
@@ -126,6 +135,14 @@ def _stuck(history: History) -> bool:
     return last > BETTER * baseline and not history.falls
 
 
+def _thrown(history: History) -> bool:
+    """Whether the loss was once far above where it began, and has stood near there since."""
+    if history.number < PATIENCE or history.fares_well or history.falls or history.signed:
+        return False
+    seen = [v for v in (*history.first, *(v for _, v in history.losses)) if math.isfinite(v)]
+    return max(seen, default=0.0) > THROWN * (history.began_at or math.inf)
+
+
 def _shrank(history: History) -> bool:
     """Whether most weights have become a small part of what they were: a rate that is too high
     makes them larger."""
@@ -143,13 +160,18 @@ def _share(ratio: float) -> str:
 
 def _medians(history: History) -> list[tuple[int, float]]:
     """Of Δw/w over the weights, by recorded step."""
+    return _by_step(history, median)
+
+
+def _by_step(history: History, figure: Callable[[list[float]], float]) -> list[tuple[int, float]]:
+    """A figure of Δw/w over the weights, by recorded step."""
     found = []
     weights = [w for w in _matrices(history) if _begin(history, w)]
     for step in history.steps:
         ratios = [step.update_ratio(w.module.index, w.place) for w in weights]
         known = [r for r in ratios if r is not None]
         if known:
-            found.append((step.number, median(known)))
+            found.append((step.number, figure(known)))
     return found
 
 
@@ -173,6 +195,8 @@ def learning_rate_low(history: History) -> Finding | None:
     if history.too_early or not moved or (warming is not None and warming < LONGEST_WARM_UP):
         return None
     if history.learns and (history.fares_well or not _stopped_early(history)):
+        return None
+    if learning_rate_high(history) is not None:
         return None
     alive = [w for w, _ in moved if any(g for _, g in history.seen(w, Quantity.PARAMETER_GRADIENT))]
     if alive and _far_off(history, largest):
@@ -269,3 +293,29 @@ def _steps_to_full_rate(history: History, largest: float) -> int | None:
     if not halfway <= rate <= LINEAR * halfway or largest * full / rate > WHOLE:
         return 0
     return round(number * full / rate)
+
+
+@training_rule(
+    formula=f"the loss has not fallen, and most weights have shrunk below {SHRUNK:g} of what they "
+    "were",
+    source="Krogh & Hertz 1991, A simple weight decay can improve generalization",
+    help="A word beside what fades with the weights, where that is found.",
+)
+def weight_decay(history: History) -> Finding | None:
+    """Decay takes more from the weights than the loss gives back."""
+    if history.learns or history.too_early or history.broke or not _shrank(history):
+        return None
+    weights = _matrices(history)
+    sizes = [
+        (seen[0][1], seen[-1][1]) for w in weights if (seen := history.seen(w, Quantity.VALUE))
+    ]
+    kept = median([now / then for then, now in sizes if then])
+    return history.finding(
+        "weight_decay", "error", [w.module for w in weights],
+        title=f"Most weights have shrunk to {kept:.1g} of what they were",
+        explanation=f"Over {history.number} steps, while the loss went from "
+        f"{history.first_loss or 0.0:.3g} to {history.last_loss or 0.0:.3g}: decay takes more from "
+        "them than the loss gives back.",
+        evidence={"kept": kept}, threshold={"kept": SHRUNK}, since=history.steps[-1].number,
+        fix="# a lower weight_decay in the optimiser: 0.01 or less",
+    )  # fmt: skip

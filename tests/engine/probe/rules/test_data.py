@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -122,3 +123,26 @@ def test_a_regression_on_quantities_that_hardly_vary_has_not_collapsed():
     optimizer = torch.optim.Adam(model.parameters(), 0.02)
     found = train(model, x, y, loss=squares, optimizer=optimizer, steps=400)
     assert "constant_output" not in accused(found)
+
+
+@pytest.mark.parametrize("kept", ["no_grad", "detached", "in no optimiser"])
+def test_a_backbone_that_is_kept_as_it_is_may_be_in_eval_mode(kept):
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Linear(10, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.2))
+    head = nn.Linear(32, 1)
+    x, y = data()
+    with torch.no_grad():
+        backbone(x)
+    backbone.eval()
+
+    def forward(x):
+        with torch.set_grad_enabled(kept != "no_grad"):
+            features = backbone(x)
+        return head(features.detach() if kept == "detached" else features)
+
+    model = nn.Sequential(backbone, head)
+    mine = torch.optim.Adam(head.parameters(), 0.01)
+    assert "eval_mode" not in accused(train(model, x, y, optimizer=mine, forward=forward))
+    both = torch.optim.Adam(model.parameters(), 0.01)
+    found = train(model, x, y, optimizer=both, forward=lambda x: head(backbone(x)))
+    assert "eval_mode" in accused(found)

@@ -255,3 +255,92 @@ def test_no_floor_is_stated_that_the_loss_has_gone_below():
     assert value < floor
     assert f"below {floor:.3g}" in found[0][0].explanation
     assert found[1] == []
+
+
+def unheard(model, x, y, loss, lr=0.01, steps=60):
+    """What is found where the loss is called as a function, and given to ``step`` alone."""
+    optimizer = torch.optim.Adam(model.parameters(), lr)
+    with watch(model, optimizer, every=1, to=":memory:") as probe:
+        for _ in range(steps):
+            value = loss(model(x), y)
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+            probe.step(value)
+    assert probe.error is None
+    return probe.findings()
+
+
+@pytest.mark.parametrize(
+    ("last", "loss", "words"),
+    [
+        (nn.Softmax(1), F.cross_entropy, "is given probabilities; it takes logits"),
+        (nn.Sigmoid(), F.cross_entropy, "is bounded by sigmoid"),
+        (nn.Tanh(), F.cross_entropy, "is bounded by tanh"),
+        (nn.Identity(), F.nll_loss, "what a linear layer gives; it takes logarithms"),
+        (nn.Softmax(1), F.nll_loss, "what softmax gives; it takes logarithms"),
+    ],
+)
+def test_a_loss_that_is_called_elsewhere_is_known_by_its_graph(last, loss, words):
+    x, y = data("classes")
+    (found,) = [
+        f for f in unheard(nn.Sequential(*mlp(3), last), x, y, loss) if f.rule == "wrong_loss"
+    ]
+    assert words in found.title
+    assert found.severity != "info"
+    assert found.since == 1
+    fine = F.cross_entropy if loss is F.nll_loss else loss
+    assert accused(unheard(mlp(3), x, y, fine)) == set()
+
+
+def test_a_column_against_a_row_by_hand():
+    x, y = data()
+    found = unheard(mlp(), x, y[:, 0], lambda a, b: ((a - b) ** 2).mean())
+    assert found[0].title == "The target broadcasts against the output: (64, 1) gives (64, 64)"
+    assert found[0].severity == "error"
+    assert accused(unheard(mlp(), x, y, lambda a, b: ((a - b) ** 2).mean())) == set()
+
+
+def test_equal_chances_are_what_an_unheard_cross_entropy_is_held_against():
+    x, y = data("classes")
+    model = mlp(3)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-5)
+    with watch(model, optimizer, every=1, to=":memory:") as probe:
+        for _ in range(120):
+            value = F.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+            probe.step(value)
+    (found,) = probe.findings()
+    assert found.rule == "learning_rate_low"
+    assert found.evidence["constant_loss"] == pytest.approx(math.log(3))
+
+
+@pytest.mark.parametrize(
+    ("loss", "faulty", "words"),
+    [
+        (nn.BCEWithLogitsLoss(), lambda y: 16 * y, "targets from 0 to 16; it takes chances"),
+        (nn.BCEWithLogitsLoss(), lambda y: 2 * y - 1, "targets from −1 to 1; it takes chances"),
+        (nn.SoftMarginLoss(), lambda y: y, "targets from 0 to 1; it takes −1 and 1"),
+    ],
+)
+def test_targets_beyond_what_a_loss_takes(loss, faulty, words):
+    x, y = data("classes")
+    y = (y > 1).float()[:, None]
+    found = told(mlp(), x, faulty(y), loss)
+    assert words in found.title.replace("-", "−")
+    right = 2 * y - 1 if isinstance(loss, nn.SoftMarginLoss) else y
+    assert told(mlp(), x, right, loss) is None
+
+
+def test_a_rectifier_behind_the_last_layer():
+    x, y = data()
+    found = told(nn.Sequential(*mlp(), nn.ReLU()), x, y, nn.MSELoss(), steps=120)
+    assert "cuts the output off at 0" in found.title
+    assert told(nn.Sequential(*mlp(), nn.ReLU()), x, y.abs(), nn.MSELoss(), steps=120) is None
+    x, y = data("classes")
+    model = nn.Sequential(*mlp(3), nn.ReLU())
+    with torch.no_grad():
+        model[4].bias.copy_(torch.tensor([0.0, -3.0, -3.0]))  # two classes are out of reach
+    assert "cut off" in told(model, x, y, nn.CrossEntropyLoss()).title

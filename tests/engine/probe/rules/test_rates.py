@@ -279,3 +279,53 @@ def test_a_first_step_of_half_the_weights_keeps_the_loss_where_it_is():
         forward=lambda _: model(next(batches)),
     )  # fmt: skip
     assert accused(found) == {"learning_rate_high"}
+
+
+def test_a_loss_that_was_thrown_far_and_stands_where_it_began():
+    """Large steps at the start alone: what they left learns no more."""
+    torch.manual_seed(0)
+    model = nn.Sequential(*mlp()[:4], nn.Linear(32, 1))
+    x, y = data()
+    y = y + 2 * torch.randn(64, 1, generator=torch.Generator().manual_seed(2))
+    optimizer = torch.optim.Adam(model.parameters(), 3.0)
+
+    def each(number):
+        if number == 3:
+            optimizer.param_groups[0]["lr"] = 1e-3
+
+    found = train(model, x, y, optimizer=optimizer, steps=200, each=each)
+    assert "learning_rate_high" in accused(found)
+    torch.manual_seed(0)
+    calm = mlp()
+    optimizer = torch.optim.Adam(calm.parameters(), 1e-3)
+    assert accused(train(calm, x, y, optimizer=optimizer, steps=200)) == set()
+
+
+def test_decay_is_named_beside_what_fades_with_the_weights():
+    x, y = data("classes")
+
+    def findings(decay, **others):
+        torch.manual_seed(0)
+        model = mlp(3)
+        optimizer = torch.optim.Adam(model.parameters(), 0.01, weight_decay=decay)
+        return train(model, x, y, loss=nn.CrossEntropyLoss(), optimizer=optimizer, **others)
+
+    found = findings(0.3, steps=150)
+    assert "decay takes more from them than the loss gives back" in found[0].explanation
+    assert "weight_decay" in found[0].fix["code"]
+    assert findings(1e-3, steps=150) == [] or not accused(findings(1e-3, steps=150))
+
+
+def test_a_rate_that_is_too_high_is_never_too_low_as_well():
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 1e4)
+
+    def each(number):
+        if number == 1:
+            optimizer.param_groups[0]["lr"] = 1e-9
+
+    found = train(model, *data(), optimizer=optimizer, steps=150, each=each)
+    assert not {"learning_rate_high", "learning_rate_low"} <= {
+        f.rule for root in found for f in (root, *root.consequences)
+    }
