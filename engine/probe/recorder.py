@@ -27,6 +27,7 @@ from layerscope.engine.probe.writing import Ending, Writer
 __all__ = ["Recorder"]
 
 DROPPING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+MAY_DROP = (*DROPPING, nn.RNNBase)
 """What sets a share of ``p`` to zero."""
 
 
@@ -155,8 +156,10 @@ class Recorder:
         drops = None
         if module.training and isinstance(module, DROPPING) and isinstance(module.p, int | float):
             drops = float(module.p)
+        elif module.training and isinstance(module, nn.RNNBase) and module.num_layers > 1:
+            drops = float(module.dropout)
         said = ModuleStep(leaf.index, tuple(leaf.shape), leaf.calls, training, running, look, drops)
-        plain = look is None and not leaf.kind.mode and not isinstance(module, DROPPING)
+        plain = look is None and not leaf.kind.mode and not isinstance(module, MAY_DROP)
         leaf.said = said if plain else None
         return said
 

@@ -13,11 +13,13 @@ __all__ = ["dropout"]
 
 DROPPED = 0.9  # of what goes in: half is usual, and what is left is multiplied by ten
 LEAST_RECORDS = 3
+RECURRENT = frozenset({"RNN", "LSTM", "GRU"})
 
 
 @training_rule(
     formula=f"a dropout layer is set to make more than {DROPPED:.0%} of what goes in zero, as much "
-    "of its output is, and the loss has not come down by half",
+    "of its output is, or a recurrent one of several layers between these, and the loss has not "
+    "come down by half",
     source="Srivastava et al. 2014, Dropout, section 7.3: beyond a half there is underfitting",
     help="By the layer's own p: what was zero before it is not dropped. A network that fares well "
     "all the same is not accused.",
@@ -50,8 +52,11 @@ def dropout(history: History) -> Finding | None:
 
 
 def _share(step: Outline, facts: ModuleFacts) -> float | None:
-    """What the layer drops in a step by its own p, where as much of its output is zero."""
+    """What the layer drops in a step by its own p, where as much of its output is zero; a recurrent
+    one of several layers, between these."""
     said, left = step.said.get(facts.index), step.of(facts.index, Quantity.ACTIVATION)
+    if said is not None and said.drops is not None and facts.kind in RECURRENT:
+        return said.drops  # between its layers, where nobody sees it
     if said is None or said.drops is None or left is None or left.zeros <= DROPPED * left.count:
         return None
     return said.drops

@@ -177,8 +177,8 @@ def _by_step(history: History, figure: Callable[[list[float]], float]) -> list[t
 
 @training_rule(
     formula=f"the loss does not fall, and no weight changes by more than {LOW:g} of it a step ("
-    f"{SLOW:g} where the loss is a constant answer's and all steps together, {PATIENCE} or more, "
-    f"make no {MOVED:.0%}), "
+    f"{SLOW:g}, of most weights, where the loss is a constant answer's and all steps together, "
+    f"{PATIENCE} or more, make no {MOVED:.0%}), "
     "with gradients that are not zero and a learning rate that does not grow, or grows so that a "
     f"scheduler's own rate is reached after {LONGEST_WARM_UP:,} steps; or the "
     f"loss, {FAR:g} times a constant answer's or more, comes hardly nearer in {PATIENCE} steps; "
@@ -202,7 +202,7 @@ def learning_rate_low(history: History) -> Finding | None:
     if alive and _far_off(history, largest):
         return _too_far(history, alive, largest)
     if (
-        not (largest <= LOW or _hardly_moved(history, largest))
+        not (largest <= LOW or _hardly_moved(history))
         or not alive
         or history.last_loss is None
         or history.first_loss is None
@@ -252,11 +252,12 @@ def _too_far(history: History, alive: list[Weight], largest: float) -> Finding:
     )  # fmt: skip
 
 
-def _hardly_moved(history: History, largest: float) -> bool:
+def _hardly_moved(history: History) -> bool:
     """Whether a network that is no better than a constant answer has had small steps alone, which
     together cannot have changed any of its weights."""
     last, baseline = history.last_loss, history.baseline
-    if history.number < PATIENCE or largest > SLOW:
+    usual = median([ratio for _, ratio in _moved(history)])
+    if history.number < PATIENCE or usual > SLOW:
         return False
     if baseline is None or last is None or last < BETTER * baseline:
         return False

@@ -67,3 +67,23 @@ class Sparse(nn.Module):
 @pytest.mark.parametrize(("p", "kept"), [(0.5, 20), (0.1, 6)])
 def test_what_a_function_before_it_made_zero_is_not_dropped(p, kept):
     assert dropping(Sparse(p, kept)) is None
+
+
+def test_what_an_lstm_drops_between_its_layers():
+    x = torch.randn(64, 6, 4, generator=torch.Generator().manual_seed(1))
+    y = (x[:, :, 0].sum(1) > 0).long()
+
+    def findings(p):
+        torch.manual_seed(0)
+        cell, head = nn.LSTM(4, 24, num_layers=3, dropout=p, batch_first=True), nn.Linear(24, 2)
+        model = nn.ModuleList([cell, head])
+        return train(
+            model, x, y, loss=nn.CrossEntropyLoss(), steps=60,
+            optimizer=torch.optim.Adam(model.parameters(), 0.005),
+            forward=lambda x: head(cell(x)[0][:, -1]),
+        )  # fmt: skip
+
+    (found,) = [f for f in findings(0.97) if f.rule == "dropout"]
+    assert found.modules == ("0",)
+    assert found.severity != "info"
+    assert "dropout" not in {f.rule for f in findings(0.2)}
