@@ -399,25 +399,3 @@ def test_axe_finds_nothing(blank: Page, url: str, query: str) -> None:
     blank.goto(f"{url}/{query}")
     blank.wait_for_load_state("networkidle")
     assert inaccessible(blank) == []
-
-
-def test_words_on_bars_have_a_ground_of_their_own(blank: Page, url: str) -> None:
-    blank.goto(f"{url}/?init=normal&depth=60")
-    until(blank, "document.querySelectorAll('#chart-silent .words-over span').length >= 2")
-
-    def grounds(chart: str) -> set[str]:
-        return set(
-            blank.evaluate(
-                """chart => [...document.querySelectorAll(`#chart-${chart} .words-over span`)]
-                  .map((span) => getComputedStyle(span).backgroundColor)""",
-                chart,
-            )
-        )
-
-    surface = blank.evaluate(
-        """() => { const probe = document.body.appendChild(document.createElement("i"));
-          probe.style.background = "var(--surface)";
-          const color = getComputedStyle(probe).backgroundColor; probe.remove(); return color; }"""
-    )
-    assert grounds("silent") == {surface}
-    assert grounds("activations") == {"rgba(0, 0, 0, 0)"}

@@ -16,10 +16,7 @@ export function named(labels, traces, layout) {
     line: 1.3 * font.size,
   };
   const others = annotations.map((/** @type {any} */ other) => inside(other, area));
-  const names = placed(labels, traces, others, area);
-  // A bar is as wide as its words and of their color: they stand on a ground of their own.
-  const ground = labels.some(({ side }) => side === "over") ? { bgcolor: "var(--surface)" } : {};
-  return { ...layout, annotations: [...others, ...names].map((words) => resolve({ ...words, ...ground })) };
+  return { ...layout, annotations: [...others, ...placed(labels, traces, others, area).map(resolve)] };
 }
 
 /** Ticks at powers, on a log axis of base 10 by their value, else by the exponent. Written as the server writes them: Plotly's own
