@@ -27,6 +27,8 @@ FIRST = 3
 """Losses whose median is where a training began that has come far within some more."""
 RECENT = 8
 """Recorded steps over which a median is taken."""
+SHOT_UP = 2.0
+"""Times the very first loss, by that median: then it is that one where the training began."""
 SIGMAS = 3.0
 """Of the noise that an improvement must exceed."""
 LEAST_GAIN = 0.02
@@ -99,7 +101,7 @@ class History:
             return None
         # One that shot up from the first has not begun up there.
         several, very_first = median(finite), min(finite[0], median(finite[:FIRST]))
-        shot_up = several > BEYOND * very_first > 0
+        shot_up = several > SHOT_UP * very_first > 0
         return very_first if several < WELL * very_first or shot_up else several
 
     @property
@@ -209,9 +211,13 @@ class History:
     def weights(self) -> Iterator[Weight]:
         """Every parameter, each once, in forward order."""
         for facts in self.facts:
-            for place, (name, about) in enumerate(facts.parameters.items()):
-                if about.tied_to is None:
-                    yield Weight(facts, name, place, about)
+            yield from self.weights_of(facts)
+
+    def weights_of(self, facts: ModuleFacts) -> Iterator[Weight]:
+        """A module's own parameters, without those that an earlier one has."""
+        for place, (name, about) in enumerate(facts.parameters.items()):
+            if about.tied_to is None:
+                yield Weight(facts, name, place, about)
 
     def median_ratio(self, weight: Weight) -> float | None:
         """rms(Δw)/rms(w) over the recent steps; None where the weight is not known or zero."""

@@ -28,6 +28,10 @@ SHAPES = frozenset({
     "Alias", "Slice", "Select", "Index", "ToCopy", "Unbind", "Split", "Contiguous", "T",
 })  # fmt: skip
 """What leaves each number as it is."""
+ARRANGED = frozenset({
+    "View", "UnsafeView", "ReshapeAlias", "Transpose", "Permute", "Unsqueeze", "T",
+})  # fmt: skip
+"""By which somebody says which axis is held against which."""
 LINEAR = frozenset({"Addmm", "Mm", "Bmm", "Baddbmm", "Linear", "Convolution"})
 MADE_BY = {
     "Softmax": "softmax", "Sigmoid": "sigmoid", "Tanh": "tanh", "Relu": "relu",
@@ -116,15 +120,7 @@ def _stretched(node: Any) -> MadeOf | None:
     elif _kind(node) in BY_ENTRY:
         return None
     # Who turned it, or gave it an axis, has meant to hold each against each.
-    if _kind(given) in {
-        "Unsqueeze",
-        "View",
-        "ReshapeAlias",
-        "UnsafeView",
-        "Transpose",
-        "T",
-        "Permute",
-    }:
+    if _kind(given) in ARRANGED:
         return None
     shape = _shape(given)
     entries = math.prod(shape)

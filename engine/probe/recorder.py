@@ -27,8 +27,9 @@ from layerscope.engine.probe.writing import Ending, Writer
 __all__ = ["Recorder"]
 
 DROPPING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-MAY_DROP = (*DROPPING, nn.RNNBase)
 """What sets a share of ``p`` to zero."""
+MAY_DROP = (*DROPPING, nn.RNNBase)
+"""Those, and what may do so between layers of its own."""
 
 
 class Recorder:
@@ -105,8 +106,7 @@ class Recorder:
             learning_rates=optimizers.learning_rates, slots=[], statistics=[],
             modules=[self._said(leaf) for leaf in self._watched.order if leaf.calls],
             skipped=self._scaler is not None and not optimizers.taken,
-            scale=self._scale, baseline=self._baseline(made),
-            origin=self._bad.told(),
+            scale=self._scale, baseline=self._baseline(made), origin=self._bad.told(),
             task=self._loss.task, idle=len(idle), hidden=self._watched.unseen(),
             idle_shapes=tuple(idle), full_rate=self._watched.full_rate(), made_of=made,
         )  # fmt: skip

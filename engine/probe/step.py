@@ -182,6 +182,7 @@ class Outline(Serial, dict=True):
     full_rate: float | None = None
     """The highest learning rate that a scheduler of PyTorch's has been given, as it noted it."""
     made_of: MadeOf | None = None
+    """What the loss was, in a step that looks closer."""
 
     def __post_init__(self) -> None:
         if len(self.slots) != len(self.statistics):

@@ -55,12 +55,10 @@ def eval_mode(history: History) -> Finding | None:
 def _has_part(history: History, facts: ModuleFacts) -> bool:
     """Whether a module has parameters that are trained, or none, where the gradient comes to it:
     what the loss does not reach, or no optimiser moves, is a backbone that is kept."""
-    weights = [w for w in history.weights() if w.module.index == facts.index]
     mine = [
-        w
-        for w in weights
+        w for w in history.weights_of(facts)
         if w.facts.trains and not (history.has_optimizer and w.facts.group is None)
-    ]
+    ]  # fmt: skip
     reached = any(s.of(facts.index, Quantity.GRADIENT) is not None for s in history.steps)
     reached |= any(history.recorded(w, Quantity.PARAMETER_GRADIENT) for w in mine)
     return reached and (bool(mine) or not facts.parameters)

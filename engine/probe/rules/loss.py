@@ -14,8 +14,10 @@ from layerscope.engine.probe.rules.loss_graph import (
     BOUNDED,
     LEAVE_OUT,
     ROUNDED,
+    Words,
     bounded_words,
     by_graph,
+    hinders,
     least_of,
     never_below,
 )  # fmt: skip
@@ -97,8 +99,8 @@ def _as_it_is(step: Outline, last: ModuleFacts) -> bool:
     )  # fmt: skip
 
 
-def _stretched(task: Task, shape: tuple[int, ...]) -> tuple[str, str, str]:
-    """Title, explanation and fix where output and target broadcast to ``shape``."""
+def _stretched(task: Task, shape: tuple[int, ...]) -> Words:
+    """What is said where output and target broadcast to ``shape``."""
     title = f"The target broadcasts against the output: {task.output} with {task.target}"
     if shape == task.output:
         text = f"{task.loss} asks one and the same number of all {shape[-1]} outputs of a sample, "
@@ -108,12 +110,12 @@ def _stretched(task: Task, shape: tuple[int, ...]) -> tuple[str, str, str]:
     return title, text, "target = target.view_as(output)"
 
 
-def _asked_for(task: Task, last: ModuleFacts, history: History) -> tuple[str, str, str] | None:
-    """Title, explanation and fix where the target is beyond what is meant to be asked for."""
+def _asked_for(task: Task, last: ModuleFacts, history: History) -> Words | None:
+    """What is said where the target is beyond what can be asked for."""
     low, high = task.lowest, task.highest
     if low is None or high is None:
         return None
-    if task.loss in TAKES_CHANCES and (low < 0 or high > 1):
+    if task.own and task.loss in TAKES_CHANCES and (low < -ROUNDED or high > 1 + ROUNDED):
         return (
             f"{task.loss} is given targets from {low:.3g} to {high:.3g}; it takes chances",
             "Beyond 0…1 no answer is best: the loss falls without end as the output grows.",
@@ -127,7 +129,7 @@ def _asked_for(task: Task, last: ModuleFacts, history: History) -> tuple[str, st
             "target = 2 * target - 1",
         )
     cut = last.kind == "relu" and task.own and task.entry_by_entry and task.smallest == 0
-    if cut and low < 0 and not history.fares_well:
+    if cut and low < 0 and hinders(history):
         return (
             f"relu cuts the output off at 0; targets go down to {low:.3g}",
             "No answer can be below 0, and where one would be no gradient comes back.",
@@ -152,8 +154,8 @@ def _severity(
 
 def _given(
     task: Task, tasks: Sequence[Task], last: ModuleFacts, least: float | None
-) -> tuple[str, str, str] | None:
-    """Title, explanation and fix where the loss is given something else than it takes."""
+) -> Words | None:
+    """What is said where the loss is given something else than it takes."""
     name = task.loss
     if task.smoothing >= 1:
         return (

@@ -10,75 +10,65 @@ from layerscope.engine.probe.history import History
 from layerscope.engine.probe.step import MadeOf
 
 __all__ = [
-    "BOUNDED",
-    "LEAVE_OUT",
-    "ROUNDED",
-    "bounded_words",
-    "by_graph",
-    "least_of",
+    "BOUNDED", "LEAVE_OUT", "ROUNDED", "Words", "bounded_words", "by_graph", "hinders", "least_of",
     "never_below",
-]
+]  # fmt: skip
 
+SETTLED = 30
+"""Steps after which a loss should have come down."""
+NO_LOGARITHMS = frozenset({"linear", "softmax", "sigmoid", "relu"})
+TWO_SIDED = frozenset({"binary_cross_entropy_with_logits"})
 ROUNDED = 1e-3
 """Of a loss, by its own arithmetic."""
 BOUNDED = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
 """Activations, and between what their outputs lie."""
 LEAVE_OUT = "# leave the {} out of the model; take it where probabilities are shown"
 
+Words = tuple[str, str, str]
+"""Title, explanation and fix."""
 
-def _words_of(made: MadeOf, history: History) -> tuple[str, str, str, Severity] | None:
-    """Title, explanation, fix and severity of what the graph says that a loss was given; None where
-    that is in order."""
-    hinders: Severity = "warning" if history.learns else "error"
+
+def _words_of(made: MadeOf, history: History) -> tuple[Words, Severity] | None:
+    """What is to be said of what a loss was given, and how severely; None where that is in
+    order."""
+    severity: Severity = "warning" if history.learns else "error"
     name, given = made.loss, made.given
     if made.stretched is not None:
-        return (
-            f"The target broadcasts against the output: {made.output} gives {made.stretched}",
-            f"{name[:1].upper() + name[1:]} compares every output with every target, "
-            f"{made.stretched} pairs.",
-            "target = target.view_as(output)",
-            "error",
-        )
-    if name == "nll_loss" and given in {"linear", "softmax", "sigmoid", "relu"}:
-        what = "what a linear layer gives" if given == "linear" else f"what {given} gives"
-        return (
-            f"{name} is given {what}; it takes logarithms of probabilities",
-            "It is no loss of them: whoever makes one number larger makes it smaller, without end.",
-            "# torch.nn.functional.cross_entropy(logits, target), or log_softmax before nll_loss",
-            "error",
-        )
-    if given == "softmax" and name != "nll_loss":
-        text = "The softmax is taken twice, and the loss cannot fall to zero."
-        return (
-            f"{name} is given probabilities; it takes logits",
-            text,
-            LEAVE_OUT.format(given),
-            hinders,
-        )
-    if name == "binary_cross_entropy_with_logits" and given == "sigmoid":
-        text = "The sigmoid is taken twice, and no answer can be sure."
-        return (
-            f"{name} is given probabilities; it takes logits",
-            text,
-            LEAVE_OUT.format(given),
-            hinders,
-        )
+        title = f"The target broadcasts against the output: {made.output} gives {made.stretched}"
+        text = f"Every output is compared with every target, {math.prod(made.stretched)} pairs."
+        return (title, text, "target = target.view_as(output)"), "error"
+    if name == "nll_loss":
+        return (_no_logarithms(given), "error") if given in NO_LOGARITHMS else None
+    if given == "softmax" or (given == "sigmoid" and name in TWO_SIDED):
+        title = f"{name} is given probabilities; it takes logits"
+        text = f"The {given} is taken twice, and no answer can be sure."
+        return (title, text, LEAVE_OUT.format(given)), severity
     least = _least(made)
     if least is not None and never_below(history, least):
-        return *bounded_words(name, given, made.output[1], least), hinders
-    if given == "relu" and name != "nll_loss" and not history.fares_well:
-        text = "No logit can be below 0, and where one would be no gradient comes back."
-        return (
-            f"{name} is given what relu cut off",
-            text,
-            "# leave the relu out of the model's end",
-            "warning",
-        )
+        return bounded_words(name, given, made.output[1], least), severity
+    if given == "relu" and hinders(history):
+        title, text = f"{name} is given what relu cut off", "No logit can be below 0, and where "
+        text += "one would be no gradient comes back."
+        return (title, text, "# leave the relu out of the model's end"), "warning"
     return None
 
 
-def bounded_words(name: str, kind: str, classes: int, least: float) -> tuple[str, str, str]:
-    """Title, explanation and fix where an activation bounds what should be logits."""
+def _no_logarithms(given: str) -> Words:
+    what = "what a linear layer gives" if given == "linear" else f"what {given} gives"
+    return (
+        f"nll_loss is given {what}; it takes logarithms of probabilities",
+        "It is no loss of them: whoever makes one number larger makes it smaller, without end.",
+        "# torch.nn.functional.cross_entropy(logits, target), or log_softmax before nll_loss",
+    )
+
+
+def hinders(history: History) -> bool:
+    """Whether what a network may do without has had time to show, and it has not come far."""
+    return history.number >= SETTLED and not history.fares_well
+
+
+def bounded_words(name: str, kind: str, classes: int, least: float) -> Words:
+    """What is said where an activation bounds what should be logits."""
     low, high = BOUNDED[kind]
     return (
         f"{name} is given what is bounded by {kind}; it takes logits",
@@ -113,7 +103,7 @@ def by_graph(history: History) -> Finding | None:
     if words is None or last is None:
         return None
     made = seen[-1][1]
-    title, text, fix, severity = words
+    (title, text, fix), severity = words
     return history.finding(
         "wrong_loss", severity, [last],
         title=title, explanation=text, direction="forward",

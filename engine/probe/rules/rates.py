@@ -143,15 +143,21 @@ def _thrown(history: History) -> bool:
     return max(seen, default=0.0) > THROWN * (history.began_at or math.inf)
 
 
+def _kept(history: History, until: int | None = None) -> float | None:
+    """How much most weights are, as a share of what they were; by the records up to a step."""
+    shares = []
+    for weight in _matrices(history):
+        seen = [v for n, v in history.seen(weight, Quantity.VALUE) if until is None or n <= until]
+        if len(seen) > 1 and seen[0]:
+            shares.append(seen[-1] / seen[0])
+    return median(shares) if shares else None
+
+
 def _shrank(history: History) -> bool:
     """Whether most weights have become a small part of what they were: a rate that is too high
     makes them larger."""
-    kept = [
-        now / then for w in _matrices(history)
-        if len(seen := [rms for _, rms in history.seen(w, Quantity.VALUE)]) > 1
-        and (then := seen[0]) and (now := seen[-1]) is not None
-    ]  # fmt: skip
-    return bool(kept) and median(kept) < SHRUNK
+    kept = _kept(history)
+    return kept is not None and kept < SHRUNK
 
 
 def _share(ratio: float) -> str:
@@ -189,6 +195,12 @@ def _by_step(history: History, figure: Callable[[list[float]], float]) -> list[t
 )
 def learning_rate_low(history: History) -> Finding | None:
     """Steps are too small to get anywhere."""
+    found = _too_small(history)
+    # Beside steps that were too large what came of them is no cause.
+    return None if found is None or learning_rate_high(history) is not None else found
+
+
+def _too_small(history: History) -> Finding | None:
     moved = _moved(history)
     largest = max((ratio for _, ratio in moved), default=0.0)
     warming = _steps_to_full_rate(history, largest)
@@ -196,13 +208,11 @@ def learning_rate_low(history: History) -> Finding | None:
         return None
     if history.learns and (history.fares_well or not _stopped_early(history)):
         return None
-    if learning_rate_high(history) is not None:
-        return None
     alive = [w for w, _ in moved if any(g for _, g in history.seen(w, Quantity.PARAMETER_GRADIENT))]
     if alive and _far_off(history, largest):
         return _too_far(history, alive, largest)
     if (
-        not (largest <= LOW or _hardly_moved(history))
+        not (largest <= LOW or _hardly_moved(history, moved))
         or not alive
         or history.last_loss is None
         or history.first_loss is None
@@ -252,11 +262,11 @@ def _too_far(history: History, alive: list[Weight], largest: float) -> Finding:
     )  # fmt: skip
 
 
-def _hardly_moved(history: History) -> bool:
+def _hardly_moved(history: History, moved: list[tuple[Weight, float]]) -> bool:
     """Whether a network that is no better than a constant answer has had small steps alone, which
     together cannot have changed any of its weights."""
     last, baseline = history.last_loss, history.baseline
-    usual = median([ratio for _, ratio in _moved(history)])
+    usual = median([ratio for _, ratio in moved])
     if history.number < PATIENCE or usual > SLOW:
         return False
     if baseline is None or last is None or last < BETTER * baseline:
@@ -306,17 +316,14 @@ def weight_decay(history: History) -> Finding | None:
     """Decay takes more from the weights than the loss gives back."""
     if history.learns or history.too_early or history.broke or not _shrank(history):
         return None
-    weights = _matrices(history)
-    sizes = [
-        (seen[0][1], seen[-1][1]) for w in weights if (seen := history.seen(w, Quantity.VALUE))
-    ]
-    kept = median([now / then for then, now in sizes if then])
+    kept = _kept(history)
+    since = next(s.number for s in history.steps if (_kept(history, s.number) or 1.0) < SHRUNK)
     return history.finding(
-        "weight_decay", "error", [w.module for w in weights],
+        "weight_decay", "error", [w.module for w in _matrices(history)],
         title=f"Most weights have shrunk to {kept:.1g} of what they were",
         explanation=f"Over {history.number} steps, while the loss went from "
-        f"{history.first_loss or 0.0:.3g} to {history.last_loss or 0.0:.3g}: decay takes more from "
-        "them than the loss gives back.",
-        evidence={"kept": kept}, threshold={"kept": SHRUNK}, since=history.steps[-1].number,
+        f"{history.first_loss or 0.0:.3g} to {history.last_loss or 0.0:.3g}: decay, or a "
+        "penalty on them, takes more from them than the loss gives back.",
+        evidence={"kept": kept}, threshold={"kept": SHRUNK}, since=since,
         fix="# a lower weight_decay in the optimiser: 0.01 or less",
     )  # fmt: skip

@@ -257,18 +257,10 @@ def test_no_floor_is_stated_that_the_loss_has_gone_below():
     assert found[1] == []
 
 
-def unheard(model, x, y, loss, lr=0.01, steps=60):
+def unheard(model, x, y, loss):
     """What is found where the loss is called as a function, and given to ``step`` alone."""
-    optimizer = torch.optim.Adam(model.parameters(), lr)
-    with watch(model, optimizer, every=1, to=":memory:") as probe:
-        for _ in range(steps):
-            value = loss(model(x), y)
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            probe.step(value)
-    assert probe.error is None
-    return probe.findings()
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    return train(model, x, y, loss=loss, optimizer=optimizer, heard=False, steps=60)
 
 
 @pytest.mark.parametrize(
@@ -303,16 +295,7 @@ def test_a_column_against_a_row_by_hand():
 
 def test_equal_chances_are_what_an_unheard_cross_entropy_is_held_against():
     x, y = data("classes")
-    model = mlp(3)
-    optimizer = torch.optim.SGD(model.parameters(), 1e-5)
-    with watch(model, optimizer, every=1, to=":memory:") as probe:
-        for _ in range(120):
-            value = F.cross_entropy(model(x), y)
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            probe.step(value)
-    (found,) = probe.findings()
+    (found,) = train(mlp(3), x, y, loss=F.cross_entropy, lr=1e-5, heard=False, steps=120)
     assert found.rule == "learning_rate_low"
     assert found.evidence["constant_loss"] == pytest.approx(math.log(3))
 
