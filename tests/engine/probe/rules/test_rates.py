@@ -317,15 +317,16 @@ def test_decay_is_named_beside_what_fades_with_the_weights():
 
 
 def test_a_rate_that_is_too_high_is_never_too_low_as_well():
+    """What a few steps have thrown far stands there, by steps of nothing."""
     torch.manual_seed(0)
-    model = mlp()
-    optimizer = torch.optim.SGD(model.parameters(), 1e4)
+    model = nn.Linear(10, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 30.0)
 
     def each(number):
-        if number == 1:
+        if number == 2:
             optimizer.param_groups[0]["lr"] = 1e-9
 
     found = train(model, *data(), optimizer=optimizer, steps=150, each=each)
-    assert not {"learning_rate_high", "learning_rate_low"} <= {
-        f.rule for root in found for f in (root, *root.consequences)
-    }
+    named = {f.rule for root in found for f in (root, *root.consequences)}
+    assert "learning_rate_high" in named
+    assert "learning_rate_low" not in named
