@@ -37,7 +37,10 @@ MADE_BY = {
     "Softmax": "softmax", "Sigmoid": "sigmoid", "Tanh": "tanh", "Relu": "relu",
     "LogSoftmax": "log_softmax", "Log": "log",
 }  # fmt: skip
-BY_ONE = frozenset({"Pow", "Abs", "Mean", "Sum", "Mul", "Div", "Neg", "Sqrt", "Add", "Sub", "Rsub"})
+BY_ONE = frozenset({
+    "Pow", "Abs", "Mean", "Sum", "Mul", "Div", "Neg", "Sqrt", "Add", "Sub", "Rsub", "Where",
+    "Clamp", "ClampMin", "ClampMax", "Minimum", "Maximum", "Exp", "Log", "Log1P", "Softplus",
+})  # fmt: skip
 """What losses are put together with."""
 MEAN = 1
 """PyTorch's number for ``reduction="mean"``."""

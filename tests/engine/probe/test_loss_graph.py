@@ -91,6 +91,9 @@ def test_equal_chances_are_told_of_a_mean_alone(logits):
         F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss,
         lambda a, b: (a - b).pow(2).mean(), lambda a, b: ((b - a) ** 2).sum() / N,
         lambda a, b: (a - b).abs().mean().sqrt(),
+        lambda a, b: torch.where((d := (a - b).abs()) < 1, d * d / 2, d - 0.5).mean(),
+        lambda a, b: ((d := a - b).abs().clamp(max=1) * d.abs()).mean(),
+        lambda a, b: (d := a - b).exp().log1p().mean() + F.softplus(-d).mean(),
     ],
 )  # fmt: skip
 def test_a_column_held_against_a_row(column, loss):
