@@ -81,6 +81,9 @@ class Evidence:
     blocks have a linear map then, and a record's place is its index."""
     entered: Figures | None = None
     """Of what went into the first of the records, where that is known."""
+    by_name: bool = False
+    """Whether layers are spoken of by the names of their modules, which somebody has given them,
+    rather than by the number of their block."""
 
     @cached_property
     def blocks(self) -> list[list[Record]]:
@@ -143,6 +146,11 @@ class Evidence:
     def block(self, record: Record) -> int:
         """The number of the block that ``record`` belongs to."""
         return self._numbers[record.facts.index]
+
+    def label(self, record: Record) -> str:
+        """What the layer of a record is called in words: ``12``, or ``encoder.fc1``."""
+        own = record.facts.name if self.by_name else ""
+        return own or str(self.block(record))
 
     @cached_property
     def forward_trend(self) -> Trend | None:

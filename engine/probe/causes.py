@@ -33,7 +33,7 @@ def of_zeros(finding: Finding) -> bool:
 
 def of_targets(finding: Finding) -> bool:
     """Whether it is about targets that steps of any usual size come no nearer to."""
-    return "times_constant" in finding.evidence
+    return bool({"times_constant", "times_output"} & set(finding.evidence))
 
 
 def _is_symptom(finding: Finding) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from layerscope.engine.probe.operations import SHAPES, axis, kind, operands, shape, through_shapes
 from layerscope.engine.probe.step import MadeOf
 
 __all__ = ["made_of", "uniform_answer"]
@@ -23,11 +24,6 @@ BINARY = frozenset({"BinaryCrossEntropyWithLogits"})
 BY_ENTRY = frozenset({"MseLoss", "SmoothL1Loss", "HuberLoss"})
 """What PyTorch computes in one operation, having stretched what it is given."""
 DIFFERENCES = frozenset({"Sub", "Rsub"})
-SHAPES = frozenset({
-    "View", "UnsafeView", "ReshapeAlias", "Transpose", "Permute", "Squeeze", "Unsqueeze", "Clone",
-    "Alias", "Slice", "Select", "Index", "ToCopy", "Unbind", "Split", "Contiguous", "T",
-})  # fmt: skip
-"""What leaves each number as it is."""
 ARRANGED = frozenset({
     "View", "UnsafeView", "ReshapeAlias", "Transpose", "Permute", "Unsqueeze", "T",
 })  # fmt: skip
@@ -42,18 +38,24 @@ BY_ONE = frozenset({
     "Clamp", "ClampMin", "ClampMax", "Minimum", "Maximum", "Exp", "Log", "Log1P", "Softplus",
 })  # fmt: skip
 """What losses are put together with."""
-MEAN = 1
-"""PyTorch's number for ``reduction="mean"``."""
+SOFTMAXES = frozenset({"Softmax", "LogSoftmax"})
+NEARLY = frozenset({"Add", "Clamp", "ClampMin"})
+MULTIPLIES = frozenset({"Neg", "Mul", "Div"})
+STRETCHES = frozenset({"Expand", "ClampMin", "Clone"})
+NORMS = frozenset({"LinalgVectorNorm", "Norm"})
+MEAN, TOTAL = 1, 2
+"""PyTorch's numbers for ``reduction="mean"`` and ``"sum"``."""
 
 
 def made_of(loss: Any) -> MadeOf | None:
-    """What the first of PyTorch's losses within ``loss`` was given, or of another the first
-    difference that was stretched; None where there is neither.
+    """What the first of PyTorch's losses within ``loss`` was given, one of classes rather than one
+    entry by entry, or of another the first difference that was stretched; None where there is none.
 
     >>> import torch
     >>> logits = torch.zeros(8, 3, requires_grad=True) + 1
-    >>> made_of(torch.nn.functional.cross_entropy(logits.softmax(1), torch.zeros(8).long()))
-    MadeOf(loss='cross_entropy', given='softmax', output=(8, 3), stretched=None, alone=True)
+    >>> made = made_of(torch.nn.functional.cross_entropy(logits.softmax(1), torch.zeros(8).long()))
+    >>> made.loss, made.given, made.output
+    ('cross_entropy', 'softmax', (8, 3))
     """
     if not isinstance(loss, Tensor) or loss.grad_fn is None:
         return None
@@ -63,24 +65,64 @@ def made_of(loss: Any) -> MadeOf | None:
 
 
 def _made_of(root: Any) -> MadeOf | None:
+    by_entry = None
     for node in _terms(root):
-        kind, operands = _kind(node), _operands(node)
+        what, given = kind(node), operands(node)
         alone = node is root and getattr(node, "_saved_reduction", None) == MEAN
-        if kind in LIKELIHOODS and operands:
-            before = _through_shapes(operands[0])
-            logits = _kind(before) == "LogSoftmax"
-            after = _operands(before)
-            if not logits or not after:
-                return MadeOf("nll_loss", _maker(before), _shape(before), None, False)
-            given = _through_shapes(after[0])
-            return MadeOf("cross_entropy", _maker(given), _shape(before), None, alone)
-        if kind in BINARY and operands:
-            given = _through_shapes(operands[0])
+        if what in LIKELIHOODS and given:
+            return _likelihood(root, node, given[0], alone=alone)
+        if what in BINARY and given:
+            made = through_shapes(given[0])
             name = "binary_cross_entropy_with_logits"
-            return MadeOf(name, _maker(given), _shape(given), None, False)
-        if kind in BY_ENTRY | DIFFERENCES and (found := _stretched(node)):
+            return MadeOf(name, _maker(made), shape(made), None, False, None, _times(root, node))
+        if what in BY_ENTRY | DIFFERENCES and (found := _stretched(node)):
             return found
-    return None
+        if what in BY_ENTRY and given and by_entry is None:
+            made = through_shapes(given[0])
+            by_entry = MadeOf(
+                _function(what), _maker(made), shape(made), None, alone, None, _times(root, node)
+            )  # fmt: skip
+    return by_entry
+
+
+def _likelihood(root: Any, node: Any, given: Any, *, alone: bool) -> MadeOf:
+    before = through_shapes(given)
+    times, over = _times(root, node), _over(given, before)
+    after = operands(before)
+    if kind(before) != "LogSoftmax" or not after:
+        return MadeOf("nll_loss", _maker(before), shape(before), None, False, over, times)
+    made = _maker(through_shapes(after[0]))
+    return MadeOf("cross_entropy", made, shape(before), None, alone, over, times)
+
+
+def _over(given: Any, before: Any) -> int | None:
+    """The axis over which a softmax, or one of which the logarithm was taken, adds up to one, where
+    that is not the axis of classes of what a likelihood was ``given``: that is as long as no axis
+    of its, or it is another one of the same tensor."""
+    made = before
+    if kind(made) == "Log":  # of a softmax, by hand, perhaps with a little more, or not below it
+        for _ in range(len(NEARLY) + 1):
+            (made,) = operands(made)[:1] or (made,)
+            if kind(made) not in NEARLY:
+                break
+    along, sizes, taken = axis(made), shape(made), shape(given)
+    if kind(made) not in SOFTMAXES or along is None or min(len(sizes), len(taken)) < 2:
+        return None
+    elsewhere = along != 1 if given is before else sizes[along] != taken[1]
+    return along if elsewhere else None
+
+
+def _times(root: Any, node: Any) -> bool:
+    """Whether a loss is one of PyTorch's numbers with another sign or factor, and no more."""
+    if node is root or getattr(node, "_saved_reduction", None) not in {MEAN, TOTAL}:
+        return False
+    at = root
+    while at is not node:
+        given = operands(at)
+        if kind(at) not in MULTIPLIES or len(given) != 1:
+            return False
+        at = given[0]
+    return True
 
 
 def uniform_answer(made: MadeOf | None) -> float | None:
@@ -99,9 +141,9 @@ def _terms(root: Any) -> Iterator[Any]:
         if len(seen) > MOST_NODES:
             return
         yield node
-        if _kind(node) not in BY_ONE | SHAPES:
+        if kind(node) not in BY_ONE | SHAPES:
             continue
-        for each in _operands(node):
+        for each in operands(node):
             if id(each) not in seen:
                 seen.add(id(each))
                 waiting.append(each)
@@ -110,59 +152,53 @@ def _terms(root: Any) -> Iterator[Any]:
 def _stretched(node: Any) -> MadeOf | None:
     """Of a difference with something that has no gradient: where one column, or one row, was held
     against as many numbers in the other direction."""
-    operands = _operands(node)
-    if len(operands) != 1:
+    if len(given := operands(node)) != 1:
         return None
-    (given,) = operands
-    to = _shape(given) if _kind(given) == "Expand" else _shape(node)
-    if _kind(given) == "Expand":
-        inner = _operands(given)
+    (made,) = given
+    to = shape(made) if kind(made) == "Expand" else shape(node)
+    if kind(made) == "Expand":
+        inner = operands(made)
         if not inner:
             return None
-        given = inner[0]
-    elif _kind(node) in BY_ENTRY:
+        made = inner[0]
+    elif kind(node) in BY_ENTRY:
         return None
     # Who turned it, or gave it an axis, has meant to hold each against each.
-    if _kind(given) in ARRANGED:
+    if kind(made) in ARRANGED:
         return None
-    shape = _shape(given)
-    entries = math.prod(shape)
+    sizes = shape(made)
+    entries = math.prod(sizes)
     square = len(to) == 2 and to[0] == to[1] == entries > 1
-    if not square or shape not in {(entries, 1), (entries,)}:
+    if not square or sizes not in {(entries, 1), (entries,)}:
         return None
-    name = re.sub(r"(?<!^)(?=[A-Z])", "_", _kind(node)).lower()
-    return MadeOf(name if _kind(node) in BY_ENTRY else "the loss", _maker(given), shape, to, False)
+    name = _function(kind(node)) if kind(node) in BY_ENTRY else "the loss"
+    return MadeOf(name, _maker(made), sizes, to, False)
 
 
-def _through_shapes(node: Any) -> Any:
-    """What made the numbers that a chain of changes of shape has handed on."""
-    for _ in range(MOST_NODES):
-        operands = _operands(node)
-        if _kind(node) not in SHAPES or not operands:
-            break
-        node = operands[0]
-    return node
-
-
-def _kind(node: Any) -> str:
-    """An operation's name: ``NllLossBackward0`` is NllLoss."""
-    return re.sub(r"Backward\d*$", "", node.name())
+def _function(what: str) -> str:
+    """An operation's name as the function that calls it: ``mse_loss``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", what).lower()
 
 
 def _maker(node: Any) -> str:
-    kind = _kind(node)
-    return "linear" if kind in LINEAR else MADE_BY.get(kind, "")
+    made = kind(node)
+    if made in LINEAR:
+        return "cosine" if _of_directions(node) else "linear"
+    return "product" if made == "Mul" and len(operands(node)) == 1 else MADE_BY.get(made, "")
 
 
-def _operands(node: Any) -> list[Any]:
-    """Those with a gradient."""
-    return [each for each, _ in node.next_functions if each is not None]
+def _of_directions(product: Any) -> bool:
+    """Whether both sides of a product of matrices have been divided by their norms: its entries are
+    cosines."""
+    sides = [through_shapes(each) for each in operands(product)]
+    return len(sides) == 2 and all(map(_of_length_one, sides))
 
 
-def _shape(node: Any) -> tuple[int, ...]:
-    """Of what an operation gave; none where this PyTorch does not tell."""
-    given = getattr(node, "_input_metadata", None) or ()
-    try:
-        return tuple(int(n) for n in given[0].shape) if given else ()
-    except (AttributeError, TypeError, RuntimeError):  # a nested tensor's
-        return ()
+def _of_length_one(node: Any) -> bool:
+    """Whether something was divided by the norm of itself."""
+    if kind(node) != "Div" or len(given := operands(node)) != 2:
+        return False
+    norm = given[1]
+    while kind(norm) in STRETCHES and (before := operands(norm)):
+        norm = before[0]
+    return kind(norm) in NORMS and any(each is given[0] for each in operands(norm))

@@ -20,7 +20,6 @@ from layerscope.engine.probe.compiled import compiled_modules, quiet_about_globa
 from layerscope.engine.probe.delivery import Delivery
 from layerscope.engine.probe.first_bad import FirstBad
 from layerscope.engine.probe.given import loss_given, without_update
-from layerscope.engine.probe.loss_graph import made_of
 from layerscope.engine.probe.pace import Pace
 from layerscope.engine.probe.recorder import Recorder
 from layerscope.engine.probe.ring import Ring
@@ -236,8 +235,7 @@ class Probe:
             self.ring.loss(self.number, value)
         recorded, called, size = recorder.records, len(modules.calls), modules.bytes
         if recorded or self._bad.new is not None:
-            made = made_of(loss) if modules.looks else None
-            recorder.write(self.number, given, made)
+            recorder.write(self.number, given, loss if modules.looks else None)
         elif isinstance(given, Tensor):
             self._writer.put(partial(self._delivery.late_loss, self.number, given.clone()))
         recorder.end()

@@ -14,12 +14,13 @@ from layerscope.engine.probe.asking import AskedLoss
 from layerscope.engine.probe.backward import BackwardPasses
 from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.first_bad import FirstBad
+from layerscope.engine.probe.graph_reader import GraphReader
 from layerscope.engine.probe.hooks import Mode, ModuleHooks
 from layerscope.engine.probe.looking import Looker, running_of
-from layerscope.engine.probe.loss_graph import uniform_answer
+from layerscope.engine.probe.loss_graph import made_of, uniform_answer
 from layerscope.engine.probe.noted import Gradients
 from layerscope.engine.probe.pace import Pace
-from layerscope.engine.probe.step import MadeOf, ModuleStep, Step
+from layerscope.engine.probe.step import MadeOf, ModuleStep, Oddity, Step
 from layerscope.engine.probe.stepping import OptimizerHooks
 from layerscope.engine.probe.watched import Leaf, Watched
 from layerscope.engine.probe.writing import Ending, Writer
@@ -60,6 +61,7 @@ class Recorder:
         """By which the scaler multiplies this step's loss."""
         self._bad = bad
         self._by_parameters = by_parameters
+        self._graphs = GraphReader(watched.name_of)
         self._collector = Collector(writer.put, self.afar.take)
         self.optimizers = OptimizerHooks(
             watched, self._collector, writer, self.afar, failed, self._before_update
@@ -91,9 +93,10 @@ class Recorder:
             Mode.RECORD if records else Mode.LOOK_OUT, next_recorded=pace.records_after(number)
         )
 
-    def write(self, number: int, loss: float | Tensor | None, made: MadeOf | None = None) -> None:
+    def write(self, number: int, loss: float | Tensor | None, given: Any = None) -> None:
         """Hands the step on, as it is complete; a loss that is a tensor lies on an accelerator.
-        ``made``: of what the loss was."""
+        ``given``: as the user gave it, in a step that looks closer, for its graph."""
+        made = made_of(given)
         if isinstance(loss, Tensor):
             self.afar.number(loss, self._writer.late_loss)
             loss = None
@@ -109,6 +112,8 @@ class Recorder:
             scale=self._scale, baseline=self._baseline(made), origin=self._bad.told(),
             task=self._loss.task, idle=len(idle), hidden=self._watched.unseen(),
             idle_shapes=tuple(idle), full_rate=self._watched.full_rate(), made_of=made,
+            oddities=self._oddities(given),
+            groups=self._watched.groups() if self.modules.looks else (),
         )  # fmt: skip
         for rate, tell in optimizers.late_rates:
             self.afar.number(rate, tell)
@@ -136,6 +141,12 @@ class Recorder:
         self.afar.drop()
         self.looker.drop()
         self._loss.clear()
+
+    def _oddities(self, loss: Any) -> tuple[Oddity, ...]:
+        if loss is None:
+            return ()
+        last = next((each for each in reversed(self._watched.order) if each.shape), None)
+        return self._graphs.read(loss, last.shape[0] if last else 0)
 
     def _baseline(self, made: MadeOf | None) -> float | None:
         return uniform_answer(made) if self._loss.constant is None else self._loss.constant

@@ -15,8 +15,8 @@ from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.statistics import Figures, Statistics, Units
 
 __all__ = [
-    "Look", "MadeOf", "ModuleStep", "Origin", "Outline", "Quantity", "Slot", "Step", "Task",
-    "slot_places", "update_ratio",
+    "Group", "Look", "MadeOf", "ModuleStep", "Oddity", "Origin", "Outline", "Quantity", "Slot",
+    "Step", "Task", "slot_places", "update_ratio",
 ]  # fmt: skip
 
 
@@ -128,15 +128,43 @@ class Task(Serial):
 class MadeOf(Serial):
     """What the loss was asked, by autograd's graph of it, in a step that looks closer: PyTorch's
     function ``loss``, and what made what that was ``given``: ``softmax``, ``log_softmax``,
-    ``sigmoid``, ``tanh``, ``relu``, ``log`` or ``linear``; empty where it is something else.
-    ``output`` is its shape, and ``stretched`` the one to which output and target were broadcast;
-    ``alone``: the loss is that function's mean and nothing more."""
+    ``sigmoid``, ``tanh``, ``relu``, ``log``, ``cosine``, ``product`` or ``linear``; empty where it
+    is something else. ``output`` is its shape, and ``stretched`` the one to which output and target
+    were broadcast; ``alone``: the loss is that function's mean and nothing more. ``over``: the axis
+    over which the softmax was taken, where that is not the classes'. ``times``: the loss is that
+    function's number times another, or less than nothing of it."""
 
     loss: str
     given: str
     output: tuple[int, ...]
     stretched: tuple[int, ...] | None
     alone: bool
+    over: int | None = None
+    times: bool = False
+
+
+class Oddity(Serial):
+    """What the graph between input and loss tells: a ``view`` that mixes axes up, of one shape as
+    another, a ``softmax over samples`` or ``softmax of one`` number, of one shape, or parameters
+    ``made anew`` for every loss, of the shape of one of them. ``behind``: the parameter whose
+    numbers come to it first."""
+
+    what: str
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    behind: str | None
+
+
+class Group(Serial, gc=False):
+    """How an optimiser is set up for one of its groups: its class, and of ``eps``, ``momentum``
+    (of Adam and its kin the first of ``betas``), the second of these and ``weight_decay`` those
+    that it has."""
+
+    kind: str
+    eps: float | None = None
+    momentum: float | None = None
+    second_beta: float | None = None
+    weight_decay: float | None = None
 
 
 def update_ratio(change: Figures | None, value: Figures | None) -> float | None:
@@ -183,6 +211,10 @@ class Outline(Serial, dict=True):
     """The highest learning rate that a scheduler of PyTorch's has been given, as it noted it."""
     made_of: MadeOf | None = None
     """What the loss was, in a step that looks closer."""
+    oddities: tuple[Oddity, ...] = ()
+    """What its graph tells beside, in such a step."""
+    groups: tuple[Group, ...] = ()
+    """Of all optimisers, as ``learning_rates`` are, in such a step."""
 
     def __post_init__(self) -> None:
         if len(self.slots) != len(self.statistics):

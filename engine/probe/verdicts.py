@@ -23,6 +23,7 @@ from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.history import FEW_STEPS, History
 from layerscope.engine.probe.ring import Ring
 from layerscope.engine.probe.rules import TRAINING_RULES
+from layerscope.engine.probe.standing import stands_still
 from layerscope.engine.probe.step import Origin, Outline, Quantity
 
 __all__ = ["Verdicts", "nonfinite"]
@@ -79,7 +80,10 @@ class Verdicts:
             """A note now can have caused the rest."""
             return leads_to(known.get(id(cause), cause), known.get(id(effect), effect), begin=begin)
 
-        return _with_decay(_promoted(rooted(_once([*found, *weighed]), explains), explains))
+        roots = _with_decay(_promoted(rooted(_once([*found, *weighed]), explains), explains))
+        silent = not any(f.severity != "info" for f in roots)
+        note = stands_still(history) if silent and looked else None
+        return roots if note is None else [*roots, note]
 
     def _nonfinite(self, origin: Origin) -> Finding:
         known = self._first_bad.get(origin.step)
@@ -125,7 +129,8 @@ class Verdicts:
             entered = step.of(records[0].facts.index, Quantity.INPUT)
             known = found_by(
                 Evidence(
-                    records, step.loss, step.baseline, untrained=untrained, entered=entered
+                    records, step.loss, step.baseline, untrained=untrained, entered=entered,
+                    by_name=True,
                 )
             )  # fmt: skip
             self._of_step[number] = known

@@ -22,7 +22,7 @@ from layerscope.engine.probe.facts import (
     own_parameters,
 )
 from layerscope.engine.probe.kinds import kind_of
-from layerscope.engine.probe.step import ModuleStep, Quantity, Slot
+from layerscope.engine.probe.step import Group, ModuleStep, Quantity, Slot
 from layerscope.engine.statistics.device import is_here, readable_there
 
 __all__ = ["Key", "Leaf", "Tracked", "Watched", "unwrapped"]
@@ -166,12 +166,29 @@ class Watched:
         self.hidden = list(hidden_parameters(self.model))
         return True
 
+    def name_of(self, parameter: nn.Parameter) -> str | None:
+        """As ``named_parameters`` has it; None of one that is not the model's."""
+        tracked = self.tracked.get(id(parameter))
+        return f"{tracked.leaf.name}.{tracked.name}".lstrip(".") if tracked else None
+
     def full_rate(self) -> float | None:
         """The highest of the rates from which PyTorch's schedulers started: those that they
         multiply. None without one, and of one that lies on an accelerator, which would be waited
         for."""
         rates = [group.get("initial_lr") for o in self.optimizers for group in o.param_groups]
         return max((float(r) for r in rates if isinstance(r, int | float)), default=None)
+
+    def groups(self) -> tuple[Group, ...]:
+        """How the optimisers are set up, by group."""
+        return tuple(
+            Group(
+                type(optimizer).__name__, _number(group.get("eps")),
+                _number(group.get("momentum") or (group.get("betas") or (None,))[0]),
+                _number((*(group.get("betas") or ()), None, None)[1]),
+                _number(group.get("weight_decay")),
+            )
+            for optimizer in self.optimizers for group in optimizer.param_groups
+        )  # fmt: skip
 
     def idle(self) -> list[tuple[int, ...]]:
         """The shapes of what the optimisers hold and nothing in a step has to do with."""
@@ -278,6 +295,11 @@ def unwrapped(optimizer: object) -> Optimizer | None:
     if isinstance(inner, Optimizer):
         return inner
     return optimizer if isinstance(optimizer, Optimizer) else None
+
+
+def _number(setting: object) -> float | None:
+    """A setting that is one; none that lies on an accelerator, which would be waited for."""
+    return float(setting) if isinstance(setting, int | float) else None
 
 
 def _state(parameter: nn.Parameter) -> tuple[int, object]:

@@ -9,6 +9,8 @@ from benchmarks.trainings.cases import (
     losses,
     numbers,
     rates,
+    shapes,
+    small_steps,
     told_by_the_graph,
     unheard,
     units,
@@ -17,5 +19,5 @@ from benchmarks.trainings.cases import (
 
 __all__ = [
     "depth", "gradients", "inputs", "kinds_of_training", "looks_wrong", "losses", "numbers",
-    "rates", "told_by_the_graph", "unheard", "units", "unusual_by_design",
+    "rates", "shapes", "small_steps", "told_by_the_graph", "unheard", "units", "unusual_by_design",
 ]  # fmt: skip

@@ -301,3 +301,17 @@ def layers_in_a_plain_list(faulty: bool) -> Training:
     return Training(
         model, *data.regression(), nn.MSELoss(), Adam(model.parameters(), 0.02), steps=150
     )
+
+
+@pair("embedding", "frozen", "vanishing_activation")
+def two_factors_of_zeros(faulty: bool) -> Training:
+    """Both embeddings of a product begin at zero: neither has a gradient"""
+    model = Factors()
+    with torch.no_grad():
+        model.users.weight.mul_(0.3)
+        model.items.weight.mul_(0.3)
+        if faulty:
+            model.users.weight.zero_()
+            model.items.weight.zero_()
+    optimizer = Adam(model.parameters(), 0.03)
+    return Training(model, *data.ratings(), F.mse_loss, optimizer, steps=150, heard=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
@@ -219,3 +220,18 @@ def every_sample_is_the_first(faulty: bool) -> Training:
     x, y = data.classes()
     x = x[:1].expand_as(x).contiguous() if faulty else x
     return Training(model, x, y, nn.CrossEntropyLoss(), Adam(model.parameters(), 0.01), steps=100)
+
+
+@pair("mlp", "one_class")
+def labels_that_are_all_alike(faulty: bool) -> Training:
+    """Labels of 0, 1 and 2 divided by 255 and rounded down: all are 0"""
+    model = mlp(3)
+    x, y = data.classes()
+
+    def measure(output: Tensor, _: Tensor) -> Tensor:
+        return F.cross_entropy(output, y)
+
+    return Training(
+        model, x, y // 255 if faulty else y, F.cross_entropy, Adam(model.parameters(), 0.01),
+        steps=80, measure=measure,
+    )  # fmt: skip

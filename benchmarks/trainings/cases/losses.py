@@ -112,7 +112,7 @@ def output_squeezed_against_a_column(faulty: bool) -> Training:
     )  # fmt: skip
 
 
-@pair("mlp", "constant_output", "wrong_loss")
+@pair("mlp", "softmax_axis", "constant_output", "wrong_loss")
 def softmax_of_one_class(faulty: bool) -> Training:
     """A softmax over a single output, which is 1 whatever goes in"""
     x, y = data.classes(many=2)
@@ -283,7 +283,7 @@ def sigmoid_for_standardised_pixels(faulty: bool) -> Training:
     )  # fmt: skip
 
 
-@pair("mlp", "constant_output", "vanishing_gradient")
+@pair("mlp", "norm_statistics", "constant_output", "vanishing_gradient")
 def norm_of_a_single_number(faulty: bool) -> Training:
     """LayerNorm(1) at the end, which leaves nothing of its input"""
     model = nn.Sequential(mlp(), *([nn.LayerNorm(1)] if faulty else []))

@@ -255,7 +255,7 @@ def adam_with_an_epsilon_of_100(faulty: bool) -> Training:
     return Training(model, *data.digits(), nn.CrossEntropyLoss(), optimizer, steps=80)
 
 
-@pair("transformer", LOW)
+@pair("transformer", "gradient_clipping", LOW)
 def clipped_beside_a_token_of_zeros(faulty: bool) -> Training:
     """Gradients clipped to 1e-6, and a class token that begins at zero, which moves all the same"""
     model = Tokened(transformer())

@@ -134,3 +134,40 @@ def rare_class_with_weights() -> Training:
         model, *data.digits(), lambda a, b: F.cross_entropy(a, b, weight=weight),
         SGD(model.parameters(), 0.02, momentum=0.9), steps=120, heard=False,
     )  # fmt: skip
+
+
+@pair("mlp", "wrong_loss")
+def cosines_without_a_temperature(faulty: bool) -> Training:
+    """Embeddings held against each other by their cosines, which are taken for logits"""
+    model = mlp(8)
+    x, _ = data.regression()
+
+    def alike(output: Tensor, x: Tensor) -> Tensor:
+        near = model(x + 0.5 * torch.randn_like(x))
+        return F.normalize(output, dim=1) @ F.normalize(near, dim=1).T
+
+    def loss(output: Tensor, x: Tensor) -> Tensor:
+        cosines = alike(output, x)
+        return F.cross_entropy(cosines if faulty else cosines / 0.1, torch.arange(len(x)))
+
+    def measure(output: Tensor, x: Tensor) -> Tensor:
+        return 1 - (alike(output, x).argmax(1) == torch.arange(len(x))).float().mean()
+
+    return Training(
+        model, x, x, loss, Adam(model.parameters(), 0.003), steps=150, measure=measure,
+        heard=False,
+    )  # fmt: skip
+
+
+@pair("mlp", "wrong_loss", "learning_rate_high")
+def cross_entropy_turned_round(faulty: bool) -> Training:
+    """The negative of the cross entropy, which is the negative of a logarithm already"""
+    model = mlp(3)
+
+    def loss(output: Tensor, y: Tensor) -> Tensor:
+        return -F.cross_entropy(output, y) if faulty else F.cross_entropy(output, y)
+
+    return Training(
+        model, *data.classes(), loss, Adam(model.parameters(), 0.01), steps=150,
+        measure=F.cross_entropy, heard=False,
+    )  # fmt: skip

@@ -68,7 +68,9 @@ def rank_collapse(evidence: Evidence) -> Finding | None:
         "rank_collapse", severity, [r for r, _ in known],
         title="All samples look the same to the last layers",
         explanation=f"Between samples {_only(at_last)} of the signal differs after layer "
-        f"{evidence.block(last)}, against {at_first:.1g} after layer {evidence.block(first)}.",
+        f"{evidence.label(last)}"
+        + (f", against {at_first:.1g} after layer {evidence.label(first)}." if last is not first
+           else "."),
         direction="forward",
         evidence={"variation_first": at_first, "variation_last": at_last},
         threshold={"error": limit, "warning": VARIATION_WARN},
@@ -98,7 +100,7 @@ def saturation(evidence: Evidence) -> Finding | None:
     return evidence.finding(
         "saturation", "warning", [r for r, _, _ in flat],
         title=f"{worst.facts.kind} is saturated in {len(flat)} of {evidence.depth} layers",
-        explanation=f"In layer {evidence.block(worst)} {share:.0%} of the entries sit where "
+        explanation=f"In layer {evidence.label(worst)} {share:.0%} of the entries sit where "
         f"the derivative is under a hundredth of its peak; {nature:.0%} would be this "
         "activation's nature.",
         direction="forward",
@@ -126,7 +128,7 @@ def mean_shift(evidence: Evidence) -> Finding | None:
     worst, ratio = max(shifted, key=lambda pair: pair[1])
     return evidence.finding(
         "mean_shift", "info", [r for r, _ in shifted],
-        title=f"The mean dominates: {ratio:.2g} times the std at layer {evidence.block(worst)}",
+        title=f"The mean dominates: {ratio:.2g} times the std at layer {evidence.label(worst)}",
         explanation="Most of the signal is the same for all units and samples; a centred "
         "activation or a norm would remove it.",
         direction="forward", evidence={"worst_ratio": ratio}, threshold={"ratio": SHIFTED},

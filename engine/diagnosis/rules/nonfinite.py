@@ -65,12 +65,12 @@ def _forward(evidence: Evidence, bad: Sequence[Record]) -> Finding:
     first, trend = bad[0], evidence.forward_trend
     dtype, largest = first.facts.dtype, torch.finfo(first.facts.torch_dtype).max
     if inf is not None and (nan is None or inf.facts.index <= nan.facts.index):
-        title = f"Activations overflow {dtype} at layer {evidence.block(inf)}"
+        title = f"Activations overflow {dtype} at layer {evidence.label(inf)}"
         if nan is not None:
-            title += f"; NaN from {evidence.block(nan)} on"
+            title += f"; NaN from {evidence.label(nan)} on"
         growth = f"Each block multiplies the signal by about {trend.per_block()}. " if trend else ""
     else:
-        title = f"NaN from layer {evidence.block(first)} on"
+        title = f"NaN from layer {evidence.label(first)} on"
         growth = ""
     explanation = f"{growth}{_told('activation', inf, nan)}{_lost_gradients(evidence)}"
     return evidence.finding(
@@ -93,7 +93,7 @@ def _backward(evidence: Evidence, bad: Sequence[Record], *, masked: bool) -> Fin
     word = "overflow" if inf is not None and (nan is None or inf is first) else "become NaN"
     return evidence.finding(
         "nonfinite", "error", bad[::-1],
-        title=f"Gradients {word} at layer {evidence.block(first)}, going back",
+        title=f"Gradients {word} at layer {evidence.label(first)}, going back",
         explanation=f"The activations are finite{but}, but going back {first.facts.name} is the "
         f"first layer whose gradient is not. {_told('gradient', inf, nan)}".strip(),
         direction="backward",

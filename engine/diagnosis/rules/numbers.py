@@ -67,7 +67,7 @@ def precision_loss(evidence: Evidence) -> Finding | None:
     if turned:
         worst, cosine = min(reversed(turned), key=lambda pair: pair[1])  # going back, the first
         severity: Severity = "error" if cosine < AGREE_ERROR else "warning"
-        title = f"{worst.facts.dtype} turns the gradient of layer {evidence.block(worst)} away"
+        title = f"{worst.facts.dtype} turns the gradient of layer {evidence.label(worst)} away"
         text = (
             f"The cosine between this layer's weight gradient in {worst.facts.dtype} and in "
             f"float32, from the same weights, is {cosine:.2g}. {worst_share:.0%} of the gradient's "
@@ -78,7 +78,7 @@ def precision_loss(evidence: Evidence) -> Finding | None:
         severity = "error"
         worst, share = max(lost, key=lambda pair: pair[1])
         dtype = worst.facts.dtype
-        title = f"{share:.0%} of layer {evidence.block(worst)}'s gradient is lost in {dtype}"
+        title = f"{share:.0%} of layer {evidence.label(worst)}'s gradient is lost in {dtype}"
         text = (
             f"{dtype}'s smallest number is 2^{_smallest(worst)}; near it two bits are left, below "
             "it nothing. A wider format or a larger loss keeps them."

@@ -166,7 +166,7 @@ def _all_zero(evidence: Evidence, silent: Sequence[Record]) -> Finding | None:
     shrunk = cause is not None and bool(cause.exact)
     title = "Activations vanish: all zero" if shrunk else "Activations are all zero"
     on = evidence.block_outputs[-len(silent) :] == list(silent)
-    place = f"from layer {evidence.block(first)} on" if on else f"in {_span(evidence, silent)}"
+    place = f"from layer {evidence.label(first)} on" if on else f"in {_span(evidence, silent)}"
     before = next((r for r in reversed(earlier) if r.activation.rms), None)
     told = f"{_how(evidence, trend, 'forward')} " if trend and shrunk else ""
     told += f"{where.facts.name}: {cause.said}." if cause else ""
@@ -188,11 +188,12 @@ def _all_zero(evidence: Evidence, silent: Sequence[Record]) -> Finding | None:
 def _span(evidence: Evidence, where: Sequence[Record]) -> str:
     """The blocks concerned, in words."""
     blocks = [evidence.block(r) for r in where]
+    first, last = evidence.label(where[0]), evidence.label(where[-1])
     if len(blocks) == 1:
-        return f"layer {blocks[0]}"
+        return f"layer {first}"
     if blocks[-1] - blocks[0] + 1 == len(blocks):
-        return f"layers {blocks[0]} to {blocks[-1]}"
-    return f"{len(blocks)} of {evidence.depth} layers, from {blocks[0]} to {blocks[-1]}"
+        return f"layers {first} to {last}"
+    return f"{len(blocks)} of {evidence.depth} layers, from {first} to {last}"
 
 
 def _why_no_gradient(evidence: Evidence, last: Record) -> str:

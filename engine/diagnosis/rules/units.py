@@ -80,7 +80,7 @@ def dead_units(evidence: Evidence) -> Finding | None:
     beyond = [(r, share) for r, share in dead if share > _most_by_nature(r, evidence.batch)]
     worst, share = max(beyond or dead, key=lambda pair: pair[1])
     alike = worst.units.sample_correlation if worst.units else None
-    at, figures = evidence.block(worst), {"worst_share": share, "layers_concerned": len(dead)}
+    at, figures = evidence.label(worst), {"worst_share": share, "layers_concerned": len(dead)}
     threshold = {"warning_share": DEAD_WARN, "error_share": DEAD_ERROR, "least_batch": LEAST_BATCH}
     if not beyond:
         return evidence.finding(

@@ -38,7 +38,7 @@ class Subject:
     def evidence(self) -> Evidence:
         """For the rules on records; without a baseline, since a check here judges the loss."""
         look = self.look
-        return Evidence(look.records, look.loss, None, loss_cause=look.loss_cause)
+        return Evidence(look.records, look.loss, None, loss_cause=look.loss_cause, by_name=True)
 
     @cached_property
     def owners(self) -> dict[str, str]:

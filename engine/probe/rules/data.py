@@ -94,7 +94,10 @@ def input_scale(history: History) -> Finding | None:
         + _how_far(history),
         evidence={"mean": mean, "std": std, "rms": rms},
         threshold={"largest_rms": LARGE_INPUT, "smallest_rms": SMALL_INPUT, "offset": OFFSET},
-        since=seen[0][0], direction="forward", fix=f"x = (x - {mean:.4g}) / {std or 1:.4g}",
+        since=seen[0][0], direction="forward",
+        fix="x = (x - x.mean(0)) / x.std(0)  # each feature by its own, over all samples"
+        if len(first.shape) == 2
+        else f"x = (x - {mean:.4g}) / {std or 1:.4g}",
     )  # fmt: skip
 
 

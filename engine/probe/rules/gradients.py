@@ -61,8 +61,9 @@ def _of_nobody(history: History, names: tuple[str, ...]) -> Finding:
 @training_rule(
     formula="a parameter of a module in use that asks for a gradient and never gets one, or none "
     "but zeros, is in no optimiser, or in a group whose learning rate is always 0 beside others "
-    "that move; or a recurrent cell to one of whose calls alone a "
-    "gradient comes back, where the loss has not come down by half",
+    f"that move, or at most {reach.NEXT_TO_NONE:g} of another's where nothing moves by more than "
+    f"{reach.UNMOVED:g} of it a step and the loss has not come down by half; or a recurrent cell "
+    "to one of whose calls alone a gradient comes back, where the loss has not come down by half",
     source="torchmortem's rules, which cannot tell it from requires_grad=False",
     help="requires_grad=False is deliberate, and so is what is in no optimiser and gets no "
     "gradient: a target network. A factor of 0 may be meant, too: where the network learns, "
@@ -70,57 +71,109 @@ def _of_nobody(history: History, names: tuple[str, ...]) -> Finding:
     "in no optimiser are then a note, for so a head is trained alone; "
     "but not where the output itself is made by them, or the optimiser holds others of the same "
     "shapes that are not the model's and get no gradient. Parameters in a list or a dictionary of "
-    "Python's that nobody changes are found too.",
+    "Python's that nobody changes are found too, and such as are made anew for every loss.",
     explains=("constant_output", "learning_rate_low"),
 )
 def frozen(history: History) -> Finding | None:
     """Parameters that should learn and do not."""
     if len(history.steps) < LEAST_RECORDS or history.number < FEW_STEPS:
         return None
-    if without := reach.without(history):
-        return _without_gradient(history, without)
-    if emptied := reach.emptied(history):
-        return _frozen(
-            history, emptied, "have a gradient of zeros when the optimiser steps: after the "
-            "backward pass it was not zero",
-            "optimizer.zero_grad(); loss.backward(); optimizer.step()  # in this order",
-        )  # fmt: skip
+    checks = (_unreached, _made_anew, _asleep, _emptied, _at_rest, _outside, _hidden, _empty)
+    found = next((f for check in checks if (f := check(history)) is not None), None)
+    cut = None if found or history.fares_well else reach.cut_in_time(history)
+    return found if cut is None else _cut_in_time(history, *cut)
+
+
+def _made_anew(history: History) -> Finding | None:
+    odd = next((o for s in history.steps for o in s.oddities if o.what == "made anew"), None)
+    if odd is None:
+        return None
+    return history.finding(
+        "frozen", "info" if history.fares_well else _severity(history), [],
+        title="Parameters are made anew for every loss",
+        explanation=f"One of shape {odd.before} takes part in the loss, is none of the model's, "
+        "and is another one in every step: what it learns goes with it.",
+        evidence={"shape": list(odd.before)}, threshold={}, since=history.steps[0].number,
+        direction="backward", fix="# make the layer in __init__, and call it in forward",
+    )  # fmt: skip
+
+
+def _asleep(history: History) -> Finding | None:
+    if not (asleep := reach.never_start(history)):
+        return None
+    found = _frozen(
+        history, asleep, "are zero, and get a gradient of zeros: each is multiplied by another "
+        "that is zero too", "nn.init.normal_(weight, std=0.02)  # of one of the two",
+    )  # fmt: skip
+    found.evidence["largest_gradient"] = 0.0
+    return found
+
+
+def _emptied(history: History) -> Finding | None:
+    if not (emptied := reach.emptied(history)):
+        return None
+    return _frozen(
+        history, emptied, "have a gradient of zeros when the optimiser steps: after the backward "
+        "pass it was not zero",
+        "optimizer.zero_grad(); loss.backward(); optimizer.step()  # in this order",
+    )  # fmt: skip
+
+
+def _at_rest(history: History) -> Finding | None:
     if at_rest := reach.at_rest(history):
         return _frozen(
             history, at_rest, "never move: the learning rate of their group is 0",
             "# requires_grad_(False) if that is meant; else the group's lr above 0",
         )  # fmt: skip
-    if outside := reach.outside(history):
-        return _in_no_optimizer(history, outside)
-    if hidden := reach.hidden(history):
-        return _of_nobody(history, hidden)
-    if empty := reach.never_anything(history):
-        found = _frozen(
-            history, empty, "get a gradient that is zero at every entry: the loss does not depend "
-            "on what they make",
-            "# look for an output that the loss leaves out, a factor of 0, or argmax, round, sign",
-            "info" if history.learns else None,
-        )  # fmt: skip
-        found.evidence["largest_gradient"] = 0.0
-        return found
-    cut = None if history.fares_well else reach.cut_in_time(history)
-    return None if cut is None else _cut_in_time(history, *cut)
+    if history.fares_well or not (still := reach.next_to_rest(history)):
+        return None
+    rates = next(s.learning_rates for s in reversed(history.steps) if s.learning_rates)
+    rate = max(rates[w.facts.group] for w in still if w.facts.group is not None)
+    return _frozen(
+        history, still, f"hardly move: the learning rate of their group is {rate:g}, the highest "
+        f"{max(rates):g}", "# the group's lr nearer to the others'",
+    )  # fmt: skip
+
+
+def _outside(history: History) -> Finding | None:
+    outside = reach.outside(history)
+    return _in_no_optimizer(history, outside) if outside else None
+
+
+def _hidden(history: History) -> Finding | None:
+    hidden = reach.hidden(history)
+    return _of_nobody(history, hidden) if hidden else None
+
+
+def _empty(history: History) -> Finding | None:
+    if not (empty := reach.never_anything(history)):
+        return None
+    found = _frozen(
+        history, empty, "get a gradient that is zero at every entry: the loss does not depend on "
+        "what they make",
+        "# look for an output that the loss leaves out, a factor of 0, or argmax, round, sign",
+        "info" if history.learns else None,
+    )  # fmt: skip
+    found.evidence["largest_gradient"] = 0.0
+    return found
 
 
 def _severity(history: History) -> Severity:
     return "warning" if history.learns else "error"
 
 
-def _without_gradient(history: History, found: list[Weight]) -> Finding:
-    if reach.lost_before(history, found):
+def _unreached(history: History) -> Finding | None:
+    found = reach.without(history)
+    if found and reach.lost_before(history, found):
         return _frozen(
             history, found, "have no gradient when the optimiser steps: one comes back to the "
             "outputs of their modules, and is set to nothing before it, or comes after it",
             "optimizer.zero_grad(); loss.backward(); optimizer.step()  # in this order",
         )  # fmt: skip
-    return _frozen(
-        history, found, "never get a gradient: something on the way detaches them",
-        "# look for .detach(), torch.no_grad() or .item() between here and the loss",
+    return None if not found else _frozen(
+        history, found, "never get a gradient: nothing that the loss is made of uses what they "
+        "give, or something on the way detaches it",
+        "# look for an output that forward leaves out; for .detach(), torch.no_grad() or .item()",
     )  # fmt: skip
 
 

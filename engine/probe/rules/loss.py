@@ -11,15 +11,20 @@ from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.history import History
 from layerscope.engine.probe.rules.base import training_rule
 from layerscope.engine.probe.rules.loss_graph import (
+    BELOW_ITS_LEAST,
+    BELOW_ZERO,
     BOUNDED,
     LEAVE_OUT,
     ROUNDED,
+    RUN_AWAY,
     Words,
     bounded_words,
     by_graph,
     hinders,
     least_of,
     never_below,
+    over_words,
+    without_end,
 )  # fmt: skip
 from layerscope.engine.probe.step import Outline, Quantity, Task
 
@@ -31,6 +36,9 @@ TAKES_LOGITS = frozenset({"CrossEntropyLoss", "cross_entropy"})
 TAKES_BINARY_LOGITS = frozenset({"BCEWithLogitsLoss", "binary_cross_entropy_with_logits"})
 TAKES_LOGARITHMS = frozenset({"NLLLoss", "nll_loss", "KLDivLoss", "kl_div"})
 TAKES_CHANCES = TAKES_BINARY_LOGITS | {"BCELoss", "binary_cross_entropy"}
+ENDS = {"relu": (0.0, math.inf), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+"""Between what outputs lie, of activations that networks end in."""
+BEYOND = 0.1  # of what the targets span: less may be noise
 TAKES_SIGNS = frozenset({"SoftMarginLoss", "soft_margin_loss"})
 
 
@@ -128,14 +136,22 @@ def _asked_for(task: Task, last: ModuleFacts, history: History) -> Words | None:
             "comes.",
             "target = 2 * target - 1",
         )
-    cut = last.kind == "relu" and task.own and task.entry_by_entry and task.smallest == 0
-    if cut and low < 0 and hinders(history):
-        return (
-            f"relu cuts the output off at 0; targets go down to {low:.3g}",
-            "No answer can be below 0, and where one would be no gradient comes back.",
-            "# leave the relu out of the model's end",
-        )
-    return None
+    if not (task.own and task.entry_by_entry and hinders(history)) or task.smallest is None:
+        return None
+    made = next((s.made_of for s in reversed(history.steps) if s.made_of), None)
+    kind = last.kind if last.kind in ENDS or made is None else made.given
+    bounds = ENDS.get(kind)
+    if bounds is None or not bounds[0] <= task.smallest <= task.largest <= bounds[1]:
+        return None
+    room = BEYOND * (high - low)
+    if low >= bounds[0] - room and high <= bounds[1] + room:
+        return None
+    ends = f"{bounds[0]:g} to {bounds[1]:g}" if math.isfinite(bounds[1]) else "0 upwards"
+    return (
+        f"{kind} bounds the output to {ends}; targets go from {low:.3g} to {high:.3g}",
+        "No answer can be beyond that, and near its ends no gradient comes back.",
+        f"# leave the {kind} out of the model's end, or bring the targets between its ends",
+    )
 
 
 def _severity(
@@ -164,12 +180,7 @@ def _given(
             "loss = torch.nn.CrossEntropyLoss(label_smoothing=0.1)",
         )
     if task.over_batch and name in TAKES_LOGITS | TAKES_LOGARITHMS:
-        return (
-            f"{name} is given a softmax over the batch",
-            "It is over all samples that the probabilities of a class add up to one, not over "
-            "the classes of a sample: the answer to one depends on which others came with it.",
-            "# softmax and log_softmax over the classes: dim=1 of (samples, classes)",
-        )
+        return over_words(name, 0)
     if name in TAKES_LOGITS and task.probabilities:
         return (
             f"{name} is given probabilities; it takes logits",
@@ -200,7 +211,10 @@ def _given(
     "PyTorch's loss asks of all outputs of a sample; probabilities, or what tanh or sigmoid bound "
     "and nothing multiplies afterwards, where the loss takes logits; "
     "numbers above 0 where it takes logarithms; a softmax over the batch; targets smoothed away. "
-    "Of a loss that is not computed through the probe: the same where autograd's graph of it tells",
+    "Of a loss that is not computed through the probe: the same where autograd's graph tells. "
+    f"Or a loss that falls to {BELOW_ZERO:g} times its first size below zero ({BELOW_ITS_LEAST:g} "
+    f"where it is one of PyTorch's turned round) and on, while what a module gives has grown "
+    f"{RUN_AWAY:g} times",
     source="PyTorch's documentation of CrossEntropyLoss, NLLLoss and MSELoss",
     help="No threshold: the loss computes something else than what its name says.",
     explains=(
@@ -219,15 +233,13 @@ def wrong_loss(history: History) -> Finding | None:
     # Of a user's loss that broadcasts it does not show where output or target are all alike.
     task = next((t for t in reversed(tasks) if t.own or t.entry_by_entry), None)
     last = next((f for f in reversed(history.facts) if f.shape), None)
-    if task is None:
-        return by_graph(history)
-    if last is None:
-        return None
+    if task is None or last is None:
+        return by_graph(history) or without_end(history)
     shape, least = _broadcast(task), _bounded(history, last, tasks)
     said = None if shape is None else _stretched(task, shape)
     said = said or _given(task, tasks, last, least) or _asked_for(task, last, history)
     if said is None:
-        return by_graph(history)
+        return by_graph(history) or without_end(history)
     title, text, fix = said
     since = next(s.number for s in history.steps if s.task is not None)
     return history.finding(

@@ -6,12 +6,13 @@ import math
 
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.diagnosis.finding import Severity
+from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.history import History
-from layerscope.engine.probe.step import MadeOf
+from layerscope.engine.probe.step import MadeOf, Quantity
 
 __all__ = [
     "BOUNDED", "LEAVE_OUT", "ROUNDED", "Words", "bounded_words", "by_graph", "hinders", "least_of",
-    "never_below",
+    "never_below", "over_words", "without_end",
 ]  # fmt: skip
 
 SETTLED = 30
@@ -20,8 +21,15 @@ NO_LOGARITHMS = frozenset({"linear", "softmax", "sigmoid", "relu"})
 TWO_SIDED = frozenset({"binary_cross_entropy_with_logits"})
 ROUNDED = 1e-3
 """Of a loss, by its own arithmetic."""
-BOUNDED = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
-"""Activations, and between what their outputs lie."""
+BOUNDED = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "cosine": (-1.0, 1.0)}
+"""Activations, and between what their outputs lie; cosines, of embeddings that are compared."""
+OF_CLASSES = frozenset({"cross_entropy", "binary_cross_entropy_with_logits"})
+BELOW_ZERO = 100.0
+"""Times what it was at first: a loss that no distance measures and that falls so far has no end."""
+BELOW_ITS_LEAST = 10.0
+"""The same of one of PyTorch's losses, which are never below zero unless turned round."""
+RUN_AWAY = 10.0
+"""Times what the output was at first."""
 LEAVE_OUT = "# leave the {} out of the model; take it where probabilities are shown"
 
 Words = tuple[str, str, str]
@@ -37,6 +45,8 @@ def _words_of(made: MadeOf, history: History) -> tuple[Words, Severity] | None:
         title = f"The target broadcasts against the output: {made.output} gives {made.stretched}"
         text = f"Every output is compared with every target, {math.prod(made.stretched)} pairs."
         return (title, text, "target = target.view_as(output)"), "error"
+    if made.over is not None:  # so samples are told from one another, too
+        return None if history.fares_well else (over_words(name, made.over), "error")
     if name == "nll_loss":
         return (_no_logarithms(given), "error") if given in NO_LOGARITHMS else None
     if given == "softmax" or (given == "sigmoid" and name in TWO_SIDED):
@@ -46,7 +56,7 @@ def _words_of(made: MadeOf, history: History) -> tuple[Words, Severity] | None:
     least = _least(made)
     if least is not None and never_below(history, least):
         return bounded_words(name, given, made.output[1], least), severity
-    if given == "relu" and hinders(history):
+    if given == "relu" and name in OF_CLASSES and hinders(history):
         title, text = f"{name} is given what relu cut off", "No logit can be below 0, and where "
         text += "one would be no gradient comes back."
         return (title, text, "# leave the relu out of the model's end"), "warning"
@@ -62,6 +72,18 @@ def _no_logarithms(given: str) -> Words:
     )
 
 
+def over_words(name: str, axis: int) -> Words:
+    """What is said where a softmax was taken over another axis than the classes'."""
+    which = "the batch" if axis == 0 else f"axis {axis}"
+    return (
+        f"{name} is given a softmax over {which}",
+        f"It is over {'all samples' if axis == 0 else which} that the probabilities of a class add "
+        "up to one, not over the classes of a sample: the answer to one depends on which others "
+        "came with it.",
+        "# softmax and log_softmax over the classes: dim=1 of (samples, classes)",
+    )
+
+
 def hinders(history: History) -> bool:
     """Whether what a network may do without has had time to show, and it has not come far."""
     return history.number >= SETTLED and not history.fares_well
@@ -70,12 +92,14 @@ def hinders(history: History) -> bool:
 def bounded_words(name: str, kind: str, classes: int, least: float) -> Words:
     """What is said where an activation bounds what should be logits."""
     low, high = BOUNDED[kind]
+    text = f"Of {classes} classes no logit can be more than {high - low:g} above another: "
+    text += f"the loss cannot fall below {least:.3g}, however sure the network is."
+    if kind == "cosine":
+        return f"{name} is given cosines; it takes logits", text, "logits = cosines / 0.1"
     return (
-        f"{name} is given what is bounded by {kind}; it takes logits",
-        f"Of {classes} classes no logit can be more than {high - low:g} above another: "
-        f"the loss cannot fall below {least:.3g}, however sure the network is.",
+        f"{name} is given what is bounded by {kind}; it takes logits", text,
         f"# leave the {kind} out of the model's end",
-    )
+    )  # fmt: skip
 
 
 def _least(made: MadeOf) -> float | None:
@@ -93,6 +117,42 @@ def never_below(history: History, least: float) -> bool:
     """Whether no loss was below that."""
     losses = [v for v in (*history.first, *(v for _, v in history.losses)) if math.isfinite(v)]
     return min(losses, default=least) >= least * (1 - ROUNDED)
+
+
+def without_end(history: History) -> Finding | None:
+    """A loss that falls far below zero and on, as the output runs away: what is asked for has no
+    end."""
+    last, first, began = history.last_loss, history.first_loss, history.began_at
+    made = next((s.made_of for s in reversed(history.steps) if s.made_of), None)
+    if last is None or first is None or began is None:
+        return None
+    times = made is not None and made.times
+    far = (BELOW_ITS_LEAST if times else BELOW_ZERO) * max(abs(first), abs(began))
+    if last >= -far or not history.falls:
+        return None
+    known = [_grown(history, facts) for facts in history.facts if facts.shape]
+    grown, about, was, now = max(known, key=lambda each: each[0], default=(0.0, None, 0.0, 0.0))
+    if about is None or grown < RUN_AWAY:
+        return None
+    text = f"{about.name or 'The output'} has grown from {was:.3g} to {now:.3g} "
+    text += f"meanwhile, and the loss went from {began:.3g} to {last:.3g}: the further away an "
+    text += "answer, the better."
+    if made is not None and times:
+        text += f" {made.loss} by itself is never below 0."
+    return history.finding(
+        "wrong_loss", "error", [about], title="The loss falls without end", explanation=text,
+        direction="forward", evidence={"grown": grown},
+        threshold={"grown": RUN_AWAY, "times_first_loss": far / max(abs(first), abs(began))},
+        since=next((n for n, v in history.losses if v < 0), None),
+        fix="# the loss's sign, or that of a term in it: what is to be small is added",
+    )  # fmt: skip
+
+
+def _grown(history: History, facts: ModuleFacts) -> tuple[float, ModuleFacts, float, float]:
+    """How many times larger what a module gives has become, and from what to what."""
+    outputs = [s.of(facts.index, Quantity.ACTIVATION) for s in history.steps]
+    sizes = [a.rms for a in outputs if a is not None and a.rms]
+    return (sizes[-1] / sizes[0], facts, sizes[0], sizes[-1]) if sizes else (0.0, facts, 0.0, 0.0)
 
 
 def by_graph(history: History) -> Finding | None:

@@ -27,10 +27,15 @@ MOST = 1000.0  # times the rate: more is said of none that is too low
 ABSURD = 1e6  # rms(∂L/∂w)/rms(w) under plain descent: no rate that anybody gives makes up for it
 WARMING = 1.2  # a learning rate that has grown by this factor is being warmed up
 LONGEST_WARM_UP = 100_000  # steps; published ones take some thousand, ten thousand at most
+LATER = 0.75  # of the steps: a rate that has not grown since is not being warmed up
 LEAST_RATES = 8  # recorded ones, before it is said how they grow
 LINEAR = 2.5  # times what it was at half of the steps: a rate that grows no faster than in a line
 FAR = 2.0  # times the loss of a constant answer, which a bias alone can give
 LEFT = 0.9  # of how far above it the loss was at first: less has come nearer
+FAR_AWAY = 30.0  # times the output: so far targets of mean 0 and std 1 are never
+FALLEN = 1e-3  # of the highest rate
+MOST_MOMENTUM = 0.99  # of plain descent: a hundred steps add up
+BY_OWN_SCALE = frozenset({"SGD", "RMSprop"})  # whose momentum is not divided out again
 THROWN = 100.0  # times the first loss: no noise goes so far
 SHRUNK = 0.1  # of what the weights were: decay, not the loss, has moved them
 
@@ -123,8 +128,18 @@ def learning_rate_high(history: History) -> Finding | None:
             **({"beyond_any_rate": True} if beyond else {}),
         },
         threshold={"update_ratio": HIGH}, since=since,
-        fix=None if beyond else _fix(rate, ratio),
+        fix=None if beyond else _less_momentum(history) or _fix(rate, ratio),
     )  # fmt: skip
+
+
+def _less_momentum(history: History) -> str | None:
+    """Where it adds up more steps than anybody wants."""
+    groups = next((s.groups for s in reversed(history.steps) if s.groups), ())
+    most = max((g.momentum or 0.0 for g in groups if g.kind in BY_OWN_SCALE), default=0.0)
+    if most <= MOST_MOMENTUM:
+        return None
+    steps = f"so {1 / (1 - most):.3g} steps add up" if most < 1 else "so steps add up without end"
+    return f"optimizer.param_groups[0]['momentum'] = 0.9  # was {most:g}: {steps}"
 
 
 def _stuck(history: History) -> bool:
@@ -206,11 +221,14 @@ def _too_small(history: History) -> Finding | None:
     warming = _steps_to_full_rate(history, largest)
     if history.too_early or not moved or (warming is not None and warming < LONGEST_WARM_UP):
         return None
-    if history.learns and (history.fares_well or not _stopped_early(history)):
+    far = _far_away(history, largest)
+    if history.learns and far is None and (history.fares_well or not _stopped_early(history)):
         return None
     alive = [w for w, _ in moved if any(g for _, g in history.seen(w, Quantity.PARAMETER_GRADIENT))]
     if alive and _far_off(history, largest):
         return _too_far(history, alive, largest)
+    if alive and far is not None:
+        return _out_of_reach(history, alive, largest, *far)
     if (
         not (largest <= LOW or _hardly_moved(history, moved))
         or not alive
@@ -221,6 +239,14 @@ def _too_small(history: History) -> Finding | None:
     rate = _rate(history)
     text = f"After {history.number} steps the loss is at {history.last_loss:.4g}, from "
     text += f"{history.first_loss:.4g}; a step usually changes a weight by about {USUAL:g} of it."
+    fix, fell = _fix(rate, largest), _fallen(history)
+    full = history.steps[-1].full_rate
+    if fell is None and warming is None and full and rate and rate < FALLEN * full:
+        text += f" The scheduler multiplies {full:g} by {rate / full:.1g}."
+        fix = "# LambdaLR takes a factor of the optimiser's rate, not a rate"
+    if fell is not None:
+        text += f" The rate itself has fallen from {fell:g} to {rate or 0.0:g}."
+        fix = "# scheduler.step() once an epoch, not once a batch; or a slower decay"
     if warming is not None:
         text += f" The rate is being warmed up: as it grows it is full after {warming:,} steps."
     return history.finding(
@@ -232,8 +258,14 @@ def _too_small(history: History) -> Finding | None:
         evidence={"update_ratio": largest, "learning_rate": rate, "warm_up_steps": warming},
         threshold={"update_ratio": LOW, "warm_up_steps": LONGEST_WARM_UP},
         since=history.steps[0].number,
-        fix=_fix(rate, largest) if warming is None else "# a warm-up of some hundred steps",
+        fix=fix if warming is None else "# a warm-up of some hundred steps",
     )  # fmt: skip
+
+
+def _fallen(history: History) -> float | None:
+    """The highest rate there was, where the newest is next to nothing of it."""
+    highest = max((max(s.learning_rates, default=0.0) for s in history.steps), default=0.0)
+    return highest if highest and (_rate(history) or 0.0) < FALLEN * highest else None
 
 
 def _far_off(history: History, largest: float) -> bool:
@@ -247,6 +279,22 @@ def _far_off(history: History, largest: float) -> bool:
     return stands and not nearer and last > FAR * baseline and largest <= HIGH
 
 
+def _far_away(history: History, largest: float) -> tuple[float, float] | None:
+    """The output's rms, and by its mean squares how far it is from what is asked, where that is far
+    more, and has hardly become less: of a loss of which no constant answer's is known."""
+    first, last = history.first_loss, history.last_loss
+    made = next((s.made_of for s in reversed(history.steps) if s.made_of), None)
+    about = next((f for f in reversed(history.facts) if f.shape), None)
+    squares = made is not None and made.loss == "mse_loss" and made.alone
+    if not squares or about is None or history.baseline is not None or largest > HIGH:
+        return None
+    if first is None or last is None or history.number < PATIENCE or last < LEFT * first:
+        return None
+    output = history.steps[-1].of(about.index, Quantity.ACTIVATION)
+    size, away = (output and output.rms) or 0.0, math.sqrt(last)
+    return (size, away) if away > FAR_AWAY * size > 0 else None
+
+
 def _too_far(history: History, alive: list[Weight], largest: float) -> Finding:
     first, last, baseline = history.first_loss, history.last_loss, history.baseline
     away = (last or 0.0) / (baseline or 1.0)
@@ -258,6 +306,23 @@ def _too_far(history: History, alive: list[Weight], largest: float) -> Finding:
         "nearer to what is asked of them.",
         evidence={"update_ratio": largest, "learning_rate": _rate(history), "times_constant": away},
         threshold={"times_constant": FAR, "steps": PATIENCE}, since=history.steps[0].number,
+        fix="# targets of mean 0 and std 1, or a far higher rate",
+    )  # fmt: skip
+
+
+def _out_of_reach(
+    history: History, alive: list[Weight], largest: float, size: float, away: float
+) -> Finding:
+    return history.finding(
+        "learning_rate_low", "warning", [w.module for w in alive],
+        title=f"After {history.number} steps the outputs are {away:.2g} away from the targets",
+        explanation=f"The loss is the mean of squares, {history.last_loss or 0.0:.3g}, and the "
+        f"outputs themselves have an rms of {size:.2g}: by steps of this size they come no nearer "
+        "to what is asked of them.",
+        evidence={
+            "update_ratio": largest, "learning_rate": _rate(history), "times_output": away / size,
+        },
+        threshold={"times_output": FAR_AWAY, "steps": PATIENCE}, since=history.steps[0].number,
         fix="# targets of mean 0 and std 1, or a far higher rate",
     )  # fmt: skip
 
@@ -297,6 +362,8 @@ def _steps_to_full_rate(history: History, largest: float) -> int | None:
     if not rates or rates[-1][1] <= WARMING * rates[0][1]:
         return None
     number, rate = rates[-1]
+    if rate <= min(rates, key=lambda each: abs(each[0] - LATER * number))[1]:
+        return None  # it has stood since
     full = history.steps[-1].full_rate
     _, halfway = min(rates, key=lambda each: abs(each[0] - number / 2))
     if full is None or not math.isfinite(full / rate) or len(rates) < LEAST_RATES:

@@ -12,11 +12,16 @@ from layerscope.engine.probe.step import Outline, Quantity
 
 __all__ = [
     "LEAST_RECORDS", "at_rest", "behind", "cut_in_time", "emptied", "hidden", "in_their_place",
-    "lost_before", "never_anything", "outside", "without",
+    "lost_before", "never_anything", "never_start", "next_to_rest", "outside", "without",
 ]  # fmt: skip
 
 LEAST_RECORDS = 3
 """Recorded steps before anything is said to never happen."""
+NEXT_TO_NONE = 1e-5
+"""Of another group's learning rate: who trains the parts of a network at rates of their own has a
+hundredth or a thousandth."""
+UNMOVED = 1e-7
+"""Of a weight a step: a million steps change it by a tenth."""
 LEAST_CALLS = 3
 """Of a cell in a step: so many moments make a sequence."""
 CELLS = frozenset({"RNNCell", "GRUCell", "LSTMCell"})
@@ -39,8 +44,9 @@ def without(history: History) -> list[Weight]:
 
 
 def lost_before(history: History, weights: list[Weight]) -> bool:
-    """Whether one came back to each of their modules, and is not there when the optimiser steps."""
-    return all(_came_back(history, w.module) for w in weights)
+    """Whether one came back to each of their modules, and is not there when the optimiser steps:
+    of such as cannot give anything without them."""
+    return all(w.module.role and _came_back(history, w.module) for w in weights)
 
 
 def _came_back(history: History, module: ModuleFacts) -> bool:
@@ -57,6 +63,24 @@ def emptied(history: History) -> list[Weight]:
         and not any(rms for _, rms in taken)
         and any(rms for _, rms in history.seen(w, Quantity.UNCLIPPED))
     ]  # fmt: skip
+
+
+def never_start(history: History) -> list[Weight]:
+    """Matrices that are zero at every entry and get gradients that are, in every recorded step, two
+    of them or more: of those that are multiplied with one another neither moves while both are."""
+    matrices = [
+        w for w in history.weights()
+        if w.facts.trains and w.facts.group is not None and len(w.facts.shape) > 1
+    ]  # fmt: skip
+    found = [w for w in matrices if _zero(history, w)]
+    return found if len(found) > 1 else []
+
+
+def _zero(history: History, weight: Weight) -> bool:
+    values = history.seen(weight, Quantity.VALUE)
+    gradients = history.seen(weight, Quantity.PARAMETER_GRADIENT)
+    known = min(len(values), len(gradients)) >= LEAST_RECORDS
+    return known and not any(rms for _, rms in (*values, *gradients))
 
 
 def never_anything(history: History) -> list[Weight]:
@@ -120,9 +144,25 @@ def hidden(history: History) -> tuple[str, ...]:
 
 def at_rest(history: History) -> list[Weight]:
     """Parameters with a gradient whose group has had a learning rate of 0, unlike others."""
+    return _of_still_groups(history, 0.0)
+
+
+def next_to_rest(history: History) -> list[Weight]:
+    """Those of a group whose learning rate has been next to nothing beside another's, and that have
+    not moved to speak of."""
+    return [
+        w for w in _of_still_groups(history, NEXT_TO_NONE)
+        if (ratio := history.median_ratio(w)) is not None and ratio < UNMOVED
+    ]  # fmt: skip
+
+
+def _of_still_groups(history: History, share: float) -> list[Weight]:
+    """Parameters with a gradient whose group's learning rate was never above a share of the
+    highest."""
     rates = [s.learning_rates for s in history.steps if s.learning_rates]
-    still = {i for i in range(min(map(len, rates), default=0)) if not any(r[i] for r in rates)}
-    if not rates or len(still) == len(rates[0]):
+    groups = range(min(map(len, rates), default=0))
+    still = {i for i in groups if all(r[i] <= share * max(r) for r in rates)}
+    if not rates or len(still) == len(rates[0]) or not any(map(any, rates)):
         return []  # where nothing moves the rate itself is too low
     return [
         w for w in history.weights()

@@ -219,3 +219,70 @@ def test_an_owner_that_a_part_knows_of_is_no_list_of_layers():
             optimizer.step()
             probe.step(value)
     assert "frozen" not in {f.rule for f in probe.findings()}
+
+
+def told_frozen(findings):
+    return next((f for f in findings if f.rule == "frozen"), None)
+
+
+class Low(nn.Module):
+    """A kept layer and a product of two matrices beside it, of which ``zeros`` begin at zero."""
+
+    def __init__(self, zeros):
+        super().__init__()
+        self.kept = nn.Linear(10, 1).requires_grad_(False)
+        self.a, self.b = nn.Parameter(torch.randn(10, 4)), nn.Parameter(torch.randn(4, 1))
+        with torch.no_grad():
+            for name in zeros:
+                getattr(self, name).zero_()
+
+    def forward(self, x):
+        return self.kept(x) + x @ self.a @ self.b
+
+
+@pytest.mark.parametrize(("zeros", "told"), [("ab", True), ("b", False), ("", False)])
+def test_a_product_of_zeros_is_told_and_one_zero_alone_is_not(zeros, told):
+    torch.manual_seed(0)
+    model = Low(zeros)
+    optimizer = torch.optim.SGD([model.a, model.b], 0.005)
+    found = told_frozen(train(model, *data(), optimizer=optimizer))
+    assert (found is not None) is told
+    if told:
+        assert found.evidence["parameters"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("rate", "told"), [(1e-9, True), (1e-3, False)])
+def test_a_group_next_to_rest_is_told_with_both_rates(rate, told):
+    torch.manual_seed(0)
+    model = mlp()
+    groups = [{"params": model[0].parameters(), "lr": rate}, {"params": model[1:].parameters()}]
+    found = told_frozen(train(model, *data(), optimizer=torch.optim.SGD(groups, 0.003)))
+    assert (found is not None) is told
+    if told:
+        assert "1e-09" in found.explanation or "10⁻⁹" in found.explanation
+        assert found.modules == ("0",)
+
+
+def test_a_layer_made_in_forward_is_told():
+    torch.manual_seed(0)
+    model = mlp(8)
+    found = told_frozen(train(model, *data(), forward=lambda x: nn.Linear(8, 1)(model(x))))
+    assert found is not None
+    assert "made anew" in found.title
+
+
+def test_what_nothing_uses_is_not_said_to_be_detached():
+    class Left(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.left = nn.Linear(10, 1), nn.Linear(10, 1)
+
+        def forward(self, x):
+            self.left(x)
+            return self.used(x)
+
+    torch.manual_seed(0)
+    found = told_frozen(train(Left(), *data()))
+    assert found is not None
+    assert found.modules == ("left",)
+    assert "nothing that the loss is made of uses" in found.explanation

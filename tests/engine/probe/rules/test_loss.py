@@ -320,10 +320,43 @@ def test_targets_beyond_what_a_loss_takes(loss, faulty, words):
 def test_a_rectifier_behind_the_last_layer():
     x, y = data()
     found = told(nn.Sequential(*mlp(), nn.ReLU()), x, y, nn.MSELoss(), steps=120)
-    assert "cuts the output off at 0" in found.title
+    assert "bounds the output to 0 upwards" in found.title
     assert told(nn.Sequential(*mlp(), nn.ReLU()), x, y.abs(), nn.MSELoss(), steps=120) is None
     x, y = data("classes")
     model = nn.Sequential(*mlp(3), nn.ReLU())
     with torch.no_grad():
         model[4].bias.copy_(torch.tensor([0.0, -3.0, -3.0]))  # two classes are out of reach
     assert "cut off" in told(model, x, y, nn.CrossEntropyLoss()).title
+
+
+def test_a_loss_turned_round_falls_without_end():
+    torch.manual_seed(0)
+    model = mlp(3)
+    finding = told(
+        model, *data("classes"), lambda output, y: -F.cross_entropy(output, y), steps=80, lr=0.3
+    )
+    assert finding is not None
+    assert finding.title == "The loss falls without end"
+    assert finding.evidence["grown"] > finding.threshold["grown"]
+
+
+def test_a_loss_below_zero_that_has_an_end_is_left_alone():
+    """A likelihood of a density: it is below zero where that is narrow, and stays there."""
+    torch.manual_seed(0)
+    x, y = data()
+
+    def likelihood(output, y):
+        return ((output - y) / 0.05).pow(2).mean() / 2 + math.log(0.05)
+
+    assert told(mlp(), x, y, likelihood, steps=80, lr=1e-4) is None
+
+
+@pytest.mark.parametrize(("end", "told_of"), [(nn.Sigmoid, True), (nn.Tanh, True), (None, False)])
+def test_targets_beyond_what_an_activation_gives(end, told_of):
+    torch.manual_seed(0)
+    x, y = data()
+    model = mlp() if end is None else nn.Sequential(mlp(), end())
+    finding = told(model, x, 3 * y, nn.MSELoss(), steps=60, lr=0.002)
+    assert (finding is not None) is told_of
+    if told_of:
+        assert f"{end.__name__.lower()} bounds the output" in finding.title

@@ -1,0 +1,126 @@
+"""What autograd's graph tells where no hook sees it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from layerscope.engine.probe.graph_reader import GraphReader
+
+
+def named(model: nn.Module):
+    known = {id(p): n for n, p in model.named_parameters()}
+    return lambda parameter: known.get(id(parameter))
+
+
+def found_in(loss: Any, model: nn.Module, samples: int = 0):
+    return {odd.what: odd for odd in GraphReader(named(model)).read(loss, samples)}
+
+
+def test_a_view_is_found_after_the_backward_pass_with_what_lies_behind_it():
+    model = nn.ModuleDict({"cell": nn.GRU(3, 5), "head": nn.Linear(5, 1)})
+    steps, _ = model["cell"](torch.randn(7, 4, 3))
+    loss = model["head"](steps.view(4, 7, 5)).pow(2).mean()
+    loss.backward()
+    view = found_in(loss, model)["view"]
+    assert (view.before, view.after) == ((7, 4, 5), (4, 7, 5))
+    assert (view.behind or "").startswith("cell.")
+
+
+def test_a_transpose_that_a_reshape_undoes_is_found_too():
+    layer = nn.Linear(6, 6)
+    turned = layer(torch.randn(4, 5, 6)).transpose(1, 2)
+    assert "view" in found_in(turned.reshape(4, 5, 6).sum(), layer)
+    assert not found_in(turned.sum(), layer)
+    assert not found_in(turned.reshape(4, 30).sum(), layer)
+
+
+@pytest.mark.parametrize("batch", [4, 8, 16])
+@pytest.mark.parametrize("first", [False, True])
+def test_attention_of_pytorch_is_left_alone(batch, first):
+    """Also where a head has as many numbers as there are samples."""
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=first)
+    x = torch.randn(batch, 10, 16) if first else torch.randn(10, batch, 16)
+    assert not found_in(layer(x).sum(), layer, batch)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.PixelShuffle(2), nn.Flatten()),
+        nn.Sequential(nn.Conv2d(1, 8, 3), nn.GroupNorm(4, 8), nn.ChannelShuffle(2)),
+        nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(3)),
+    ],
+)
+def test_layers_of_pytorch_are_in_order(model):
+    assert not found_in(model(torch.randn(8, 1, 8, 8)).sum(), model, 8)
+
+
+def test_recurrent_layers_are_in_order():
+    for cell in (nn.LSTM(4, 8, 2, bidirectional=True), nn.GRU(4, 8, batch_first=True)):
+        steps, _ = cell(torch.randn(6, 5, 4))
+        assert not found_in(steps.sum(), cell, 6)
+
+
+def test_a_softmax_over_the_samples_is_told_from_others():
+    layer = nn.Linear(6, 3)
+    logits = layer(torch.randn(16, 6))
+    assert "softmax over samples" in found_in(logits.softmax(0).pow(2).sum(), layer, 16)
+    assert not found_in(logits.softmax(1).pow(2).sum(), layer, 16)
+    assert not found_in(logits.softmax(0).pow(2).sum(), layer, 8)  # the first axis is another
+    square = nn.Linear(6, 16)(torch.randn(16, 6))
+    assert not found_in(square.softmax(0).pow(2).sum(), layer, 16)  # each against each
+    mixture = nn.Parameter(torch.zeros(16, 3))
+    assert not found_in(mixture.softmax(0).pow(2).sum(), layer, 16)
+
+
+def test_a_softmax_of_a_single_number_is_told():
+    layer = nn.Linear(6, 1)
+    assert "softmax of one" in found_in(layer(torch.randn(16, 6)).softmax(1).sum(), layer, 16)
+    assert "softmax of one" not in found_in(layer(torch.randn(16, 6)).softmax(0).sum(), layer, 9)
+
+
+def test_layers_made_in_forward_are_told_from_another_network():
+    model, other = nn.Linear(6, 6), nn.Linear(6, 1)
+    reader = GraphReader(named(model))
+    for _ in range(3):
+        assert reader.read(other(model(torch.randn(4, 6))).sum(), 4) == ()
+    reader = GraphReader(named(model))
+    told = [reader.read(nn.Linear(6, 1)(model(torch.randn(4, 6))).sum(), 4) for _ in range(3)]
+    assert told[0] == ()
+    assert told[-1][0].what == "made anew"
+    assert told[-1][0].before == (1, 6)
+
+
+def test_what_was_found_is_told_from_then_on():
+    layer = nn.Linear(6, 6)
+    reader = GraphReader(named(layer))
+    mixed = layer(torch.randn(4, 5, 6)).view(4, 6, 5).sum()
+    first = reader.read(mixed, 4)
+    assert [odd.what for odd in first] == ["view"]
+    for _ in range(5):
+        assert reader.read(layer(torch.randn(4, 6)).sum(), 4) == first
+
+
+def test_a_loss_without_a_graph_tells_nothing():
+    for loss in (1.5, None, torch.tensor(1.0)):
+        assert not found_in(loss, nn.Linear(1, 1))
+
+
+def test_an_operation_of_somebodys_own_is_no_obstacle():
+    class Own(torch.autograd.Function):
+        @staticmethod
+        def forward(_: Any, x: Tensor) -> Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(_: Any, gradient: Tensor) -> Tensor:
+            return gradient
+
+    layer = nn.Linear(6, 6)
+    assert "view" in found_in(
+        Own.apply(layer(torch.randn(4, 5, 6))).view(4, 6, 5).relu().sum(), layer
+    )
