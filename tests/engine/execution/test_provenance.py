@@ -79,6 +79,8 @@ def test_a_sum_that_fits_says_that_a_part_of_it_does_not():
 )
 def test_nan_of_a_product_of_matrices(x, w, said):
     x, w = torch.tensor([x]), torch.tensor(w)[:, None]
+    if not (x @ w).isnan().any():  # who adds a product before it is rounded has Inf here
+        pytest.skip("this processor's product of these is no NaN")
     assert said in why(lambda: x @ w, {"x": x, "w": w}, "NaN").said
 
 
