@@ -11,8 +11,8 @@ from layerscope.engine.probe.history import History
 from layerscope.engine.probe.step import MadeOf, Quantity
 
 __all__ = [
-    "BOUNDED", "LEAVE_OUT", "ROUNDED", "Words", "bounded_words", "by_graph", "hinders", "least_of",
-    "never_below", "over_words", "without_end",
+    "BELOW_ITS_LEAST", "BELOW_ZERO", "BOUNDED", "LEAVE_OUT", "ROUNDED", "RUN_AWAY", "Words",
+    "bounded_words", "by_graph", "hinders", "least_of", "never_below", "over_words", "without_end",
 ]  # fmt: skip
 
 SETTLED = 30
