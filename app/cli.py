@@ -29,6 +29,7 @@ from layerscope.app.results import complete, planned, unchecked_events
 from layerscope.app.settings import Settings
 from layerscope.app.terminal import show
 from layerscope.engine.basis.cancellation import never
+from layerscope.engine.basis.cores import keep_to_cores
 from layerscope.engine.basis.refusals import InvalidParameters
 from layerscope.engine.execution.cost import OverLimit
 from layerscope.engine.experiment.specification import Experiment
@@ -137,6 +138,7 @@ def _run(
     """Run one experiment and print it as a table."""
     settings = known_settings()
     experiment = _experiment(parameters, settings)
+    keep_to_cores(settings.torch_threads)  # bits depend on it, and are to be the server's
     with printing():
         findings = _print(experiment, settings, as_json=as_json, check=check)
     fail(fail_on, findings)

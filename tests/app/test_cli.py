@@ -14,10 +14,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from layerscope.app.cli import application
 from layerscope.app.logs import configure
+from layerscope.engine.basis.cores import on_cores
+from layerscope.engine.diagnosis import run as run_module
+from layerscope.engine.execution.network import Network
 from layerscope.engine.experiment.specification import Experiment
 
 PROGRAM = ["-c", "from layerscope.app.cli import main; main()"]
@@ -67,6 +71,21 @@ def test_json_is_the_apis_result(layerscope, server, check):
     asked = server.client.get("/api/v1/experiment", params=query).json()
     del told["timing"], asked["timing"]
     assert told == asked
+
+
+@pytest.mark.parametrize("form", ["--json", None])
+def test_a_run_takes_as_many_threads_as_the_server(layerscope, monkeypatch, form):
+    """On some processors products of matrices have other bits on two."""
+    seen = []
+
+    def network(experiment):
+        seen.append(torch.get_num_threads())
+        return Network(experiment)
+
+    monkeypatch.setattr(run_module, "Network", network)
+    with on_cores(2):
+        assert layerscope("run", *SMALL, *filter(None, [form])).exit_code == 0
+    assert set(seen) == {1}
 
 
 def test_every_parameter_is_an_option(layerscope):
