@@ -37,3 +37,19 @@ def test_those_told_are_used_until_others_are():
     other = Prices({}, {}, 1.0, 2.0)
     use(other)
     assert prices() is other
+
+
+def test_quick_products_make_nothing_else_dearer(monkeypatch):
+    """A limit in operations means time: a core with instructions for products alone has no other
+    limits than a typical one."""
+    monkeypatch.setattr(module, "_quickest", lambda _: 0.01)
+    operation = 1 / TYPICAL.per_second
+
+    def at(seconds: float) -> Prices:
+        monkeypatch.setattr(module, "_product", lambda *_: seconds)
+        return measure()
+
+    typical, quick, slow = at(operation), at(operation / 50), at(operation * 2)
+    assert quick == typical
+    assert slow.layer == pytest.approx(typical.layer / 2)
+    assert slow.per_second == pytest.approx(typical.per_second / 2)
