@@ -1,7 +1,6 @@
 """The published table is what the rules find on the corpus today, and it is good enough."""
 
 import json
-import math
 from functools import cache
 from typing import Any
 
@@ -27,8 +26,6 @@ pytestmark = pytest.mark.slow
 # The whole corpus takes a third longer under a tracer, for lines of which single cases tell it too.
 whole = pytest.mark.no_cover
 
-EDGE = 2
-
 KNOWN = [row["rule"] for row in evaluation()["rules"]]
 
 
@@ -41,39 +38,28 @@ def today():
 @whole
 def test_the_published_table_is_todays():
     of_passes = {name: of for name, of in evaluation().items() if name != "after_trials"}
-    assert of_passes.keys() == today().keys()
-    far = {
-        name: (of, today()[name]) for name, of in of_passes.items() if not near(of, today()[name])
-    }
-    assert not far, "run make tables"
+    now = dict(today())
+    rows, rows_now = ({row["rule"]: row for row in of.pop("rules")} for of in (of_passes, now))
+    alarms, alarms_now = (of.pop("false_alarms") for of in (of_passes, now))
+    assert of_passes == now, "run make tables"
+    assert [c["experiment"] for c in alarms] == [c["experiment"] for c in alarms_now]
+    # Which rules find an error in a case that is known by others too differs at an edge: where
+    # copies are equal to the last bit, or the largest number is passed, as a processor rounds.
+    assert rows.keys() == rows_now.keys()
+    assert all(near(row, rows_now[rule]) for rule, row in rows.items()), "run make tables"
 
 
-def near(published: Any, now: Any) -> bool:
-    """Whether they differ by no more than cases at an edge, where processors round their products
-    differently: by two cases, and what was found in one."""
-    if isinstance(now, dict):
-        return published.keys() == now.keys() and all(near(published[k], now[k]) for k in now)
-    if isinstance(now, list) and now and "experiment" in now[0]:
-        both = [
-            {json.dumps(c["experiment"], sort_keys=True) for c in of} for of in (published, now)
-        ]
-        return len(both[0] ^ both[1]) <= EDGE
-    if isinstance(now, list):
-        return len(published) == len(now) and all(map(near, published, now))
-    if isinstance(now, float):
-        return math.isclose(published, now, abs_tol=0.01)
-    return abs(published - now) <= EDGE if isinstance(now, int) else bool(published == now)
+def near(published: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether a rule's row is today's but for one case a figure."""
+    figures = published.keys() - {"rule"}
+    return published.keys() == now.keys() and all(abs(published[f] - now[f]) <= 1 for f in figures)
 
 
-def test_another_processor_is_told_from_another_table():
-    table = {"faulty": 253, "rate": 0.949, "rules": [{"rule": "symmetry", "hits": 28}]}
-    assert near(table, {**table, "faulty": 252, "rate": 0.945})
-    assert not near(table, {**table, "faulty": 250})
-    assert not near(table, {**table, "rate": 0.93})
-    assert not near(table, {**table, "rules": [{"rule": "saturation", "hits": 28}]})
-    cases = [[{"experiment": {"seed": n}} for n in range(many)] for many in (3, 5, 6)]
-    assert near(cases[0], cases[1])
-    assert not near(cases[0], cases[2])
+def test_a_row_that_is_off_by_two_cases_is_another():
+    row = {"rule": "symmetry", "hits": 28, "sole": 2}
+    assert near(row, {**row, "hits": 27, "sole": 3})
+    assert not near(row, {**row, "hits": 26})
+    assert not near(row, {"rule": "symmetry", "hits": 28})
 
 
 @whole

@@ -79,9 +79,21 @@ def test_a_sum_that_fits_says_that_a_part_of_it_does_not():
 )
 def test_nan_of_a_product_of_matrices(x, w, said):
     x, w = torch.tensor([x]), torch.tensor(w)[:, None]
-    if not (x @ w).isnan().any():  # who adds a product before it is rounded has Inf here
-        pytest.skip("this processor's product of these is no NaN")
-    assert said in why(lambda: x @ w, {"x": x, "w": w}, "NaN").said
+    if (x @ w).isinf():  # some processors add a product before it is rounded: Inf less a number
+        said = "= 0, but a partial sum is beyond float32's largest number, 3.4e+38"
+        assert said in why(lambda: x @ w, {"x": x, "w": w}, "Inf").said
+    else:
+        assert said in why(lambda: x @ w, {"x": x, "w": w}, "NaN").said
+
+
+def test_two_products_beyond_all_numbers_are_told_with_the_nan_that_they_make():
+    factors = (Operand(1e30, "x", (0, 0)), Operand(1e30, "w", (0, 0)),
+               Operand(1e30, "x", (0, 1)), Operand(-1e30, "w", (1, 0)))  # fmt: skip
+    found = Origin("mm", (0, 0), factors, NAN, exact=0.0, terms=2, factors=(2, 2))
+    assert in_words(found, torch.float32) == (
+        "1e+30 · 1e+30 + 1e+30 · −1e+30: both are beyond float32's largest number, 3.4e+38, and "
+        "Inf − Inf = NaN"
+    )
 
 
 @pytest.mark.parametrize(

@@ -154,9 +154,9 @@ def test_a_training_does_not_depend_on_it(optimizer, scale):
         assert found == losses
         assert all(torch.equal(own[name], value) for name, value in parameters.items())
     assert found == pytest.approx(losses, rel=1e-4)
-    # Trained to the end it is a ten-billionth of what it began with, and rounding by itself.
-    ends = train(scaled_by(scale), how).loss, train(SMALL, how).loss
-    assert ends[0] == pytest.approx(ends[1], rel=1e-3, abs=1e-8)
+    # Two hundred steps of Adam leave a ten-billionth of the loss, which is rounding by itself.
+    how = how.model_copy(update={"steps": 60})
+    assert train(scaled_by(scale), how).loss == pytest.approx(train(SMALL, how).loss, rel=1e-3)
 
 
 def test_the_trainings_own_scale_multiplies_with_it():
