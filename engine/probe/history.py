@@ -14,7 +14,7 @@ from layerscope.engine.basis.text import without_exponents
 from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
 from layerscope.engine.probe.facts import ModuleFacts, ParameterFacts
 from layerscope.engine.probe.ring import Ring
-from layerscope.engine.probe.step import Outline, Quantity
+from layerscope.engine.probe.step import Group, MadeOf, Outline, Quantity
 
 __all__ = ["BETTER", "FEW_STEPS", "History", "Weight"]
 
@@ -25,6 +25,8 @@ OLDEST, BETWEEN, NEWEST = 4, 12, 16
 ones."""
 FIRST = 3
 """Losses whose median is where a training began that has come far within some more."""
+SETTLED = 30
+"""Steps after which a loss should have come down."""
 RECENT = 8
 """Recorded steps over which a median is taken."""
 SHOT_UP = 2.0
@@ -207,6 +209,26 @@ class History:
         """Whether the last finite loss is far above the first."""
         finite = [v for v in (*self.first, *(v for _, v in self.losses)) if math.isfinite(v)]
         return bool(finite) and finite[-1] > GREW * (self._begun or abs(finite[0]))
+
+    @property
+    def hinders(self) -> bool:
+        """Whether what a network may do without has had time to show, and it has not come far."""
+        return self.number >= SETTLED and not self.fares_well
+
+    @cached_property
+    def last_module(self) -> ModuleFacts | None:
+        """The one that was called last, by its first call."""
+        return next((f for f in reversed(self.facts) if f.shape), None)
+
+    @cached_property
+    def made_of(self) -> MadeOf | None:
+        """The loss, by the newest graph of it that was read."""
+        return next((s.made_of for s in reversed(self.steps) if s.made_of), None)
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """How the optimisers were set up, as last looked at."""
+        return next((s.groups for s in reversed(self.steps) if s.groups), ())
 
     def weights(self) -> Iterator[Weight]:
         """Every parameter, each once, in forward order."""

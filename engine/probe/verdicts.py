@@ -152,7 +152,7 @@ def _weighed(symptom: Finding, history: History, begin: int, *, broke: bool, slo
         return replace(symptom, severity="info") if later or unknown else symptom
     for_long = symptom.since is not None and history.number - symptom.since >= FEW_STEPS
     lost = symptom.rule in LOST and symptom.severity == "error" and for_long
-    last = next((f.name for f in reversed(history.facts) if f.shape), None)
+    last = history.last_module.name if history.last_module else None
     at_output = symptom.rule in FLAT and for_long and last in symptom.modules
     grave = symptom.severity == "error" or symptom.rule in FLAT
     hinders = (at_output or (grave and began(symptom, begin))) and not history.fares_well

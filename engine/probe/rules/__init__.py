@@ -2,10 +2,12 @@
 
 from layerscope.engine.probe.rules import (
     data,
+    decay,
     dropping,
     formats,
     gradients,
     loss,
+    low_rates,
     rates,
     recurrent,
     shapes,
@@ -15,6 +17,6 @@ from layerscope.engine.probe.rules import (
 from layerscope.engine.probe.rules.base import TRAINING_RULES
 
 __all__ = [
-    "TRAINING_RULES", "data", "dropping", "formats", "gradients", "loss", "rates", "recurrent",
-    "shapes", "slow", "targets",
+    "TRAINING_RULES", "data", "decay", "dropping", "formats", "gradients", "loss", "low_rates",
+    "rates", "recurrent", "shapes", "slow", "targets",
 ]  # fmt: skip

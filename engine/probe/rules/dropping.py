@@ -9,7 +9,6 @@ from layerscope.engine.diagnosis import Finding
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.history import History
 from layerscope.engine.probe.rules.base import training_rule
-from layerscope.engine.probe.rules.loss_graph import hinders
 from layerscope.engine.probe.step import Outline, Quantity
 
 __all__ = ["dropout"]
@@ -42,18 +41,16 @@ def dropout(history: History) -> Finding | None:
 
 def _drops_answers(history: History) -> Finding | None:
     """A dropout layer that comes last, whose output is given to the loss as it is."""
-    last = next((f for f in reversed(history.facts) if f.shape), None)
-    step = next((s for s in reversed(history.steps) if s.made_of is not None), None)
-    if last is None or step is None or step.made_of is None:
-        return None
-    said, made = step.said.get(last.index), step.made_of
-    if said is None or last.kind in RECURRENT:
+    last = history.last_module
+    made = history.made_of
+    said = history.steps[-1].said.get(last.index) if last is not None else None
+    if last is None or made is None or said is None or last.kind in RECURRENT:
         return None
     drops = said.drops
     if not drops or made.given != "product" or math.prod(made.output) != math.prod(said.shape):
         return None
     return history.finding(
-        "dropout", "warning" if hinders(history) else "info", [last],
+        "dropout", "warning" if history.hinders else "info", [last],
         title=f"{_who(last)} comes last: {drops:.0%} of the answers are made zero",
         explanation=f"{made.loss} is given them as they are: in every step another {drops:.0%} of "
         f"the answers are 0 and the rest are multiplied by {1 / max(1 - drops, 1e-3):.3g}, "

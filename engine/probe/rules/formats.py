@@ -74,7 +74,7 @@ def _kept(step: Outline, weight: Weight) -> float | None:
 
 def _gradients(history: History) -> Finding | None:
     """The gradient underflows where it begins, at the output: nothing before it can have more."""
-    last = next((f for f in reversed(history.facts) if f.shape), None)
+    last = history.last_module
     if last is None or last.dtype not in NARROW or history.fares_well or not history.last_loss:
         return None
     shares = [

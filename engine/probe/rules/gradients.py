@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import takewhile
 from operator import attrgetter
 
@@ -16,6 +17,8 @@ from layerscope.engine.probe.rules.base import training_rule
 __all__ = ["frozen", "stale_gradients"]
 
 LEAST_RECORDS = reach.LEAST_RECORDS
+_PLURAL = re.compile(r"^(never |hardly )?(are|have|get|move)\b")
+_SINGULAR = {"are": "is", "have": "has"}
 
 
 @training_rule(
@@ -194,9 +197,11 @@ def _frozen(
 ) -> Finding:
     """A finding about parameters: ``why``, up to its colon, is the title too."""
     names = [w.full_name for w in found]
+    if len(names) == 1:
+        why = _PLURAL.sub(lambda verb: f"{verb[1]}{_SINGULAR.get(verb[2], verb[2] + 's')}", why)
     return history.finding(
         "frozen", severity or _severity(history), [w.module for w in found],
-        title=f"{len(names)} parameters {why.partition(':')[0]}",
+        title=f"{len(names)} parameter{'s' * (len(names) > 1)} {why.partition(':')[0]}",
         explanation=f"{listed(names, 4)} {why}, over {len(history.steps)} recorded steps.",
         evidence={"parameters": names[:20], "count": len(names)},
         threshold={"recorded_steps": LEAST_RECORDS},

@@ -20,7 +20,6 @@ from layerscope.engine.probe.rules.loss_graph import (
     Words,
     bounded_words,
     by_graph,
-    hinders,
     least_of,
     never_below,
     over_words,
@@ -136,9 +135,9 @@ def _asked_for(task: Task, last: ModuleFacts, history: History) -> Words | None:
             "comes.",
             "target = 2 * target - 1",
         )
-    if not (task.own and task.entry_by_entry and hinders(history)) or task.smallest is None:
+    if not (task.own and task.entry_by_entry and history.hinders) or task.smallest is None:
         return None
-    made = next((s.made_of for s in reversed(history.steps) if s.made_of), None)
+    made = history.made_of
     kind = last.kind if last.kind in ENDS or made is None else made.given
     bounds = ENDS.get(kind)
     if bounds is None or not bounds[0] <= task.smallest <= task.largest <= bounds[1]:
@@ -232,7 +231,7 @@ def wrong_loss(history: History) -> Finding | None:
     tasks = [s.task for s in history.steps if s.task is not None and math.isfinite(s.task.largest)]
     # Of a user's loss that broadcasts it does not show where output or target are all alike.
     task = next((t for t in reversed(tasks) if t.own or t.entry_by_entry), None)
-    last = next((f for f in reversed(history.facts) if f.shape), None)
+    last = history.last_module
     if task is None or last is None:
         return by_graph(history) or without_end(history)
     shape, least = _broadcast(task), _bounded(history, last, tasks)

@@ -12,11 +12,9 @@ from layerscope.engine.probe.step import MadeOf, Quantity
 
 __all__ = [
     "BELOW_ITS_LEAST", "BELOW_ZERO", "BOUNDED", "LEAVE_OUT", "ROUNDED", "RUN_AWAY", "Words",
-    "bounded_words", "by_graph", "hinders", "least_of", "never_below", "over_words", "without_end",
+    "bounded_words", "by_graph", "least_of", "never_below", "over_words", "without_end",
 ]  # fmt: skip
 
-SETTLED = 30
-"""Steps after which a loss should have come down."""
 NO_LOGARITHMS = frozenset({"linear", "softmax", "sigmoid", "relu"})
 TWO_SIDED = frozenset({"binary_cross_entropy_with_logits"})
 ROUNDED = 1e-3
@@ -56,7 +54,7 @@ def _words_of(made: MadeOf, history: History) -> tuple[Words, Severity] | None:
     least = _least(made)
     if least is not None and never_below(history, least):
         return bounded_words(name, given, made.output[1], least), severity
-    if given == "relu" and name in OF_CLASSES and hinders(history):
+    if given == "relu" and name in OF_CLASSES and history.hinders:
         title, text = f"{name} is given what relu cut off", "No logit can be below 0, and where "
         text += "one would be no gradient comes back."
         return (title, text, "# leave the relu out of the model's end"), "warning"
@@ -82,11 +80,6 @@ def over_words(name: str, axis: int) -> Words:
         "came with it.",
         "# softmax and log_softmax over the classes: dim=1 of (samples, classes)",
     )
-
-
-def hinders(history: History) -> bool:
-    """Whether what a network may do without has had time to show, and it has not come far."""
-    return history.number >= SETTLED and not history.fares_well
 
 
 def bounded_words(name: str, kind: str, classes: int, least: float) -> Words:
@@ -123,7 +116,7 @@ def without_end(history: History) -> Finding | None:
     """A loss that falls far below zero and on, as the output runs away: what is asked for has no
     end."""
     last, first, began = history.last_loss, history.first_loss, history.began_at
-    made = next((s.made_of for s in reversed(history.steps) if s.made_of), None)
+    made = history.made_of
     if last is None or first is None or began is None:
         return None
     times = made is not None and made.times
@@ -158,7 +151,7 @@ def _grown(history: History, facts: ModuleFacts) -> tuple[float, ModuleFacts, fl
 def by_graph(history: History) -> Finding | None:
     """What the graph tells of the loss, in the newest step in which it was looked at."""
     seen = [(s.number, s.made_of) for s in history.steps if s.made_of is not None]
-    last = next((f for f in reversed(history.facts) if f.shape), None)
+    last = history.last_module
     words = _words_of(seen[-1][1], history) if seen else None
     if words is None or last is None:
         return None

@@ -7,7 +7,6 @@ from layerscope.engine.diagnosis import Finding
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.history import History
 from layerscope.engine.probe.rules.base import training_rule
-from layerscope.engine.probe.rules.loss_graph import hinders
 from layerscope.engine.probe.step import Outline, Quantity
 
 __all__ = ["recurrent_saturation"]
@@ -27,7 +26,7 @@ LEAST_RECORDS = 3
 )
 def recurrent_saturation(history: History) -> Finding | None:
     """A recurrent layer's state is at −1 and 1."""
-    if not hinders(history):
+    if not history.hinders:
         return None
     found = []
     for facts in history.facts:

@@ -11,7 +11,6 @@ from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.history import History
 from layerscope.engine.probe.rules.base import training_rule
-from layerscope.engine.probe.rules.loss_graph import hinders
 from layerscope.engine.probe.step import Oddity, Outline
 
 __all__ = ["norm_statistics", "reshape", "softmax_axis"]
@@ -50,7 +49,7 @@ def reshape(history: History) -> Finding | None:
 def _severity(history: History) -> Severity:
     """A note as long as it is not known to hinder: by chance axes may be as long as if they had
     been exchanged."""
-    if not hinders(history):
+    if not history.hinders:
         return "info"
     return "warning" if history.learns else "error"
 
@@ -113,7 +112,7 @@ def softmax_axis(history: History) -> Finding | None:
 
 @training_rule(
     formula=f"a batch norm in training mode takes mean and variance of fewer than {FEW} values of "
-    "a unit, or another norm of a single one, in most recorded steps, and the loss has not come "
+    "a unit, or a layer norm of a single one, in most recorded steps, and the loss has not come "
     "down by half",
     source="Wu & He 2018, Group normalization: the error of small batches",
     help="Of two values one is as far above their mean as the other below it: nothing but their "
@@ -123,7 +122,7 @@ def softmax_axis(history: History) -> Finding | None:
 )  # fmt: skip
 def norm_statistics(history: History) -> Finding | None:
     """A norm over too few numbers."""
-    if not hinders(history):
+    if not history.hinders:
         return None
     found = []
     for facts in history.facts:
@@ -158,12 +157,6 @@ def _of_batch(step: Outline, facts: ModuleFacts) -> int | None:
     return math.prod(said.shape) // said.shape[1]
 
 
-def _of_place(step: Outline, facts: ModuleFacts) -> int | None:
-    """Of an instance norm: the places of each channel."""
-    said = step.said.get(facts.index)
-    return None if said is None or len(said.shape) < 3 else math.prod(said.shape[2:])
-
-
 def _of_layer(_: Outline, facts: ModuleFacts) -> int | None:
     """Of a layer norm: the numbers that it has a weight for."""
     return next((math.prod(p.shape) for p in facts.parameters.values()), None)
@@ -171,7 +164,6 @@ def _of_layer(_: Outline, facts: ModuleFacts) -> int | None:
 
 _NORMS: dict[str, Callable[[Outline, ModuleFacts], int | None]] = {
     **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"), _of_batch),
-    **dict.fromkeys(("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"), _of_place),
     "LayerNorm": _of_layer,
 }
 """Of how many numbers norms of PyTorch's take mean and variance."""

@@ -6,8 +6,7 @@ from layerscope.engine.basis.median import median
 from layerscope.engine.diagnosis import Finding
 from layerscope.engine.probe.history import History, Weight
 from layerscope.engine.probe.rules.base import training_rule
-from layerscope.engine.probe.rules.loss_graph import hinders
-from layerscope.engine.probe.step import Group, Outline, Quantity
+from layerscope.engine.probe.step import Outline, Quantity
 
 __all__ = ["adam_settings", "gradient_clipping"]
 
@@ -18,10 +17,6 @@ PATIENCE = 100  # steps, after which a usual rate has come somewhere
 LEAST_RECORDS = 8
 BY_OWN_SCALE = frozenset({"SGD", "ASGD"})
 """Whose steps are as large as the gradients; others divide by these."""
-
-
-def _groups(history: History) -> tuple[Group, ...]:
-    return next((s.groups for s in reversed(history.steps) if s.groups), ())
 
 
 def _slow(history: History, weights: list[Weight]) -> float | None:
@@ -59,9 +54,9 @@ def adam_settings(history: History) -> Finding | None:
 def _swapped(history: History) -> Finding | None:
     """The gradient's mean over more steps than that of its squares: so the step is no longer of
     about the learning rate's size."""
-    for number, group in enumerate(_groups(history)):
+    for number, group in enumerate(history.groups):
         first, second = group.momentum, group.second_beta
-        if first is None or second is None or first <= second or not hinders(history):
+        if first is None or second is None or first <= second or not history.hinders:
             continue
         return history.finding(
             "adam_settings", "warning", [w.module for w in _of_groups(history, {number})],
@@ -76,7 +71,7 @@ def _swapped(history: History) -> Finding | None:
 
 def _large_epsilon(history: History) -> Finding | None:
     """An epsilon beside which the gradients count for nothing."""
-    told = {n: g.eps for n, g in enumerate(_groups(history)) if g.eps}
+    told = {n: g.eps for n, g in enumerate(history.groups) if g.eps}
     weights = _of_groups(history, set(told))
     ratio = _slow(history, weights)
     sizes = [
@@ -87,7 +82,7 @@ def _large_epsilon(history: History) -> Finding | None:
     eps, gradient = min(e for e in told.values() if e), median(sizes)
     if eps <= ABOVE * gradient:
         return None
-    kind = _groups(history)[min(told)].kind
+    kind = history.groups[min(told)].kind
     return history.finding(
         "adam_settings", "warning", [w.module for w in weights],
         title=f"{kind}'s eps of {eps:g} is {eps / gradient:.2g} times the gradients",
@@ -113,7 +108,7 @@ def _large_epsilon(history: History) -> Finding | None:
 )
 def gradient_clipping(history: History) -> Finding | None:
     """Clipping leaves next to nothing of the gradients."""
-    chosen = {n for n, g in enumerate(_groups(history)) if g.kind in BY_OWN_SCALE}
+    chosen = {n for n, g in enumerate(history.groups) if g.kind in BY_OWN_SCALE}
     weights = _of_groups(history, chosen)
     ratio = _slow(history, weights)
     if ratio is None:

@@ -30,7 +30,7 @@ def one_class(history: History) -> Finding | None:
     """Every batch holds a single class."""
     looks = [(s.number, s.task) for s in history.steps if s.task is not None and _labels(s.task)]
     alike = [(n, t.lowest) for n, t in looks if t.lowest == t.highest]
-    last = next((f for f in reversed(history.facts) if f.shape), None)
+    last = history.last_module
     if last is None or len(alike) < LEAST_LOOKS or len(alike) < MOSTLY * len(looks):
         return None
     classes = {label for _, label in alike}

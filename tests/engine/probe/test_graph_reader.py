@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from layerscope.engine.probe.graph_reader import GraphReader
+from tests.faults import Copied
 
 
 def named(model: nn.Module):
@@ -111,16 +112,7 @@ def test_a_loss_without_a_graph_tells_nothing():
 
 
 def test_an_operation_of_somebodys_own_is_no_obstacle():
-    class Own(torch.autograd.Function):
-        @staticmethod
-        def forward(_: Any, x: Tensor) -> Tensor:
-            return x.clone()
-
-        @staticmethod
-        def backward(_: Any, gradient: Tensor) -> Tensor:
-            return gradient
-
     layer = nn.Linear(6, 6)
     assert "view" in found_in(
-        Own.apply(layer(torch.randn(4, 5, 6))).view(4, 6, 5).relu().sum(), layer
+        Copied.apply(layer(torch.randn(4, 5, 6))).view(4, 6, 5).relu().sum(), layer
     )

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from layerscope.engine.probe.loss_graph import made_of, uniform_answer
+from tests.faults import Copied
 
 N, CLASSES = 16, 5
 
@@ -130,15 +131,6 @@ def test_what_tells_nothing():
 
 
 def test_an_operation_of_somebodys_own_is_no_obstacle(logits):
-    class Own(torch.autograd.Function):
-        @staticmethod
-        def forward(_: Any, x: Tensor) -> Tensor:
-            return x.clone()
-
-        @staticmethod
-        def backward(_: Any, gradient: Tensor) -> Tensor:
-            return gradient
-
-    made = made_of(F.cross_entropy(Own.apply(logits.softmax(1)), LABELS))
+    made = made_of(F.cross_entropy(Copied.apply(logits.softmax(1)), LABELS))
     assert (made.loss, made.given) == ("cross_entropy", "")
-    assert made_of(Own.apply(logits).sum()) is None
+    assert made_of(Copied.apply(logits).sum()) is None

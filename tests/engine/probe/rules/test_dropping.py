@@ -87,3 +87,32 @@ def test_what_an_lstm_drops_between_its_layers():
     assert found.modules == ("0",)
     assert found.severity != "info"
     assert "dropout" not in {f.rule for f in findings(0.2)}
+
+
+@pytest.mark.parametrize(("p", "told"), [(0.8, True), (0.5, False)])
+def test_a_high_share_is_told_of_a_network_that_learns_nothing_in_a_hundred_steps(p, told):
+    """Inputs are drawn anew at every step, and targets belong to none; half is usual."""
+    model = network(p)
+    found = dropping(model, steps=120, forward=lambda _: model(torch.randn(256, 10)))
+    assert (found is not None) is told
+
+
+def behind(p):
+    return nn.Sequential(nn.Linear(10, 64), nn.ReLU(), nn.Linear(64, 1), nn.Dropout(p))
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_dropout_behind_the_last_layer_is_told(heard):
+    found = dropping(behind(0.5), lambda x: x[:, :1], steps=60, heard=heard)
+    assert found is not None
+    assert found.modules == ("3",)
+    assert "comes last" in found.title
+
+
+def test_dropout_before_a_weight_that_is_shared_is_not_the_last():
+    """The last module that is called, but a product with the embedding's weights follows."""
+    model = nn.Sequential(nn.Linear(10, 64), nn.ReLU(), nn.Dropout(0.5))
+    weight = model[0].weight
+    found = dropping(model, lambda x: x[:, :1], steps=60,
+                     forward=lambda x: (model(x) @ weight)[:, :1])  # fmt: skip
+    assert found is None
