@@ -33,6 +33,5 @@ def stands_still(history: History) -> Finding | None:
         "is asked: whether the labels belong to these inputs, whether these hold the answer, and "
         "whether this network can give it.",
         evidence={"update_ratio": median(ratios)}, threshold={"steps": PATIENCE}, since=None,
-        fix="# does it fit one batch alone? Where it does not, look at the network; where it does, "
-        "at the data",
+        fix="# does it fit one batch alone?\n# if so, look at the data; if not, at the network",
     )  # fmt: skip
