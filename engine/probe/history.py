@@ -16,7 +16,7 @@ from layerscope.engine.probe.facts import ModuleFacts, ParameterFacts
 from layerscope.engine.probe.ring import Ring
 from layerscope.engine.probe.step import Group, MadeOf, Outline, Quantity
 
-__all__ = ["BETTER", "FEW_STEPS", "History", "Weight"]
+__all__ = ["BETTER", "FEW_STEPS", "SETTLED", "History", "Weight"]
 
 FEW_STEPS = 8
 """Below these nothing is said of how a training goes."""
