@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from functools import partial
 
 import torch
@@ -13,7 +13,7 @@ from layerscope.engine.execution.provenance import Ailment, Cause, ailments, cau
 from layerscope.engine.execution.records import Record
 from layerscope.engine.layers import Layer
 from layerscope.engine.layers.losses import Loss
-from layerscope.engine.statistics import Statistics, statistics
+from layerscope.engine.statistics.ahead import Read
 
 __all__ = ["Causes"]
 
@@ -27,28 +27,27 @@ class Causes:
 
     Only where something comes up that was not there before is the layer run again, on one sample
     where its samples do not depend on each other.
+
+    Args:
+        loss: the network's own.
+        read: who knows the statistics of the passes' tensors.
     """
 
-    def __init__(self, loss: Loss) -> None:
-        self._loss = loss
+    def __init__(self, loss: Loss, read: Read) -> None:
+        self._loss, self._read = loss, read
         self._gradient: Tensor | None = None
-        """What the layer after handed back, the loss at first, and its statistics."""
-        self._statistics: Statistics | None = None
+        """What the layer after handed back, the loss at first."""
         self._waiting: list[Cause] = []
         """Of that gradient, for the record that the next step back will be about."""
-
-    def measured(self, gradient: Tensor) -> Statistics | None:
-        """The statistics of the gradient that the next step is about, where they are known."""
-        return self._statistics if gradient is self._gradient else None
 
     def forward(self, step: ForwardStep, record: Record, before: Record | None) -> None:
         """``before`` is the record of the layer whose output is ``step.x``; None for the first."""
         found = ailments(record.activation)
         if not found:
             return
-        known = ailments(before.activation) if before else _of(step.x)
+        known = ailments(before.activation) if before else self._of(step.x)
         if step.skip is not None:
-            known |= _of(step.skip)
+            known |= self._of(step.skip)
         new = found - known
         if new:
             record.causes += _of_output(step, new)
@@ -56,9 +55,13 @@ class Causes:
     def loss(self, value: Tensor, output: Tensor, target: Tensor) -> Cause | None:
         """Why the loss, ``value``, is not finite where the network's output is."""
         loss, names = self._loss, {"output": output, "target": target}
-        known = _of(output) - {"0"}
-        new = _of(value) - {"0"} - known
-        self._handed(loss.backward(), known, loss.backward, names)
+        known = self._of(output) - {"0"}
+        new = self._of(value) - {"0"} - known
+        self._gradient = loss.backward()
+        handed = self._of(self._gradient) - known
+        self._waiting = (
+            causes(loss.backward, names, tensor="gradient", asked=handed) if handed else []
+        )
         if not new or output.numel() > MOST_TRACED:
             return None
         found = causes(
@@ -73,43 +76,42 @@ class Causes:
         record.causes += self._waiting
         before, shortcut = self._gradient, step.shortcut
         if shortcut is not None and before is not None:
-            known = _of(before) | _of(shortcut) if here else here
+            known = self._of(before) | self._of(shortcut) if here else here
             both = {"the block's gradient": before, "the shortcut's": shortcut}
-            if here - known:
+            if here - known and _entries(*both.values()) <= MOST_TRACED:
                 record.causes += causes(
                     lambda: before + shortcut, both, tensor="gradient", asked=here - known
                 )  # fmt: skip
-        kept_here = layer.saved if layer.keeps else ()
-        if _entries(gradient, step.by_input, *layer.parameters.values(), *kept_here) > MOST_TRACED:
-            self._gradient, self._waiting = None, []  # too large to be run again: nothing is told
+        self._gradient, self._waiting = step.by_input, []
+        anew = {
+            name: new
+            for name, parameter in record.parameters.items()
+            if parameter.gradient is not None and (new := ailments(parameter.gradient) - here)
+        }
+        # nothing asks for the gradient by the network's input
+        handed = self._of(step.by_input) - here if step.info.index else None
+        if not (anew or handed):
             return
+        kept = dict(zip(layer.keeps, layer.saved, strict=False)) if layer.keeps else {}
+        held = gradient, step.by_input, *layer.parameters.values(), *kept.values()
+        if _entries(*held) > MOST_TRACED:
+            return  # too large to be run again: nothing is told
         name_of = step.info.name
         names = {f"{name_of}'s gradient": gradient}
         names |= {f"{name_of}.{name}": value for name, value in layer.parameters.items()}
-        if layer.keeps:
-            kept = zip(layer.keeps, layer.saved, strict=False)
-            names |= {f"{name_of}'s {name}": value for name, value in kept}
-        for name, parameter in record.parameters.items():
-            new = ailments(parameter.gradient) - here if parameter.gradient else None
-            if new:
-                record.causes += causes(
-                    partial(_parameter_gradient, layer, gradient, name), names,
-                    tensor=f"{name}.grad", asked=new,
-                )  # fmt: skip
-        if step.info.index:  # nothing asks for the gradient by the network's input
-            self._handed(step.by_input, here, lambda: layer.twin().backward(gradient), names)
+        names |= {f"{name_of}'s {name}": value for name, value in kept.items()}
+        for name, new in anew.items():
+            record.causes += causes(
+                partial(_parameter_gradient, layer, gradient, name), names,
+                tensor=f"{name}.grad", asked=new,
+            )  # fmt: skip
+        if handed:
+            self._waiting = causes(
+                lambda: layer.twin().backward(gradient), names, tensor="gradient", asked=handed
+            )  # fmt: skip
 
-    def _handed(
-        self,
-        gradient: Tensor,
-        known: frozenset[Ailment],
-        again: Callable[[], Tensor],
-        names: Mapping[str, Tensor],
-    ) -> None:
-        """``gradient`` is what the next step back starts from; ``again`` computes it."""
-        self._gradient, self._statistics = gradient, statistics(gradient)
-        new = ailments(self._statistics) - known
-        self._waiting = causes(again, names, tensor="gradient", asked=new) if new else []
+    def _of(self, tensor: Tensor) -> frozenset[Ailment]:
+        return ailments(self._read.statistics(tensor))
 
 
 def _entries(*tensors: object) -> int:
@@ -120,10 +122,6 @@ def _parameter_gradient(layer: Layer, gradient: Tensor, name: str) -> Tensor:
     twin = layer.twin()
     twin.backward(gradient)
     return twin.gradients[name]
-
-
-def _of(tensor: Tensor) -> frozenset[Ailment]:
-    return ailments(statistics(tensor))
 
 
 def _of_output(step: ForwardStep, new: Collection[Ailment]) -> list[Cause]:

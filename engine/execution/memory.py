@@ -13,6 +13,7 @@ import torch
 from layerscope.engine.execution.draws import MOST_BYTES
 from layerscope.engine.execution.footprint import TINY, Shape, Size, Watch, footprint, largest
 from layerscope.engine.execution.network import LayerInfo, layout
+from layerscope.engine.execution.read_ahead import LATE_BYTES
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers.initialization import INITS
 
@@ -32,8 +33,8 @@ SCATTERED = 1.5
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 DRAWN = torch.float32.itemsize
 """Bytes of an entry as it is drawn, whatever format it is cast to."""
-BASE = 8 * 2**20 + MOST_BYTES
-"""Bytes of everything else, with the draws that are remembered."""
+BASE = 8 * 2**20 + MOST_BYTES + LATE_BYTES
+"""Bytes of everything else, with the draws that are remembered and tensors still to be read."""
 
 
 def keep_large_apart() -> None:

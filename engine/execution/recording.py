@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
-from layerscope.engine.basis.cancellation import ShouldStop, never
+from layerscope.engine.basis.cancellation import ShouldStop, never, stop_if
 from layerscope.engine.basis.text import dtype_name
 from layerscope.engine.execution.causes import Causes
 from layerscope.engine.execution.network import LayerInfo, Network
-from layerscope.engine.execution.passes import BackwardStep, ForwardStep, passes
+from layerscope.engine.execution.passes import BackwardStep, ForwardStep, Step, passes
 from layerscope.engine.execution.provenance import Cause
+from layerscope.engine.execution.read_ahead import has_units, read_ahead
 from layerscope.engine.execution.records import Facts, Record
 from layerscope.engine.execution.saturation import flat_region
 from layerscope.engine.experiment.specification import Experiment
 from layerscope.engine.layers import Activation, Normalization
+from layerscope.engine.statistics.ahead import Known
 
 __all__ = ["Backward", "Forward", "Loss", "Start", "facts", "record_all", "recorded"]
 
@@ -86,28 +88,37 @@ class Backward:
 
 
 def recorded(
-    network: Network, should_stop: ShouldStop = never
+    network: Network, should_stop: ShouldStop = never, seen: Callable[[Step], None] | None = None
 ) -> Iterator[Forward | Loss | Backward]:
-    """Runs ``network``; every layer's record forward, the loss, what each gains backward."""
+    """Runs ``network``; every layer's record forward, the loss, what each gains backward. ``seen``
+    is handed every step with its tensors as it is made, a few layers before its record is."""
     records: list[Record] = []
-    causes = Causes(network.loss)
-    for step in passes(network, should_stop):
+    read = Known()
+    causes = Causes(network.loss, read)
+    steps = passes(network, should_stop)
+    for step in read_ahead(steps if seen is None else _shown(steps, seen), read):
+        stop_if(should_stop)  # several steps are handed on together
         if isinstance(step, ForwardStep):
-            by_unit = step.info.ends_block or isinstance(step.layer, Activation)
             record = Record.forward(
-                facts(step), step.output, step.layer.parameters, x=step.x, by_unit=by_unit
-            )
+                facts(step), step.output, step.layer.parameters,
+                x=step.x, by_unit=has_units(step), read=read,
+            )  # fmt: skip
             causes.forward(step, record, records[-1] if records else None)
             records.append(record)
             yield Forward(step.info, record)
         elif isinstance(step, BackwardStep):
             record = records[step.info.index]
-            measured = causes.measured(step.gradient)
-            record.backward(step.gradient, step.layer.gradients, measured)
+            record.backward(step.gradient, step.layer.gradients, read)
             causes.backward(step, record)
             yield Backward(step.info, record)
         else:
             yield Loss(float(step.loss), causes.loss(step.loss, step.output, network.target))
+
+
+def _shown(steps: Iterable[Step], seen: Callable[[Step], None]) -> Iterator[Step]:
+    for step in steps:
+        seen(step)
+        yield step
 
 
 def record_all(network: Network, should_stop: ShouldStop = never) -> tuple[list[Record], Loss]:

@@ -14,9 +14,12 @@ from layerscope.engine.basis.role import Role
 from layerscope.engine.basis.serial import Serial
 from layerscope.engine.execution.provenance import Ailment, Cause
 from layerscope.engine.execution.saturation import FlatRegion
-from layerscope.engine.statistics import Statistics, Units, distinct_columns, statistics, units
+from layerscope.engine.statistics import Statistics, Units, distinct_columns
+from layerscope.engine.statistics.ahead import AtOnce, Read
 
 __all__ = ["Facts", "ParameterRecord", "Record", "all_alike"]
+
+_at_once = AtOnce()
 
 
 class Facts(Serial):
@@ -101,16 +104,21 @@ class Record(Serial):
         *,
         x: Tensor | None = None,
         by_unit: bool = True,
+        read: Read = _at_once,
     ) -> Record:
         """The record of a module whose output, of any rank, samples first, has been computed.
 
         Without ``x``, its input, an activation's saturation stays unknown. ``by_unit``: looks at
-        the output's units too, which costs another pass over it.
+        the output's units too, which costs another pass over it. ``read``: who may know what the
+        tensors' statistics are.
         """
-        own = {n: ParameterRecord(tuple(p.shape), statistics(p)) for n, p in parameters.items()}
-        record = cls(facts, statistics(output), own)
+        own = {
+            name: ParameterRecord(tuple(value.shape), read.statistics(value))
+            for name, value in parameters.items()
+        }
+        record = cls(facts, read.statistics(output), own)
         if by_unit and facts.unit_axis is not None:
-            record.units = units(output, facts.unit_axis)
+            record.units = read.units(output, facts.unit_axis)
         if facts.flat is not None and x is not None:
             record.saturation = facts.flat.share(x)
         weight = record.weight_name
@@ -122,15 +130,13 @@ class Record(Serial):
         self,
         gradient: Tensor | None,
         parameters: Mapping[str, Tensor],
-        measured: Statistics | None = None,
+        read: Read = _at_once,
     ) -> None:
-        """Adds the gradients by the module's output and by its parameters, as far as they came.
-
-        ``measured``: the statistics of ``gradient``, where they are known.
-        """
-        self.gradient = measured or (None if gradient is None else statistics(gradient))
+        """Adds the gradients by the module's output and by its parameters, as far as they came;
+        ``read`` as in `forward`."""
+        self.gradient = None if gradient is None else read.statistics(gradient)
         for name, value in parameters.items():
-            self.parameters[name].gradient = statistics(value)
+            self.parameters[name].gradient = read.statistics(value)
         weight = parameters.get(self.weight_name or "")
         if self.units_alike and weight is not None:  # only copies can stay copies
             self.gradients_alike = all_alike(weight, self.facts.weight_unit_axis)

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from layerscope.engine.basis.serial import Serial
+from layerscope.engine.statistics.within import within
 
 __all__ = ["SAMPLES", "FlatRegion", "derivative_by_autograd", "flat_region"]
 
@@ -41,20 +41,8 @@ class FlatRegion(Serial):
         >>> FlatRegion(((None, 0.0),), 0.5).share(torch.tensor([[-1.0, 1.0, 2.0, 3.0]]))
         0.25
         """
-        few = z.detach()[:SAMPLES].cpu()
-        wide = few.float() if few.dtype.itemsize < 4 else few
-        values = wide.numpy()  # NumPy counts a few entries quicker than torch
-        if values.size and math.isnan(values.min()):  # rare, and NaN is the least of all
-            values = values[~np.isnan(values)]
-        if not values.size:
-            return None
-        flat = 0
-        for low, high in self.intervals:
-            inside = values <= (math.inf if high is None else high)
-            if low is not None:
-                inside &= values >= low
-            flat += int(np.count_nonzero(inside))
-        return flat / values.size
+        flat, known = within(z, self.intervals, SAMPLES)
+        return flat / known if known else None
 
 
 def flat_region(derivative: Elementwise) -> FlatRegion:

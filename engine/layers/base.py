@@ -62,6 +62,12 @@ class Layer(ABC):
         other.gradients = {}
         return other
 
+    def as_it_is(self) -> Self:
+        """A layer that has what this one has now, also once this one is released."""
+        other = object.__new__(type(self))  # ``copy`` takes ten times as long
+        other.__dict__.update(self.__dict__, gradients=dict(self.gradients))
+        return other
+
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output for the input ``x`` of shape (batch, n_in)."""

@@ -3,8 +3,9 @@
 from layerscope.engine.statistics.activity import Units, units
 from layerscope.engine.statistics.columns import distinct_columns
 from layerscope.engine.statistics.fallback import statistics_torch
-from layerscope.engine.statistics.measure import machine_code, statistics, warm_up
+from layerscope.engine.statistics.measure import machine_code, statistics
 from layerscope.engine.statistics.record import Figures, Histogram, Statistics
+from layerscope.engine.statistics.warming import warm_up
 
 __all__ = [
     "Figures", "Histogram", "Statistics", "Units", "distinct_columns", "machine_code",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numba
@@ -16,7 +18,7 @@ from layerscope.engine.basis.serial import Serial
 from layerscope.engine.statistics.compilation import fast_kernel, kernel, pointer
 from layerscope.engine.statistics.ordinary import all_ordinary
 
-__all__ = ["Mask", "Units", "as_rows", "units", "units_of_many"]
+__all__ = ["Mask", "Units", "UnitsReading", "as_rows", "units", "units_of_many"]
 
 Mask = NDArray[np.bool_]
 
@@ -96,21 +98,42 @@ def units_of_many(
         found[place] = seen, _dead(activation, axis) if seen.dead else None
     if not quick:
         return found
-    some = [activations[place][0] for place in quick]
-    sizes = [tuple(each.shape) for each in some]
-    ends = np.cumsum([0, *(width for _, width in sizes)])
-    table = np.array(
-        [(t.data_ptr(), *size, end) for t, size, end in zip(some, sizes, ends[:-1], strict=True)],
-        np.int64,
-    )
-    answers, marks = np.empty((len(some), 3)), np.empty(ends[-1], np.bool_)
-    _many_units(table, answers, marks)
-    rows = zip(quick, sizes, answers.tolist(), ends[:-1], ends[1:], strict=True)
-    for place, (batch, width), (dead, constant, correlation), begin, end in rows:
-        known = None if math.isnan(correlation) else correlation
-        seen = Units(batch, width, int(dead), int(constant), known)
-        found[place] = seen, marks[begin:end] if seen.dead else None
+    reading = UnitsReading([activations[place][0] for place in quick])
+    reading.read()
+    for place, told in zip(quick, reading.told(), strict=True):
+        found[place] = told
     return found
+
+
+class UnitsReading:
+    """What `units_of_many` asks of some (batch, width) tensors that compiled code may read as they
+    lie, in three steps: only ``read``, which any thread may do, takes long."""
+
+    def __init__(self, activations: Sequence[Tensor]) -> None:
+        self._activations = activations
+        self._sizes = [tuple(each.shape) for each in activations]
+        self._ends = list(accumulate((width for _, width in self._sizes), initial=0))
+        rows = zip(activations, self._sizes, self._ends, strict=False)
+        table = array("q")
+        for tensor, size, begin in rows:
+            table.extend((tensor.data_ptr(), *size, begin))
+        self._table = np.frombuffer(table, np.int64).reshape(-1, 4)
+        self._answers = np.empty((len(activations), 3))
+        self._marks = np.empty(self._ends[-1], np.bool_)
+
+    def read(self) -> None:
+        """Without the interpreter's lock."""
+        _many_units(self._table, self._answers, self._marks)
+
+    def told(self) -> list[tuple[Units, Mask | None]]:
+        """Of each its units, and which are dead where some are."""
+        found: list[tuple[Units, Mask | None]] = []
+        rows = zip(self._sizes, self._answers.tolist(), pairwise(self._ends), strict=True)
+        for (batch, width), (dead, constant, correlation), (begin, end) in rows:
+            known = None if math.isnan(correlation) else correlation
+            seen = Units(batch, width, int(dead), int(constant), known)
+            found.append((seen, self._marks[begin:end] if dead else None))
+        return found
 
 
 def _dead(activation: Tensor, axis: int) -> Mask:

@@ -16,7 +16,7 @@ from layerscope.engine.statistics.measure import dense
 from layerscope.engine.statistics.ordinary import ORDINARY, all_ordinary
 from layerscope.engine.statistics.packing import pack
 
-__all__ = ["Answers", "Reader", "Words", "normal_of", "ordinary_table", "plain"]
+__all__ = ["Answers", "Reader", "Words", "normal_of", "ordinary_table", "plain", "table_of"]
 
 MOST_DENSE = 1 << 24
 """Entries of a sparse tensor up to which its zeros are written out."""
@@ -125,47 +125,61 @@ class Reader:
         Errors: ``ValueError`` for a snapshot of another size or dtype, into which nothing is
         written.
         """
-        kept: list[Tensor] = []
         known = ordinary_table(tensors, snapshots, subtracts) if table is None else table
-        table = None if known is None else known.copy()  # answers are written into it
-        if table is None:
-            table = self._one_by_one(tensors, snapshots, subtracts, kept)
+        if known is None:
+            known, _kept = table_of(tensors, snapshots, subtracts)
+        table = known.copy()  # answers are written into it
+        self.prepare(table)
+        return self.answers(table, self.fill(table))
+
+    def prepare(self, table: Words) -> None:
+        """Has room for the answers about the tensors that a table tells of."""
         wide = table[:, 2].any()
-        room = len(tensors) * (kernel.STATE + 2 * (kernel.SPAN64 if wide else kernel.SPAN32))
+        room = len(table) * (kernel.STATE + 2 * (kernel.SPAN64 if wide else kernel.SPAN32))
         if self._arena.size < room:
             self._arena = np.empty(room, np.int64)
-        used = kernel.many(table, self._arena, *self._counters)
+
+    def fill(self, table: Words) -> int:
+        """Reads them; the words it took. All that needs the interpreter's lock is done before."""
+        return kernel.many(table, self._arena, *self._counters)
+
+    def answers(self, table: Words, used: int) -> Answers:
+        """What ``fill`` found."""
         lowest = np.where(table[:, 2] != 0, kernel.LOWEST64, kernel.LOWEST32)
         return Answers(table[:, 6], self._arena[:used].copy(), lowest)
 
-    @staticmethod
-    def _one_by_one(
-        tensors: Sequence[Tensor],
-        snapshots: Sequence[Tensor | None] | None,
-        subtracts: bool,
-        kept: list[Tensor],
-    ) -> Words:
-        """A row a tensor; ``kept`` gets what has to live until it is read."""
-        rows = array("q")
-        for place, tensor in enumerate(tensors):
-            form = _READ.get(tensor.dtype)
-            normal = None
-            if form is None or not _readable(tensor):
-                normal = _NARROW.get(tensor.dtype)
-                tensor = plain(tensor)
-                kept.append(tensor)
-                form = _READ[tensor.dtype]
-            snapshot = snapshots[place] if snapshots is not None else None
-            if snapshot is not None and not _fits(snapshot, tensor):
-                raise ValueError(
-                    f"snapshot {place}: expected {tensor.numel()} numbers of {tensor.dtype}, "
-                    f"contiguous, got {snapshot.numel()} of {snapshot.dtype}"
-                )
-            rows.extend((
-                tensor.data_ptr(), tensor.numel(), form[0], form[2] if normal is None else normal,
-                0 if snapshot is None else snapshot.data_ptr(), subtracts, 0,
-            ))  # fmt: skip
-        return np.frombuffer(rows, np.int64).reshape(-1, 7)
+
+def table_of(
+    tensors: Sequence[Tensor],
+    snapshots: Sequence[Tensor | None] | None = None,
+    subtracts: bool = False,
+) -> tuple[Words, list[Tensor]]:
+    """What the kernel is told of any tensors, a row each, and what has to live until it has read:
+    copies of those that it cannot read as they lie.
+
+    Errors: ``ValueError`` for a snapshot that does not fit.
+    """
+    rows = array("q")
+    kept: list[Tensor] = []
+    for place, tensor in enumerate(tensors):
+        form = _READ.get(tensor.dtype)
+        normal = None
+        if form is None or not _readable(tensor):
+            normal = _NARROW.get(tensor.dtype)
+            tensor = plain(tensor)
+            kept.append(tensor)
+            form = _READ[tensor.dtype]
+        snapshot = snapshots[place] if snapshots is not None else None
+        if snapshot is not None and not _fits(snapshot, tensor):
+            raise ValueError(
+                f"snapshot {place}: expected {tensor.numel()} numbers of {tensor.dtype}, "
+                f"contiguous, got {snapshot.numel()} of {snapshot.dtype}"
+            )
+        rows.extend((
+            tensor.data_ptr(), tensor.numel(), form[0], form[2] if normal is None else normal,
+            0 if snapshot is None else snapshot.data_ptr(), subtracts, 0,
+        ))  # fmt: skip
+    return np.frombuffer(rows, np.int64).reshape(-1, 7), kept
 
 
 def ordinary_table(

@@ -7,11 +7,11 @@ import struct
 from functools import cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from layerscope.engine.statistics.activity import units
-from layerscope.engine.statistics.columns import distinct_columns
 from layerscope.engine.statistics.fallback import statistics_torch
 from layerscope.engine.statistics.kernel import (
     LOWEST32,
@@ -23,10 +23,10 @@ from layerscope.engine.statistics.kernel import (
     finish64,
 )  # fmt: skip
 from layerscope.engine.statistics.machine_code import Kept, kept
-from layerscope.engine.statistics.reading import LARGE, read
+from layerscope.engine.statistics.reading import read
 from layerscope.engine.statistics.record import Histogram, Statistics
 
-__all__ = ["dense", "machine_code", "statistics", "warm_up"]
+__all__ = ["dense", "machine_code", "statistics", "told"]
 
 ANSWER = struct.Struct("8q5d")
 
@@ -72,14 +72,23 @@ def statistics(tensor: Tensor) -> Statistics:
     source = dense(tensor, form.converted)
     size = source.numel()
     record = read(source.data_ptr(), size, form.wide, form.normal)
-    answer = ANSWER.unpack_from(record)
-    finite, zeros, subnormal, nan, posinf, neginf, first, length, *numbers = answer
-    mean, std, rms, low, high = numbers if finite else [None] * 5
-    if std is not None and not std < math.inf:  # NaN for one entry, Inf beyond float64's range
+    return told(record[: STATE + 2 * record[7]].copy(), 0, size, form.lowest)
+
+
+def told(words: NDArray[np.int64], at: int, size: int, lowest: int) -> Statistics:
+    """What the kernel's answer, which begins ``at`` a place among ``words``, says of ``size``
+    entries; its histogram, counted from the exponent ``lowest`` on, stays where it is."""
+    answer = ANSWER.unpack_from(words.data, 8 * at)
+    finite, zeros, subnormal, nan, posinf, neginf, first, length, mean, std, rms, low, high = answer
+    begin = at + STATE
+    end = begin + length
+    histogram = Histogram(
+        lowest + first if length else 0, words[begin:end], words[end : end + length]
+    )
+    if not finite:
+        mean = std = rms = low = high = None
+    elif not std < math.inf:  # NaN for one entry, Inf beyond float64's range
         std = None
-    counts = record[STATE : STATE + 2 * length].copy()
-    first = form.lowest + first if length else 0
-    histogram = Histogram(first, counts[:length], counts[length:])
     return Statistics(
         size, finite, mean, std, rms, low, high, zeros, subnormal, nan, posinf, neginf, histogram
     )
@@ -99,17 +108,6 @@ def dense(tensor: Tensor, convert: bool) -> Tensor:
     packed = tensor.detach().permute(order)
     # A transposed matrix occupies its memory without a gap, and statistics know no order.
     return packed if packed.is_contiguous() else tensor.detach().contiguous()
-
-
-def warm_up() -> None:
-    """Compile the kernels, or load them from the cache on disk, before the first measurement."""
-    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
-        sample = torch.tensor([[1.0, 0.0], [2.0, math.nan]], dtype=dtype)
-        statistics(sample)
-        units(sample)
-        distinct_columns(sample)
-    for dtype in (torch.float32, torch.float64):
-        statistics(torch.zeros(LARGE, dtype=dtype))
 
 
 def machine_code() -> tuple[Kept, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["ORDINARY", "all_ordinary"]
+__all__ = ["ORDINARY", "all_ordinary", "is_ordinary"]
 
 ORDINARY: tuple[Any, ...] = (Tensor, torch.nn.Parameter)
 """Classes whose numbers are where they say; a subclass may hold something else."""
@@ -31,6 +31,18 @@ def all_ordinary(tensors: Sequence[Tensor]) -> bool:
         and all(map(_is_cpu, tensors))
         and all(map(_is_contiguous, tensors))
         and not any(map(_is_neg, tensors))
+    )
+
+
+def is_ordinary(tensor: Tensor) -> bool:
+    """`all_ordinary` of one."""
+    return (
+        type(tensor) in ORDINARY
+        and tensor.dtype is torch.float32
+        and tensor.layout is torch.strided
+        and tensor.is_cpu
+        and tensor.is_contiguous()
+        and not tensor.is_neg()
     )
 
 

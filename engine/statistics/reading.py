@@ -13,7 +13,7 @@ import torch
 
 from layerscope.engine.statistics import kernel
 
-__all__ = ["LARGE", "read"]
+__all__ = ["LARGE", "helpers", "read"]
 
 CHUNK = 1 << 18
 """Entries that a thread reads at a time, when a tensor is large enough for several."""
@@ -77,8 +77,8 @@ def _read_chunks(address: int, size: int, wide: bool) -> Any:
             at = records.ctypes.data + chunk * records.strides[0]
             measure(address + start * itemsize, min(length, size - start), at, counters)
 
-    helpers = min(torch.get_num_threads(), chunks) - 1
-    tasks = [_pool().submit(work) for _ in range(helpers)]
+    further = min(torch.get_num_threads(), chunks) - 1
+    tasks = [helpers().submit(work) for _ in range(further)]
     work()
     for task in tasks:
         task.result()
@@ -89,7 +89,9 @@ _lock = threading.Lock()
 _helpers: ThreadPoolExecutor | None = None
 
 
-def _pool() -> ThreadPoolExecutor:
+def helpers() -> ThreadPoolExecutor:
+    """Threads for compiled calls, which do not hold the interpreter's lock; none of these waits for
+    another."""
     global _helpers
     with _lock:
         if _helpers is None:

@@ -297,6 +297,7 @@ def _layers(
     scaled = net.log_calibrated is not None
     unknown = (SECOND_ORDER / traces[0].n) ** 2 if of_batch or scaled else 0.0
     untold = _no_weight_gradients(net, traces)
+    shut = _last_shut(traces)
     for position, t in enumerate(traces):
         block, n, law = position + 1, t.n, laws[position]
         g = gradients[position] if gradients else None
@@ -328,7 +329,7 @@ def _layers(
             behind = of_gradient(gradient, signal, n, batch, back) if gradient else None
             if behind and net.residual and net.norm is None and traces[-1].n > 1:
                 behind = behind.without_band(MANY)
-            if behind and any(_open(each) < FEWEST_OPEN for each in traces[position:-1]):
+            if behind and position <= shut:
                 behind = behind.without_band(SATURATED)
             if why is not None:
                 ahead, behind = ahead.without_band(why), behind and behind.without_band(why)
@@ -353,6 +354,13 @@ def _layers(
 def _open(t: Trace) -> float:
     """So many of its units would pass a gradient on if each were either open or shut."""
     return t.n / t.moments.slope_kurtosis
+
+
+def _last_shut(traces: list[Trace]) -> int:
+    """The last hidden block with so few open units that there is no band for what comes through
+    it; −1 where none is."""
+    few = (i for i, t in enumerate(traces[:-1]) if _open(t) < FEWEST_OPEN)
+    return max(few, default=-1)
 
 
 def _no_weight_gradients(net: MeanFieldNetwork, traces: list[Trace]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from layerscope.engine.execution.cost import Cost, cost
 from layerscope.engine.execution.network import layout, seeds
 from layerscope.engine.execution.optimizers import OPTIMIZERS
 from layerscope.engine.execution.passes import BackwardStep, LossStep, Step, passes
-from layerscope.engine.execution.recording import Backward, Forward, Loss, recorded
+from layerscope.engine.execution.recording import Forward, Loss, recorded
 from layerscope.engine.execution.records import Record
 from layerscope.engine.execution.schedules import factor
 from layerscope.engine.execution.steps import KeptNetwork
@@ -64,6 +64,26 @@ class Done:
     updates: dict[str, Statistics]
     """By how much the parameter changed, in its own format."""
     input: Statistics | None
+
+
+@dataclass(slots=True)
+class _Passed:
+    """What both passes of a step left."""
+
+    network: KeptNetwork
+    loss: float = math.nan
+    cause: str | None = None
+    records: list[Record] = field(default_factory=list)
+    gradients: dict[str, Tensor] = field(default_factory=dict)
+
+    def take(self, step: Step) -> None:
+        """Of a step what the optimiser needs."""
+        if isinstance(step, LossStep):
+            self.loss = float(step.loss)
+        elif isinstance(step, BackwardStep):
+            for name, gradient in step.layer.gradients.items():
+                own = self.network.loss.unscaled(widened(gradient))
+                self.gradients[f"{step.info.name}.{name}"] = own
 
 
 class Trainer:
@@ -121,25 +141,8 @@ class Trainer:
             network.feed(self._sample(number))
             self._baseline = network.loss.baseline(network.target)
         scale = network.loss.scale = self.scale * self.experiment.backward_scale
-        records: list[Record] = []
-        gradients: dict[str, Tensor] = {}
-        loss = math.nan
-        cause: str | None = None
-        for event in recorded(network, should_stop) if record else passes(network, should_stop):
-            if seen is not None and isinstance(event, Step):
-                seen(event)
-            if isinstance(event, Forward):
-                records.append(event.record)
-            elif isinstance(event, Loss):
-                loss = event.value
-                cause = event.cause.said if event.cause else None
-            elif isinstance(event, LossStep):
-                loss = float(event.loss)
-            elif isinstance(event, Backward | BackwardStep):
-                layer = network.layers[event.info.index]
-                for name, gradient in layer.gradients.items():
-                    own = network.loss.unscaled(widened(gradient))
-                    gradients[f"{event.info.name}.{name}"] = own
+        passed = self._passes(record, should_stop, seen)
+        gradients = passed.gradients
         rate = self.rate * factor(training.schedule, number, training.steps, training.warm_up)
         skipped = training.dynamic and not all(
             bool(torch.isfinite(g).all()) for g in gradients.values()
@@ -149,9 +152,26 @@ class Trainer:
         self._rescale(overflowed=skipped)
         self.step = number
         return Done(
-            number, loss, self._baseline, rate, scale, skipped, records,
-            cause, told, updates, statistics(network.x) if record else None,
+            number, passed.loss, self._baseline, rate, scale, skipped, passed.records,
+            passed.cause, told, updates, statistics(network.x) if record else None,
         )  # fmt: skip
+
+    def _passes(
+        self, record: bool, should_stop: ShouldStop, seen: Callable[[Step], None] | None
+    ) -> _Passed:
+        network, passed = self.network, _Passed(self.network)
+        if record:
+            for event in recorded(network, should_stop, passed.take):
+                if isinstance(event, Forward):
+                    passed.records.append(event.record)
+                elif isinstance(event, Loss) and event.cause:
+                    passed.cause = event.cause.said
+            return passed
+        for step in passes(network, should_stop):
+            if seen is not None:
+                seen(step)
+            passed.take(step)
+        return passed
 
     def _apply(
         self, gradients: Mapping[str, Tensor], rate: float, *, record: bool

@@ -149,9 +149,9 @@ def test_ordinary_tensors_are_asked_all_at_once_and_the_answer_is_the_same(subtr
     rooms = [torch.randn(t.numel()) if n % 2 else None for n, t in enumerate(tensors)]
     copies = [None if room is None else room.clone() for room in rooms]
     table = many.ordinary_table(tensors, rooms, subtracts)
-    kept: list[torch.Tensor] = []
-    assert np.array_equal(table, Reader._one_by_one(tensors, rooms, subtracts, kept))
-    assert kept == []
+    one_by_one, copied = many.table_of(tensors, rooms, subtracts)
+    assert np.array_equal(table, one_by_one)
+    assert copied == []
     quick = Reader().read(tensors, rooms, subtracts)
     double = torch.ones(2, dtype=torch.float64)  # with it each is asked by itself
     slow = Reader().read([*tensors, double], [*copies, None], subtracts)
