@@ -65,11 +65,12 @@ export class Plot {
 
   /** What is to be drawn, as Plotly takes it, whether or not anybody sees it. */
   figured() {
-    const { traces, layout } = this.content ?? { traces: [], layout: {} };
+    const { traces, layout: given } = this.content ?? { traces: [], layout: {} };
+    const { annotations, ...layout } = given; // their colours follow the theme by themselves
     const base = this.resolved.layout;
     const data = this.resolved.data.map((/** @type {any} */ trace, /** @type {number} */ i) => ({ ...trace, ...traces[i] }));
     const [width, height] = this.size;
-    const merged = { ...base, ...resolve(layout), width, height, datarevision: this.revision };
+    const merged = { ...base, ...resolve(layout), ...(annotations && { annotations }), width, height, datarevision: this.revision };
     for (const axis of ["xaxis", "yaxis"]) merged[axis] = { ...base[axis], ...layout[axis] };
     return { data, layout: merged };
   }

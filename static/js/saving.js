@@ -1,7 +1,7 @@
 /** Buttons that save a chart as it is drawn now, as PNG or SVG. */
 import { make } from "./dom.js";
 import { plotly } from "./plot.js";
-import { token } from "./tokens.js";
+import { resolve, token } from "./tokens.js";
 
 /** @typedef {import("./plot.js").Plot} Plot */
 
@@ -43,7 +43,7 @@ async function save(plot, format, title) {
   const { data, layout } = plot.figured();
   const size = { width: Math.round(layout.width) || WIDTH, height: Math.round(layout.height) || HEIGHT };
   // Charts are drawn on the page's own ground, which the file must bring along.
-  const figure = { data, layout: plot.finish(data, { ...layout, ...size, paper_bgcolor: token("--surface") }) };
+  const figure = { data, layout: resolve(plot.finish(data, { ...layout, ...size, paper_bgcolor: token("--surface") })) };
   const href = await Plotly.toImage(figure, { format, ...size, scale: format === "png" ? 2 : 1 });
   make("a", { href, download: `${fileName(title)}.${format}` }).click();
 }

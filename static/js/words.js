@@ -2,8 +2,8 @@
 import { make } from "./dom.js";
 import { asWritten } from "./format.js";
 
-/** An annotation as Plotly takes it, of those without an arrow: at `x` and `y` of the axes, exponents where they are log, or of the paper from 0 to 1.
- * @typedef {{text: string, x: number, y: number, xref?: string, yref?: string, xanchor?: string, yanchor?: string, xshift?: number, borderpad?: number, font?: {color?: string}}} Annotation */
+/** An annotation as Plotly takes it, of those without an arrow, its colours as in CSS: at `x` and `y` of the axes, exponents where they are log, or of the paper from 0 to 1.
+ * @typedef {{text: string, x: number, y: number, xref?: string, yref?: string, xanchor?: string, yanchor?: string, xshift?: number, borderpad?: number, bgcolor?: string, font?: {color?: string}}} Annotation */
 /** What Plotly has drawn on. @typedef {{_size: {l: number, t: number, w: number, h: number}, xaxis: {range: number[]}, yaxis: {range: number[]}, font: {family: string, size: number, color: string}}} Drawn */
 
 const ALONG = /** @type {Record<string, string>} */ ({ left: "0%", center: "-50%", right: "-100%", top: "0%", middle: "-50%", bottom: "-100%" });
@@ -36,7 +36,7 @@ export class Words {
       const [across, down] = [ALONG[annotation.xanchor ?? "center"], ALONG[annotation.yanchor ?? "middle"]];
       const span = this.spans[i];
       span.textContent = asWritten(annotation.text);
-      span.style.cssText = `left:${left}px;top:${top}px;translate:${across} ${down};padding:${annotation.borderpad ?? 1}px;color:${annotation.font?.color ?? color}`;
+      span.style.cssText = `left:${left}px;top:${top}px;translate:${across} ${down};padding:${annotation.borderpad ?? 1}px;color:${annotation.font?.color ?? color};background:${annotation.bgcolor ?? "none"}`;
     });
   }
 }

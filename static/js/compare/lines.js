@@ -56,7 +56,7 @@ function chart(lines, log, across, cursor) {
     if (last < 0) return [];
     const at = up.log ? Math.log10(Number(y[last])) : Number(y[last]);
     const share = (at - up.range[0]) / (up.range[1] - up.range[0]);
-    return [{ x: x[last], share: Math.min(1, Math.max(0, share)), text: share > 1 ? `${letter}↑` : letter, color: token(`--run-${place + 1}`) }];
+    return [{ x: x[last], share: Math.min(1, Math.max(0, share)), text: share > 1 ? `${letter}↑` : letter, color: `var(--run-${place + 1})` }];
   });
   const annotations = apart(ends).map(({ x, share, text, color }) => ({
     x, y: share, yref: "paper", yanchor: "middle", text, showarrow: false, xanchor: "left", xshift: 4, font: { color },

@@ -1,6 +1,5 @@
 /** What charts over layers have beside their curves: the curves' names, and ticks at powers. */
 import { raised } from "../format.js";
-import { resolve } from "../tokens.js";
 import { inside, placed } from "./labels.js";
 
 /** A layout of known size with the curves' names. @param {any[]} labels @param {any[]} traces @param {any} layout */
@@ -16,7 +15,7 @@ export function named(labels, traces, layout) {
     line: 1.3 * font.size,
   };
   const others = annotations.map((/** @type {any} */ other) => inside(other, area));
-  return { ...layout, annotations: [...others, ...placed(labels, traces, others, area).map(resolve)] };
+  return { ...layout, annotations: [...others, ...placed(labels, traces, others, area)] };
 }
 
 /** Ticks at powers, on a log axis of base 10 by their value, else by the exponent. Written as the server writes them: Plotly's own

@@ -11,6 +11,7 @@ const note = (/** @type {string} */ text, /** @type {string} */ color, /** @type
   text,
   showarrow: false,
   font: { color },
+  bgcolor: "var(--surface)",
   borderpad: 2,
   xanchor: "left",
   yanchor: "top",
@@ -64,11 +65,11 @@ export function faults(tensors, backward = false, { called = (block) => block, z
       .filter(([, block]) => block)
       .sort((a, b) => (backward ? -1 : 1) * (Number(a[1]) - Number(b[1])));
     annotations.push(
-      note(named.map(([name, block]) => `${name} ${called(Number(block))}`).join(" · "), token("--fault"), { ...at(bad.indexOf(true) + 1), ...FLOOR }),
+      note(named.map(([name, block]) => `${name} ${called(Number(block))}`).join(" · "), "var(--fault)", { ...at(bad.indexOf(true) + 1), ...FLOOR }),
     );
   }
   if (nothing && zero.includes(true) && zero.includes(false))
-    annotations.push(note(`${nothing} ${backward ? "up to" : "from"} ${called(first(zero))}`, token("--ink-2"), at(zero.indexOf(true) + 1)));
+    annotations.push(note(`${nothing} ${backward ? "up to" : "from"} ${called(first(zero))}`, "var(--ink-2)", at(zero.indexOf(true) + 1)));
   return { shapes: [...tint(bad, "--fault-tint"), ...tint(zero, "--zero-tint")], annotations };
 }
 
@@ -88,7 +89,7 @@ export function logRange(values, format, overflows) {
   const annotations = [];
   const band = { xref: "paper", x0: 0, x1: 1 };
   const label = (/** @type {string} */ text, /** @type {number} */ y, /** @type {string} */ yanchor) =>
-    note(text, token("--ink-2"), { xref: "paper", x: 0.005, yref: "y", y, yanchor, borderpad: 1 });
+    note(text, "var(--ink-2)", { xref: "paper", x: 0.005, yref: "y", y, yanchor, borderpad: 1 });
   if (overflows || top > largest - 1) {
     top = Math.max(top, largest + 0.1 * (largest - bottom));
     shapes.push(shape({ ...band, y0: format.max, y1: raise(top), fillcolor: token("--fault-line") }));

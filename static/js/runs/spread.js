@@ -214,7 +214,7 @@ function edges(name, { max, tiny }, { low, high }) {
     type: "rect", layer: "below", xref: "paper", x0: 0, x1: 1, y0, y1, fillcolor: token(colour), line: { width: 0 },
   }); // prettier-ignore
   const note = (/** @type {string} */ text, /** @type {number} */ y, /** @type {string} */ yanchor) => ({
-    text: literal(text), xref: "paper", x: 0.005, xanchor: "left", y, yanchor, showarrow: false, font: { color: token("--ink-2") }, borderpad: 1,
+    text: literal(text), xref: "paper", x: 0.005, xanchor: "left", y, yanchor, showarrow: false, font: { color: "var(--ink-2)" }, bgcolor: "var(--surface)", borderpad: 1,
   }); // prettier-ignore
   if (least >= low - 0.5) {
     shapes.push(band(low - 0.5, least, "--zero-tint"));
