@@ -1,6 +1,7 @@
 """The trainings, by what is wrong with them; importing this registers them all."""
 
 from benchmarks.trainings.cases import (
+    between_layers,
     depth,
     gradients,
     inputs,
@@ -18,6 +19,7 @@ from benchmarks.trainings.cases import (
 )
 
 __all__ = [
-    "depth", "gradients", "inputs", "kinds_of_training", "looks_wrong", "losses", "numbers",
-    "rates", "shapes", "small_steps", "told_by_the_graph", "unheard", "units", "unusual_by_design",
+    "between_layers", "depth", "gradients", "inputs", "kinds_of_training", "looks_wrong", "losses",
+    "numbers", "rates", "shapes", "small_steps", "told_by_the_graph", "unheard", "units",
+    "unusual_by_design",
 ]  # fmt: skip

@@ -1,11 +1,13 @@
 """Rules over a training: each reads recorded steps alone, and is one entry in its file."""
 
 from layerscope.engine.probe.rules import (
+    codes,
     data,
     decay,
     dropping,
     formats,
     gradients,
+    layering,
     loss,
     low_rates,
     rates,
@@ -17,6 +19,6 @@ from layerscope.engine.probe.rules import (
 from layerscope.engine.probe.rules.base import TRAINING_RULES
 
 __all__ = [
-    "TRAINING_RULES", "data", "decay", "dropping", "formats", "gradients", "loss", "low_rates",
-    "rates", "recurrent", "shapes", "slow", "targets",
+    "TRAINING_RULES", "codes", "data", "decay", "dropping", "formats", "gradients", "layering",
+    "loss", "low_rates", "rates", "recurrent", "shapes", "slow", "targets",
 ]  # fmt: skip
