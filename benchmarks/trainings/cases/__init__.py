@@ -16,10 +16,11 @@ from benchmarks.trainings.cases import (
     unheard,
     units,
     unusual_by_design,
+    wrong_arguments,
 )
 
 __all__ = [
     "between_layers", "depth", "gradients", "inputs", "kinds_of_training", "looks_wrong", "losses",
     "numbers", "rates", "shapes", "small_steps", "told_by_the_graph", "unheard", "units",
-    "unusual_by_design",
+    "unusual_by_design", "wrong_arguments",
 ]  # fmt: skip
