@@ -6,6 +6,7 @@ from benchmarks.trainings.cases import (
     gradients,
     inputs,
     kinds_of_training,
+    leaks,
     looks_wrong,
     losses,
     numbers,
@@ -20,7 +21,8 @@ from benchmarks.trainings.cases import (
 )
 
 __all__ = [
-    "between_layers", "depth", "gradients", "inputs", "kinds_of_training", "looks_wrong", "losses",
+    "between_layers", "depth", "gradients", "inputs", "kinds_of_training", "leaks",
+    "looks_wrong", "losses",
     "numbers", "rates", "shapes", "small_steps", "told_by_the_graph", "unheard", "units",
     "unusual_by_design", "wrong_arguments",
 ]  # fmt: skip

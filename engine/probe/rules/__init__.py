@@ -8,6 +8,7 @@ from layerscope.engine.probe.rules import (
     formats,
     gradients,
     layering,
+    leaks,
     loss,
     low_rates,
     rates,
@@ -20,5 +21,5 @@ from layerscope.engine.probe.rules.base import TRAINING_RULES
 
 __all__ = [
     "TRAINING_RULES", "codes", "data", "decay", "dropping", "formats", "gradients", "layering",
-    "loss", "low_rates", "rates", "recurrent", "shapes", "slow", "targets",
+    "leaks", "loss", "low_rates", "rates", "recurrent", "shapes", "slow", "targets",
 ]  # fmt: skip
