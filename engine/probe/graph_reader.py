@@ -59,6 +59,8 @@ class GraphReader:
                     strangers.append(node.variable)
             elif what in VIEWS:
                 self._view(node)
+            elif what == "NativeGroupNorm":
+                self._groups(node)
             elif what in SOFTMAXES:
                 self._softmax(node, samples)
         for found in (
@@ -78,6 +80,13 @@ class GraphReader:
         behind = self._behind(node)
         if behind is None or not behind.rpartition(".")[2].startswith(OF_ATTENTION):
             self._found["view"] = Oddity("view", before, after, behind)
+
+    def _groups(self, node: Any) -> None:
+        """A norm that has a single number in each of its groups."""
+        told = [getattr(node, f"_saved_{name}", 0) for name in ("C", "HxW", "group")]
+        channels, places, groups = (each if isinstance(each, int) else 0 for each in told)
+        if channels * places == groups > 0:
+            self._note(Oddity("norm of one", shape(node), (groups,), self._behind(node)))
 
     def _softmax(self, node: Any, samples: int) -> None:
         sizes, along = shape(node), axis(node)

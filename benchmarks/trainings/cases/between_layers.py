@@ -70,6 +70,17 @@ def logarithms_over_the_samples(faulty: bool) -> Training:
     )  # fmt: skip
 
 
+@pair("mlp", "norm_statistics", "constant_output")
+def as_many_groups_as_channels(faulty: bool) -> Training:
+    """A group norm behind a linear layer, with a group for each of its numbers"""
+    model = nn.Sequential(
+        nn.Linear(10, 32), nn.GroupNorm(32 if faulty else 4, 32), nn.ReLU(), nn.Linear(32, 1)
+    )
+    return Training(
+        model, *data.regression(), nn.MSELoss(), Adam(model.parameters(), 0.005), steps=100
+    )
+
+
 @healthy("autoencoder")
 def bottleneck_of_linear_layers() -> Training:
     """Encoder and decoder of one linear layer each: the main axes of the data"""

@@ -90,13 +90,13 @@ def softmax_axis(history: History) -> Finding | None:
 
 @training_rule(
     formula=f"a batch norm in training mode takes mean and variance of fewer than {FEW} values of "
-    "a unit, or a layer norm of a single one, in most recorded steps, and the loss has not come "
-    "down by half",
+    "a unit, or a layer norm, or a group norm in each group, of a single one, in most recorded "
+    "steps, and the loss has not come down by half",
     source="Wu & He 2018, Group normalization: the error of small batches",
     help="Of two values one is as far above their mean as the other below it: nothing but their "
     "order is left. Of one nothing is.",
     explains=("constant_output", "learning_rate_high", "learning_rate_low", "rank_collapse",
-              "saturation", "vanishing_gradient", "vanishing_activation"),
+              "saturation", "vanishing_gradient", "vanishing_activation", "dead_units"),
 )  # fmt: skip
 def norm_statistics(history: History) -> Finding | None:
     """A norm over too few numbers."""
@@ -109,6 +109,10 @@ def norm_statistics(history: History) -> Finding | None:
         few = [n for n in many if n < (FEW if known is _of_batch else 2)]
         if few and len(few) > MOSTLY * len(many):
             found.append((facts, max(few)))
+    groups = oddity(history, "norm of one")
+    norm = None if groups is None else holder(history, groups[1].behind)
+    if norm is not None and norm.role == "norm":
+        found.append((norm, 1))
     if not found:
         return None
     least = min(n for _, n in found)

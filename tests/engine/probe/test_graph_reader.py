@@ -139,3 +139,12 @@ def test_an_operation_of_somebodys_own_is_no_obstacle():
     assert "view" in found_in(
         Copied.apply(layer(torch.randn(4, 5, 6))).view(4, 6, 5).relu().sum(), layer
     )
+
+
+@pytest.mark.parametrize(("groups", "places"), [(8, 1), (4, 1), (8, 2)])
+def test_a_group_norm_of_a_single_number_a_group(groups, places):
+    model = nn.Sequential(nn.Linear(6, 8 * places), nn.Unflatten(1, (8, places)))
+    model.append(nn.GroupNorm(groups, 8))
+    found = found_in(model(torch.randn(4, 6)).pow(2).sum(), model, 4)
+    assert ("norm of one" in found) is (groups == 8 * places)
+    assert "norm of one" not in found or found["norm of one"].behind == "2.weight"
