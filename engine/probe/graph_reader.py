@@ -17,6 +17,7 @@ from layerscope.engine.probe.layering import hidden_softmax, linear_network
 from layerscope.engine.probe.operations import LEAF, axis, is_map, kind, operands, shape
 from layerscope.engine.probe.rearranged import mixes
 from layerscope.engine.probe.step import Oddity
+from layerscope.engine.probe.terms import terms_beside
 
 __all__ = ["GraphReader"]
 
@@ -65,7 +66,7 @@ class GraphReader:
                 self._softmax(node, samples)
         for found in (
             linear_network(nodes, self._name_of), hidden_softmax(nodes, self._name_of),
-            *latent(nodes, self._name_of),
+            *latent(nodes, self._name_of), *terms_beside(root, self._name_of),
         ):  # fmt: skip
             if found is not None:
                 self._note(found)

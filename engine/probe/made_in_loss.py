@@ -12,7 +12,7 @@ from layerscope.engine.basis.text import listed
 from layerscope.engine.probe.operations import is_leaf, kind, operands
 from layerscope.engine.probe.step import Origin
 
-__all__ = ["InLoss", "explained", "in_loss"]
+__all__ = ["REPAIRS", "InLoss", "explained", "in_loss"]
 
 REPAIRS = {
     "Log": "x.clamp_min(1e-8).log()", "Log2": "x.clamp_min(1e-8).log2()",

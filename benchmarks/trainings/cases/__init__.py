@@ -13,6 +13,7 @@ from benchmarks.trainings.cases import (
     rates,
     shapes,
     small_steps,
+    terms,
     told_by_the_graph,
     unheard,
     units,
@@ -23,6 +24,6 @@ from benchmarks.trainings.cases import (
 __all__ = [
     "between_layers", "depth", "gradients", "inputs", "kinds_of_training", "leaks",
     "looks_wrong", "losses",
-    "numbers", "rates", "shapes", "small_steps", "told_by_the_graph", "unheard", "units",
+    "numbers", "rates", "shapes", "small_steps", "terms", "told_by_the_graph", "unheard", "units",
     "unusual_by_design", "wrong_arguments",
 ]  # fmt: skip

@@ -16,10 +16,12 @@ from layerscope.engine.probe.rules import (
     shapes,
     slow,
     targets,
+    terms,
 )
 from layerscope.engine.probe.rules.base import TRAINING_RULES
 
 __all__ = [
     "TRAINING_RULES", "codes", "data", "decay", "dropping", "formats", "gradients", "layering",
     "leaks", "loss", "low_rates", "rates", "recurrent", "shapes", "slow", "targets",
+    "terms",
 ]  # fmt: skip
