@@ -1,4 +1,4 @@
-"""Losses that are sums, of which one term leaves nothing of another."""
+"""Losses that are sums, of which one term leaves nothing of another, or follows the gradient."""
 
 from __future__ import annotations
 
@@ -76,3 +76,58 @@ def distances_in_raw_units(faulty: bool) -> Training:
 def distances_of_some_units() -> Training:
     """Classes and a number of a few units: the one loss is ten times the other"""
     return _of_both(3.0)
+
+
+PLACES, KEPT = 9, 0.9
+
+
+class Chain(nn.Module):
+    """What is to be expected of a step to the left and of one to the right, (batch, 2)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(PLACES, 32), nn.ReLU())
+        self.values = nn.Linear(32, 2)
+
+    def forward(self, place: Tensor) -> Tensor:
+        return self.values(self.body(F.one_hot(place, PLACES).float()))
+
+
+def _true_values() -> Tensor:
+    """By iteration, (PLACES, 2): three of four steps go where they should, one the other way."""
+    values = torch.zeros(PLACES)
+    place = torch.arange(PLACES)
+    for _ in range(500):
+        ends = [(place + way).clamp(0, PLACES - 1) for way in (-1, 1)]
+        left, right = (
+            (e == PLACES - 1).float() + KEPT * values[e] * (e < PLACES - 1) for e in ends
+        )
+        each = torch.stack([0.75 * left + 0.25 * right, 0.25 * left + 0.75 * right], 1)
+        values = each.max(1).values
+    return each
+
+
+def _walked(follows: bool) -> Training:
+    place, way = torch.randint(PLACES - 1, (1024,)), torch.randint(2, (1024,))
+    goes = torch.where(torch.rand(1024) < 0.75, way, 1 - way)
+    then = (place + 2 * goes - 1).clamp(0, PLACES - 1)
+    x = torch.stack([place, way, then], 1)
+    model, true = Chain(), _true_values()
+
+    def apart(output: Tensor, x: Tensor) -> Tensor:
+        reward = (x[:, 2] == PLACES - 1).float()
+        with torch.set_grad_enabled(follows):
+            target = reward + KEPT * model(x[:, 2]).max(1).values * (1 - reward)
+        return F.mse_loss(output.gather(1, x[:, 1:2])[:, 0], target)
+
+    return Training(
+        model, x, x, apart, Adam(model.parameters(), 0.005), steps=400,
+        forward=lambda x: model(x[:, 0]), heard=False,
+        measure=lambda *_: F.mse_loss(model(torch.arange(PLACES - 1)), true[:-1]),
+    )  # fmt: skip
+
+
+@pair("mlp", "bootstrapped_target")
+def target_that_follows_the_gradient(faulty: bool) -> Training:
+    """The value of the next state is no constant: the gradient goes through it too"""
+    return _walked(faulty)
