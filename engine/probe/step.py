@@ -152,7 +152,9 @@ class Oddity(Serial):
     """What the graph between input and loss tells: a ``view`` that mixes axes up, of one shape as
     another, a ``softmax over samples`` or ``softmax of one`` number, of one shape, or parameters
     ``made anew`` for every loss, of the shape of one of them. ``behind``: the parameter whose
-    numbers come to it first."""
+    numbers come to it first. What else it tells, and what inputs and targets tell beside each
+    other, has its names and numbers where it is found: in ``layering``, ``latent``, ``terms``,
+    ``bootstrap`` and ``given_away``."""
 
     what: str
     before: tuple[int, ...]
