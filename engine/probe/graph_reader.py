@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from layerscope.engine.probe.attention import unscaled
 from layerscope.engine.probe.bootstrap import bootstrapped
 from layerscope.engine.probe.latent import latent
 from layerscope.engine.probe.layering import hidden_softmax, linear_network
@@ -69,6 +70,7 @@ class GraphReader:
             linear_network(nodes, self._name_of), hidden_softmax(nodes, self._name_of),
             bootstrapped(nodes, self._name_of),
             *latent(nodes, self._name_of), *terms_beside(root, self._name_of),
+            *unscaled(nodes, self._name_of),
         ):  # fmt: skip
             if found is not None:
                 self._note(found)

@@ -81,6 +81,42 @@ def as_many_groups_as_channels(faulty: bool) -> Training:
     )
 
 
+class Scored(nn.Module):
+    """Attention by hand: each place has a key and a number; what is asked for is the number at the
+    place whose key is the query's."""
+
+    def __init__(self, *, scaled: bool, width: int = 128) -> None:
+        super().__init__()
+        self.queries, self.keys = nn.Linear(8, width), nn.Linear(8, width)
+        self.values, self.head = nn.Linear(9, 32), nn.Linear(32, 1)
+        for layer in (self.queries, self.keys):
+            nn.init.normal_(layer.weight, std=1.5 * 8**-0.5)
+        self.factor = width**-0.5 if scaled else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.queries(x[:, :1, :8]) @ self.keys(x[:, 1:, :8]).transpose(1, 2)
+        scores = scores if self.factor is None else scores * self.factor
+        heard = scores.softmax(-1) @ self.values(x[:, 1:])
+        return self.head(heard[:, 0])
+
+
+@pair("transformer", "attention_scale", "vanishing_gradient")
+def scores_not_divided(faulty: bool) -> Training:
+    """Attention by hand without the root of its width"""
+    keys = torch.randn(512, 12, 8)
+    numbers = torch.randn(512, 12)
+    asked = torch.randint(12, (512,))
+    rows = torch.arange(512)
+    query = keys[rows, asked] + 0.1 * torch.randn(512, 8)
+    x = torch.cat([query[:, None], keys], 1)
+    x = torch.cat([x, torch.cat([torch.zeros(512, 1), numbers], 1)[..., None]], 2)
+    model = Scored(scaled=not faulty)
+    return Training(
+        model, x, numbers[rows, asked][:, None], nn.MSELoss(), Adam(model.parameters(), 0.003),
+        steps=200,
+    )  # fmt: skip
+
+
 @healthy("autoencoder")
 def bottleneck_of_linear_layers() -> Training:
     """Encoder and decoder of one linear layer each: the main axes of the data"""

@@ -1,6 +1,7 @@
 """Rules over a training: each reads recorded steps alone, and is one entry in its file."""
 
 from layerscope.engine.probe.rules import (
+    attention,
     bootstrap,
     codes,
     data,
@@ -22,7 +23,7 @@ from layerscope.engine.probe.rules import (
 from layerscope.engine.probe.rules.base import TRAINING_RULES
 
 __all__ = [
-    "TRAINING_RULES", "bootstrap", "codes", "data", "decay", "dropping", "formats", "gradients",
-    "layering", "leaks", "loss", "low_rates", "rates", "recurrent", "shapes", "slow", "targets",
-    "terms",
+    "TRAINING_RULES", "attention", "bootstrap", "codes", "data", "decay", "dropping", "formats",
+    "gradients", "layering", "leaks", "loss", "low_rates", "rates", "recurrent", "shapes", "slow",
+    "targets", "terms",
 ]  # fmt: skip
