@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec.structs import replace
 from torch import Tensor
 
-from layerscope.engine.diagnosis import Finding
+from layerscope.engine.diagnosis import RULES, Finding
 from layerscope.engine.probe.first_bad import FirstBad
 from layerscope.engine.probe.live import Live
 from layerscope.engine.probe.ring import Ring
@@ -26,6 +27,7 @@ JUDGING = 0.05
 PASSING = frozenset({Quantity.INPUT, Quantity.ACTIVATION})
 KEPT = PASSING | {Quantity.VALUE}
 """What must be finite under a gradient scaler too; gradients may overflow there."""
+CLOSER = "report = layerscope.preflight(model, (x, y), loss_function)  # tries repairs on copies"
 
 
 class Delivery:
@@ -58,7 +60,7 @@ class Delivery:
 
     def findings(self) -> list[Finding]:
         """What is wrong so far."""
-        return self._verdicts.findings(self._bad.origin)
+        return [_with_a_line(each) for each in self._verdicts.findings(self._bad.origin)]
 
     def keep_findings(self) -> None:
         """As they are now, with the run."""
@@ -102,3 +104,9 @@ class Delivery:
         self._ring.loss(number, value)
         if self._bad.in_figures(number, [], value, masked=False) is not None:
             self.judging.happened(urgent=True)
+
+
+def _with_a_line(finding: Finding) -> Finding:
+    """What one pass shows is looked at more closely where repairs can be tried on copies."""
+    told = finding.rule in RULES and finding.severity != "info" and finding.fix is None
+    return replace(finding, fix={"code": CLOSER}) if told else finding

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from layerscope.engine.probe.asking import AskedLoss
 from layerscope.engine.probe.calls import Call
 from layerscope.engine.probe.hooks import ModuleHooks
+from layerscope.engine.probe.made_in_loss import explained, in_loss
 from layerscope.engine.probe.noted import Gradients
 from layerscope.engine.probe.origin import (
     backward_origin,
@@ -69,12 +71,16 @@ class FirstBad:
             )
         )  # fmt: skip
 
-    def examine(self, loss: float | None, modules: ModuleHooks) -> None:
-        """The loss of a step is known."""
+    def examine(self, loss: float | None, modules: ModuleHooks, given: Any = None) -> None:
+        """The loss of a step is known; ``given``: as the user gave it, for its graph."""
         if loss is not None and self.origin is None and not math.isfinite(loss):
             origin = self._in_forward(modules) or self._of_the_loss(loss, modules)
             if origin is not None:
                 self._began(origin)
+        if self.new is not None and self.new.step == self._number() and _from_loss(self.new):
+            made = in_loss(given)
+            if made is not None:
+                self._began(explained(self.new, made))
 
     def in_figures(
         self, step: int, bad: Sequence[Key], loss: float | None, *, masked: bool
@@ -114,6 +120,13 @@ class FirstBad:
 
     def _began(self, origin: Origin) -> None:
         self.origin = self.new = origin
+
+
+def _from_loss(origin: Origin) -> bool:
+    """Whether nothing has come between the loss and what was seen of it."""
+    if origin.direction == "loss":
+        return True
+    return origin.direction == "backward" and "gradient before" not in origin.evidence
 
 
 def _bad(gradients: Gradients) -> list[Tracked]:

@@ -4,6 +4,7 @@ that mix axes up, softmaxes over the samples or over a single number, parameters
 from __future__ import annotations
 
 import contextlib
+import math
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,14 +12,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from layerscope.engine.probe.operations import axis, kind, operands, shape
+from layerscope.engine.probe.attention import unscaled
+from layerscope.engine.probe.bootstrap import bootstrapped
+from layerscope.engine.probe.latent import latent
+from layerscope.engine.probe.layering import hidden_softmax, linear_network
+from layerscope.engine.probe.operations import LEAF, axis, is_map, kind, operands, shape
 from layerscope.engine.probe.rearranged import mixes
 from layerscope.engine.probe.step import Oddity
+from layerscope.engine.probe.terms import terms_beside
 
 __all__ = ["GraphReader"]
 
 VIEWS = frozenset({"View", "UnsafeView", "ReshapeAlias"})
-LEAF = "torch::autograd::AccumulateGrad"
+SOFTMAXES = frozenset({"Softmax", "LogSoftmax"})
 OF_ATTENTION = "in_proj_"
 """PyTorch's own attention counts its heads with the samples: where a head has as many numbers as
 there are samples these axes look exchanged."""
@@ -48,16 +54,26 @@ class GraphReader:
         return tuple(self._found.values())
 
     def _go_through(self, root: Any, samples: int) -> None:
-        strangers = []
-        for node in _nodes(root):
+        strangers, nodes = [], list(_nodes(root))
+        for node in nodes:
             what = kind(node)
             if node.name() == LEAF:
                 if isinstance(node.variable, nn.Parameter) and not self._name_of(node.variable):
                     strangers.append(node.variable)
             elif what in VIEWS:
                 self._view(node)
-            elif what == "Softmax":
+            elif what == "NativeGroupNorm":
+                self._groups(node)
+            elif what in SOFTMAXES:
                 self._softmax(node, samples)
+        for found in (
+            linear_network(nodes, self._name_of), hidden_softmax(nodes, self._name_of),
+            bootstrapped(nodes, self._name_of),
+            *latent(nodes, self._name_of), *terms_beside(root, self._name_of),
+            *unscaled(nodes, self._name_of),
+        ):  # fmt: skip
+            if found is not None:
+                self._note(found)
         if self._strangers is not None:
             self._made_anew(strangers)
         self._strangers = [weakref.ref(each) for each in strangers]
@@ -70,14 +86,31 @@ class GraphReader:
         if behind is None or not behind.rpartition(".")[2].startswith(OF_ATTENTION):
             self._found["view"] = Oddity("view", before, after, behind)
 
+    def _groups(self, node: Any) -> None:
+        """A norm that has a single number in each of its groups."""
+        told = [getattr(node, f"_saved_{name}", 0) for name in ("C", "HxW", "group")]
+        channels, places, groups = (each if isinstance(each, int) else 0 for each in told)
+        if channels * places == groups > 0:
+            self._note(Oddity("norm of one", shape(node), (groups,), self._behind(node)))
+
     def _softmax(self, node: Any, samples: int) -> None:
         sizes, along = shape(node), axis(node)
         if along is None or any(each.name() == LEAF for each in operands(node)):
             return  # of a parameter: weights of a mixture
-        over_samples = along == 0 and len(sizes) > 1 and sizes[0] == samples > 1
-        name = "softmax of one" if sizes[along] == 1 < max(sizes) else "softmax over samples"
-        if (sizes[along] == 1 < max(sizes)) or (over_samples and sizes[0] != sizes[1]):
-            self._found.setdefault(name, Oddity(name, sizes, sizes, self._behind(node)))
+        # One number a sample is its weight among the others, or its place in a list of them.
+        over_samples = along == 0 and math.prod(sizes[1:]) > 1 and sizes[0] == samples > 1
+        if kind(node) == "LogSoftmax":  # chances alone are asked for their logarithms
+            over_samples &= _of_layer(node)
+        elif sizes[along] == 1 < max(sizes):
+            self._note(Oddity("softmax of one", sizes, sizes, self._behind(node)))
+            return
+        # Of each sample against each the other direction is meant as often; of what a layer gives
+        # for each sample the first axis are the samples, however many units it has.
+        if over_samples and (sizes[0] != sizes[1] or _of_layer(node)):
+            self._note(Oddity("softmax over samples", sizes, sizes, self._behind(node)))
+
+    def _note(self, odd: Oddity) -> None:
+        self._found.setdefault(odd.what, odd)
 
     def _made_anew(self, strangers: list[nn.Parameter]) -> None:
         """For each that was not in the graph before one that was is no more."""
@@ -93,6 +126,11 @@ class GraphReader:
             if node.name() == LEAF and (name := self._name_of(node.variable)) is not None:
                 return name
         return None
+
+
+def _of_layer(softmax: Any) -> bool:
+    """Whether a softmax is taken of what a layer gives, as it is."""
+    return any(is_map(each) for each in operands(softmax))
 
 
 def _nodes(root: Any) -> Iterator[Any]:

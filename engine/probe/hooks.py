@@ -19,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from layerscope.engine.probe.backward import BackwardPasses
 from layerscope.engine.probe.calls import Call, Masks
 from layerscope.engine.probe.collecting import Collector
+from layerscope.engine.probe.given_away import Attended, attended
 from layerscope.engine.probe.lines import users_line
 from layerscope.engine.probe.outputs import main_tensor
 from layerscope.engine.probe.watched import Key, Leaf, Watched
@@ -87,6 +88,8 @@ class ModuleHooks:
         self.bad_gradient: BadGradient | None = None
         self.masks = Masks()
         """Those of this step, where outputs are checked."""
+        self.attended: list[Attended] = []
+        """Calls of PyTorch's attention, in a step that looks closer."""
         self.given: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         """What the model itself was last called with."""
         self._last_gradient: tuple[Leaf, Tensor] | None = None
@@ -145,6 +148,7 @@ class ModuleHooks:
         self.calls = []
         self.bytes = 0
         self.bad_gradient = self._last_gradient = self.given = None
+        self.attended = []
         self.masks.clear()
         self._has_found = False
 
@@ -166,6 +170,9 @@ class ModuleHooks:
         if leaf is None:
             return
         try:
+            if self.looks and isinstance(module, nn.MultiheadAttention):
+                call = attended(leaf.name, module, inputs, named)
+                self.attended += [] if call is None else [call]
             if (
                 leaf.settled and mode is RECORD and not self.checks
                 and type(output) is Tensor and output.dtype is float32

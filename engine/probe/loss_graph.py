@@ -74,7 +74,9 @@ def _made_of(root: Any) -> MadeOf | None:
         if what in BINARY and given:
             made = through_shapes(given[0])
             name = "binary_cross_entropy_with_logits"
-            return MadeOf(name, _maker(made), shape(made), None, False, None, _times(root, node))
+            return MadeOf(name, _maker(made), shape(made), None, alone, None, _times(root, node))
+        if what == "Sub" and (divergence := _divergence(node)):
+            return divergence
         if what in BY_ENTRY | DIFFERENCES and (found := _stretched(node)):
             return found
         if what in BY_ENTRY and given and by_entry is None:
@@ -175,6 +177,20 @@ def _stretched(node: Any) -> MadeOf | None:
     return MadeOf(name, _maker(made), sizes, to, False)
 
 
+def _divergence(node: Any) -> MadeOf | None:
+    """Of PyTorch's kl_div, which is t · log t less t · input, where the targets have no gradient:
+    what was given for logarithms, as far as that is chances."""
+    (first, _), *others = node.next_functions
+    product = others[0][0] if len(others) == 1 else None
+    if first is not None or product is None or kind(product) != "Mul":
+        return None
+    given = operands(product)
+    made = through_shapes(given[0]) if len(given) == 1 else None
+    if made is None or kind(made) != "Softmax":
+        return None
+    return MadeOf("kl_div", _maker(made), shape(made), None, False)
+
+
 def _function(what: str) -> str:
     """An operation's name as the function that calls it: ``mse_loss``."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", what).lower()
@@ -184,7 +200,14 @@ def _maker(node: Any) -> str:
     made = kind(node)
     if made in LINEAR:
         return "cosine" if _of_directions(node) else "linear"
-    return "product" if made == "Mul" and len(operands(node)) == 1 else MADE_BY.get(made, "")
+    given = operands(node)
+    if made in MULTIPLIES and len(given) == 1 and _is_cosine(through_shapes(given[0])):
+        return "scaled cosine"
+    return "product" if made == "Mul" and len(given) == 1 else MADE_BY.get(made, "")
+
+
+def _is_cosine(node: Any) -> bool:
+    return kind(node) in LINEAR and _of_directions(node)
 
 
 def _of_directions(product: Any) -> bool:

@@ -6,11 +6,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["SHAPES", "axis", "kind", "operands", "shape", "through_shapes"]
+from torch import nn
+
+__all__ = [
+    "LEAF", "SHAPES", "axis", "data_of", "is_leaf", "is_map", "kind", "operands", "shape",
+    "through_shapes", "weight_of",
+]  # fmt: skip
+
+LEAF = "torch::autograd::AccumulateGrad"
+PRODUCTS = frozenset({"Addmm", "Mm", "Bmm", "Baddbmm", "Linear", "Convolution"})
 
 SHAPES = frozenset({
     "View", "UnsafeView", "ReshapeAlias", "Transpose", "Permute", "Squeeze", "Unsqueeze", "Clone",
-    "Alias", "Slice", "Select", "Index", "ToCopy", "Unbind", "Split", "Contiguous", "T",
+    "Alias", "Slice", "Select", "Index", "ToCopy", "Unbind", "Split", "SplitWithSizes",
+    "Contiguous", "T",
 })  # fmt: skip
 """What leaves each number as it is."""
 LONGEST = 64
@@ -53,3 +62,28 @@ def through_shapes(node: Any) -> Any:
             break
         node = given[0]
     return node
+
+
+def is_leaf(node: Any) -> bool:
+    """Whether it stands for a parameter, or another tensor that nothing has made, as it is or only
+    turned and cut."""
+    return bool(through_shapes(node).name() == LEAF)
+
+
+def weight_of(node: Any) -> Any:
+    """The parameter of more than one axis by which a product of matrices or a convolution
+    multiplies; None where that is no parameter, or no such operation."""
+    if kind(node) not in PRODUCTS:
+        return None
+    held = [through_shapes(each).variable for each in operands(node) if is_leaf(each)]
+    return next((p for p in held if isinstance(p, nn.Parameter) and p.dim() > 1), None)
+
+
+def is_map(node: Any) -> bool:
+    """Whether it multiplies what it is given by a parameter, and that alone is given to it."""
+    return weight_of(node) is not None and len(data_of(node)) < 2
+
+
+def data_of(node: Any) -> list[Any]:
+    """What of its operands has a gradient and is no parameter."""
+    return [each for each in operands(node) if not is_leaf(each)]

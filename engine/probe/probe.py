@@ -227,7 +227,7 @@ class Probe:
         modules = recorder.modules
         given = loss_given(loss, self._tell)
         value = None if isinstance(given, Tensor) else given
-        self._bad.examine(value, modules)
+        self._bad.examine(value, modules, loss)
         if self.watched.optimizers and not self._scaled and not recorder.optimizers.taken:
             without_update(self.number, forward=bool(modules.calls), tell=self._tell)
         self.number += 1

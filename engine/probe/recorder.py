@@ -14,6 +14,7 @@ from layerscope.engine.probe.asking import AskedLoss
 from layerscope.engine.probe.backward import BackwardPasses
 from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.first_bad import FirstBad
+from layerscope.engine.probe.given_away import InputsReader
 from layerscope.engine.probe.graph_reader import GraphReader
 from layerscope.engine.probe.hooks import Mode, ModuleHooks
 from layerscope.engine.probe.looking import Looker, running_of
@@ -62,6 +63,7 @@ class Recorder:
         self._bad = bad
         self._by_parameters = by_parameters
         self._graphs = GraphReader(watched.name_of)
+        self._inputs = InputsReader()
         self._collector = Collector(writer.put, self.afar.take)
         self.optimizers = OptimizerHooks(
             watched, self._collector, writer, self.afar, failed, self._before_update
@@ -112,7 +114,7 @@ class Recorder:
             scale=self._scale, baseline=self._baseline(made), origin=self._bad.told(),
             task=self._loss.task, idle=len(idle), hidden=self._watched.unseen(),
             idle_shapes=tuple(idle), full_rate=self._watched.full_rate(), made_of=made,
-            oddities=self._oddities(given),
+            oddities=self._oddities(given, made),
             groups=self._watched.groups() if self.modules.looks else (),
         )  # fmt: skip
         for rate, tell in optimizers.late_rates:
@@ -142,11 +144,14 @@ class Recorder:
         self.looker.drop()
         self._loss.clear()
 
-    def _oddities(self, loss: Any) -> tuple[Oddity, ...]:
+    def _oddities(self, loss: Any, made: MadeOf | None) -> tuple[Oddity, ...]:
         if loss is None:
             return ()
+        asked, modules = self._loss.given, self.modules
+        target = asked[1] if len(asked) == 2 else None
+        of_inputs = self._inputs.read(modules.given, target, modules.attended, made)
         last = next((each for each in reversed(self._watched.order) if each.shape), None)
-        return self._graphs.read(loss, last.shape[0] if last else 0)
+        return (*self._graphs.read(loss, last.shape[0] if last else 0), *of_inputs)
 
     def _baseline(self, made: MadeOf | None) -> float | None:
         return uniform_answer(made) if self._loss.constant is None else self._loss.constant

@@ -105,7 +105,9 @@ class Task(Serial):
     ``over_batch``: they, or their logarithms, add up to one over the batch and not over the
     classes. ``smoothing`` is the loss's ``label_smoothing``; ``own``: it is one of PyTorch's, no
     other of that name; ``entry_by_entry``: one that holds the output against a target of its shape,
-    or one of the user's that gives the same number; ``whole``: the target, where that has another
+    or one of the user's that gives the same number; ``several``: a sample's targets add up to more
+    than one; ``alike``: the correlation of output and target, entry by entry, where these have
+    several a sample, both signs and one shape; ``whole``: the target, where that has another
     shape, holds whole numbers alone, as numbers of classes are. ``lowest`` and ``highest`` of the
     target."""
 
@@ -123,16 +125,19 @@ class Task(Serial):
     whole: bool = False
     lowest: float | None = None
     highest: float | None = None
+    several: bool = False
+    alike: float | None = None
 
 
 class MadeOf(Serial):
     """What the loss was asked, by autograd's graph of it, in a step that looks closer: PyTorch's
     function ``loss``, and what made what that was ``given``: ``softmax``, ``log_softmax``,
-    ``sigmoid``, ``tanh``, ``relu``, ``log``, ``cosine``, ``product`` or ``linear``; empty where it
-    is something else. ``output`` is its shape, and ``stretched`` the one to which output and target
-    were broadcast; ``alone``: the loss is that function's mean and nothing more. ``over``: the axis
-    over which the softmax was taken, where that is not the classes'. ``times``: the loss is that
-    function's number times another, or less than nothing of it."""
+    ``sigmoid``, ``tanh``, ``relu``, ``log``, ``cosine``, ``scaled cosine``, by a number that nobody
+    learns, ``product`` or ``linear``; empty where it is something else. ``output`` is its shape,
+    and ``stretched`` the one to which output and target were broadcast; ``alone``: the loss is that
+    function's mean and nothing more. ``over``: the axis over which the softmax was taken, where
+    that is not the classes'. ``times``: the loss is that function's number times another, or less
+    than nothing of it."""
 
     loss: str
     given: str
@@ -147,7 +152,9 @@ class Oddity(Serial):
     """What the graph between input and loss tells: a ``view`` that mixes axes up, of one shape as
     another, a ``softmax over samples`` or ``softmax of one`` number, of one shape, or parameters
     ``made anew`` for every loss, of the shape of one of them. ``behind``: the parameter whose
-    numbers come to it first."""
+    numbers come to it first. What else it tells, and what inputs and targets tell beside each
+    other, has its names and numbers where it is found: in ``layering``, ``latent``, ``terms``,
+    ``bootstrap`` and ``given_away``."""
 
     what: str
     before: tuple[int, ...]

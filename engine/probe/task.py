@@ -27,6 +27,8 @@ SAME = 1e-5
 """Of a mean that is computed in another order."""
 MOST_PAIRS = 1_000_000
 """Entries of a broadcast that is computed to be compared."""
+LEAST_ENTRIES = 32
+"""Of an output: a correlation of fewer is mostly chance."""
 FIRST = 4
 """Sums that are looked at before all of them: they show in next to no time what is no softmax."""
 
@@ -48,7 +50,7 @@ def task_of(
         dtype_name(target.dtype), are_probabilities(output), float(output.max()),
         float(output.min()), _over_batch(output), _smoothing(function, named or {}),
         own, entries, entries and output.shape != target.shape and _whole(target),
-        *_ends(target),
+        *_ends(target), _several(output, target), _alike(output, given[1]),
     )  # fmt: skip
 
 
@@ -63,6 +65,28 @@ def _ends(target: Tensor) -> tuple[float | None, float | None]:
         return None, None
     low, high = torch.aminmax(target)
     return float(low), float(high)
+
+
+def _several(output: Tensor, target: Tensor) -> bool:
+    """Whether a sample is asked for more than one of what stands along axis 1."""
+    if output.shape != target.shape or target.dim() < 2 or not target.is_floating_point():
+        return False
+    return bool(target.sum(1).max() > 1 + ROUNDED)
+
+
+def _alike(output: Tensor, target: Tensor) -> float | None:
+    """The correlation of what is answered with what is asked for, which no gradient changes. Not of
+    one number a sample, which may stand for the opposite: a risk, where a time is known; nor of
+    distances, which are small where two are alike."""
+    if output.shape != target.shape or target.requires_grad or not target.is_floating_point():
+        return None
+    if output.dim() < 2 or math.prod(output.shape[1:]) < 2 or output.numel() < LEAST_ENTRIES:
+        return None
+    if not output.min() < 0 < output.max():
+        return None
+    both = torch.stack([output.flatten().double(), target.flatten().double()])
+    alike = float(torch.corrcoef(both)[0, 1])
+    return alike if math.isfinite(alike) else None
 
 
 def _whole(numbers: Tensor) -> bool:

@@ -217,6 +217,7 @@ def nonfinite(facts: Sequence[ModuleFacts], steps: Sequence[Outline], origin: Or
         words += f"to {now:.3g}."
     if origin.where:
         words += f" Called at {origin.where}."
+    line = origin.evidence.get("line")
     where = "the loss" if origin.module is None else origin.module or _named(about)
     made = {"forward": "in", "backward": "going back at", "optimizer": "by the optimiser in"}
     return Finding(
@@ -235,6 +236,7 @@ def nonfinite(facts: Sequence[ModuleFacts], steps: Sequence[Outline], origin: Or
         },
         threshold={"nonfinite_entries": 0},
         since=origin.step,
+        fix=None if line is None else {"code": line},
     )  # fmt: skip
 
 

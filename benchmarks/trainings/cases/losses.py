@@ -303,7 +303,7 @@ def _elbo(weight: float):
     return loss
 
 
-@pair("autoencoder", "constant_output", "rank_collapse", "wrong_loss")
+@pair("autoencoder", "posterior_collapse", "constant_output", "rank_collapse")
 def divergence_summed_over_the_batch(faulty: bool) -> Training:
     """A variational autoencoder whose decoder learns to leave the code alone"""
     x, _ = data.low_rank()

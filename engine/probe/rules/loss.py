@@ -15,6 +15,7 @@ from layerscope.engine.probe.rules.loss_graph import (
     BELOW_ZERO,
     BOUNDED,
     LEAVE_OUT,
+    NEAR,
     ROUNDED,
     RUN_AWAY,
     Words,
@@ -34,7 +35,11 @@ UNSURE = 0.25  # from 0 and from 1: nearer on both sides comes what a sigmoid is
 TAKES_LOGITS = frozenset({"CrossEntropyLoss", "cross_entropy"})
 TAKES_BINARY_LOGITS = frozenset({"BCEWithLogitsLoss", "binary_cross_entropy_with_logits"})
 TAKES_LOGARITHMS = frozenset({"NLLLoss", "nll_loss", "KLDivLoss", "kl_div"})
-TAKES_CHANCES = TAKES_BINARY_LOGITS | {"BCELoss", "binary_cross_entropy"}
+TAKES_BINARY_CHANCES = frozenset({"BCELoss", "binary_cross_entropy"})
+TAKES_CHANCES = TAKES_BINARY_LOGITS | TAKES_BINARY_CHANCES
+OPPOSITE = -0.5  # correlation of outputs and targets: the one is much of what the other is not
+AT_FIRST = -0.2  # by chance it is no lower
+LEAST_LOOKS = 3
 ENDS = {"relu": (0.0, math.inf), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
 """Between what outputs lie, of activations that networks end in."""
 BEYOND = 0.1  # of what the targets span: less may be noise
@@ -187,6 +192,13 @@ def _given(
             "the loss cannot fall to zero.",
             LEAVE_OUT.format("softmax"),
         )
+    if task.own and name in TAKES_BINARY_CHANCES and task.probabilities and task.several:
+        return (
+            f"{name} is given a softmax, and targets of several classes at once",
+            f"The {task.output[1]} outputs of a sample add up to one, and its targets to more: no "
+            "answer can come near to them.",
+            "output = logits.sigmoid()  # in place of the softmax",
+        )
     if name in TAKES_LOGITS and least is not None:
         return bounded_words(name, last.kind, task.output[1], least)
     if name in TAKES_BINARY_LOGITS and _are_chances(tasks, last):
@@ -211,6 +223,10 @@ def _given(
     "and nothing multiplies afterwards, where the loss takes logits; "
     "numbers above 0 where it takes logarithms; a softmax over the batch; targets smoothed away. "
     "Of a loss that is not computed through the probe: the same where autograd's graph tells. "
+    "Or one of PyTorch's that is never below zero of what it takes, and is; cosines times so small "
+    f"a number that it stays within {NEAR:g} of equal chances'; a softmax where a sample has "
+    f"several classes; outputs that come to a correlation of {OPPOSITE:g} with the targets as the "
+    "loss falls below zero. "
     f"Or a loss that falls to {BELOW_ZERO:g} times its first size below zero ({BELOW_ITS_LEAST:g} "
     f"where it is one of PyTorch's turned round) and on, while what a module gives has grown "
     f"{RUN_AWAY:g} times",
@@ -233,7 +249,7 @@ def wrong_loss(history: History) -> Finding | None:
     task = next((t for t in reversed(tasks) if t.own or t.entry_by_entry), None)
     last = history.last_module
     if task is None or last is None:
-        return by_graph(history) or without_end(history)
+        return by_graph(history) or without_end(history) or _opposite(history)
     shape, least = _broadcast(task), _bounded(history, last, tasks)
     said = None if shape is None else _stretched(task, shape)
     said = said or _given(task, tasks, last, least) or _asked_for(task, last, history)
@@ -249,4 +265,27 @@ def wrong_loss(history: History) -> Finding | None:
             "target_shape": list(task.target), "largest_output": task.largest,
         },
         threshold={}, since=since, fix=fix,
+    )  # fmt: skip
+
+
+def _opposite(history: History) -> Finding | None:
+    """Of a loss of the user's own below zero, as similarities turned round are, by which outputs
+    have become what targets are not. By one that is none a score comes to be a noise's negative."""
+    seen = [(s.number, s.task) for s in history.steps if s.task is not None]
+    known = [(n, t.alike) for n, t in seen if t.alike is not None]
+    last = history.last_module
+    if last is None or len(known) < max(LEAST_LOOKS, len(seen)) or not history.learns:
+        return None
+    began, now = known[0][1], known[-1][1]
+    if began < AT_FIRST or now > OPPOSITE or (history.last_loss or 0.0) >= 0:
+        return None
+    return history.finding(
+        "wrong_loss", "warning", [last],
+        title="The loss falls as the outputs become the opposite of the targets",
+        explanation=f"Their correlation, entry by entry, went from {began:.2g} to {now:.2g} as the "
+        f"loss went from {history.began_at or 0.0:.3g} to {history.last_loss or 0.0:.3g}.",
+        evidence={"correlation": now, "loss": seen[-1][1].loss},
+        threshold={"correlation": OPPOSITE},
+        since=next(n for n, alike in known if alike <= OPPOSITE), direction="forward",
+        fix="loss = -loss  # of what is to be large, as a similarity, its negative is made small",
     )  # fmt: skip

@@ -11,7 +11,7 @@ from layerscope.engine.probe.history import History
 from layerscope.engine.probe.step import MadeOf, Quantity
 
 __all__ = [
-    "BELOW_ITS_LEAST", "BELOW_ZERO", "BOUNDED", "LEAVE_OUT", "ROUNDED", "RUN_AWAY", "Words",
+    "BELOW_ITS_LEAST", "BELOW_ZERO", "BOUNDED", "LEAVE_OUT", "NEAR", "ROUNDED", "RUN_AWAY", "Words",
     "bounded_words", "by_graph", "least_of", "never_below", "over_words", "without_end",
 ]  # fmt: skip
 
@@ -21,6 +21,12 @@ ROUNDED = 1e-3
 """Of a loss, by its own arithmetic."""
 BOUNDED = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "cosine": (-1.0, 1.0)}
 """Activations, and between what their outputs lie; cosines, of embeddings that are compared."""
+NEAR = 0.25
+"""Of the loss of equal chances: cosines times one tenth bring it no further than that."""
+APART = 0.3
+"""One less the mean cosine of what is given for two samples: so far apart they are told easily."""
+LEAST_CLASSES = 8
+"""Of fewer the loss of equal chances is not far from that of any answer."""
 OF_CLASSES = frozenset({"cross_entropy", "binary_cross_entropy_with_logits"})
 BELOW_ZERO = 100.0
 """Times what it was at first: a loss that no distance measures and that falls so far has no end."""
@@ -45,6 +51,13 @@ def _words_of(made: MadeOf, history: History) -> tuple[Words, Severity] | None:
         return (title, text, "target = target.view_as(output)"), "error"
     if made.over is not None:  # so samples are told from one another, too
         return None if history.fares_well else (over_words(name, made.over), "error")
+    if name == "kl_div":
+        return (_no_divergence(), "error") if _below_zero(history) else None
+    if name in TWO_SIDED and made.alone and _below_zero(history):
+        return _beyond_chances(name, history), "error"
+    if given == "scaled cosine" and name == "cross_entropy":
+        near = _hardly_apart(made, history)
+        return None if near is None else (_small_scale(made, near), "warning")
     if name == "nll_loss":
         return (_no_logarithms(given), "error") if given in NO_LOGARITHMS else None
     if given == "softmax" or (given == "sigmoid" and name in TWO_SIDED):
@@ -67,6 +80,56 @@ def _no_logarithms(given: str) -> Words:
         f"nll_loss is given {what}; it takes logarithms of probabilities",
         "It is no loss of them: whoever makes one number larger makes it smaller, without end.",
         "# torch.nn.functional.cross_entropy(logits, target), or log_softmax before nll_loss",
+    )
+
+
+def _below_zero(history: History) -> bool:
+    """Whether the loss was below zero at first, or has come there."""
+    return min(history.last_loss or 0.0, history.first_loss or 0.0) < -ROUNDED
+
+
+def _no_divergence() -> Words:
+    return (
+        "kl_div is given what softmax gives; it takes logarithms of probabilities",
+        "The loss is below 0, where no divergence can be: it is least for the surest answer, not "
+        "for the target.",
+        "loss = torch.nn.functional.kl_div(logits.log_softmax(1), target, reduction='batchmean')",
+    )
+
+
+def _beyond_chances(name: str, history: History) -> Words:
+    lowest = min(history.last_loss or 0.0, history.first_loss or 0.0)
+    return (
+        f"{name} is below 0: its targets are beyond 0…1",
+        f"The loss is at {lowest:.3g}. It takes chances, of which it is never below 0; beyond them "
+        "no answer is best, and it falls without end as the output grows.",
+        "target = target / 255  # or by what else is its largest",
+    )
+
+
+def _hardly_apart(made: MadeOf, history: History) -> float | None:
+    """How far the loss has ever been from that of equal chances, where that is next to nothing and
+    outputs of samples differ in their directions, as last looked at; else None."""
+    losses = [v for v in (*history.first, *(v for _, v in history.losses)) if math.isfinite(v)]
+    classes, last = made.output[1] if len(made.output) > 1 else 0, history.last_module
+    if classes < LEAST_CLASSES or last is None or not history.hinders:
+        return None
+    alike = [
+        m.look.units.sample_correlation for s in history.steps
+        if (m := s.said.get(last.index)) and m.look and m.look.units
+    ]  # fmt: skip
+    known = [each for each in alike if each is not None]
+    far = max((abs(v - math.log(classes)) for v in losses), default=math.inf)
+    return far if far < NEAR and known and known[-1] < 1 - APART else None
+
+
+def _small_scale(made: MadeOf, near: float) -> Words:
+    return (
+        f"{made.loss} is given cosines times a small number",
+        f"In no step was the loss further than {near:.2g} from that of {made.output[1]} equal "
+        f"chances, {math.log(made.output[1]):.3g}, though the outputs differ in their directions: "
+        "however sure the network is, its logits are hardly apart.",
+        "logits = cosines / 0.1  # divided by the temperature, not multiplied",
     )
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from layerscope.engine.basis.text import listed
 from layerscope.engine.diagnosis import Finding
-from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.history import History
 from layerscope.engine.probe.rules.base import training_rule
+from layerscope.engine.probe.rules.oddities import holder, oddity, severity_of
 from layerscope.engine.probe.step import Oddity, Outline
 
 __all__ = ["norm_statistics", "reshape", "softmax_axis"]
@@ -30,13 +30,13 @@ MOSTLY = 0.5  # of the recorded steps
 )
 def reshape(history: History) -> Finding | None:
     """A view where a transpose was meant."""
-    seen = _oddity(history, "view")
+    seen = oddity(history, "view")
     if seen is None:
         return None
     since, view = seen
-    where = _holds(history, view.behind)
+    where = holder(history, view.behind)
     return history.finding(
-        "reshape", _severity(history), [] if where is None else [where],
+        "reshape", severity_of(history), [] if where is None else [where],
         title=f"A view of {view.before} as {view.after} mixes axes up",
         explanation=f"It is taken of what {where.name or where.kind if where else 'the network'} "
         "gives. A view keeps numbers in the order in which they lie: it exchanges no axes, and "
@@ -44,21 +44,6 @@ def reshape(history: History) -> Finding | None:
         evidence={"before": list(view.before), "after": list(view.after), "behind": view.behind},
         threshold={}, since=since, direction="forward", fix=_fix(view),
     )  # fmt: skip
-
-
-def _severity(history: History) -> Severity:
-    """A note as long as it is not known to hinder: by chance axes may be as long as if they had
-    been exchanged."""
-    if not history.hinders:
-        return "info"
-    return "warning" if history.learns else "error"
-
-
-def _holds(history: History, parameter: str | None) -> ModuleFacts | None:
-    return next(
-        (w.module for w in history.weights() if parameter is not None and w.full_name == parameter),
-        None,
-    )
 
 
 def _fix(view: Oddity) -> str:
@@ -72,13 +57,6 @@ def _fix(view: Oddity) -> str:
     return f"x = x.permute({', '.join(map(str, order))})  # in place of the view"
 
 
-def _oddity(history: History, *what: str) -> tuple[int, Oddity] | None:
-    """The first of these, and the step in which it was seen."""
-    return next(
-        ((s.number, each) for s in history.steps for each in s.oddities if each.what in what), None
-    )
-
-
 @training_rule(
     formula="a softmax over the axis of samples, of something that is not as long along the next "
     "one, or over an axis of length 1 (a note unless the loss has not come down by half)",
@@ -89,11 +67,11 @@ def _oddity(history: History, *what: str) -> tuple[int, Oddity] | None:
 )
 def softmax_axis(history: History) -> Finding | None:
     """A softmax over an axis that tells nothing."""
-    seen = _oddity(history, "softmax of one", "softmax over samples")
+    seen = oddity(history, "softmax of one", "softmax over samples")
     if seen is None:
         return None
     since, odd = seen
-    where = _holds(history, odd.behind)
+    where = holder(history, odd.behind)
     one = odd.what == "softmax of one"
     title = f"A softmax of {odd.before} is taken over {'a single number' if one else 'the samples'}"
     text = f"It is taken behind {where.name or where.kind}. " if where else ""
@@ -102,7 +80,7 @@ def softmax_axis(history: History) -> Finding | None:
         "others came with it."
     )  # fmt: skip
     return history.finding(
-        "softmax_axis", _severity(history), [] if where is None else [where],
+        "softmax_axis", severity_of(history), [] if where is None else [where],
         title=title, explanation=text, evidence={"shape": list(odd.before), "behind": odd.behind},
         threshold={}, since=since, direction="forward",
         fix="# a sigmoid, of one number; or the axis of what is to be told apart" if one
@@ -112,13 +90,13 @@ def softmax_axis(history: History) -> Finding | None:
 
 @training_rule(
     formula=f"a batch norm in training mode takes mean and variance of fewer than {FEW} values of "
-    "a unit, or a layer norm of a single one, in most recorded steps, and the loss has not come "
-    "down by half",
+    "a unit, or a layer norm, or a group norm in each group, of a single one, in most recorded "
+    "steps, and the loss has not come down by half",
     source="Wu & He 2018, Group normalization: the error of small batches",
     help="Of two values one is as far above their mean as the other below it: nothing but their "
     "order is left. Of one nothing is.",
     explains=("constant_output", "learning_rate_high", "learning_rate_low", "rank_collapse",
-              "saturation", "vanishing_gradient", "vanishing_activation"),
+              "saturation", "vanishing_gradient", "vanishing_activation", "dead_units"),
 )  # fmt: skip
 def norm_statistics(history: History) -> Finding | None:
     """A norm over too few numbers."""
@@ -131,6 +109,10 @@ def norm_statistics(history: History) -> Finding | None:
         few = [n for n in many if n < (FEW if known is _of_batch else 2)]
         if few and len(few) > MOSTLY * len(many):
             found.append((facts, max(few)))
+    groups = oddity(history, "norm of one")
+    norm = None if groups is None else holder(history, groups[1].behind)
+    if norm is not None and norm.role == "norm":
+        found.append((norm, 1))
     if not found:
         return None
     least = min(n for _, n in found)

@@ -72,10 +72,33 @@ def test_a_softmax_over_the_samples_is_told_from_others():
     assert "softmax over samples" in found_in(logits.softmax(0).pow(2).sum(), layer, 16)
     assert not found_in(logits.softmax(1).pow(2).sum(), layer, 16)
     assert not found_in(logits.softmax(0).pow(2).sum(), layer, 8)  # the first axis is another
-    square = nn.Linear(6, 16)(torch.randn(16, 6))
-    assert not found_in(square.softmax(0).pow(2).sum(), layer, 16)  # each against each
+    ends = nn.functional.normalize(nn.Linear(6, 8)(torch.randn(16, 6)), dim=1)
+    assert not found_in((ends @ ends.T).softmax(0).pow(2).sum(), layer, 16)  # each against each
+    assert not found_in((ends @ ends.T).log_softmax(0).diag().sum(), layer, 16)
     mixture = nn.Parameter(torch.zeros(16, 3))
     assert not found_in(mixture.softmax(0).pow(2).sum(), layer, 16)
+
+
+@pytest.mark.parametrize("softmax", [torch.softmax, torch.log_softmax])
+def test_of_a_layer_with_as_many_units_as_there_are_samples_the_first_axis_are_these(softmax):
+    layer = nn.Linear(6, 16)
+    wide = layer(torch.randn(16, 6))
+    assert "softmax over samples" in found_in(softmax(wide, 0).diag().sum(), layer, 16)
+    assert not found_in(softmax(wide, 1).diag().sum(), layer, 16)
+
+
+def test_logarithms_of_chances_over_the_samples_are_told_of_layers_alone():
+    layer = nn.Conv2d(1, 3, 3)
+    maps = layer(torch.randn(5, 1, 8, 8))
+    assert "softmax over samples" in found_in(maps.log_softmax(0).sum(), layer, 5)
+    assert not found_in(maps.square().log_softmax(0).sum(), layer, 5)
+
+
+def test_the_samples_of_a_list_are_ranked_by_one_number_each():
+    layer = nn.Linear(6, 1)
+    scores = layer(torch.randn(16, 6))
+    assert not found_in(scores.log_softmax(0).sum(), layer, 16)
+    assert not found_in((scores.softmax(0) * torch.randn(16, 6)).sum(), layer, 16)
 
 
 def test_a_softmax_of_a_single_number_is_told():
@@ -116,3 +139,12 @@ def test_an_operation_of_somebodys_own_is_no_obstacle():
     assert "view" in found_in(
         Copied.apply(layer(torch.randn(4, 5, 6))).view(4, 6, 5).relu().sum(), layer
     )
+
+
+@pytest.mark.parametrize(("groups", "places"), [(8, 1), (4, 1), (8, 2)])
+def test_a_group_norm_of_a_single_number_a_group(groups, places):
+    model = nn.Sequential(nn.Linear(6, 8 * places), nn.Unflatten(1, (8, places)))
+    model.append(nn.GroupNorm(groups, 8))
+    found = found_in(model(torch.randn(4, 6)).pow(2).sum(), model, 4)
+    assert ("norm of one" in found) is (groups == 8 * places)
+    assert "norm of one" not in found or found["norm of one"].behind == "2.weight"

@@ -134,3 +134,28 @@ def test_an_operation_of_somebodys_own_is_no_obstacle(logits):
     made = made_of(F.cross_entropy(Copied.apply(logits.softmax(1)), LABELS))
     assert (made.loss, made.given) == ("cross_entropy", "")
     assert made_of(Copied.apply(logits).sum()) is None
+
+
+@pytest.mark.parametrize("reduction", ["batchmean", "sum"])
+def test_a_divergence_is_known_by_what_it_was_given(logits, reduction):
+    def given(output: Tensor) -> Any:
+        made = made_of(F.kl_div(output, CHANCES.softmax(1), reduction=reduction))
+        return made and (made.loss, made.given)
+
+    assert given(logits.softmax(1)) == ("kl_div", "softmax")
+    assert given(logits.log_softmax(1)) is None
+
+
+def test_cosines_are_told_from_such_that_a_number_multiplies():
+    layer = nn.Linear(4, CLASSES)
+    ends = F.normalize(layer(torch.randn(N, 4)), dim=1)
+    for factor, name in ((None, "cosine"), (0.07, "scaled cosine")):
+        cosines = ends @ ends.T
+        made = made_of(
+            F.cross_entropy(cosines if factor is None else cosines * factor, torch.arange(N))
+        )
+        assert made is not None
+        assert made.given == name
+    scale = nn.Parameter(torch.ones(()))
+    made = made_of(F.cross_entropy(ends @ ends.T * scale.exp(), torch.arange(N)))
+    assert made is None or "cosine" not in made.given

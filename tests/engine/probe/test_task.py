@@ -78,6 +78,24 @@ def test_numbers_of_classes_are_told_from_others_where_shapes_differ():
 def test_bytes_of_before_are_read():
     task = task_of(F.mse_loss, (torch.randn(12, 3), torch.zeros(12, 1)))
     known = msgpack.decode(task.to_bytes()[1:])
-    before = Task.from_bytes(task.to_bytes()[:1] + msgpack.encode(known[:-5]))
+    before = Task.from_bytes(task.to_bytes()[:1] + msgpack.encode(known[:-7]))
     assert (before.own, before.entry_by_entry, before.whole) == (False, False, False)
     assert before.output == task.output
+
+
+def test_samples_of_several_classes_are_told_from_those_of_one():
+    z = torch.rand(12, 3)
+    assert task_of(F.binary_cross_entropy, (z, torch.tensor([[1.0, 1, 0]] * 12))).several
+    assert not task_of(F.binary_cross_entropy, (z, F.one_hot(CLASSES).float())).several
+    assert not task_of(F.cross_entropy, (z, CLASSES)).several
+
+
+def test_outputs_are_alike_or_opposite():
+    z = torch.randn(12, 3)
+    assert task_of(F.mse_loss, (z, 2 * z)).alike == pytest.approx(1)
+    assert task_of(F.mse_loss, (z, -z)).alike == pytest.approx(-1)
+    for output, target in [
+        (z, -z.clone().requires_grad_()), (z.abs(), -z), (z[:, :1], -z[:, :1]), (z[:4], -z[:4]),
+        (z, torch.zeros(12, 3)), (z, CLASSES),
+    ]:  # fmt: skip
+        assert task_of(F.mse_loss, (output, target)).alike is None

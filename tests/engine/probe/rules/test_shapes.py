@@ -87,3 +87,11 @@ def test_batch_norm_over_two_samples_is_told():
 @pytest.mark.parametrize(("batch", "layer"), [(32, nn.BatchNorm1d), (2, nn.LayerNorm)])
 def test_larger_batches_and_other_norms_are_left_alone(batch, layer):
     assert "norm_statistics" not in accused(normed(batch, layer))
+
+
+@pytest.mark.parametrize(("groups", "told_of"), [(32, True), (4, False)])
+def test_a_group_norm_with_as_many_groups_as_numbers(groups, told_of):
+    findings = normed(64, lambda width: nn.GroupNorm(groups, width))
+    found = told(findings, "norm_statistics")
+    assert (found is not None) is told_of
+    assert found is None or found.modules == ("1",)
