@@ -148,7 +148,7 @@ def sums_of_many_neighbours(faulty: bool) -> Training:
     return Training(model, x, y, nn.CrossEntropyLoss(), Adam(model.parameters(), 0.003), steps=100)
 
 
-@pair("mlp", *VANISHING)
+@pair("mlp", "activations", *VANISHING)
 def softmax_between_layers(faulty: bool) -> Training:
     """Softmax as the activation of three hidden layers"""
     model = deep(3, 3, hidden=64)

@@ -238,6 +238,7 @@ def _given(
         "learning_rate_low",
         "rank_collapse",
         "saturation",
+        "softmax_axis",
         "nonfinite",
         "dead_units",
     ),
