@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
 import shutil
 import tempfile
@@ -45,6 +46,10 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+        # For each test pytest hangs handlers on every logger that hands nothing on: torch has 40.
+        for name, logger in logging.root.manager.loggerDict.items():
+            if isinstance(logger, logging.Logger) and name.startswith("torch"):
+                logger.propagate = True
 
 
 @pytest.fixture(scope="session")
