@@ -18,6 +18,7 @@ from tests import shared
 from tests.interpreter import Interpreter
 from tests.interpreter import interpreter as interpreters
 
+pytest.register_assert_rewrite("tests.serving")  # whoever imports it first
 # Several test processes share the cores: torch's threads would only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What servers and programs of the tests write goes nowhere near the checkout.
