@@ -1,180 +1,56 @@
-"""What several tests share: a real server in a thread, with whatever settings a test needs."""
+"""Settings of every test process, and what those that run tests load."""
 
 from __future__ import annotations
 
-import os
-
-# Several test processes share the cores: torch's threads would only wait for one another.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import asyncio
 import atexit
+import gc
+import logging
+import os
 import shutil
-import socket
-import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
-import uvicorn
-from fastapi import FastAPI
 from hypothesis import settings as hypothesis_settings
-from starlette.types import Receive, Scope, Send
 
-from layerscope.app.compute import Compute
-from layerscope.app.connections import protocol
-from layerscope.app.logs import configure
-from layerscope.app.main import create_app
-from layerscope.app.settings import Settings
-from layerscope.app.workers import forking
-from layerscope.app.workers.forking import ForkServer
-from tests import shared, working
-from tests.asking import AppClient
+from tests import shared
 from tests.interpreter import Interpreter
 from tests.interpreter import interpreter as interpreters
 
-configure("error", "text")
+pytest.register_assert_rewrite("tests.serving")  # whoever imports it first
+# Several test processes share the cores: torch's threads would only wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What servers and programs of the tests write goes nowhere near the checkout.
 WRITTEN = tempfile.mkdtemp(prefix="layerscope-tests-")
 os.environ["LAYERSCOPE_DATA_DIR"] = WRITTEN
 atexit.register(shutil.rmtree, WRITTEN, ignore_errors=True)
-forking.PROGRAM = shared.command("workers")
 # No deadline: a shared machine stalls for longer than any example takes.
 hypothesis_settings.register_profile("shared", deadline=None)
 hypothesis_settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis_settings.load_profile("shared")
 
 
-@dataclass(frozen=True)
-class RunningServer:
-    """A server that listens on ``url``, and the application it runs."""
-
-    url: str
-    app: FastAPI
-    client: httpx.Client
-    loop: asyncio.AbstractEventLoop
-    answering: list[str]
-    """The paths of the requests that it has begun to answer and not ended."""
-
-    @property
-    def compute(self) -> Compute:
-        return self.app.state.compute
-
-    @contextmanager
-    def occupied(self, folder: Path, *, quick: bool = False) -> Iterator[None]:
-        """One place is taken in the block."""
-        folder.mkdir()
-        run = self.compute.run(partial(working.gated, folder), quick=quick)
-        running = asyncio.run_coroutine_threadsafe(run, self.loop)
-        wait_until((folder / "entered").exists)
-        try:
-            yield
-        finally:
-            (folder / "open").touch()
-            running.result()
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the engine and the application, but not where tests are only handed out."""
+    gc.disable()  # what is loaded until the tests begin stays
+    hands_out = config.getoption("dist", "no") != "no" and not os.getenv("PYTEST_XDIST_WORKER")
+    if not hands_out:
+        config.pluginmanager.import_plugin("tests.serving")
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
-    """Return as soon as ``condition()`` holds; fail when it does not within ``seconds``."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true in time"
-        threading.Event().wait(0.002)
-
-
-@contextmanager
-def running_server(
-    fork_server: ForkServer | None = None, **settings: Any
-) -> Iterator[RunningServer]:
-    """A server on a free port of 127.0.0.1, warmed up."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    chosen = Settings(port=port, **settings)
-    app = create_app(chosen, fork_server)
-    answering: list[str] = []
-
-    async def answered(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if path:  # a lifespan has none
-            answering.append(path)
-        try:
-            await app(scope, receive, send)
-        finally:
-            if path:
-                answering.remove(path)
-
-    config = uvicorn.Config(
-        answered, http=protocol(chosen), ws="none", log_config=None, access_log=False,
-        server_header=False, timeout_graceful_shutdown=5,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def serve() -> None:
-        loops.append(asyncio.get_running_loop())
-        await server.serve([listener])
-
-    thread = threading.Thread(target=asyncio.run, args=[serve()])
-    thread.start()
-    url = f"http://127.0.0.1:{port}"
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for garbage from now on, and never in what is loaded."""
     try:
-        with httpx.Client(base_url=url, timeout=60) as client:
-            wait_until(lambda: server.started)
-            wait_until(lambda: client.get("/healthz").status_code == 200, 240)
-            yield RunningServer(url, app, client, loops[0], answering)
+        return (yield)
     finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[RunningServer]:
-    """One server for all tests that do not change it."""
-    with running_server() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def altered() -> Iterator[ForkServer]:
-    """Makes workers in which everything of `tests.additions` is registered."""
-    program = (
-        "import socket, sys, tests.additions, tests.depth_alone, layerscope.app.main\n"
-        "from layerscope.app.workers.forking import serve_forks\n"
-        "serve_forks(socket.socket(fileno=int(sys.argv[-1])))"
-    )
-    started = ForkServer.start([sys.executable, "-c", program])
-    yield started
-    started.close()
-
-
-@pytest.fixture
-def works(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Every work that is given to a worker, in order."""
-    given: list[Any] = []
-    stream = Compute.stream
-
-    def recorded(self: Compute, work: Any, *others: Any, **named: Any) -> Any:
-        given.append(work)
-        return stream(self, work, *others, **named)
-
-    monkeypatch.setattr(Compute, "stream", recorded)
-    return given
-
-
-@pytest.fixture(scope="session")
-def serve() -> Callable[..., Any]:
-    """``with serve(max_concurrent=1) as server:`` for tests that need their own."""
-    return running_server
+        gc.freeze()
+        gc.enable()
+        # For each test pytest hangs handlers on every logger that hands nothing on: torch has 40.
+        for name, logger in logging.root.manager.loggerDict.items():
+            if isinstance(logger, logging.Logger) and name.startswith("torch"):
+                logger.propagate = True
 
 
 @pytest.fixture(scope="session")
@@ -184,19 +60,10 @@ def interpreter() -> Iterator[Interpreter]:
         yield running
 
 
-@pytest.fixture
-def ask() -> Callable[..., AppClient]:
-    """``ask(token=…)`` is a client of an application with these settings, without a socket."""
+def __getattr__(name: str) -> Any:
+    """`tests.serving`'s names, for who asks here."""
+    if name not in ("RunningServer", "running_server", "wait_until"):
+        raise AttributeError(name)
+    from tests import serving
 
-    def client(
-        base_url: str = "http://localhost:8000", address: str = "127.0.0.1", **settings: Any
-    ) -> AppClient:
-        return AppClient(create_app(Settings(warm_up=False, **settings)), base_url, address)
-
-    return client
-
-
-@pytest.fixture(scope="session")
-def until() -> Callable[..., None]:
-    """``until(condition)`` waits for a condition instead of for a time."""
-    return wait_until
+    return getattr(serving, name)

@@ -29,7 +29,6 @@ HEAVY = (
     "torch",
     "numba",
     "scipy.optimize",
-    "scipy.stats",
     "uvicorn",
     "typer.rich_utils",
     "fastapi",

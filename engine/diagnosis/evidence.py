@@ -10,8 +10,7 @@ from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
-from scipy.stats import linregress
-
+from layerscope.engine.basis.line import line_through
 from layerscope.engine.basis.text import number_text, scientific, without_exponents
 from layerscope.engine.diagnosis.finding import Direction, Finding, Severity
 from layerscope.engine.execution.provenance import Cause
@@ -196,9 +195,6 @@ def _trend(figures: Sequence[tuple[int, Statistics]]) -> Trend | None:
     if len(points) < 2:
         return None
     blocks, logarithms = zip(*points, strict=True)
-    line = linregress(blocks, logarithms)
-    error = math.inf  # two points lie on every line
-    if len(points) > 2:
-        error = 0.0 if math.isnan(line.stderr) else float(line.stderr)  # NaN: all at one height
-    span = float(line.slope) * (blocks[-1] - blocks[0]) / math.log(10)
-    return Trend(float(line.slope), error, span, (blocks[0], blocks[-1]))
+    line = line_through(blocks, logarithms)
+    span = line.slope * (blocks[-1] - blocks[0]) / math.log(10)
+    return Trend(line.slope, line.slope_error, span, (blocks[0], blocks[-1]))

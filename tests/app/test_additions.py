@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import RunningServer
 from tests.interpreter import Interpreter
 from tests.registering import CHANGES, CHOICES, SMALL, additions, named, params
+from tests.serving import RunningServer
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from layerscope.engine.store.entries import Finish, Start
 from layerscope.engine.store.location import default_url
 from layerscope.engine.training import Training
 from layerscope.engine.training.folder import TrainingFolder
-from tests.conftest import wait_until
+from tests.serving import wait_until
 
 HOUR = 3600.0
 

@@ -19,8 +19,8 @@ from layerscope.engine.experiment import Experiment
 from layerscope.engine.training import Trainer, Training
 from layerscope.engine.training.folder import Change, TrainingFolder
 from layerscope.engine.training.presets import TRAINING_PRESETS
-from tests.conftest import wait_until
 from tests.runs import recorded_run
+from tests.serving import wait_until
 
 pytestmark = pytest.mark.slow
 

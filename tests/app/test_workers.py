@@ -18,7 +18,7 @@ import pytest
 
 from layerscope.app.workers.forking import ForkServer
 from tests.browser.serving import serving
-from tests.conftest import RunningServer, wait_until
+from tests.serving import RunningServer, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -10,10 +10,10 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.stats import linregress
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from layerscope.engine.basis.cancellation import ShouldStop, Stopped, never
+from layerscope.engine.basis.line import line_through
 from layerscope.engine.foundations.errors import LimitError
 from layerscope.engine.foundations.matmul.base import MatmulVariant
 from layerscope.engine.foundations.matmul.events import MatmulEvent, Status
@@ -130,11 +130,9 @@ def fit_power_law(points: Sequence[tuple[int, float]]) -> PowerLaw | None:
     sizes = [n for n, _ in points]
     if len(points) == 2:
         return PowerLaw(None, None, None, sizes, [], "no power law: two points")
-    line = linregress(np.log(sizes), np.log([t for _, t in points]))
-    slope, at_one = float(line.slope), math.exp(line.intercept)
-    # NaN: every time was the same, and the line is level without any scatter.
-    error = 0.0 if math.isnan(line.stderr) else float(line.stderr)
-    half = float(student.ppf((1 + CONFIDENCE) / 2, len(points) - 2)) * error
+    line = line_through(np.log(sizes).tolist(), np.log([t for _, t in points]).tolist())
+    slope, at_one = line.slope, math.exp(line.at_zero)
+    half = float(stdtrit(len(points) - 2, (1 + CONFIDENCE) / 2)) * line.slope_error  # Student's t
     interval = (slope - half, slope + half)
     if half > WIDEST:
         says = f"no power law: ± {half:.2g} about {slope:.1f}".replace("-", "−")

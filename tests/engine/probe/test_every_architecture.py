@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import nn
@@ -73,7 +70,7 @@ def test_what_there_was_is_recorded(name):
 
 
 @pytest.mark.slow
-def test_the_first_activation_of_a_process_may_be_seen_within_a_checkpoint():
+def test_the_first_activation_of_a_process_may_be_seen_within_a_checkpoint(interpreter):
     """Where an activation is flat is worked out once a process, by autograd: what that keeps is not
     the checkpoint's, which holds what its two forward passes keep against each other."""
     script = """
@@ -94,7 +91,7 @@ with layerscope.watch(body, optimizer, every=1, to=":memory:") as probe:
 assert probe.error is None, probe.error
 print([len(step.modules) for step in probe.steps()])
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = interpreter.run("-c", script)
     assert done.stdout == "[4, 4, 4]\n", done.stderr
 
 

@@ -28,12 +28,14 @@ def constant(value: float) -> Callable[[int, int], float]:
     return lambda *_: value
 
 
-def _every_number(value: object) -> list[float]:
-    if isinstance(value, dict):
-        return [x for v in value.values() for x in _every_number(v)]
-    if isinstance(value, list):
-        return [x for v in value for x in _every_number(v)]
-    return [float(value)] if isinstance(value, int | float) else []
+def _every_number(text: str) -> list[float]:
+    found: list[float] = []
+    for_each = {
+        f"parse_{kind}": lambda number: found.append(float(number))
+        for kind in ("int", "float", "constant")
+    }
+    json.loads(text, **for_each)
+    return found
 
 
 @pytest.mark.parametrize("name", list(ACTIVATIONS))
@@ -50,7 +52,7 @@ def test_json_holds_only_finite_numbers(
         p = predict(name, **sizes, variance=variance, norm=norm, residual=residual, bias_std=bias)
         assert p.available
         text = json.dumps(p.to_dict(), allow_nan=False)
-        assert all(math.isfinite(x) for x in _every_number(json.loads(text)))
+        assert all(map(math.isfinite, _every_number(text)))
 
 
 @pytest.mark.parametrize(
@@ -302,4 +304,4 @@ def test_where_the_chain_of_lengths_says_nothing_the_expansion_stays(
     )  # fmt: skip
     assert p.available
     assert len(p.layers) == 2 * depth + 1
-    assert all(math.isfinite(x) for x in _every_number(p.to_dict()))
+    assert all(map(math.isfinite, _every_number(json.dumps(p.to_dict()))))
