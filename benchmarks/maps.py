@@ -140,7 +140,7 @@ def slider(requests: int) -> bool:
     An answer is everything up to the verdict, as the page draws it while the hand moves; what would
     follow (fixes, the check) is given up then.
     """
-    from tests.conftest import running_server, wait_until
+    from tests.serving import running_server, wait_until
 
     with tempfile.TemporaryDirectory() as folder, running_server(data_dir=folder) as server:
 

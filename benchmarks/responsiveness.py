@@ -23,7 +23,7 @@ from layerscope.engine.foundations.matmul import MATMULS, race
 from layerscope.engine.foundations.matmul.timing import timer_noise
 from layerscope.engine.foundations.tensors.literals import parse_tensor
 from layerscope.engine.foundations.tensors.scanner import LiteralError
-from tests.conftest import running_server
+from tests.serving import running_server
 
 SLOW = {"depth": 1000, "width": 1000, "batch": 1000}
 Row = tuple[str, float, float]

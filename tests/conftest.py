@@ -9,7 +9,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -58,12 +57,3 @@ def interpreter() -> Iterator[Interpreter]:
     """Runs whole programs, each in a process of its own, without loading torch anew for each."""
     with interpreters(shared.command("programs")) as running:
         yield running
-
-
-def __getattr__(name: str) -> Any:
-    """`tests.serving`'s names, for who asks here."""
-    if name not in ("RunningServer", "running_server", "wait_until"):
-        raise AttributeError(name)
-    from tests import serving
-
-    return getattr(serving, name)

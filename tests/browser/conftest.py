@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request
 
 from tests.browser.serving import PATIENCE_MS, chromium, until
-from tests.conftest import RunningServer, wait_until
+from tests.serving import RunningServer, wait_until
 
 
 @pytest.fixture

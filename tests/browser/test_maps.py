@@ -16,8 +16,8 @@ from layerscope.app.pages.maps.query import MapQuery
 from layerscope.engine.diagnosis.run import result
 from layerscope.engine.maps.plane import Plane
 from tests.browser.serving import until
-from tests.conftest import RunningServer
 from tests.mapping import Here
+from tests.serving import RunningServer
 
 pytestmark = pytest.mark.browser
 

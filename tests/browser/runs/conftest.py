@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import RunningServer
+from tests.serving import RunningServer
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from layerscope.app.figures.text import number
 from tests.browser.recorded import COLUMNS, api, cells_of
 from tests.browser.serving import inaccessible, until
 from tests.browser.training import BROKEN, train
-from tests.conftest import RunningServer
+from tests.serving import RunningServer
 
 pytestmark = pytest.mark.browser
 

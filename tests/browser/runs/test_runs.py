@@ -15,8 +15,8 @@ from layerscope.engine.store import open_store
 from tests.browser.recorded import COLUMNS, api, cells_of, recorded
 from tests.browser.serving import inaccessible, until
 from tests.browser.training import Training, train
-from tests.conftest import wait_until
 from tests.runs import HOSTILE_MODULE, facts, recorded_run
+from tests.serving import wait_until
 
 pytestmark = pytest.mark.browser
 
