@@ -221,7 +221,9 @@ def constant_loss(
     loss: Callable[..., Any], output: Tensor, target: Tensor, *rest: Any, **named: Any
 ) -> float | None:
     """What ``loss(output, target, *rest, **named)`` would be for the best constant output over this
-    batch; None where that is not known.
+    batch; None where that is not known, and where every sample is asked for the same: such an
+    answer is all there is to learn then, or the output has no constant of its own, as scores of
+    pairs the first of which are the right ones.
 
     >>> y = torch.tensor([[0.0], [2.0]])
     >>> constant_loss(nn.MSELoss(), y, y)
@@ -231,6 +233,8 @@ def constant_loss(
     if known is None or not output.numel():
         return None
     if not known.in_classes and target.shape != output.shape:
+        return None
+    if len(target) > 1 and bool((target == target[:1]).all()):
         return None
     with torch.no_grad():
         try:

@@ -222,6 +222,9 @@ class Outline(Serial, dict=True):
     """What its graph tells beside, in such a step."""
     groups: tuple[Group, ...] = ()
     """Of all optimisers, as ``learning_rates`` are, in such a step."""
+    in_training: bool | None = None
+    """The mode of the model as a whole, whatever that of its layers is; None in a step of a run
+    that did not tell."""
 
     def __post_init__(self) -> None:
         if len(self.slots) != len(self.statistics):

@@ -192,3 +192,55 @@ def backbone_kept_without_a_gradient() -> Training:
         nn.Sequential(backbone, head), x, y, nn.CrossEntropyLoss(), Adam(head.parameters(), 0.005),
         forward=forward, steps=80,
     )  # fmt: skip
+
+
+@healthy("mlp")
+def squares_of_probabilities() -> Training:
+    """Brier's score: the mean square of what softmax gives, less one-hot labels"""
+    model, (x, y) = nn.Sequential(mlp(3), nn.Softmax(1)), data.classes()
+    return Training(
+        model, x, F.one_hot(y, 3).float(), nn.MSELoss(), Adam(model.parameters(), 0.01), steps=100
+    )
+
+
+class _Scores(nn.Module):
+    """Of each sample with some answers, the right one first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.answers = nn.Linear(10, 16), nn.Linear(10, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        others = torch.stack([x, *(x.roll(shift, 0) for shift in range(1, 8))], 1)
+        scores = (self.asked(x)[:, None] * self.answers(others)).sum(2)  # (batch, 8)
+        return scores / 4
+
+
+@healthy("mlp")
+def the_right_answer_first() -> Training:
+    """Each sample's own answer among others: the label is 0 everywhere"""
+    model, (x, _) = _Scores(), data.classes()
+    y = torch.zeros(len(x), dtype=torch.long)
+    return Training(model, x, y, nn.CrossEntropyLoss(), Adam(model.parameters(), 0.01), steps=150)
+
+
+@healthy("mlp")
+def pairs_and_drawn_ones() -> Training:
+    """A pair beside seven drawn ones: the target is one row for all samples"""
+    model, (x, _) = _Scores(), data.classes()
+    y = torch.zeros(len(x), 8)
+    y[:, 0] = 1
+    return Training(model, x, y, nn.BCEWithLogitsLoss(), Adam(model.parameters(), 0.01), steps=150)
+
+
+@healthy("cnn")
+def norms_kept_as_they_are() -> Training:
+    """Batch norms alone are in eval mode, and all is trained"""
+    model = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(256, 10),
+    )  # fmt: skip
+    model[1].eval()
+    return Training(
+        model, *data.digits(), nn.CrossEntropyLoss(), Adam(model.parameters(), 0.003), steps=100
+    )

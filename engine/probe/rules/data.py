@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from layerscope.engine.diagnosis import Finding
+from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.history import History
 from layerscope.engine.probe.rules.base import training_rule
@@ -23,7 +24,8 @@ SPREAD = 0.03  # of what differed between samples at first, and of the output's 
 
 @training_rule(
     formula="every norm and dropout layer that a gradient comes to, and that has parameters which "
-    "an optimiser moves or none, is in eval mode",
+    "an optimiser moves or none, is in eval mode (a note where the training learns and nothing but "
+    "dropout is, or the model as a whole is in training mode)",
     source="PyTorch's documentation of nn.Module.eval",
     help="Norms that nobody trains are left alone, frozen, without a gradient or in no optimiser: "
     "that is how a backbone is kept.",
@@ -43,9 +45,12 @@ def eval_mode(history: History) -> Finding | None:
     where = [facts[m.index] for m in told]
     norms = any(f.role == "norm" for f in where)
     effect = "running statistics are used and never updated" if norms else "nothing is dropped"
+    chosen = bool(step.in_training) or not norms  # who set the layers alone meant it
+    severity: Severity = "info" if chosen and history.learns else "warning"
     return history.finding(
-        "eval_mode", "warning" if norms or not history.learns else "info", where,
-        title=f"All {len(where)} layers that have a mode are in eval mode while training",
+        "eval_mode", severity, where,
+        title=f"All {len(where)} layers that have a mode are in eval mode while training"
+        if len(where) > 1 else "The only layer that has a mode is in eval mode while training",
         explanation=f"In step {step.number} {effect}.",
         evidence={"layers": len(where), "norms": norms}, threshold={}, since=since,
         fix="model.train()  # before the loop, and after every evaluation",

@@ -60,7 +60,7 @@ def _words_of(made: MadeOf, history: History) -> tuple[Words, Severity] | None:
         return None if near is None else (_small_scale(made, near), "warning")
     if name == "nll_loss":
         return (_no_logarithms(given), "error") if given in NO_LOGARITHMS else None
-    if given == "softmax" or (given == "sigmoid" and name in TWO_SIDED):
+    if (given == "softmax" and name in OF_CLASSES) or (given == "sigmoid" and name in TWO_SIDED):
         title = f"{name} is given probabilities; it takes logits"
         text = f"The {given} is taken twice, and no answer can be sure."
         return (title, text, LEAVE_OUT.format(given)), severity

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from layerscope.engine.diagnosis import Finding
+from layerscope.engine.diagnosis.finding import Severity
 from layerscope.engine.probe.history import History
 from layerscope.engine.probe.rules.base import training_rule
 from layerscope.engine.probe.step import Task
@@ -14,12 +15,15 @@ __all__ = ["one_class"]
 LEAST_BATCH = 8  # labels that are all alike by chance in none of a training's looks
 LEAST_LOOKS = 4
 MOSTLY = 0.9  # of the looks
+OF_LAYERS = frozenset({"linear", "softmax", "log_softmax", "relu", "tanh", "sigmoid"})
+"""What makes an answer that has a class of its own. Scores of pairs, the right one put first, have
+none: all their labels are 0."""
 
 
 @training_rule(
     formula=f"of {LEAST_BATCH} labels or more all are of one class, in {MOSTLY:.0%} of "
-    f"{LEAST_LOOKS} looks or more at a loss that is called through the probe: of the same one, or "
-    "of one after another",
+    f"{LEAST_LOOKS} looks or more at a loss that is called through the probe: of the same one (a "
+    "note where the scores are of no layer, but of pairs), or of one after another",
     source="Bottou 2012, Stochastic gradient descent tricks: shuffle the examples",
     help="Sorted by class, data teach each step what the one before is to forget; the loss of a "
     "single class is soon low.",
@@ -36,8 +40,11 @@ def one_class(history: History) -> Finding | None:
     classes = {label for _, label in alike}
     same = len(classes) == 1
     (label,) = classes if same else (None,)
+    severity: Severity = "warning" if history.learns else "error"
+    if same and history.made_of is not None and history.made_of.given not in OF_LAYERS:
+        severity = "info"
     return history.finding(
-        "one_class", "warning" if history.learns else "error", [last],
+        "one_class", severity, [last],
         title=f"All labels are {label:.0f}, in every batch" if label is not None
         else "Every batch holds labels of a single class",
         explanation=f"In {len(alike)} of {len(looks)} looks all {math.prod(looks[-1][1].target)} "

@@ -118,23 +118,40 @@ def patched():
     return loss
 
 
+VARIED = torch.linspace(-1, 1, 99).view(33, 3)
+
+
 @pytest.mark.parametrize(
     ("loss", "target", "named"),
     [
-        (nn.MSELoss(), torch.zeros(33), {}),
-        (nn.MSELoss(reduction="none"), torch.zeros(33, 3), {}),
-        (lambda y, t: (y - t).square().mean(), torch.zeros(33, 3), {}),
-        (nn.KLDivLoss(), torch.zeros(33, 3), {}),
+        (nn.MSELoss(), VARIED[:, 0], {}),
+        (nn.MSELoss(reduction="none"), VARIED, {}),
+        (lambda y, t: (y - t).square().mean(), VARIED, {}),
+        (nn.KLDivLoss(), VARIED, {}),
         (nn.CrossEntropyLoss(), torch.full((33,), -100), {}),
         (Own(), CLASSES, {}),
-        (patched(), torch.zeros(33, 3), {}),
-        (F.l1_loss, torch.zeros(33, 3), {"weight": torch.ones(33, 3)}),
-        (F.mse_loss, torch.zeros(33, 3), {"size_average": False}),
+        (patched(), VARIED, {}),
+        (F.l1_loss, VARIED, {"weight": torch.ones(33, 3)}),
+        (F.mse_loss, VARIED, {"size_average": False}),
         (F.nll_loss, CLASSES, {"label_smoothing": 0.1}),
     ],
 )
 def test_what_is_not_known_is_none(loss, target, named):
     assert constant_loss(loss, torch.zeros(33, 3), target, **named) is None
+
+
+@pytest.mark.parametrize(
+    ("loss", "one", "varied"),
+    [
+        (nn.MSELoss(), torch.tensor([[1.0, 0.0, 0.0]]).expand(33, 3), VARIED),
+        (nn.CrossEntropyLoss(), torch.zeros(33, dtype=torch.long), CLASSES % 3),
+    ],
+)
+def test_where_all_are_asked_for_the_same_there_is_none(loss, one, varied):
+    output = torch.zeros(33, 3)
+    assert constant_loss(loss, output, one) is None
+    assert constant_loss(loss, output, varied) is not None
+    assert constant_loss(loss, output[:1], one[:1]) is not None
 
 
 def test_the_users_loss_is_not_called():

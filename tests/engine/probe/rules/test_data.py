@@ -145,4 +145,8 @@ def test_a_backbone_that_is_kept_as_it_is_may_be_in_eval_mode(kept):
     assert "eval_mode" not in accused(train(model, x, y, optimizer=mine, forward=forward))
     both = torch.optim.Adam(model.parameters(), 0.01)
     found = train(model, x, y, optimizer=both, forward=lambda x: head(backbone(x)))
+    [note] = [f for f in found if f.rule == "eval_mode"]
+    assert note.severity == "info"  # the model itself is in training mode: so it is meant
+    model.eval()
+    found = train(model, x, y, optimizer=both, forward=lambda x: head(backbone(x)))
     assert "eval_mode" in accused(found)

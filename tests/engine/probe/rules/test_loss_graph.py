@@ -109,3 +109,11 @@ def test_a_score_is_the_negative_of_the_noise():
     y = torch.randn(64, 6)
     found = told(mlp(6, features=6), y + 0.1, y, lambda o, y: (o + y).square().mean(), steps=120)
     assert found is None
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_squares_of_probabilities_are_a_score_of_their_own(heard):
+    y = F.one_hot(torch.randint(4, (64,)), 4).float()
+    model = nn.Sequential(mlp(4), nn.Softmax(1))
+    assert told(model, X, y, nn.MSELoss(), heard=heard) is None
+    assert told(model, X, y.argmax(1), nn.CrossEntropyLoss(), heard=heard) is not None

@@ -62,3 +62,22 @@ def test_mixed_batches_and_small_ones_are_not(many):
         return rows, y[rows]
 
     assert found_with(mixed) is None
+
+
+def test_of_scores_of_pairs_the_right_one_first_it_is_a_note():
+    x = torch.randn(300, 10)
+    asked, answers = torch.nn.Linear(10, 16), torch.nn.Linear(10, 16)
+    model = torch.nn.ModuleList([asked, answers])
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    with watch(model, optimizer, loss=F.cross_entropy, every=1, to=":memory:") as probe:
+        for _ in range(STEPS):
+            some = x[drawn(32)]
+            others = torch.stack([some.roll(shift, 0) for shift in range(6)], 1)
+            scores = (asked(some)[:, None] * answers(others)).sum(2)
+            optimizer.zero_grad()
+            value = probe.loss(scores, torch.zeros(32, dtype=torch.long))
+            value.backward()
+            optimizer.step()
+            probe.step(value)
+    [found] = probe.findings()
+    assert (found.rule, found.severity) == ("one_class", "info")
