@@ -20,7 +20,7 @@ LEAST_SAMPLES = 8
 
 
 class AskedLoss:
-    """Remembers the last call of a step, until ``clear``."""
+    """Remembers the last call of a step, until ``clear``; of its targets' ends all calls'."""
 
     def __init__(self, function: Callable[..., Any] | None) -> None:
         self.function = function
@@ -43,7 +43,9 @@ class AskedLoss:
         if self.function is None:
             return
         with contextlib.suppress(Exception):
-            self.task = task_of(self.function, given, named)
+            before, self.task = self.task, task_of(self.function, given, named)
+            if before is not None and self.task is not None:
+                _joined(before, self.task)
             if self.task is not None and _measures(self.task, given[1]):
                 self.constant = constant_loss(self.function, *given, **named)
 
@@ -54,6 +56,13 @@ class AskedLoss:
         if self.task is not None and self.value is not None and not self.task.own:
             with contextlib.suppress(Exception):
                 self.task.entry_by_entry = broadcasts(self.value, *given[:2])
+
+
+def _joined(before: Task, task: Task) -> None:
+    """The ends of the targets of both calls into the later one."""
+    for name, end in (("lowest", min), ("highest", max)):
+        known = [each for t in (before, task) if (each := getattr(t, name)) is not None]
+        setattr(task, name, end(known, default=None))
 
 
 def _measures(task: Task, target: Tensor) -> bool:

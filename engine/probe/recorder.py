@@ -116,7 +116,7 @@ class Recorder:
             idle_shapes=tuple(idle), full_rate=self._watched.full_rate(), made_of=made,
             oddities=self._oddities(given, made),
             groups=self._watched.groups() if self.modules.looks else (),
-            in_training=self._watched.model.training,
+            in_training=self._watched.model.training, unstepped=optimizers.unstepped(),
         )  # fmt: skip
         for rate, tell in optimizers.late_rates:
             self.afar.number(rate, tell)

@@ -225,6 +225,8 @@ class Outline(Serial, dict=True):
     in_training: bool | None = None
     """The mode of the model as a whole, whatever that of its layers is; None in a step of a run
     that did not tell."""
+    unstepped: tuple[int, ...] = ()
+    """Groups whose optimiser had not taken a single step since the probe began."""
 
     def __post_init__(self) -> None:
         if len(self.slots) != len(self.statistics):

@@ -60,6 +60,7 @@ class OptimizerHooks:
         self._failed = failed
         self._before = before
         self._ids = {id(optimizer) for optimizer in watched.optimizers}
+        self._stepped: set[int] = set()
         self._changes = watched.changes
         self._notes = False
         """Whether the step after this one is recorded, so that its gradients are noted."""
@@ -109,6 +110,13 @@ class OptimizerHooks:
             self.staleness.backward_ended()
             self.gradients.backward_ended(self._watched.tracked.values())
 
+    def unstepped(self) -> tuple[int, ...]:
+        """Groups, counted over all optimisers, of those that have never taken a step."""
+        if len(self._stepped) == len(self._ids):
+            return ()
+        owners = [o for o in self._watched.optimizers for _ in o.param_groups]
+        return tuple(n for n, owner in enumerate(owners) if id(owner) not in self._stepped)
+
     def _mine(self, optimizer: Optimizer) -> list[Tracked]:
         known = self._watched.tracked
         return [
@@ -120,6 +128,7 @@ class OptimizerHooks:
         if not self.mode or id(optimizer) not in self._ids:
             return
         began = time.perf_counter()
+        self._stepped.add(id(optimizer))
         closure = _has_closure(args, kwargs)
         try:
             mine = self._mine(optimizer)

@@ -160,7 +160,7 @@ def constant_output(history: History) -> Finding | None:
     return history.finding(
         "constant_output", "error", [last],
         title="Every sample gets the same output",
-        explanation=f"All {units.width} units of {last.name} have one value for all "
+        explanation=f"All {units.width} units of {last.name or last.kind} have one value for all "
         f"{units.batch} samples of step {step.number}.{_empty_input(history)}",
         evidence={"batch": units.batch, "units": units.width},
         threshold={"least_batch": LEAST_BATCH}, since=recent[0][0].number, direction="forward",

@@ -167,6 +167,11 @@ def _severity(history: History) -> Severity:
 
 def _unreached(history: History) -> Finding | None:
     found = reach.without(history)
+    if found and reach.unstepped(history, found):
+        return _frozen(
+            history, found, "never move: their optimiser has not taken a step",
+            "optimizer.step()  # after loss.backward(); of each optimiser",
+        )  # fmt: skip
     if found and reach.lost_before(history, found):
         return _frozen(
             history, found, "have no gradient when the optimiser steps: one comes back to the "

@@ -71,7 +71,10 @@ def learning_rate_high(history: History) -> Finding | None:
     if not (rises or history.broke or stays):
         return None  # some large steps at the beginning keep no loss from falling later
     severity: Severity = "error" if rises else "warning"
-    went = "is not finite any more" if history.broke else "has risen" if rises else "does not fall"
+    went = "is not finite any more" if history.broke else "does not fall"
+    if rises and not history.broke:
+        fell = (history.last_loss or 0.0) < (history.began_at or 0.0)
+        went = "has risen again" if fell else "has risen"
     # The gradient was so before any step: whatever had made it is to blame.
     beyond = bool(since <= 1 and rate and ratio / rate > ABSURD)
     return history.finding(

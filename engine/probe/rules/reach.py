@@ -12,7 +12,8 @@ from layerscope.engine.probe.step import Outline, Quantity
 
 __all__ = [
     "LEAST_RECORDS", "at_rest", "behind", "cut_in_time", "emptied", "hidden", "in_their_place",
-    "lost_before", "never_anything", "never_start", "next_to_rest", "outside", "without",
+    "lost_before", "never_anything", "never_start", "next_to_rest", "outside", "unstepped",
+    "without",
 ]  # fmt: skip
 
 LEAST_RECORDS = 3
@@ -47,6 +48,12 @@ def lost_before(history: History, weights: list[Weight]) -> bool:
     """Whether one came back to each of their modules, and is not there when the optimiser steps:
     of such as cannot give anything without them."""
     return all(w.module.role and _came_back(history, w.module) for w in weights)
+
+
+def unstepped(history: History, weights: list[Weight]) -> bool:
+    """Whether the optimiser of each of them has never taken a step."""
+    last = history.steps[-1].unstepped if history.steps else ()
+    return bool(last) and all(w.facts.group in last for w in weights)
 
 
 def _came_back(history: History, module: ModuleFacts) -> bool:

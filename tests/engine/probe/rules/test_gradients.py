@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
@@ -286,3 +288,35 @@ def test_what_nothing_uses_is_not_said_to_be_detached():
     assert found is not None
     assert found.modules == ("left",)
     assert "nothing that the loss is made of uses" in found.explanation
+
+
+@pytest.mark.parametrize("forgotten", [{0, 1}, {0}, set()], ids=["both", "one", "none"])
+def test_an_optimiser_that_never_steps_is_told_from_gradients_that_are_lost(forgotten):
+    torch.manual_seed(0)
+    model = mlp()
+    x, y = data()
+    parts = [model[:1], model[1:]]
+    optimizers = [torch.optim.SGD(part.parameters(), 0.05) for part in parts]
+    warns = pytest.warns(UserWarning, match="no optimiser step was seen")
+    with warns if len(forgotten) == 2 else contextlib.nullcontext():
+        findings = _in_turn(model, x, y, optimizers, forgotten)
+    found = told_frozen(findings)
+    if not forgotten:
+        assert found is None
+        return
+    assert "has not taken a step" in found.explanation
+    assert found.fix["code"].startswith("optimizer.step()")
+    assert ("2" in found.modules) == (len(forgotten) == 2)
+
+
+def _in_turn(model, x, y, optimizers, forgotten):
+    with watch(model, optimizers, loss=nn.MSELoss(), every=1, to=":memory:") as probe:
+        for _ in range(STEPS):
+            model.zero_grad()
+            value = probe.loss(model(x), y)
+            value.backward()
+            for number, optimizer in enumerate(optimizers):
+                if number not in forgotten:
+                    optimizer.step()
+            probe.step(value)
+    return probe.findings()

@@ -81,3 +81,21 @@ def test_of_scores_of_pairs_the_right_one_first_it_is_a_note():
             probe.step(value)
     [found] = probe.findings()
     assert (found.rule, found.severity) == ("one_class", "info")
+
+
+def test_labels_of_several_calls_in_a_step_are_seen_together():
+    """As of a critic that is asked of real ones and of drawn ones, or of batches added up."""
+    x, model = torch.randn(300, 10), mlp(2)
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    with watch(model, optimizer, loss=F.cross_entropy, every=1, to=":memory:") as probe:
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            losses = []
+            for label in (0, 1):
+                some = x[drawn(32)] + (3 if label else 0)
+                losses.append(probe.loss(model(some), torch.full((32,), label)))
+            value = sum(losses)
+            value.backward()
+            optimizer.step()
+            probe.step(value)
+    assert not [f for f in probe.findings() if f.rule == "one_class"]
