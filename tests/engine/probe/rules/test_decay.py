@@ -61,3 +61,21 @@ def test_who_makes_weights_smaller_beside_the_optimiser_is_not_told_of_its_decay
     found = train(model, *data("classes"), loss=loss, lr=1e-3, each=each, steps=120)
     codes = [f.fix["code"] for f in found if f.fix]
     assert any("the optimiser has no weight_decay" in code for code in codes)
+
+
+def test_a_decay_that_leaves_next_to_nothing_is_told_by_the_optimisers_settings():
+    x, y = data("classes")
+
+    def found(decay, rate=0.005, steps=150):
+        torch.manual_seed(0)
+        model = mlp(3)
+        optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=decay)
+        return train(model, x, y, loss=nn.CrossEntropyLoss(), optimizer=optimizer, steps=steps)
+
+    [told] = [f for f in found(50.0) if f.rule == "weight_decay"]
+    assert told.title == "Every step takes 25% of the weights away"
+    assert "comes to 0.02 and no further" in told.explanation
+    assert told.fix["code"].endswith("# was 50")
+    assert "learning_rate_high" not in accused(found(50.0))
+    for decay, rate in [(0.1, 0.005), (1.0, 0.01), (50.0, 1e-5)]:
+        assert "weight_decay" not in accused(found(decay, rate))
