@@ -31,10 +31,11 @@ hypothesis_settings.load_profile("shared")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Load the engine and the application, but not where tests are only handed out."""
+    """Load the engine and the application, but not where tests are only handed out, unless they are
+    measured: what runs as it is loaded is counted there, before the others begin to count."""
     gc.disable()  # what is loaded until the tests begin stays
     hands_out = config.getoption("dist", "no") != "no" and not os.getenv("PYTEST_XDIST_WORKER")
-    if not hands_out:
+    if not hands_out or config.getoption("cov_source", None):
         config.pluginmanager.import_plugin("tests.serving")
 
 
