@@ -9,8 +9,8 @@ from typing import Any
 
 from layerscope.engine.probe.asking import AskedLoss
 from layerscope.engine.probe.calls import Call
+from layerscope.engine.probe.graph.made_in_loss import explained, in_loss
 from layerscope.engine.probe.hooks import ModuleHooks
-from layerscope.engine.probe.made_in_loss import explained, in_loss
 from layerscope.engine.probe.noted import Gradients
 from layerscope.engine.probe.origin import (
     backward_origin,

@@ -15,10 +15,10 @@ from layerscope.engine.probe.backward import BackwardPasses
 from layerscope.engine.probe.collecting import Collector
 from layerscope.engine.probe.first_bad import FirstBad
 from layerscope.engine.probe.given_away import InputsReader
-from layerscope.engine.probe.graph_reader import GraphReader
+from layerscope.engine.probe.graph.loss import made_of, uniform_answer
+from layerscope.engine.probe.graph.reader import GraphReader
 from layerscope.engine.probe.hooks import Mode, ModuleHooks
 from layerscope.engine.probe.looking import Looker, running_of
-from layerscope.engine.probe.loss_graph import made_of, uniform_answer
 from layerscope.engine.probe.noted import Gradients
 from layerscope.engine.probe.pace import Pace
 from layerscope.engine.probe.step import MadeOf, ModuleStep, Oddity, Step

@@ -7,7 +7,7 @@ from layerscope.engine.probe.facts import ModuleFacts
 from layerscope.engine.probe.history import History
 from layerscope.engine.probe.rules.base import training_rule
 from layerscope.engine.probe.rules.oddities import holder, oddity
-from layerscope.engine.probe.step import Quantity
+from layerscope.engine.probe.step import Outline, Quantity
 
 __all__ = ["posterior_collapse"]
 
@@ -36,7 +36,7 @@ def posterior_collapse(history: History) -> Finding | None:
     if len(layers) < 2 or None in layers or history.number < PATIENCE or history.signed:
         return None
     mean, spread = (each for each in layers if each is not None)
-    told = [n for s in history.recent if (n := _told(history, s.number, mean, spread)) is not None]
+    told = [n for step in history.recent if (n := _told(step, mean, spread)) is not None]
     if len(told) < LEAST_RECORDS or max(told) > NATS or told[-1] > RISEN * min(told[:-1]):
         return None
     where = [mean] if mean is spread else [mean, spread]
@@ -53,11 +53,8 @@ def posterior_collapse(history: History) -> Finding | None:
     )  # fmt: skip
 
 
-def _told(
-    history: History, number: int, mean: ModuleFacts, spread: ModuleFacts
-) -> float | None:  # fmt: skip
+def _told(step: Outline, mean: ModuleFacts, spread: ModuleFacts) -> float | None:
     """About how much a number of the code tells, in nats: to second order, where it is little."""
-    step = next(s for s in history.recent if s.number == number)
     known = [step.of(each.index, Quantity.ACTIVATION) for each in (mean, spread)]
     sizes = [each.rms for each in known if each is not None and each.rms is not None]
     return (sizes[0] ** 2 + sizes[1] ** 2 / 2) / 2 if len(sizes) == 2 else None

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from layerscope.engine.probe.made_in_loss import REPAIRS, in_loss
+from layerscope.engine.probe.graph.made_in_loss import REPAIRS, in_loss
 from layerscope.engine.probe.watch import watch
 
 X = torch.randn(16, 4)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from layerscope.engine.probe.graph_reader import GraphReader
+from layerscope.engine.probe.graph.reader import GraphReader
 
 
 class Attention(nn.Module):

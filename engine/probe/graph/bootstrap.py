@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from layerscope.engine.probe.operations import (
+from layerscope.engine.probe.graph.operations import (
+    DISTANCES,
     SHAPES,
+    NameOf,
+    chain,
     data_of,
     is_map,
     kind,
@@ -18,16 +21,11 @@ from layerscope.engine.probe.step import Oddity
 
 __all__ = ["bootstrapped"]
 
-DISTANCES = frozenset({"MseLoss", "SmoothL1Loss", "HuberLoss"})
 DIFFERENCES = frozenset({"Sub", "Rsub"})
 SIZES = frozenset({"Pow", "Abs", *DISTANCES})
 CHOICES = SHAPES | {"Max", "Amax", "Min", "Amin", "Minimum", "Maximum", "Gather"}
 """Of what a network answers for each action, that of one."""
 LARGEST = frozenset({"Max", "Amax"})
-LONGEST = 16
-"""Operations in a row."""
-
-NameOf = Callable[[Any], str | None]
 
 
 def bootstrapped(nodes: Sequence[Any], name_of: NameOf) -> Oddity | None:
@@ -61,24 +59,11 @@ def _pairs(nodes: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
 
 def _chosen(node: Any) -> Any:
     """The layer that gives what one of its answers was chosen of; None where there is none."""
-    for _ in range(LONGEST):
-        given = data_of(node)
-        if is_map(node):
-            return node
-        if kind(node) not in CHOICES or len(given) != 1:
-            return None
-        node = given[0]
-    return None
+    return next(filter(is_map, chain(node, CHOICES)), None)
 
 
 def _share(node: Any) -> Any:
     """What a constant and a constant's share are of; None where they are not."""
-    added = multiplied = False
-    for _ in range(LONGEST):
-        given = data_of(node)
-        what = kind(node)
-        if len(given) != 1 or what not in SHAPES | {"Add", "Mul"}:
-            break
-        added, multiplied = added or what == "Add", multiplied or (added and what == "Mul")
-        node = given[0]
-    return node if added and multiplied else None
+    *passed, made = chain(node, SHAPES | {"Add", "Mul"})
+    kinds = [kind(each) for each in passed]
+    return made if "Add" in kinds and "Mul" in kinds[kinds.index("Add") :] else None

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from layerscope.engine.probe.loss_graph import made_of, uniform_answer
+from layerscope.engine.probe.graph.loss import made_of, uniform_answer
 from tests.faults import Copied
 
 N, CLASSES = 16, 5

@@ -12,7 +12,14 @@ from typing import Any
 
 from torch import Tensor
 
-from layerscope.engine.probe.operations import SHAPES, axis, kind, operands, shape, through_shapes
+from layerscope.engine.probe.graph.operations import (
+    SHAPES,
+    axis,
+    kind,
+    operands,
+    shape,
+    through_shapes,
+)
 from layerscope.engine.probe.step import MadeOf
 
 __all__ = ["made_of", "uniform_answer"]

@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from layerscope.engine.probe.rearranged import mixes
+from layerscope.engine.probe.graph.rearranged import mixes
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@ with a softmax as one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from layerscope.engine.probe.operations import (
+from layerscope.engine.probe.graph.operations import (
     SHAPES,
+    NameOf,
     data_of,
     is_leaf,
     is_map,
@@ -34,8 +35,6 @@ TABLES = frozenset({"Embedding", "EmbeddingBag"})
 """Where data come in as numbers of rows."""
 MOST_BETWEEN = 256
 """Operations between two layers: beyond these nobody looks."""
-
-NameOf = Callable[[Any], str | None]
 
 
 def linear_network(nodes: Sequence[Any], name_of: NameOf) -> Oddity | None:

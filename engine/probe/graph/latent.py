@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from layerscope.engine.probe.operations import (
+from layerscope.engine.probe.graph.operations import (
     SHAPES,
+    NameOf,
+    chain,
     data_of,
     is_map,
     kind,
@@ -21,10 +23,6 @@ __all__ = ["latent"]
 
 BY_CONSTANTS = SHAPES | {"Mul", "Div", "Add", "Sub", "Rsub", "Neg"}
 """With a single operand: by a number, or by noise."""
-LONGEST = 8
-"""Such operations in a row."""
-
-NameOf = Callable[[Any], str | None]
 
 
 def latent(nodes: Sequence[Any], name_of: NameOf) -> Iterator[Oddity]:
@@ -50,12 +48,8 @@ def latent(nodes: Sequence[Any], name_of: NameOf) -> Iterator[Oddity]:
 def _maker(node: Any) -> Any:
     """What the number was that an operation was given, before constants were added to it or
     multiplied with it."""
-    for _ in range(LONGEST):
-        given = data_of(node)
-        if len(given) != 1 or kind(node) not in BY_CONSTANTS | {"Pow"}:
-            break
-        node = given[0]
-    return node
+    *_, made = chain(node, BY_CONSTANTS | {"Pow"})
+    return made
 
 
 def _parts(made: Any) -> list[Any]:
@@ -65,13 +59,8 @@ def _parts(made: Any) -> list[Any]:
 
 def _spread(noise: Any) -> Any:
     """The layer that gives the logarithm of what noise is multiplied by."""
-    node = noise
-    for _ in range(LONGEST):
+    for node in chain(noise, BY_CONSTANTS):
         if kind(node) == "Exp":
             before = _maker(operands(node)[0])
             return before if is_map(before) else None
-        given = data_of(node)
-        if len(given) != 1 or kind(node) not in BY_CONSTANTS:
-            return None
-        node = given[0]
     return None

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from layerscope.engine.basis.text import listed
-from layerscope.engine.probe.operations import is_leaf, kind, operands
+from layerscope.engine.probe.graph.operations import is_leaf, kind, operands
 from layerscope.engine.probe.step import Origin
 
 __all__ = ["REPAIRS", "InLoss", "explained", "in_loss"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from layerscope.engine.probe.graph_reader import GraphReader
+from layerscope.engine.probe.graph.reader import GraphReader
 from tests.faults import Copied
 
 

@@ -4,16 +4,18 @@ names, their shapes and what they were told."""
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from torch import nn
 
 __all__ = [
-    "LEAF", "SHAPES", "axis", "data_of", "is_leaf", "is_map", "kind", "operands", "shape",
-    "through_shapes", "weight_of",
+    "DISTANCES", "LEAF", "SHAPES", "NameOf", "axis", "chain", "data_of", "is_leaf", "is_map",
+    "kind", "operands", "shape", "through_shapes", "weight_of",
 ]  # fmt: skip
 
 LEAF = "torch::autograd::AccumulateGrad"
+DISTANCES = frozenset({"MseLoss", "SmoothL1Loss", "HuberLoss"})
 PRODUCTS = frozenset({"Addmm", "Mm", "Bmm", "Baddbmm", "Linear", "Convolution"})
 
 SHAPES = frozenset({
@@ -23,7 +25,10 @@ SHAPES = frozenset({
 })  # fmt: skip
 """What leaves each number as it is."""
 LONGEST = 64
-"""Changes of shape in a row."""
+"""Operations in a row."""
+
+NameOf = Callable[[Any], str | None]
+"""The name of a parameter that is the model's; None of others."""
 
 
 def kind(node: Any) -> str:
@@ -62,6 +67,17 @@ def through_shapes(node: Any) -> Any:
             break
         node = given[0]
     return node
+
+
+def chain(node: Any, kinds: Collection[str]) -> Iterator[Any]:
+    """An operation and, back from it, what each was made of, as long as it is of one of the
+    ``kinds`` and of one thing alone beside parameters and constants; the last is not."""
+    for _ in range(LONGEST):
+        yield node
+        given = data_of(node)
+        if kind(node) not in kinds or len(given) != 1:
+            return
+        node = given[0]
 
 
 def is_leaf(node: Any) -> bool:

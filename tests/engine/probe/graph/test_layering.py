@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from layerscope.engine.probe.graph_reader import GraphReader
+from layerscope.engine.probe.graph.reader import GraphReader
 from tests.faults import Copied
 
 X = torch.randn(16, 12)

@@ -7,19 +7,27 @@ import contextlib
 import math
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
 
-from layerscope.engine.probe.attention import unscaled
-from layerscope.engine.probe.bootstrap import bootstrapped
-from layerscope.engine.probe.latent import latent
-from layerscope.engine.probe.layering import hidden_softmax, linear_network
-from layerscope.engine.probe.operations import LEAF, axis, is_map, kind, operands, shape
-from layerscope.engine.probe.rearranged import mixes
+from layerscope.engine.probe.graph.attention import unscaled
+from layerscope.engine.probe.graph.bootstrap import bootstrapped
+from layerscope.engine.probe.graph.latent import latent
+from layerscope.engine.probe.graph.layering import hidden_softmax, linear_network
+from layerscope.engine.probe.graph.operations import (
+    LEAF,
+    NameOf,
+    axis,
+    is_map,
+    kind,
+    operands,
+    shape,
+)
+from layerscope.engine.probe.graph.rearranged import mixes
+from layerscope.engine.probe.graph.terms import terms_beside
 from layerscope.engine.probe.step import Oddity
-from layerscope.engine.probe.terms import terms_beside
 
 __all__ = ["GraphReader"]
 
@@ -38,7 +46,7 @@ class GraphReader:
     """Goes through the graphs of a training's first losses; ``name_of`` names a parameter of the
     model, and gives None for others."""
 
-    def __init__(self, name_of: Callable[[nn.Parameter], str | None]) -> None:
+    def __init__(self, name_of: NameOf) -> None:
         self._name_of = name_of
         self._left = MOST_GRAPHS
         self._found: dict[str, Oddity] = {}

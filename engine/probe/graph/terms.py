@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from layerscope.engine.probe.operations import (
+from layerscope.engine.probe.graph.operations import (
+    DISTANCES,
     LEAF,
     SHAPES,
+    NameOf,
     is_map,
     kind,
     operands,
@@ -20,7 +22,6 @@ from layerscope.engine.probe.step import Oddity
 __all__ = ["terms_beside"]
 
 LIKELIHOODS = frozenset({"NllLoss", "NllLoss2D"})
-DISTANCES = frozenset({"MseLoss", "SmoothL1Loss", "HuberLoss"})
 MEAN = 1
 """PyTorch's number for ``reduction="mean"``."""
 OF_WEIGHTS = SHAPES | {
@@ -28,8 +29,6 @@ OF_WEIGHTS = SHAPES | {
     "Cat",
 }  # fmt: skip
 MOST_NODES = 2048
-
-NameOf = Callable[[Any], str | None]
 
 
 def terms_beside(root: Any, name_of: NameOf) -> Iterator[Oddity]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from layerscope.engine.probe.graph_reader import GraphReader
+from layerscope.engine.probe.graph.reader import GraphReader
 
 X = torch.randn(16, 12)
 

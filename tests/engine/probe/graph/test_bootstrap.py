@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from layerscope.engine.probe.graph_reader import GraphReader
+from layerscope.engine.probe.graph.reader import GraphReader
 
 NOW, NEXT = torch.randn(8, 4), torch.randn(8, 4)
 REWARD, GOES_ON = torch.randn(8), torch.ones(8)

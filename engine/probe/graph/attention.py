@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from layerscope.engine.probe.operations import (
+from layerscope.engine.probe.graph.operations import (
     SHAPES,
+    NameOf,
+    chain,
     data_of,
     is_map,
     kind,
     operands,
     shape,
-    through_shapes,
     weight_of,
 )
 from layerscope.engine.probe.step import Oddity
@@ -23,9 +24,6 @@ MASKS = SHAPES | {"MaskedFill", "Where", "Add", "Expand"}
 """Between the scores and their softmax, where a constant alone takes part."""
 LEAST_WIDTH = 8
 """Numbers of a query: of fewer their root is no more than two."""
-LONGEST = 16
-
-NameOf = Callable[[Any], str | None]
 
 
 def unscaled(nodes: Sequence[Any], name_of: NameOf) -> Iterator[Oddity]:
@@ -46,24 +44,14 @@ def unscaled(nodes: Sequence[Any], name_of: NameOf) -> Iterator[Oddity]:
 
 
 def _scores(node: Any) -> Any:
-    for _ in range(LONGEST):
-        given = data_of(node)
-        if kind(node) == "Bmm":
-            return node
-        if kind(node) not in MASKS or len(given) != 1:
-            return None
-        node = given[0]
-    return None
+    return next((each for each in chain(node, MASKS) if kind(each) == "Bmm"), None)
 
 
 def _plain(node: Any) -> Any:
     """What made it, but for its shape and for a bias, which PyTorch adds by itself to what does not
     lie in order."""
-    for _ in range(LONGEST):
-        node = through_shapes(node)
-        given = data_of(node)
-        biased = kind(node) == "Add" and len(operands(node)) == 2
-        if len(given) != 1 or not (kind(node) == "Expand" or biased):
-            break
-        node = given[0]
+    for made in chain(node, SHAPES | {"Expand", "Add"}):
+        node = made
+        if kind(made) == "Add" and len(operands(made)) != 2:
+            break  # a constant's, which is more than a bias
     return node

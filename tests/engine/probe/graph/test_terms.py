@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from layerscope.engine.probe.graph_reader import GraphReader
+from layerscope.engine.probe.graph.reader import GraphReader
 
 X, Y = torch.randn(16, 6), torch.arange(16) % 3
 
