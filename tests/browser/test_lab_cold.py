@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from layerscope.app.results import events
 from layerscope.engine.experiment.specification import Experiment
@@ -88,3 +88,12 @@ def test_a_layer_that_is_not_ready_in_time_is_asked_for(
         expect(page.locator("#inspector h2")).to_have_text("Layer 38")
         expect(page.locator("#strip [aria-selected=true]")).to_have_id("block-38")
         page.close()
+
+
+@pytest.mark.parametrize("scale", ["2", "2.0", "2e0"])
+def test_the_layer_is_shown_however_a_number_is_written(blank: Page, url: str, scale: str) -> None:
+    """The server writes 2.0: what comes last, the trial, leaves the layer as it is."""
+    blank.goto(f"{url}/?depth=20&width=30&init=normal&activation=tanh&init_scale={scale}")
+    expect(blank.locator("#verdict .words")).to_contain_text("Tried on", timeout=60_000)
+    until(blank, "document.querySelectorAll('#inspector canvas').length >= 2")
+    assert blank.locator("#inspector").get_attribute("data-stale") is None

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-import { History, address, fill, fragment, queryOf } from "../../static/js/lab/address.js";
+import { History, address, fill, fragment, plain, queryOf } from "../../static/js/lab/address.js";
 
 /** A form, as far as its address needs one: controls with a name, a value and a default. */
 const form = () =>
@@ -109,4 +109,11 @@ test("what is looked at is no entry of its own, and a forgotten gesture is never
   mock.timers.tick(300);
   mock.timers.reset();
   assert.deepEqual(written, ["replace /#layer=2"]);
+});
+
+test("a query's numbers are written one way, and what is none stays", () => {
+  const one = (/** @type {string} */ query) => plain(new URLSearchParams(query)).toString();
+  assert.equal(one("init_scale=2.0&bias_std=1e-05&activation=relu"), one("init_scale=2&bias_std=0.00001&activation=relu"));
+  assert.notEqual(one("init_scale=2.5"), one("init_scale=2"));
+  assert.equal(one("seed=9007199254740993&inputs="), "seed=9007199254740993&inputs=");
 });

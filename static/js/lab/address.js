@@ -27,6 +27,13 @@ const fields = (form) => /** @type {any} */ ([...form.elements].filter((element)
 /** @param {string} a @param {string} b */
 const same = (a, b) => a === b || (a !== "" && b !== "" && Number(a) === Number(b));
 
+/** A query with its numbers written one way: of one experiment the server writes 2.0, and a box has 2. Whole numbers stay, which may
+ * be longer than a number is exact. @param {URLSearchParams} query */
+export function plain(query) {
+  const number = (/** @type {string} */ text) => (text === "" || /^\d+$/.test(text) || Number.isNaN(Number(text)) ? text : String(Number(text)));
+  return new URLSearchParams([...query].map(([name, value]) => [name, number(value)]));
+}
+
 /** The fragment's values: layer, side, tensor, pin, present. @returns {URLSearchParams} */
 export const fragment = () => new URLSearchParams(location.hash.slice(1));
 

@@ -1,6 +1,7 @@
 /** One block under the glass: the server's words and figures, and its tensors as pictures. */
 import { find } from "../dom.js";
 import { drawHeatmap } from "../heatmap.js";
+import { plain } from "./address.js";
 
 export class Inspector {
   /** @param {HTMLElement} root asks for a block when triggered @param {(block: number) => void} select */
@@ -39,7 +40,8 @@ export class Inspector {
 
   /** What is shown, as it was asked for. */
   get shown() {
-    return /** @type {HTMLElement|null} */ (this.root.querySelector("[data-shown]"))?.dataset.shown ?? "";
+    const shown = /** @type {HTMLElement|null} */ (this.root.querySelector("[data-shown]"))?.dataset.shown;
+    return plain(new URLSearchParams(shown)).toString();
   }
 
   /** The block that is shown, 0 for none. */
@@ -80,4 +82,4 @@ export class Inspector {
 }
 
 /** @param {number} block @param {import("./series.js").Side} side @param {URLSearchParams} query */
-const key = (block, side, query) => new URLSearchParams([...query, ["block", String(block)], ["side", side]]).toString();
+const key = (block, side, query) => plain(new URLSearchParams([...query, ["block", String(block)], ["side", side]])).toString();
